@@ -1,0 +1,249 @@
+"""What agentbridge speaks of: the directory's facts, Asterisk's objects, and the actions between them.
+
+Everything turns on one kind of key, the *endpoint id*: an agent's internal number or a telephone's name.
+The two share one name space in the directory, one in PJSIP and one in queue interfaces, so "what should be"
+and "what is" are compared key by key, and a change of number is simply a change of two keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import NewType
+
+EndpointId = NewType("EndpointId", str)
+"""An agent's internal number (`1001`) or a telephone's name (`desk7`)."""
+AgentId = NewType("AgentId", int)
+"""The agent's row id in the directory; it survives a change of number or name."""
+QueueName = NewType("QueueName", str)
+Interface = NewType("Interface", str)
+"""How app_queue dials a member, e.g. `PJSIP/1001`."""
+
+Fields = Mapping[str, str]
+"""Attributes of one PJSIP object. Always strings: anything else crashes Asterisk."""
+NOTHING: Fields = MappingProxyType({})
+
+ALL_KEYS = EndpointId("*")
+"""The hint that stands for every key, e.g. after a TRUNCATE."""
+
+
+class Typology(StrEnum):
+    PHONEBAR = "phonebar"
+    EXTERNAL = "external"
+    WEBRTC = "webrtc"
+
+
+class SipType(StrEnum):
+    """V4: `friend` both ways, `user` may call and is never called, `peer` is called and never calls."""
+
+    FRIEND = "friend"
+    USER = "user"
+    PEER = "peer"
+
+
+class Recording(StrEnum):
+    """V10: the format in which a call that the agent answers is recorded."""
+
+    INACTIVE = "inactive"
+    WAV = "wav"
+    WAV49 = "wav49"
+    GSM = "gsm"
+
+
+# ---------------------------------------------------------------- what the directory says
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """The SIP side of an agent or a telephone, as the directory holds it."""
+
+    secret: str = field(repr=False)
+    transports: tuple[str, ...] = ("udp",)
+    host: str = "dynamic"
+    nat: tuple[str, ...] = ("no",)
+    sip_type: SipType = SipType.FRIEND
+    codecs: tuple[str, ...] = ("ulaw", "alaw")
+    caller_id: str = ""
+    context: str = "from-sip"
+    call_group: str = ""
+    pickup_group: str = ""
+    sip_expires: int = 3600
+    """seconds; the longest registration that the AOR accepts (P11, W9)"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """One queue of an agent, directly or through teams, with the pause of this queue alone."""
+
+    queue: QueueName
+    penalty: int = 0
+    paused: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A login. `telephone` is set for a hot-desk agent; `paused` is the pause of all queues."""
+
+    paused: bool = False
+    reason: str = ""
+    telephone: EndpointId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    id: AgentId
+    username: str
+    internal: EndpointId
+    display_name: str
+    """the alias, else the full name: MemberName in app_queue"""
+    typology: Typology
+    line: Line
+    hot_desk: bool = False
+    active: bool = True
+    """neither deactivated nor locked (A10)"""
+    session: Session | None = None
+    memberships: tuple[Membership, ...] = ()
+    policy: Fields = NOTHING
+    """what a call needs to know of the agent: AstDB key → value (without the number)"""
+
+    @property
+    def device(self) -> EndpointId | None:
+        """The endpoint that takes this agent's calls now, if any."""
+        if self.session is None or not self.active:
+            return None
+        if self.hot_desk:
+            return self.session.telephone
+        return self.internal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telephone:
+    name: EndpointId
+    line: Line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """All that the directory says about one endpoint id; all None when it knows nothing of it.
+
+    `carried` is the agent whose calls this endpoint takes: the agent itself on a device of its own,
+    or the hot-desk agent bound to this telephone.
+    """
+
+    key: EndpointId
+    agent: Agent | None = None
+    telephone: Telephone | None = None
+    carried: Agent | None = None
+    problem: str = ""
+    """a row that could not be understood; nothing is changed for this key, and the reason is reported"""
+
+
+# ---------------------------------------------------------------- what Asterisk holds
+
+
+class ObjectKind(StrEnum):
+    AOR = "aor"
+    AUTH = "auth"
+    ENDPOINT = "endpoint"
+    IDENTIFY = "identify"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A queue member; `reason` is empty when it is not paused."""
+
+    queue: QueueName
+    interface: Interface
+    name: str
+    penalty: int = 0
+    paused: bool = False
+    reason: str = ""
+    state_interface: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What is, or should be, in Asterisk for one endpoint id.
+
+    `objects` maps a kind of PJSIP object to its fields, `members` a queue to the member, `policy` an AstDB
+    path below the family `agentbridge` to its value.
+    """
+
+    objects: Mapping[ObjectKind, Fields] = field(default_factory=dict)
+    members: Mapping[QueueName, Member] = field(default_factory=dict)
+    policy: Fields = NOTHING
+    problem: str = ""
+    """desired only: why part of what should be can't be"""
+
+    def __bool__(self) -> bool:
+        return bool(self.objects or self.members or self.policy)
+
+
+# ---------------------------------------------------------------- the actions
+
+
+@dataclass(frozen=True, slots=True)
+class PutObject:
+    kind: ObjectKind
+    id: EndpointId
+    fields: Fields
+    """only what differs: a PUT merges; a field taken back is sent as its default"""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteObject:
+    kind: ObjectKind
+    id: EndpointId
+
+
+@dataclass(frozen=True, slots=True)
+class AddMember:
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveMember:
+    member: Member
+    """as observed, for the log"""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseMember:
+    queue: QueueName
+    interface: Interface
+    paused: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetPenalty:
+    queue: QueueName
+    interface: Interface
+    penalty: int
+
+
+@dataclass(frozen=True, slots=True)
+class PutPolicy:
+    path: str
+    """below the AstDB family, e.g. `agent/1001/record`"""
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePolicy:
+    path: str
+
+
+Action = PutObject | DeleteObject | AddMember | RemoveMember | PauseMember | SetPenalty | PutPolicy | DeletePolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An action with the key that it serves and, for the log, what it replaces."""
+
+    key: EndpointId
+    action: Action
+    was: str = ""
