@@ -1,0 +1,243 @@
+"""A private Asterisk on 127.0.0.1, run from the root folder that lab/setup made.
+
+The instance's folder has the same path for Asterisk and for us: what Asterisk calls
+`/tmp/agentbridge-asterisk-x/spool/...` is there. It is mounted into the root folder in a mount
+namespace of the process's own, so instances run side by side and nothing stays mounted after them.
+"""
+
+import array
+import math
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import wave
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from lab.processes import LabError, PortBlock, Process, run
+
+CONF = Path(__file__).with_name("asterisk_conf")
+PORTS = 3  # AMI, HTTP, SIP; RTP has the rest of the block
+BOOT_WITHIN_S = 60.0
+MUSIC_HZ = 260
+FOLDERS = ("etc", "lib/moh", "lib/keys", "cache", "spool/monitor", "run", "log")
+QUEUE_DEFAULTS = {
+    "strategy": "ringall",
+    "ringinuse": "no",
+    "retry": "1",
+    "timeout": "15",
+    "autofill": "yes",
+}
+# exec all the way: the process that we start is the one that becomes Asterisk
+IN_ROOT = """
+set -e
+if [ "$1" = / ]; then exec asterisk -f -C "$2/etc/asterisk.conf"; fi
+mount --rbind /proc "$1/proc"
+mount --rbind /dev "$1/dev"
+mount -t tmpfs -o mode=1777 lab "$1/tmp"
+mkdir "$1$2"
+mount --bind "$2" "$1$2"
+exec chroot "$1" /usr/sbin/asterisk -f -C "$2/etc/asterisk.conf"
+"""
+Queues = Mapping[str, Mapping[str, str]]
+
+
+def cache_folder() -> Path:
+    if given := os.environ.get("AGENTBRIDGE_CACHE"):
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agentbridge"
+
+
+def installed_root(major: int = 22) -> Path:
+    """Where Asterisk of that major version is: `/` when the machine has it, else lab/setup's folder."""
+    if _machine_version() >= major:
+        return Path("/")
+    root = cache_folder() / f"asterisk-{major}"
+    if not (root / "usr/sbin/asterisk").exists():
+        raise LabError(f"no Asterisk {major} in {root}: run lab/setup")
+    return root
+
+
+def _machine_version() -> int:
+    program = shutil.which("asterisk")
+    if program is None:
+        return 0
+    found = re.search(r"Asterisk (\d+)", subprocess.run([program, "-V"], capture_output=True, text=True).stdout)
+    return int(found[1]) if found else 0
+
+
+class Asterisk:
+    """`async with Asterisk() as asterisk`: booted inside the block, gone after it.
+
+    queues: name -> options of queues.conf, over QUEUE_DEFAULTS; dialled by name, by `queue-NAME`, or
+    by 800, 801, ... in their order. queue_options: what follows the name in `Queue()`, such as
+    `b(context^s^1)`. extra: file name -> text, added to the file of that name in etc, or making it.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: Path | None = None,
+        queues: Queues | None = None,
+        queue_options: str = "",
+        extra: Mapping[str, str] | None = None,
+    ) -> None:
+        self.root = root or installed_root()
+        self.host = "127.0.0.1"
+        self._ports = PortBlock(tcp=PORTS)
+        self.ami_port, self.ari_port, self.sip_port = (self._ports.base + n for n in range(1, PORTS + 1))
+        self.http_port = self.ari_port
+        self.ami_user = self.ari_user = "agentbridge"
+        self.ami_secret = self.ari_secret = secrets.token_hex(12)
+        self.caller_user, self.caller_secret = "caller", secrets.token_hex(12)
+        # a short path of its own: the control socket's may have 107 bytes
+        self.dir = Path(tempfile.mkdtemp(prefix="agentbridge-asterisk-", dir="/tmp"))  # noqa: S108 - mounted there
+        self.spool = self.dir / "spool"
+        self.log_path = self.dir / "log/full"
+        self.queues = dict(queues or {})
+        self._queue_options = queue_options
+        self._extra = dict(extra or {})
+        self._process = Process("Asterisk", self.log_path)
+
+    async def __aenter__(self) -> Self:
+        try:
+            self._write_all()
+            self._write_music()
+            await self.start()
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._end()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.running
+
+    @property
+    def etc(self) -> Path:
+        return self.dir / "etc"
+
+    async def start(self, *, wait: bool = True) -> None:
+        """Returns when Asterisk is fully booted, or at once without `wait`."""
+        (self.dir / "run/asterisk.ctl").unlink(missing_ok=True)  # a killed one leaves its socket behind
+        # the death signal: Asterisk must not outlive a lab that was killed
+        command = ("unshare", "--mount", "--propagation", "private", "setpriv", "--pdeathsig=KILL")
+        await self._process.start(*command, "bash", "-c", IN_ROOT, "lab", str(self.root), str(self.dir))
+        if wait:
+            await self.wait_booted()
+
+    async def wait_booted(self, within: float = BOOT_WITHIN_S) -> None:
+        """LabError with the end of the log when it doesn't boot."""
+        await self._process.wait_ready(self._booted, within)
+
+    async def stop(self) -> None:
+        """As `systemctl stop` does: calls are dropped, AstDB and members stay."""
+        await self._process.end(signal.SIGTERM)
+
+    async def kill(self) -> None:
+        """Returns when it is gone."""
+        await self._process.end(signal.SIGKILL)
+
+    async def restart(self) -> None:
+        await self.stop()
+        await self.start()
+
+    def pause(self) -> None:
+        """Hang: connections are still accepted and nobody answers."""
+        self._process.send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._process.send(signal.SIGCONT)
+
+    async def cli(self, command: str, within: float = 10.0) -> str:
+        """What Asterisk's console answers, through its control socket: no account of AMI takes part."""
+        inside = ("nsenter", f"--target={self.pid}", "--mount", "--root", "--wd")
+        return await run(*inside, "/usr/sbin/asterisk", "-C", f"{self.etc}/asterisk.conf", "-rx", command, within=within)
+
+    def write_config(self, name: str, text: str) -> None:
+        """Replace a file of the instance's etc; Asterisk reads it at its next reload."""
+        (self.etc / name).write_text(text)
+
+    async def set_queues(self, queues: Queues) -> None:
+        """Write queues.conf and the extensions of the queues anew, and reload both."""
+        self.queues = dict(queues)
+        self._write_all()
+        await self.cli("queue reload all")
+        await self.cli("dialplan reload")
+
+    async def _booted(self) -> bool:
+        if not (self.dir / "run/asterisk.ctl").exists():
+            return False
+        try:
+            return "fully booted" in await self.cli("core waitfullybooted", within=BOOT_WITHIN_S)
+        except LabError:
+            return False  # the socket is there a moment before it answers
+
+    def _write_music(self) -> None:
+        """What is heard on hold: one second of a pure tone of MUSIC_HZ, over and over."""
+        samples = (int(8000 * math.sin(2 * math.pi * MUSIC_HZ * n / 8000)) for n in range(8000))
+        with wave.open(str(self.dir / "lib/moh/tone.wav"), "wb") as file:
+            file.setparams((1, 2, 8000, 0, "NONE", ""))
+            file.writeframes(array.array("h", samples).tobytes())
+
+    async def _end(self) -> None:
+        try:
+            if self.running:
+                await self.kill()
+        finally:
+            self._ports.close()
+            shutil.rmtree(self.dir)
+
+    def _write_all(self) -> None:
+        for folder in FOLDERS:
+            (self.dir / folder).mkdir(parents=True, exist_ok=True)
+        files = {path.name: self._filled(path.read_text()) for path in sorted(CONF.glob("*.conf"))}
+        files["queues.conf"] += self._queue_sections()
+        for name, text in self._extra.items():
+            files[name] = files.get(name, "") + "\n" + text
+        for name, text in files.items():
+            self.write_config(name, text)
+
+    def _filled(self, template: str) -> str:
+        values = {
+            "DIR": str(self.dir),
+            "AMI_PORT": str(self.ami_port),
+            "HTTP_PORT": str(self.http_port),
+            "SIP_PORT": str(self.sip_port),
+            "RTP_START": str(self._ports.base + 10),
+            "RTP_END": str(self._ports.base + 999),
+            "SECRET": self.ami_secret,
+            "CALLER_SECRET": self.caller_secret,
+            "QUEUE_OPTIONS": self._queue_options,
+            "QUEUE_EXTENSIONS": self._queue_extensions(),
+        }
+        return re.sub(r"@([A-Z_]+)@", lambda found: values[found[1]], template)
+
+    def _queue_sections(self) -> str:
+        sections = []
+        for name, options in self.queues.items():
+            lines = (f"{key} = {value}" for key, value in (QUEUE_DEFAULTS | dict(options)).items())
+            sections.append("\n".join((f"[{name}]", *lines)))
+        return "\n\n".join(sections) + "\n"
+
+    def _queue_extensions(self) -> str:
+        return "\n".join(
+            f"exten => {dialled},1,Goto(queue-{name},1)"
+            for number, name in enumerate(self.queues, 800)
+            for dialled in (name, str(number))
+        )

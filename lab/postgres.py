@@ -1,0 +1,174 @@
+"""A private PostgreSQL server on 127.0.0.1, with its data in a folder that goes with it."""
+
+import os
+import pwd
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import asyncpg
+
+from lab.processes import LabError, Process, alive, children, free_port, run, until
+
+OWNER = "agentbridge"
+READY_WITHIN_S = 30.0
+STOP_SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+StopMode = Literal["smart", "fast", "immediate"]
+
+
+def server_programs() -> Path:
+    """The folder with initdb and postgres of the newest server on the machine."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: float(path.parts[-3]))
+    if found:
+        return found[-1].parent
+    if on_path := shutil.which("postgres"):
+        return Path(on_path).parent
+    raise LabError("no PostgreSQL server on this machine: run lab/setup")
+
+
+class Postgres:
+    """`async with Postgres() as server`: running inside the block, gone after it.
+
+    fsync=False makes tests faster and a power cut fatal; a killed server recovers all the same.
+    """
+
+    def __init__(self, *, fsync: bool = True) -> None:
+        self.host = "127.0.0.1"
+        self.port = free_port()
+        self.dir = Path(tempfile.mkdtemp(prefix="agentbridge-postgres-"))
+        self.log_path = self.dir / "postgres.log"
+        self._fsync = fsync
+        self._programs = server_programs()
+        self._process = Process("PostgreSQL", self.log_path)
+
+    async def __aenter__(self) -> Self:
+        try:
+            self._give_folder_to_the_server()
+            await self._initialise()
+            await self.start()
+            await self._execute(f"CREATE ROLE {OWNER} LOGIN")
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._end()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.running
+
+    def dsn(self, database: str = "postgres", user: str = OWNER) -> str:
+        return f"postgresql://{user}@{self.host}:{self.port}/{database}"
+
+    async def create_database(self, name: str, template: str | None = None) -> str:
+        """The DSN of a new database that role agentbridge owns, a copy of `template` when given."""
+        await self._execute(f'CREATE DATABASE "{name}" OWNER {OWNER} TEMPLATE "{template or "template0"}"')
+        return self.dsn(name)
+
+    async def drop_database(self, name: str) -> None:
+        """Also when somebody is connected to it."""
+        await self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    async def start(self) -> None:
+        """Returns when the server answers queries."""
+        arguments = [f"--{name}={value}" for name, value in self._settings().items()]
+        await self._process.start(*self._as_server(self._programs / "postgres", "-D", str(self.dir / "data"), *arguments))
+        await self._process.wait_ready(self._answers, READY_WITHIN_S)
+
+    async def stop(self, mode: StopMode = "fast") -> None:
+        self.resume()
+        await self._process.end(STOP_SIGNALS[mode], within=20.0)
+
+    async def restart(self, mode: StopMode = "fast") -> None:
+        await self.stop(mode)
+        await self.start()
+
+    async def kill(self) -> None:
+        """The whole server at once, as a power cut would: returns when no process of it is left."""
+        if not self.running:
+            return
+        family = [self.pid, *children(self.pid)]
+        _signal_all(family, signal.SIGKILL)
+        await self._process.gone(10.0)
+
+        async def nobody_left() -> bool:
+            return not any(alive(pid) for pid in family)
+
+        # a new server refuses to start while a child of the old one holds the shared memory
+        await until(nobody_left, within=10.0, what="the end of PostgreSQL's processes")
+
+    def pause(self) -> None:
+        """Hang: connections stay open and nobody answers. The postmaster first, so that none is born after."""
+        self._process.send(signal.SIGSTOP)
+        _signal_all(children(self.pid), signal.SIGSTOP)
+
+    def resume(self) -> None:
+        if self.running:
+            _signal_all([*children(self.pid), self.pid], signal.SIGCONT)
+
+    async def _end(self) -> None:
+        try:
+            if self.running:
+                await self.stop("immediate")
+        finally:
+            shutil.rmtree(self.dir)
+
+    def _settings(self) -> dict[str, str | int]:
+        return {
+            "listen_addresses": self.host,
+            "port": self.port,
+            "unix_socket_directories": str(self.dir),
+            "max_connections": 200,
+            "fsync": "on" if self._fsync else "off",
+            "synchronous_commit": "on" if self._fsync else "off",
+            "logging_collector": "off",
+            "log_min_messages": "warning",
+            "log_line_prefix": "%m [%p] %u@%d ",
+        }
+
+    def _give_folder_to_the_server(self) -> None:
+        if os.geteuid() == 0:
+            account = pwd.getpwnam("postgres")
+            os.chown(self.dir, account.pw_uid, account.pw_gid)
+
+    def _as_server(self, program: Path, *arguments: str) -> list[str]:
+        # PostgreSQL refuses to run as root; and it must not outlive a lab that was killed
+        account = ["--reuid=postgres", "--regid=postgres", "--init-groups"] if os.geteuid() == 0 else []
+        return ["setpriv", *account, "--pdeathsig=INT", "--", str(program), *arguments]
+
+    async def _initialise(self) -> None:
+        options = ("--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
+        await run(*self._as_server(self._programs / "initdb", "-D", str(self.dir / "data"), *options), within=60.0)
+
+    async def _answers(self) -> bool:
+        try:
+            await self._execute("SELECT 1")
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
+        return True
+
+    async def _execute(self, sql: str) -> None:
+        connection = await asyncpg.connect(self.dsn("postgres", "postgres"), timeout=5.0)
+        try:
+            await connection.execute(sql, timeout=60.0)
+        finally:
+            await connection.close(timeout=5.0)
+
+
+def _signal_all(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue  # ended by itself meanwhile

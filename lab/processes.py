@@ -1,0 +1,196 @@
+"""One server process that the lab owns: started, signalled, ended, and explained when it dies."""
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+POLL_S = 0.02
+BLOCKS = range(10_000, 32_000, 1_000)  # below 32768, where the kernel takes ports for clients
+
+
+class LabError(Exception):
+    """A server of the lab did not do what was asked; the message holds the end of its log."""
+
+
+async def until(condition: Callable[[], Awaitable[bool]], *, within: float, what: str) -> None:
+    """Ask again and again until the condition holds; LabError when it doesn't within so many seconds."""
+    end = time.monotonic() + within
+    while not await condition():
+        if time.monotonic() > end:
+            raise LabError(f"{what} did not happen within {within:g} s")
+        await asyncio.sleep(POLL_S)
+
+
+async def run(*argv: str, within: float = 30.0) -> str:
+    """The standard output of a command; LabError with everything it said when it fails or takes too long."""
+    process = await asyncio.create_subprocess_exec(
+        *argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    try:
+        async with asyncio.timeout(within):
+            output, _ = await process.communicate()
+    except TimeoutError:
+        raise LabError(f"{' '.join(argv)} took more than {within:g} s") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    text = output.decode(errors="replace")
+    if process.returncode:
+        raise LabError(f"{' '.join(argv)} failed with {process.returncode}:\n{text}")
+    return text
+
+
+def children(pid: int) -> list[int]:
+    """The direct children of a process; none when it is gone."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def alive(pid: int) -> bool:
+    """Whether the process exists and is more than a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+class Process:
+    """A server process; its standard output and error go to a file beside its log."""
+
+    def __init__(self, name: str, log: Path) -> None:
+        self.name = name
+        self.log = log
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise LabError(f"{self.name} was never started")
+        return self._process.pid
+
+    async def start(self, *argv: str) -> None:
+        if self.running:
+            raise LabError(f"{self.name} is already running")
+        with self.log.with_suffix(".out").open("ab") as output:
+            self._process = await asyncio.create_subprocess_exec(
+                *argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C is for the one who runs the lab, who ends us in order
+            )
+
+    def send(self, number: signal.Signals) -> None:
+        """Nothing when the process is gone already."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
+
+    async def gone(self, within: float) -> bool:
+        """Whether the process ended in so many seconds."""
+        if self._process is None:
+            return True
+        try:
+            async with asyncio.timeout(within):
+                await self._process.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def end(self, number: signal.Signals, within: float = 10.0) -> None:
+        """Ask with a signal, and kill when that is not obeyed in so many seconds."""
+        self.send(number)
+        self.send(signal.SIGCONT)  # a stopped process does not act on what it is asked
+        if not await self.gone(within):
+            self.send(signal.SIGKILL)
+            await self.gone(within)
+
+    async def wait_ready(self, ready: Callable[[], Awaitable[bool]], within: float) -> None:
+        """LabError with the end of the log when the process dies or isn't ready in so many seconds."""
+
+        async def ready_or_dead() -> bool:
+            return not self.running or await ready()
+
+        try:
+            await until(ready_or_dead, within=within, what=f"{self.name} getting ready")
+        except LabError as late:
+            raise LabError(f"{late}\n{self.tail()}") from None
+        if not self.running:
+            raise LabError(f"{self.name} ended while it was starting\n{self.tail()}")
+
+    def tail(self, lines: int = 40) -> str:
+        """The last lines of what it printed and logged."""
+        texts = [path.read_text(errors="replace") for path in (self.log.with_suffix(".out"), self.log) if path.exists()]
+        return "\n".join("\n".join(text.splitlines()[-lines:]) for text in texts)
+
+
+def can_bind(kind: socket.SocketKind, port: int) -> bool:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+class PortBlock:
+    """A thousand ports of 127.0.0.1 for one server, claimed against every other lab on the machine.
+
+    The claim is a UDP socket on the first port, held until close(): the ports behind it may be
+    opened, closed and opened again by a server that restarts.
+    """
+
+    def __init__(self, *, tcp: int) -> None:
+        """The first `tcp` ports after the claim must be free for TCP and UDP now."""
+        for base in BLOCKS:
+            claim = self._claim(base)
+            if claim is None:
+                continue
+            if all(can_bind(kind, base + n) for n in range(1, tcp + 1) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)):
+                self._socket = claim
+                self.base = base
+                return
+            claim.close()
+        raise LabError("no free block of ports between 10000 and 32000 on 127.0.0.1")
+
+    @staticmethod
+    def _claim(port: int) -> socket.socket | None:
+        claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            claim.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+            return None
+        return claim
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@contextlib.asynccontextmanager
+async def removing(folder: Path) -> AsyncIterator[Path]:
+    """The folder is gone afterwards, whatever happened."""
+    try:
+        yield folder
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder)
