@@ -20,7 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from lab.processes import LabError, PortBlock, Process, run
+from lab.ports import PortBlock
+from lab.processes import LabError, Process, run
 
 CONF = Path(__file__).with_name("asterisk_conf")
 PORTS = 3  # AMI, HTTP, SIP; RTP has the rest of the block
@@ -55,8 +56,8 @@ def cache_folder() -> Path:
 
 
 def installed_root(major: int = 22) -> Path:
-    """Where Asterisk of that major version is: `/` when the machine has it, else lab/setup's folder."""
-    if _machine_version() >= major:
+    """Where Asterisk of that major version is: lab/setup's folder, or `/` when the machine's own will do."""
+    if major == 22 and _machine_has_asterisk_22():
         return Path("/")
     root = cache_folder() / f"asterisk-{major}"
     if not (root / "usr/sbin/asterisk").exists():
@@ -64,12 +65,15 @@ def installed_root(major: int = 22) -> Path:
     return root
 
 
-def _machine_version() -> int:
-    program = shutil.which("asterisk")
+def _machine_has_asterisk_22() -> bool:
+    program = shutil.which("asterisk", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
     if program is None:
-        return 0
-    found = re.search(r"Asterisk (\d+)", subprocess.run([program, "-V"], capture_output=True, text=True).stdout)
-    return int(found[1]) if found else 0
+        return False
+    version = subprocess.run([program, "-V"], capture_output=True, text=True, timeout=10).stdout
+    found = re.search(r"Asterisk (\d+)", version)
+    if found is None or int(found[1]) < 22:
+        return False
+    return any(next(Path(top).rglob("chan_pjsip.so"), None) for top in ("/usr/lib", "/usr/lib64"))
 
 
 class Asterisk:
@@ -97,7 +101,7 @@ class Asterisk:
         self.ami_secret = self.ari_secret = secrets.token_hex(12)
         self.caller_user, self.caller_secret = "caller", secrets.token_hex(12)
         # a short path of its own: the control socket's may have 107 bytes
-        self.dir = Path(tempfile.mkdtemp(prefix="agentbridge-asterisk-", dir="/tmp"))  # noqa: S108 - mounted there
+        self.dir = Path(tempfile.mkdtemp(prefix="agentbridge-asterisk-", dir="/tmp"))
         self.spool = self.dir / "spool"
         self.log_path = self.dir / "log/full"
         self.queues = dict(queues or {})
@@ -167,7 +171,8 @@ class Asterisk:
     async def cli(self, command: str, within: float = 10.0) -> str:
         """What Asterisk's console answers, through its control socket: no account of AMI takes part."""
         inside = ("nsenter", f"--target={self.pid}", "--mount", "--root", "--wd")
-        return await run(*inside, "/usr/sbin/asterisk", "-C", f"{self.etc}/asterisk.conf", "-rx", command, within=within)
+        console = ("/usr/sbin/asterisk", "-C", f"{self.etc}/asterisk.conf", "-rx", command)
+        return await run(*inside, *console, within=within)
 
     def write_config(self, name: str, text: str) -> None:
         """Replace a file of the instance's etc; Asterisk reads it at its next reload."""

@@ -11,7 +11,8 @@ from typing import Literal, Self
 
 import asyncpg
 
-from lab.processes import LabError, Process, alive, children, free_port, run, until
+from lab.ports import free_port
+from lab.processes import LabError, Process, alive, children, run, until
 
 OWNER = "agentbridge"
 READY_WITHIN_S = 30.0
@@ -83,7 +84,7 @@ class Postgres:
     async def start(self) -> None:
         """Returns when the server answers queries."""
         arguments = [f"--{name}={value}" for name, value in self._settings().items()]
-        await self._process.start(*self._as_server(self._programs / "postgres", "-D", str(self.dir / "data"), *arguments))
+        await self._process.start(*self._as_server("postgres", *arguments))
         await self._process.wait_ready(self._answers, READY_WITHIN_S)
 
     async def stop(self, mode: StopMode = "fast") -> None:
@@ -109,7 +110,8 @@ class Postgres:
         await until(nobody_left, within=10.0, what="the end of PostgreSQL's processes")
 
     def pause(self) -> None:
-        """Hang: connections stay open and nobody answers. The postmaster first, so that none is born after."""
+        """Hang: connections stay open and nobody answers."""
+        # the postmaster first, so that no child is born that still answers
         self._process.send(signal.SIGSTOP)
         _signal_all(children(self.pid), signal.SIGSTOP)
 
@@ -131,7 +133,6 @@ class Postgres:
             "unix_socket_directories": str(self.dir),
             "max_connections": 200,
             "fsync": "on" if self._fsync else "off",
-            "synchronous_commit": "on" if self._fsync else "off",
             "logging_collector": "off",
             "log_min_messages": "warning",
             "log_line_prefix": "%m [%p] %u@%d ",
@@ -142,14 +143,15 @@ class Postgres:
             account = pwd.getpwnam("postgres")
             os.chown(self.dir, account.pw_uid, account.pw_gid)
 
-    def _as_server(self, program: Path, *arguments: str) -> list[str]:
+    def _as_server(self, program: str, *arguments: str) -> list[str]:
         # PostgreSQL refuses to run as root; and it must not outlive a lab that was killed
         account = ["--reuid=postgres", "--regid=postgres", "--init-groups"] if os.geteuid() == 0 else []
-        return ["setpriv", *account, "--pdeathsig=INT", "--", str(program), *arguments]
+        command = [str(self._programs / program), "-D", str(self.dir / "data"), *arguments]
+        return ["setpriv", *account, "--pdeathsig=INT", "--", *command]
 
     async def _initialise(self) -> None:
         options = ("--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
-        await run(*self._as_server(self._programs / "initdb", "-D", str(self.dir / "data"), *options), within=60.0)
+        await run(*self._as_server("initdb", *options), within=60.0)
 
     async def _answers(self) -> bool:
         try:

@@ -1,16 +1,12 @@
 """One server process that the lab owns: started, signalled, ended, and explained when it dies."""
 
 import asyncio
-import contextlib
-import shutil
 import signal
-import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 POLL_S = 0.02
-BLOCKS = range(10_000, 32_000, 1_000)  # below 32768, where the kernel takes ports for clients
 
 
 class LabError(Exception):
@@ -27,9 +23,12 @@ async def until(condition: Callable[[], Awaitable[bool]], *, within: float, what
 
 
 async def run(*argv: str, within: float = 30.0) -> str:
-    """The standard output of a command; LabError with everything it said when it fails or takes too long."""
+    """What a command printed; LabError with it when the command fails or takes too long."""
     process = await asyncio.create_subprocess_exec(
-        *argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        *argv,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
     )
     try:
         async with asyncio.timeout(within):
@@ -132,65 +131,6 @@ class Process:
 
     def tail(self, lines: int = 40) -> str:
         """The last lines of what it printed and logged."""
-        texts = [path.read_text(errors="replace") for path in (self.log.with_suffix(".out"), self.log) if path.exists()]
-        return "\n".join("\n".join(text.splitlines()[-lines:]) for text in texts)
-
-
-def can_bind(kind: socket.SocketKind, port: int) -> bool:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-class PortBlock:
-    """A thousand ports of 127.0.0.1 for one server, claimed against every other lab on the machine.
-
-    The claim is a UDP socket on the first port, held until close(): the ports behind it may be
-    opened, closed and opened again by a server that restarts.
-    """
-
-    def __init__(self, *, tcp: int) -> None:
-        """The first `tcp` ports after the claim must be free for TCP and UDP now."""
-        for base in BLOCKS:
-            claim = self._claim(base)
-            if claim is None:
-                continue
-            if all(can_bind(kind, base + n) for n in range(1, tcp + 1) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)):
-                self._socket = claim
-                self.base = base
-                return
-            claim.close()
-        raise LabError("no free block of ports between 10000 and 32000 on 127.0.0.1")
-
-    @staticmethod
-    def _claim(port: int) -> socket.socket | None:
-        claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            claim.bind(("127.0.0.1", port))
-        except OSError:
-            claim.close()
-            return None
-        return claim
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-@contextlib.asynccontextmanager
-async def removing(folder: Path) -> AsyncIterator[Path]:
-    """The folder is gone afterwards, whatever happened."""
-    try:
-        yield folder
-    finally:
-        await asyncio.to_thread(shutil.rmtree, folder)
+        paths = [path for path in (self.log.with_suffix(".out"), self.log) if path.exists()]
+        texts = [path.read_text(errors="replace").splitlines() for path in paths]
+        return "\n".join(line for text in texts for line in text[-lines:])

@@ -1,4 +1,4 @@
-"""Real servers for the tests: one PostgreSQL and one Asterisk for all, and own ones for those that break them."""
+"""Real servers for the tests: one of each for all, and own ones for the tests that break them."""
 
 import itertools
 from collections.abc import AsyncIterator

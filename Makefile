@@ -1,0 +1,31 @@
+# Both of the README's commands work from a clean clone: lab/setup brings what is missing.
+PYTHON := .venv/bin/python
+
+.PHONY: setup setup-16 demo test check bench faults clean
+
+setup:
+	@lab/setup
+
+setup-16:
+	@lab/setup --asterisk-16
+
+demo: setup
+	@$(PYTHON) -m lab.demo
+
+test: setup
+	$(PYTHON) -m pytest tests --ignore=tests/bench
+
+check: setup
+	.venv/bin/ruff check .
+	$(PYTHON) -m mypy
+	.venv/bin/lint-imports
+
+bench: setup
+	$(PYTHON) -m pytest -s tests/bench
+
+faults: setup
+	$(PYTHON) -m pytest tests/faults
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
