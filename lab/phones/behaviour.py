@@ -1,0 +1,58 @@
+"""What a phone does with a call that reaches it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lab.phones.sip_message import NameAddr, Request, parse_name_addr
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Pick up; with `after` seconds, ring until then."""
+
+    after: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """Ring until the test answers, rejects, or the caller gives up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    status: int = 486
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """Answer nothing at all, not even to a CANCEL, as without network. The INVITE still counts."""
+
+
+Behaviour = Answer | Ring | Reject | Ignore
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """A new call that reached the phone; `at` is time.monotonic(). Retransmissions don't count again."""
+
+    at: float
+    request: Request
+
+    @property
+    def caller(self) -> NameAddr:
+        return self.request.sender
+
+    @property
+    def asserted(self) -> NameAddr | None:
+        """P-Asserted-Identity, where there is one."""
+        value = self.request.first("P-Asserted-Identity")
+        return parse_name_addr(value) if value else None
+
+    @property
+    def call_info(self) -> list[str]:
+        return self.request.all("Call-Info")
+
+    @property
+    def alert_info(self) -> list[str]:
+        return self.request.all("Alert-Info")

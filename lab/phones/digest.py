@@ -1,0 +1,60 @@
+"""Digest authentication of a client (RFC 2617: MD5, qop=auth or none). Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from hashlib import md5
+
+_PAIR = re.compile(r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))')
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    realm: str
+    nonce: str
+    qop: str
+    opaque: str
+    algorithm: str
+    stale: bool
+
+
+def parse_challenge(header: str) -> Challenge:
+    """A `WWW-Authenticate` or `Proxy-Authenticate` value. ValueError if it isn't Digest."""
+    scheme, _, rest = header.partition(" ")
+    if scheme.lower() != "digest":
+        raise ValueError(f"only Digest is spoken here, not {scheme!r}")
+    found = {name.lower(): quoted or bare for name, quoted, bare in _PAIR.findall(rest)}
+    qop = "auth" if "auth" in found.get("qop", "").replace(" ", "").split(",") else ""
+    stale = found.get("stale", "").lower() == "true"
+    algorithm = found.get("algorithm", "MD5")
+    return Challenge(found.get("realm", ""), found.get("nonce", ""), qop, found.get("opaque", ""), algorithm, stale)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    user: str
+    secret: str
+
+    def answer(self, challenge: Challenge, method: str, uri: str, cnonce: str) -> str:
+        """The value of the `Authorization` header, for the first use of this nonce."""
+        first = _md5(f"{self.user}:{challenge.realm}:{self.secret}")
+        second = _md5(f"{method}:{uri}")
+        middle = f"{challenge.nonce}:00000001:{cnonce}:auth" if challenge.qop else challenge.nonce
+        fields = [
+            f'username="{self.user}"',
+            f'realm="{challenge.realm}"',
+            f'nonce="{challenge.nonce}"',
+            f'uri="{uri}"',
+            f'response="{_md5(f"{first}:{middle}:{second}")}"',
+            "algorithm=MD5",
+        ]
+        if challenge.qop:
+            fields += [f'cnonce="{cnonce}"', "nc=00000001", "qop=auth"]
+        if challenge.opaque:
+            fields.append(f'opaque="{challenge.opaque}"')
+        return "Digest " + ", ".join(fields)
+
+
+def _md5(text: str) -> str:
+    return md5(text.encode(), usedforsecurity=False).hexdigest()

@@ -1,0 +1,132 @@
+"""The half of a phone that knows SIP and nothing of calls: it asks with credentials and answers once."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+
+from lab.phones.digest import Credentials, parse_challenge
+from lab.phones.sip_message import Headers, Request, Response
+from lab.phones.transactions import REMEMBERED, OnResponse, Transactions
+from lab.phones.wire import Address, Wire, open_wire
+
+# Makes the next request of its kind (new CSeq, new branch) with these headers added: the credentials.
+Make = Callable[[Headers], Request]
+ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, REFER, NOTIFY, INFO, MESSAGE"
+
+
+class UserAgent:
+    """`on_request` gets each new request once, `on_stray` the answers that nobody waits for."""
+
+    def __init__(self, credentials: Credentials, server: Address, transport: str) -> None:
+        self.credentials, self.server, self.transport = credentials, server, transport
+        self.on_request: Callable[[Request], None] = lambda _: None
+        self.on_stray: Callable[[Response], None] = lambda _: None
+        self.faults: list[Exception] = []
+        self._transactions = Transactions()
+        self._answers: OrderedDict[tuple[str, str], bytes | None] = OrderedDict()
+        self._wire: Wire | None = None
+
+    async def open(self) -> None:
+        if self._wire is None:
+            self._wire = await open_wire(self.transport, self.server, self._receive, self.faults.append)
+
+    def close(self) -> None:
+        self._transactions.close()
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+
+    @property
+    def wire(self) -> Wire:
+        if self._wire is None:
+            raise ConnectionError(f"the phone {self.credentials.user} is closed")
+        return self._wire
+
+    @property
+    def is_open(self) -> bool:
+        return self._wire is not None
+
+    @property
+    def contact(self) -> str:
+        host, port = self.wire.local
+        return f"<sip:{self.credentials.user}@{host}:{port};transport={self.transport}>"
+
+    def via(self) -> str:
+        host, port = self.wire.local
+        return f"SIP/2.0/{self.wire.name} {host}:{port};rport;branch=z9hG4bK{secrets.token_hex(8)}"
+
+    def uri(self, user: str = "") -> str:
+        """The address of a user at the server."""
+        host, port = self.server
+        return f"sip:{user}@{host}:{port}" if user else f"sip:{host}:{port}"
+
+    def send(self, message: Request | Response) -> None:
+        self.wire.send(message.encode())
+
+    def ask(self, make: Make, on_response: OnResponse) -> Request:
+        """Send what `make` makes, and once more with credentials if it is challenged."""
+        request = make(())
+
+        def answered(response: Response | None) -> None:
+            if response is not None and response.status in {401, 407}:
+                authorised = make(self._credentials_for(request, response))
+                self._transactions.start(self.wire, authorised, on_response)
+            else:
+                on_response(response)
+
+        self._transactions.start(self.wire, request, answered)
+        return request
+
+    def _credentials_for(self, request: Request, challenged: Response) -> Headers:
+        proxy = challenged.status == 407
+        challenge = parse_challenge(challenged.first("Proxy-Authenticate" if proxy else "WWW-Authenticate"))
+        value = self.credentials.answer(challenge, request.method, request.uri, secrets.token_hex(8))
+        return (("Proxy-Authorization" if proxy else "Authorization", value),)
+
+    async def request(self, make: Make, timeout: float) -> Response:
+        """The final answer. Raises TimeoutError where there is none in `timeout` seconds."""
+        answer: asyncio.Future[Response | None] = asyncio.get_running_loop().create_future()
+
+        def finished(response: Response | None) -> None:
+            if not answer.done() and (response is None or response.final):
+                answer.set_result(response)
+
+        method = self.ask(make, finished).method
+        try:
+            async with asyncio.timeout(timeout):
+                response = await answer
+        except TimeoutError:
+            response = None
+        if response is None:
+            raise TimeoutError(f"{self.credentials.user}: no final answer to {method} in {timeout} s")
+        return response
+
+    def reply(self, request: Request, response: Response) -> None:
+        """Send it, and send it again whenever the request comes again."""
+        data = response.encode()
+        self._answers[request.branch, request.method] = data
+        self.wire.send(data)
+
+    def _receive(self, message: Request | Response) -> None:
+        match message:
+            case Response():
+                if not self._transactions.receive(self.wire, message):
+                    self.on_stray(message)
+            case Request():
+                self._receive_request(message)
+
+    def _receive_request(self, request: Request) -> None:
+        key = (request.branch, request.method)
+        if key not in self._answers:
+            self._remember(key)
+            self.on_request(request)
+        elif (answer := self._answers[key]) is not None:
+            self.wire.send(answer)
+
+    def _remember(self, key: tuple[str, str]) -> None:
+        self._answers[key] = None
+        if len(self._answers) > REMEMBERED:
+            self._answers.popitem(last=False)

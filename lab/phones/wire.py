@@ -1,0 +1,102 @@
+"""What carries SIP messages between one phone and its server: a UDP socket, or one TCP connection."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+from lab.phones.sip_message import Request, Response, StreamParser, parse
+
+Address = tuple[str, int]
+Receive = Callable[[Request | Response], None]
+Fault = Callable[[Exception], None]
+LOOPBACK = "127.0.0.1"
+
+
+class Wire(Protocol):
+    """`name` is the transport as Via spells it; `reliable` says that nothing need be sent twice."""
+
+    name: str
+    reliable: bool
+    local: Address
+
+    def send(self, data: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class UdpWire:
+    """A datagram socket on a free loopback port, read by the event loop's own readiness callback."""
+
+    name = "UDP"
+    reliable = False
+
+    def __init__(self, server: Address, receive: Receive, fault: Fault) -> None:
+        self._server, self._receive, self._fault = server, receive, fault
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._socket.bind((LOOPBACK, 0))
+        self.local: Address = self._socket.getsockname()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._socket, self._readable)
+
+    def _readable(self) -> None:
+        try:
+            data = self._socket.recv(65_536)
+            if data.strip(b"\r\n\0"):  # not a keep-alive
+                self._receive(parse(data))
+        except Exception as fault:  # the loop would only log it: the farm raises it at its end
+            self._fault(fault)
+
+    def send(self, data: bytes) -> None:
+        self._socket.sendto(data, self._server)
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
+
+
+class TcpWire(asyncio.Protocol):
+    """One connection to the server, kept: Asterisk sends its requests back through it."""
+
+    name = "TCP"
+    reliable = True
+
+    def __init__(self, receive: Receive, fault: Fault) -> None:
+        self._receive, self._fault = receive, fault
+        self._stream = StreamParser()
+        self.local: Address = (LOOPBACK, 0)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self.local = transport.get_extra_info("sockname")
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for message in self._stream.feed(data):
+                self._receive(message)
+        except Exception as fault:  # as above
+            self._fault(fault)
+
+    def send(self, data: bytes) -> None:
+        self._transport.write(data)
+
+    def close(self) -> None:
+        self._transport.abort()
+
+
+async def open_wire(transport: str, server: Address, receive: Receive, fault: Fault, timeout: float = 5.0) -> Wire:
+    """A wire of the transport `udp` or `tcp`. Raises OSError, TimeoutError, ValueError."""
+    match transport:
+        case "udp":
+            return UdpWire(server, receive, fault)
+        case "tcp":
+            loop = asyncio.get_running_loop()
+            async with asyncio.timeout(timeout):
+                _, wire = await loop.create_connection(lambda: TcpWire(receive, fault), *server)
+            return wire
+        case _:
+            raise ValueError(f"no transport {transport!r}: udp or tcp")
