@@ -1,0 +1,143 @@
+"""ARI's push configuration: PJSIP objects written, read and deleted one at a time.
+
+Everything is checked to be text before the request: a number or null as attribute or value makes Asterisk
+crash (strlen(NULL) in its JSON parsing; seen with 16.28 and 22.10).
+"""
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import aiohttp
+from yarl import URL
+
+from agentbridge.errors import InvalidValue, Refused, Unavailable
+
+Kind = Literal["auth", "aor", "endpoint"]
+
+BODY_BYTES = 40_960  # what Asterisk reads of a request's body
+CONNECTIONS = 8  # more don't go faster: Asterisk has one thread that writes AstDB
+ID = re.compile(r"(?!\.+$)[A-Za-z0-9_.-]{1,80}")  # a path segment of its own, and never `..`
+
+
+class Ari:
+    """`async with Ari(url, user, secret) as ari`; `url` as in http://127.0.0.1:8088/ari.
+
+    Every request has `deadline` seconds in all. Raises Refused with Asterisk's message for a 4xx,
+    Unavailable for a 5xx, no connection or no answer.
+    """
+
+    def __init__(self, url: str, user: str, secret: str, *, deadline: float = 10.0) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"Authorization": "Basic " + base64.b64encode(f"{user}:{secret}".encode()).decode()}
+        self._deadline = deadline
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            headers=self._headers,
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS),
+            timeout=aiohttp.ClientTimeout(total=self._deadline),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def info(self) -> dict[str, Any]:
+        """Version, build and `status.startup_time`, which tells a restart."""
+        _, answer = await self.request("GET", "/asterisk/info")
+        return dict(answer)
+
+    async def put_object(self, kind: Kind, object_id: str, fields: Mapping[str, str]) -> None:
+        """Makes the object or merges the fields into it: one left out keeps its value.
+
+        A field that Asterisk doesn't know or can't parse is Refused without its name; that is only in
+        Asterisk's log. The answer means visible, not yet on disk.
+        """
+        await self.request("PUT", _object_path(kind, object_id), _body(fields))
+
+    async def get_object(self, kind: Kind, object_id: str) -> dict[str, str] | None:
+        """Every field of the object, defaults too; None where there is none."""
+        status, answer = await self.request("GET", _object_path(kind, object_id), missing_ok=True)
+        if status == HTTPStatus.NOT_FOUND:
+            return None
+        return {item["attribute"]: item["value"] for item in answer}
+
+    async def delete_object(self, kind: Kind, object_id: str) -> None:
+        """Not there is as good as deleted."""
+        await self.request("DELETE", _object_path(kind, object_id), missing_ok=True)
+
+    async def request(
+        self, method: str, path: str, body: bytes | None = None, *, missing_ok: bool = False
+    ) -> tuple[int, Any]:
+        """Status and decoded JSON (None without a body) of `path` below the base URL."""
+        if self._session is None:
+            raise RuntimeError("Ari is used outside its `async with`")
+        headers = {"Content-Type": "application/json"} if body is not None else None
+        try:
+            async with self._session.request(
+                method, URL(self._url + path, encoded=True), data=body, headers=headers, allow_redirects=False
+            ) as response:
+                return _judged(f"{method} {path}", response.status, await response.read(), missing_ok)
+        except TimeoutError:
+            raise Unavailable(f"ARI {method} {path}: no answer within {self._deadline:g} s") from None
+        except aiohttp.ClientError as error:
+            raise Unavailable(f"ARI {method} {path}: {error}") from error
+
+
+def _object_path(kind: object, object_id: object) -> str:
+    if kind not in ("auth", "aor", "endpoint"):
+        raise InvalidValue(f"kind: {kind!r} is none of auth, aor, endpoint")
+    if not isinstance(object_id, str) or not ID.fullmatch(object_id):
+        raise InvalidValue(f"id: {object_id!r} must be 1 to 80 of letters, digits, '_', '.', '-'")
+    return f"/asterisk/config/dynamic/res_pjsip/{kind}/{object_id}"
+
+
+def _body(fields: Mapping[str, str]) -> bytes:
+    pairs = [{"attribute": _text("attribute", key), "value": _text(key, fields[key])} for key in fields]
+    body = json.dumps({"fields": pairs}, ensure_ascii=False).encode()
+    if len(body) > BODY_BYTES:
+        raise InvalidValue(f"fields: {len(body)} bytes together, Asterisk reads at most {BODY_BYTES}")
+    return body
+
+
+def _text(name: object, value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidValue(f"{name}: must be text, not {type(value).__name__}: Asterisk would crash")
+    # C strings end at NUL, and the AstDB wizard keeps what is left; lone surrogates are no UTF-8
+    if "\0" in value or value.encode(errors="ignore").decode() != value:
+        raise InvalidValue(f"{name}: must not contain NUL, and be text that UTF-8 can carry")
+    return value
+
+
+def _judged(what: str, status: int, body: bytes, missing_ok: bool) -> tuple[int, Any]:
+    if missing_ok and status == HTTPStatus.NOT_FOUND:
+        return status, None
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise Unavailable(f"ARI {what}: {status} {_reason(body)}")
+    if status >= HTTPStatus.MULTIPLE_CHOICES:
+        raise Refused(f"ARI {what}: {status} {_reason(body)}")
+    try:
+        return status, json.loads(body) if body else None
+    except ValueError as error:
+        raise Unavailable(f"ARI {what}: the answer is not JSON: {error}") from error
+
+
+def _reason(body: bytes) -> str:
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return body[:200].decode(errors="replace")
+    match answer:
+        case {"message": str(message)} | {"error": str(message)}:
+            return message
+        case _:
+            return str(answer)[:200]
