@@ -141,6 +141,19 @@ class Subject:
     """a row that could not be understood; nothing is changed for this key, and the reason is reported"""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One consistent look at the directory.
+
+    `snapshot` is PostgreSQL's pg_snapshot in text; `subjects` has each key that was asked for; `queues` are
+    all queues whose members are ours, those that were deleted from the directory included.
+    """
+
+    snapshot: str
+    subjects: Mapping[EndpointId, Subject]
+    queues: frozenset[QueueName]
+
+
 # ---------------------------------------------------------------- what Asterisk holds
 
 
@@ -175,8 +188,10 @@ class State:
     objects: Mapping[ObjectKind, Fields] = field(default_factory=dict)
     members: Mapping[QueueName, Member] = field(default_factory=dict)
     policy: Fields = NOTHING
+    agent: AgentId | None = None
+    """desired only: whose calls the endpoint takes"""
     problem: str = ""
-    """desired only: why part of what should be can't be"""
+    """desired only: why this key can't be worked on"""
 
     def __bool__(self) -> bool:
         return bool(self.objects or self.members or self.policy)

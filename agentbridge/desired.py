@@ -1,0 +1,236 @@
+"""What should be in Asterisk for one endpoint id, from what the directory says. Pure.
+
+Every managed field is always stated, defaults included: a PUT merges into the object that is there, so a
+field that is only left out would keep its old value for ever.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from agentbridge.model import (
+    Agent,
+    EndpointId,
+    Fields,
+    Interface,
+    Line,
+    Member,
+    Membership,
+    ObjectKind,
+    QueueName,
+    Session,
+    SipType,
+    State,
+    Subject,
+)
+
+NO_CALLS_CONTEXT = "agentbridge-nothing"
+"""V4: the context of a `peer`, which is called and never calls: it has no extension."""
+# persistentmembers writes a queue's members as one string, split at these
+_SPLITS_MEMBERS = str.maketrans({";": " ", ",": " ", "|": " "})
+_LAX_NAT = frozenset({"yes", "force_rport", "route"})
+_SYMMETRIC_RTP = frozenset({"yes", "comedia"})
+_WEBRTC_TRANSPORTS = frozenset({"ws", "wss"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SipDefaults:
+    """What holds for every endpoint of this node."""
+
+    realm: str = "asterisk"
+    qualify_seconds: int = 0
+    """how often Asterisk asks a registered phone whether it is there; 0 is never"""
+
+
+def interface_of(endpoint: EndpointId) -> Interface:
+    return Interface(f"PJSIP/{endpoint}")
+
+
+def desired(subject: Subject, sip: SipDefaults) -> State:
+    """The state of `subject.key`; an empty one means that nothing of it should be in Asterisk."""
+    return State(
+        objects=_objects(subject, sip),
+        members=_members(subject.key, subject.carried),
+        policy=_policy(subject),
+        agent=subject.carried.id if subject.carried else None,
+        problem=subject.problem,
+    )
+
+
+def reserve(sip: SipDefaults) -> State:
+    """The state of a number that no agent has yet.
+
+    A new AOR makes Asterisk walk all endpoints; one that is there before its endpoint costs nothing later.
+    """
+    return State(objects={ObjectKind.AOR: _aor(Line(secret=""), EndpointId(""), sip)})
+
+
+def digest(endpoint: EndpointId, realm: str, secret: str) -> str:
+    """HA1 of RFC 2617, lower-case hex: what Asterisk holds instead of the secret."""
+    # MD5 is what SIP phones of every make can do
+    return hashlib.md5(f"{endpoint}:{realm}:{secret}".encode(), usedforsecurity=False).hexdigest()
+
+
+def member_name(name: str) -> str:
+    """The name as app_queue can carry it: what would break its persistent form becomes a space."""
+    return " ".join(name.translate(_SPLITS_MEMBERS).split())
+
+
+# ---------------------------------------------------------------- PJSIP objects
+
+
+def _objects(subject: Subject, sip: SipDefaults) -> Mapping[ObjectKind, Fields]:
+    line = _line_of(subject)
+    if line is None:
+        return {}
+    objects = {
+        ObjectKind.AOR: _aor(line, subject.key, sip),
+        ObjectKind.AUTH: _auth(subject.key, line, sip),
+        ObjectKind.ENDPOINT: _endpoint(subject, line),
+    }
+    if line.host != "dynamic":
+        objects[ObjectKind.IDENTIFY] = {"endpoint": subject.key, "match": line.host}
+    return objects
+
+
+def _line_of(subject: Subject) -> Line | None:
+    """A hot-desk agent has no device of its own, and a deactivated or locked one (A10) may not use it."""
+    if subject.telephone is not None:
+        return subject.telephone.line
+    agent = subject.agent
+    if agent is None or agent.hot_desk or not agent.active:
+        return None
+    return agent.line
+
+
+def _aor(line: Line, key: EndpointId, sip: SipDefaults) -> Fields:
+    return {
+        "max_contacts": "1",
+        "remove_existing": "yes",
+        "maximum_expiration": str(line.sip_expires),
+        "qualify_frequency": str(sip.qualify_seconds),
+        "contact": "" if line.host == "dynamic" else f"sip:{key}@{line.host}",
+    }
+
+
+def _auth(key: EndpointId, line: Line, sip: SipDefaults) -> Fields:
+    return {
+        "auth_type": "digest",
+        "username": key,
+        "realm": sip.realm,
+        "password_digest": f"MD5:{digest(key, sip.realm, line.secret)}",
+    }
+
+
+def _endpoint(subject: Subject, line: Line) -> Fields:
+    key = subject.key
+    return {
+        "context": NO_CALLS_CONTEXT if line.sip_type is SipType.PEER else line.context,
+        "allow": ",".join(line.codecs),
+        "callerid": _caller_id(subject, line),
+        # without an AOR it can't register and is never called
+        "aors": "" if line.sip_type is SipType.USER else key,
+        "auth": key,
+        # a recording or a spy needs the audio to pass through Asterisk
+        "direct_media": "no",
+        "call_group": groups(line.call_group),
+        "pickup_group": groups(line.pickup_group),
+        **_nat(line.nat),
+        **_media(line.transports),
+    }
+
+
+def _caller_id(subject: Subject, line: Line) -> str:
+    if line.caller_id or subject.agent is None:
+        return line.caller_id
+    return f'"{_quoted(member_name(subject.agent.display_name))}" <{subject.key}>'
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _nat(modes: Iterable[str]) -> Fields:
+    """V3 in PJSIP's terms, as Asterisk's own sip_to_pjsip.py translates them."""
+    lax = _yes_no(bool(_LAX_NAT & set(modes)))
+    return {
+        "force_rport": lax,
+        "rewrite_contact": lax,
+        "rtp_symmetric": _yes_no(bool(_SYMMETRIC_RTP & set(modes))),
+    }
+
+
+def _media(transports: Iterable[str]) -> Fields:
+    """What `webrtc=yes` sets, each field stated: taking back only `webrtc` would leave the others behind."""
+    browser = bool(_WEBRTC_TRANSPORTS & set(transports))
+    on = _yes_no(browser)
+    return {
+        "webrtc": on,
+        "use_avpf": on,
+        "ice_support": on,
+        "rtcp_mux": on,
+        "bundle": on,
+        "dtls_auto_generate_cert": on,
+        "media_use_received_transport": on,
+        "media_encryption": "dtls" if browser else "no",
+    }
+
+
+def groups(text: str) -> str:
+    """Lists and ranges of groups, e.g. `1-3,5`, as Asterisk keeps them: `1,2,3,5`."""
+    numbers: set[int] = set()
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        first, _, last = part.partition("-")
+        numbers.update(range(int(first), int(last or first) + 1))
+    return ",".join(str(number) for number in sorted(numbers))
+
+
+def _yes_no(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+# ---------------------------------------------------------------- queue members
+
+
+def _members(key: EndpointId, carried: Agent | None) -> Mapping[QueueName, Member]:
+    if carried is None or carried.session is None or carried.line.sip_type is SipType.USER:
+        return {}
+    session = carried.session
+    return {m.queue: _member(key, carried, session, m) for m in carried.memberships}
+
+
+def _member(key: EndpointId, agent: Agent, session: Session, membership: Membership) -> Member:
+    paused = session.paused or membership.paused
+    reason = session.reason if session.paused else membership.reason
+    return Member(
+        queue=membership.queue,
+        interface=interface_of(key),
+        name=member_name(agent.display_name),
+        penalty=membership.penalty,
+        paused=paused,
+        reason=reason if paused else "",
+        state_interface=interface_of(key),
+    )
+
+
+# ---------------------------------------------------------------- call policy
+
+
+def _policy(subject: Subject) -> Fields:
+    """AstDB paths of the call policy; they also say that the endpoint id is ours."""
+    paths: dict[str, str] = {}
+    if subject.agent is not None:
+        paths |= _agent_policy(subject.agent)
+    if subject.telephone is not None:
+        # the empty value keeps the telephone ours while nobody is bound to it
+        paths[f"telephone/{subject.key}/agent"] = subject.carried.internal if subject.carried else ""
+    return paths
+
+
+def _agent_policy(agent: Agent) -> Fields:
+    values = {"id": str(agent.id), **agent.policy}
+    if agent.device is not None:
+        values["device"] = agent.device
+    return {f"agent/{agent.internal}/{name}": value for name, value in values.items()}

@@ -1,0 +1,134 @@
+"""Which keys have to be looked at, and when. No I/O; time comes in as a clock.
+
+A key is in one pass at a time. A key that was written twice within `REST_SECONDS` rests, so that a storm of
+changes of one agent costs Asterisk few writes; a key that fails backs off alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from enum import IntEnum
+
+from agentbridge.model import EndpointId
+
+WRITES_AT_ONCE = 2
+REST_SECONDS = 1.5
+FIRST_RETRY_SECONDS = 1.0
+LAST_RETRY_SECONDS = 60.0
+
+
+class Cause(IntEnum):
+    """Why a key is dirty; the highest counts. Only a CHANGE is wanted by the directory, the others are drift."""
+
+    RESYNC = 1
+    EVENT = 2
+    CHANGE = 3
+
+
+class Dirty:
+    """`mark` from any side; `take` waits for keys that are due and reserves them until `release`."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._due: dict[EndpointId, Cause] = {}
+        self._later: list[tuple[float, EndpointId]] = []
+        self._waiting: dict[EndpointId, tuple[float, Cause]] = {}
+        """keys in `_later`, with the time and cause that count; other entries of theirs there are stale"""
+        self._busy: dict[EndpointId, Cause | None] = {}
+        """keys in a pass, with the cause of a mark that came meanwhile"""
+        self._writes: dict[EndpointId, deque[float]] = {}
+        self._retries: dict[EndpointId, float] = {}
+        self._wake = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._due) + len(self._waiting) + len(self._busy)
+
+    def mark(self, keys: Iterable[EndpointId], cause: Cause) -> None:
+        now = self._clock()
+        for key in keys:
+            if key in self._busy:
+                self._busy[key] = max(cause, self._busy[key] or cause)
+            elif (until := self._rests_until(key)) > now:
+                self._put_later(key, cause, until)
+            else:
+                _, waiting = self._waiting.pop(key, (0.0, cause))
+                self._due[key] = max(cause, waiting, self._due.get(key, cause))
+        self._wake.set()
+
+    def mark_later(self, keys: Collection[EndpointId], *, after: float) -> None:
+        """Looked at again after that many seconds; for keys of a pass it counts from now, too."""
+        until = self._clock() + after
+        for key in keys:
+            self._put_later(key, Cause.EVENT, until)
+        self._wake.set()
+
+    async def take(self) -> dict[EndpointId, Cause]:
+        """All keys that are due and in no pass; at least one."""
+        while True:
+            self._wake.clear()
+            self._move_due()
+            batch = {key: cause for key, cause in self._due.items() if key not in self._busy}
+            if batch:
+                for key in batch:
+                    del self._due[key]
+                    self._busy[key] = None
+                return batch
+            await self._sleep()
+
+    def release(self, keys: Iterable[EndpointId]) -> None:
+        """The pass is over; what was marked meanwhile is due, or rests first."""
+        for key in keys:
+            if cause := self._busy.pop(key, None):
+                self.mark([key], cause)
+        self._wake.set()
+
+    def rest(self, keys: Iterable[EndpointId]) -> None:
+        """These keys were written."""
+        now = self._clock()
+        for key in keys:
+            self._writes.setdefault(key, deque(maxlen=WRITES_AT_ONCE)).append(now)
+
+    def retry(self, keys: Iterable[EndpointId]) -> None:
+        """These keys failed: each backs off alone, twice as long each time."""
+        now = self._clock()
+        for key in keys:
+            wait = self._retries.get(key, FIRST_RETRY_SECONDS)
+            self._retries[key] = min(2 * wait, LAST_RETRY_SECONDS)
+            self._put_later(key, Cause.EVENT, now + wait)
+        self._wake.set()
+
+    def succeeded(self, key: EndpointId) -> None:
+        self._retries.pop(key, None)
+
+    # ------------------------------------------------------------ inside
+
+    def _rests_until(self, key: EndpointId) -> float:
+        writes = self._writes.get(key)
+        if writes is None or len(writes) < WRITES_AT_ONCE:
+            return 0.0
+        return writes[0] + REST_SECONDS
+
+    def _put_later(self, key: EndpointId, cause: Cause, until: float) -> None:
+        earlier, other = self._waiting.get(key, (until, cause))
+        self._waiting[key] = (min(until, earlier), max(cause, other))
+        heapq.heappush(self._later, (min(until, earlier), key))
+
+    def _move_due(self) -> None:
+        now = self._clock()
+        while self._later and self._later[0][0] <= now:
+            _, key = heapq.heappop(self._later)
+            until, cause = self._waiting.get(key, (float("inf"), Cause.RESYNC))
+            if until <= now:
+                del self._waiting[key]
+                self._due[key] = max(cause, self._due.get(key, cause))
+
+    async def _sleep(self) -> None:
+        timeout = max(0.0, self._later[0][0] - self._clock()) if self._later else None
+        try:
+            async with asyncio.timeout(timeout):
+                await self._wake.wait()
+        except TimeoutError:
+            pass  # a key is due

@@ -1,0 +1,69 @@
+"""How fast the writer may go: never so fast that Asterisk's own task processors fill up.
+
+AMI acknowledges before the work is done: each member write leaves a task behind that scans every member of
+every queue, and above 500 waiting tasks res_pjsip drops new calls. So the writer spends a *credit*: after a
+reading of the deepest task processor it may write as often as the ceiling is above it, since no write adds
+more than one task to any of them. Nothing is assumed about how fast Asterisk works them off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+SPARE = 20
+"""writes that may go on an old reading, so that a single change does not wait for one"""
+FRESH_SECONDS = 1.0
+DRAIN_SECONDS = 0.05
+"""how long to wait before the depth is read again when there is no credit"""
+
+
+class Pace:
+    """Hands out permission to write.
+
+    depth: the number of tasks in the deepest task processor of Asterisk; may raise Unavailable.
+    clock: seconds, monotonic. ceiling: tasks; Asterisk's low-water mark is 450.
+    """
+
+    def __init__(
+        self,
+        depth: Callable[[], Awaitable[int]],
+        *,
+        clock: Callable[[], float],
+        ceiling: int = 300,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._depth = depth
+        self._clock = clock
+        self._sleep = sleep
+        self._ceiling = ceiling
+        self._credit = 0
+        self._spare = SPARE
+        self._read_at = float("-inf")
+        self._turn = asyncio.Lock()  # fair: a single change is served between two parts of a long pass
+        self.deepest = 0
+        """the highest depth that was read"""
+
+    async def take(self, wanted: int) -> int:
+        """How many of `wanted` writes may go now, at least one; waits while Asterisk is behind."""
+        async with self._turn:
+            if not self._has_fresh_credit() and wanted <= self._spare:
+                self._spare -= wanted
+                return wanted
+            while not self._has_fresh_credit():
+                await self._read()
+            granted = min(wanted, self._credit)
+            self._credit -= granted
+            return granted
+
+    def _has_fresh_credit(self) -> bool:
+        return self._credit > 0 and self._clock() - self._read_at < FRESH_SECONDS
+
+    async def _read(self) -> None:
+        depth = await self._depth()
+        self.deepest = max(self.deepest, depth)
+        self._credit = self._ceiling - depth
+        self._read_at = self._clock()
+        self._spare = SPARE
+        if self._credit <= 0:
+            await self._sleep(DRAIN_SECONDS)

@@ -1,0 +1,275 @@
+"""The loop: a key is dirty; read what should be, compare with what is, send the difference.
+
+There is this one path for a change, a start, a restart, a drift and a repair. Everything that happens only
+marks keys. A pass takes all keys that are due; passes run side by side, a key is in one pass at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from agentbridge.desired import SipDefaults, desired, reserve
+from agentbridge.dirty import Cause, Dirty
+from agentbridge.errors import InvalidValue, Refused, Unavailable
+from agentbridge.model import EndpointId, ObjectKind, QueueName, Reading, State, Step, Subject
+from agentbridge.pace import Pace
+from agentbridge.plan import Limit, Observed, Plan, Refusal, plan, rank, within
+from agentbridge.report import log_step
+
+log = structlog.get_logger()
+
+AUTOPAUSE = "Auto-Pause"
+"""app_queue's own reason, when it pauses a member that did not answer"""
+WAIT_FOR_LEAVE_SECONDS = 0.05
+RETRY_AFTER_LOSS_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a pass found for a key: `error` is empty when Asterisk has what the directory says."""
+
+    error: str = ""
+
+
+class Directory(Protocol):
+    async def read(self, keys: Collection[EndpointId]) -> Reading: ...
+
+    async def keys(self) -> set[EndpointId]:
+        """Every endpoint id of the directory."""
+        ...
+
+    async def reserve(self) -> Collection[EndpointId]:
+        """The numbers of the configured range, whose AORs are kept ahead of their agents."""
+        ...
+
+    async def record(self, snapshot: str, outcomes: Mapping[EndpointId, Outcome]) -> None: ...
+
+    async def adopt_pause(self, key: EndpointId, queue: QueueName, reason: str) -> None: ...
+
+    async def refused(self, removals: int, owned: int) -> bool:
+        """Notes a refusal; True when an administrator has confirmed removals of this size."""
+        ...
+
+
+class Asterisk(Observed, Protocol):
+    @property
+    def up(self) -> bool: ...
+
+    def owned(self) -> Collection[EndpointId]:
+        """Endpoint ids that our AstDB family lists."""
+        ...
+
+    def count_members(self, queues: Collection[QueueName]) -> int: ...
+
+    async def apply(self, step: Step) -> None:
+        """Returns when the change has been observed; Refused, InvalidValue or Unavailable when not."""
+        ...
+
+
+class Reconciler:
+    """Marks come from any side (`mark`, `resync`); `run` works them off until it is cancelled."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        asterisk: Asterisk,
+        pace: Pace,
+        *,
+        sip: SipDefaults,
+        limit: Limit,
+        clock: Callable[[], float],
+    ) -> None:
+        self._directory = directory
+        self._asterisk = asterisk
+        self._pace = pace
+        self.sip = sip
+        self.limit = limit
+        self._clock = clock
+        self.dirty = Dirty(clock)
+        self.failed: dict[EndpointId, str] = {}
+        self.refusal: Refusal | None = None
+        self._reserve: frozenset[EndpointId] = frozenset()
+        self._adoptions: dict[tuple[EndpointId, QueueName], str] = {}
+        self._pass_ids = itertools.count(1)
+
+    # ------------------------------------------------------------ marks
+
+    def mark(self, keys: Iterable[EndpointId], cause: Cause) -> None:
+        self.dirty.mark(keys, cause)
+
+    def autopaused(self, key: EndpointId, queue: QueueName) -> None:
+        """app_queue has paused a member by itself: to be adopted before the next pass could undo it."""
+        self._adoptions[key, queue] = AUTOPAUSE
+        self.dirty.mark([key], Cause.EVENT)
+
+    async def resync(self) -> None:
+        """Everything that should be or is, is looked at again."""
+        keys = await self._directory.keys()
+        self._reserve = frozenset(await self._directory.reserve())
+        keys |= set(self._asterisk.owned())
+        keys |= {number for number in self._reserve if not self._asterisk.state(number).objects}
+        log.debug("resync.started", keys=len(keys))
+        self.dirty.mark(keys, Cause.RESYNC)
+
+    # ------------------------------------------------------------ passes
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as passes:
+            while True:
+                batch = await self.dirty.take()
+                passes.create_task(self._pass(batch))
+
+    async def _pass(self, batch: Mapping[EndpointId, Cause]) -> None:
+        with structlog.contextvars.bound_contextvars(pass_id=next(self._pass_ids)):
+            try:
+                await self._work(batch)
+            except Unavailable as lost:
+                # nothing is done without both sides; the keys stay dirty
+                log.info("pass.postponed", keys=len(batch), reason=str(lost))
+                self.dirty.mark_later(batch, after=RETRY_AFTER_LOSS_SECONDS)
+            finally:
+                self.dirty.release(batch)
+
+    async def _work(self, batch: Mapping[EndpointId, Cause]) -> None:
+        if not self._asterisk.up:
+            raise Unavailable("Asterisk is not connected")
+        await self._adopt(batch)
+        reading = await self._directory.read(batch)
+        wanted = {key: self._desired(subject) for key, subject in reading.subjects.items()}
+        planned = plan(wanted, self._asterisk, reading.queues)
+        planned = await self._adopt_found(planned, wanted, batch)
+        planned = await self._limited(planned, reading.queues)
+        failures = await self._apply(planned.steps, batch)
+        await self._conclude(reading, wanted, planned, failures)
+
+    def _desired(self, subject: Subject) -> State:
+        state = desired(subject, self.sip)
+        if state or state.problem or subject.key not in self._reserve:
+            return state
+        # an endpoint that goes takes its AOR along, since that holds the contact of a phone that may not ring
+        gone = ObjectKind.ENDPOINT in self._asterisk.state(subject.key).objects
+        return State() if gone else reserve(self.sip)
+
+    async def _limited(self, planned: Plan, queues: frozenset[QueueName]) -> Plan:
+        limited, refusal = within(
+            self.limit,
+            planned,
+            owned_endpoints=len(self._asterisk.owned()),
+            owned_members=self._asterisk.count_members(queues),
+        )
+        if refusal is None:
+            return planned
+        if await self._directory.refused(refusal.removals, refusal.owned):
+            log.warning("removals.confirmed", removals=refusal.removals, owned=refusal.owned)
+            self.refusal = None
+            return planned
+        if self.refusal != refusal:
+            log.error("removals.refused", kind=refusal.kind, removals=refusal.removals, owned=refusal.owned)
+        self.refusal = refusal
+        return limited
+
+    # ------------------------------------------------------------ adoption
+
+    async def _adopt(self, keys: Collection[EndpointId]) -> None:
+        for (key, queue), reason in list(self._adoptions.items()):
+            if key in keys:
+                await self._directory.adopt_pause(key, queue, reason)
+                self._adoptions.pop((key, queue), None)
+                log.info("pause.adopted", agent=key, queue=queue, reason=reason)
+
+    async def _adopt_found(
+        self, planned: Plan, wanted: Mapping[EndpointId, State], batch: Mapping[EndpointId, Cause]
+    ) -> Plan:
+        """An autopause that happened while nobody listened is adopted too.
+
+        Only where the directory has not changed: else an unpause in the directory could never win.
+        """
+        found = [
+            (key, queue)
+            for key, state in wanted.items()
+            if batch.get(key) is not Cause.CHANGE
+            for queue, member in self._asterisk.state(key).members.items()
+            if member.reason == AUTOPAUSE and member.paused
+            if queue in state.members and not state.members[queue].paused
+        ]
+        if not found:
+            return planned
+        for key, queue in found:
+            self.autopaused(key, queue)
+        keys = {key for key, _ in found}
+        return Plan(
+            steps=tuple(step for step in planned.steps if step.key not in keys),
+            problems=planned.problems,
+            waiting=planned.waiting | keys,
+        )
+
+    # ------------------------------------------------------------ writing
+
+    async def _apply(self, steps: Sequence[Step], batch: Mapping[EndpointId, Cause]) -> dict[EndpointId, str]:
+        """Rank by rank; a key whose step fails has no further step in this pass. Returns the failures."""
+        failures: dict[EndpointId, str] = {}
+        for _, group in itertools.groupby(steps, key=rank):
+            todo = [step for step in group if step.key not in failures]
+            while todo:
+                granted = await self._pace.take(len(todo))
+                now, todo = todo[:granted], todo[granted:]
+                for step, error in zip(now, await _all(self._try(step, batch) for step in now), strict=True):
+                    if error:
+                        failures.setdefault(step.key, error)
+        return failures
+
+    async def _try(self, step: Step, batch: Mapping[EndpointId, Cause]) -> str:
+        started = self._clock()
+        try:
+            await self._asterisk.apply(step)
+        except (Refused, InvalidValue) as refused:
+            return str(refused)
+        quiet = step.key in self._reserve
+        log_step(step, cause=batch[step.key], quiet=quiet, seconds=self._clock() - started)
+        return ""
+
+    async def _conclude(
+        self, reading: Reading, wanted: Mapping[EndpointId, State], planned: Plan, failures: Mapping[EndpointId, str]
+    ) -> None:
+        errors = {**planned.problems, **failures}
+        written = {step.key for step in planned.steps}
+        # what was written must now be seen; a difference means that somebody else wrote meanwhile
+        unseen = {step.key for step in plan({k: wanted[k] for k in written}, self._asterisk, reading.queues).steps}
+        unfinished = (unseen - errors.keys()) | planned.waiting
+        self.dirty.mark_later(unfinished, after=WAIT_FOR_LEAVE_SECONDS)
+        self.dirty.rest(written)
+        self._note_failures(wanted.keys(), errors)
+        self.dirty.retry(failures)
+        done = {key: Outcome(errors.get(key, "")) for key in wanted if key not in unfinished}
+        await self._directory.record(reading.snapshot, done)
+
+    def _note_failures(self, keys: Collection[EndpointId], errors: Mapping[EndpointId, str]) -> None:
+        for key in keys:
+            error = errors.get(key, "")
+            if not error:
+                if self.failed.pop(key, ""):
+                    log.info("key.healed", agent=key)
+                self.dirty.succeeded(key)
+            elif self.failed.get(key) != error:
+                self.failed[key] = error
+                log.warning("key.failed", agent=key, reason=error)
+
+
+async def _all(awaitables: Iterable[Awaitable[str]]) -> list[str]:
+    """Side by side; the first Unavailable ends them all, since then no answer can be trusted."""
+
+    async def one(awaitable: Awaitable[str]) -> str:
+        return await awaitable
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(awaitable)) for awaitable in awaitables]
+    except* Unavailable as lost:
+        raise lost.exceptions[0] from None
+    return [task.result() for task in tasks]

@@ -1,0 +1,60 @@
+"""The log line of each action that was done: `member.paused`, `endpoint.pushed`, `drift.repaired`, ..."""
+
+from __future__ import annotations
+
+import structlog
+
+from agentbridge.dirty import Cause
+from agentbridge.model import (
+    Action,
+    AddMember,
+    DeleteObject,
+    DeletePolicy,
+    ObjectKind,
+    PauseMember,
+    PutObject,
+    PutPolicy,
+    RemoveMember,
+    SetPenalty,
+    Step,
+)
+from agentbridge.plan import shown_member
+
+log = structlog.get_logger()
+
+
+def log_step(step: Step, *, cause: Cause, quiet: bool, seconds: float) -> None:
+    """One line. A drift says both values; `quiet` is for what is done by the thousand.
+
+    What is absent when everything is looked at again is new rather than drifted: it is so at a first start.
+    """
+    name, now, where = _described(step.action)
+    fields = {"agent": step.key, **where, "now": now, "duration_ms": round(seconds * 1000, 1)}
+    if quiet or (isinstance(step.action, PutObject) and step.action.kind is not ObjectKind.ENDPOINT):
+        log.debug(name, **fields)
+    elif cause is Cause.EVENT or (cause is Cause.RESYNC and step.was != "absent"):
+        log.warning("drift.repaired", what=name, was=step.was, **fields)
+    else:
+        log.info(name, was=step.was, **fields)
+
+
+def _described(action: Action) -> tuple[str, str, dict[str, str]]:
+    """The event's name, the new value, and where."""
+    match action:
+        case AddMember(member):
+            return "member.added", shown_member(member), {"queue": member.queue}
+        case RemoveMember(member):
+            return "member.removed", "absent", {"queue": member.queue}
+        case PauseMember(queue, _, paused, reason):
+            name = "member.paused" if paused else "member.unpaused"
+            return name, f"paused reason={reason!r}" if paused else "unpaused", {"queue": queue}
+        case SetPenalty(queue, _, penalty):
+            return "member.penalty_set", f"penalty={penalty}", {"queue": queue}
+        case PutObject(kind, _, fields):
+            return f"{kind}.pushed", ",".join(fields), {}
+        case DeleteObject(kind, _):
+            return f"{kind}.removed", "absent", {}
+        case PutPolicy(path, value):
+            return "policy.set", value, {"path": path}
+        case DeletePolicy(path):
+            return "policy.removed", "absent", {"path": path}
