@@ -30,6 +30,8 @@ class Call:
 
     def __init__(self, agent: UserAgent, dialog: Dialog, media: Media, invite: Request | None = None) -> None:
         self.agent, self.dialog, self.media = agent, dialog, media
+        self.heard, self.hears, self.stops_hearing = media.heard, media.hears, media.stops_hearing
+        self.send_digits, self.receives_digits = media.send_digits, media.receives_digits
         self.incoming = invite is not None
         self.state = State.RINGING if self.incoming else State.CALLING
         self.status: int | None = None
@@ -259,7 +261,10 @@ class Call:
         return response.status
 
     async def transfer(self, user: str, timeout: float = 10.0) -> int:
-        """Blind: send the other end to a number. The status it reports of that call."""
+        """Blind: send the other end to a number. The status it reports of that call.
+
+        After a success the phone hangs up; after a refusal it still has the call.
+        """
         return await self._refer(f"<{self.agent.uri(user)}>", timeout)
 
     async def transfer_to(self, other: Call, timeout: float = 10.0) -> int:
@@ -273,8 +278,14 @@ class Call:
         response = await self._ask("REFER", (("Refer-To", target), ("Referred-By", me)), b"", timeout)
         if not response.success:
             return response.status
-        await self._until(lambda: bool(self._transfers) or self.state is State.ENDED, timeout, "to be transferred")
-        return self._transfers[-1] if self._transfers else 200  # hung up by the other end: it has the call
+        await self._until(self._transfer_is_over, timeout, "to be transferred")
+        status = self._transfers[-1] if self._transfers else 200  # the other end hung up: it has the call
+        if status < 300:
+            await self.hangup(timeout)  # as phones do: Asterisk waits for it
+        return status
+
+    def _transfer_is_over(self) -> bool:
+        return bool(self._transfers) or self.state is State.ENDED
 
     async def hangup(self, timeout: float = 5.0) -> None:
         """End it, whatever it is doing: CANCEL, 603 or BYE. Raises TimeoutError where nobody confirms."""

@@ -33,7 +33,8 @@ class Phone:
 
     `server` is host and SIP port of Asterisk. Without a `ticker` (of the farm) there is no audio. It calls
     without being registered as well: so does a trunk, as a static endpoint with user name and password.
-    `invites` are all calls that ever reached it, `calls` all that it had, in and out.
+    `registrations` counts the confirmed ones since it last was unregistered; `invites` are all calls that
+    ever reached it, `calls` all that it had, in and out.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Phone:
         self.behaviour: Behaviour = Answer()
         self.invites: list[Invite] = []
         self.calls: list[Call] = []
-        self.registered = False
+        self.registrations = 0
         self._agent = UserAgent(Credentials(user, secret), server, transport)
         self._agent.on_request, self._agent.on_stray = self._handle, self._handle_stray
         self._ticker = ticker
@@ -61,6 +62,10 @@ class Phone:
         self._refreshing: asyncio.TimerHandle | None = None
         self._registration, self._register_cseq = secrets.token_hex(12), 0
         self._awaited, self._arrived = 0, asyncio.Event()
+
+    @property
+    def registered(self) -> bool:
+        return self.registrations > 0
 
     @property
     def faults(self) -> list[Exception]:
@@ -89,7 +94,7 @@ class Phone:
         await self.register(expires=0, timeout=timeout)
 
     def _registered_for(self, expires: int) -> None:
-        self.registered = expires > 0
+        self.registrations = self.registrations + 1 if expires else 0
         if self._refreshing is not None:
             self._refreshing.cancel()
         if self.registered:
@@ -100,7 +105,7 @@ class Phone:
             if response is not None and response.success:
                 self._registered_for(expires)
             elif response is None or response.final:
-                self.registered = False
+                self.registrations = 0
 
         self._agent.ask(lambda extra: self._register_request(expires, extra), answered)
 
@@ -251,4 +256,4 @@ class Phone:
         for call in self.live_calls:
             call.drop()
         self._agent.close()
-        self.registered = False
+        self.registrations = 0
