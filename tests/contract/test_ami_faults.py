@@ -1,0 +1,296 @@
+"""An AMI that goes away, hangs, lies or talks rubbish, and what the link makes of it."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from ami_links import LIMIT, QUICK, Watched, account, connected, running, up
+from ami_server import ScriptedAmi, event
+
+from agentbridge.asterisk.ami import AmiConnection, Timing, reconnect_wait
+from agentbridge.asterisk.ami_connection import IN_FLIGHT
+from agentbridge.asterisk.ami_wire import Message
+from agentbridge.errors import InvalidValue, Unavailable
+
+MEMBER = {"Queue": "sales", "Interface": "Local/1@x"}
+
+
+@pytest_asyncio.fixture
+async def server() -> AsyncIterator[ScriptedAmi]:
+    async with ScriptedAmi() as server:
+        yield server
+
+
+async def test_whatever_waits_fails_at_once_when_the_connection_ends(server: ScriptedAmi) -> None:
+    server.silent_on = {"QueueAdd", "QueueStatus"}
+    async with connected(server) as session, asyncio.TaskGroup() as group:
+        group.create_task(expect_lost(session.action("QueueAdd", MEMBER, timeout=60)))
+        group.create_task(expect_lost(session.action_list("QueueStatus", {"Queue": "sales"}, timeout=60)))
+        await server.until(lambda: server.count("QueueStatus") == 1)
+        async with asyncio.timeout(1):
+            server.drop()
+            assert await session.ended_within(1)
+    assert session.in_flight == 0
+
+
+async def expect_lost(asked: "asyncio.Future[object] | object") -> None:
+    with pytest.raises(Unavailable):
+        await asked  # type: ignore[misc]
+
+
+async def test_nothing_is_sent_again_after_a_reconnect(server: ScriptedAmi) -> None:
+    server.silent_on = {"QueueAdd", "Command"}
+    async with up(server) as watched:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(expect_lost(watched.link.action("QueueAdd", MEMBER, timeout=60)))
+            group.create_task(expect_lost(watched.link.command("core show version", timeout=60)))
+            await server.until(lambda: server.count("Command") == 1)
+            server.drop()
+        server.silent_on = set()
+        await watched.next_up()
+        await watched.link.action("Ping", timeout=5)
+        assert (server.count("QueueAdd"), server.count("Command")) == (1, 1)
+
+
+async def test_an_unanswered_ping_ends_the_session_and_what_waits_on_it(server: ScriptedAmi) -> None:
+    async with up(server) as watched:
+        server.silent_on = {"Ping", "QueueAdd"}
+        with pytest.raises(Unavailable, match=r"QueueAdd: Asterisk did not answer a Ping within 0\.5 s"):
+            await watched.link.action("QueueAdd", MEMBER, timeout=60)
+        assert "Ping" in await watched.next_down()
+
+
+async def test_events_are_no_sign_of_life(server: ScriptedAmi) -> None:
+    async with up(server, events="agent") as watched:
+        server.silent_on = {"Ping"}
+        async with asyncio.TaskGroup() as group:
+            talk = group.create_task(keep_talking(server))
+            assert "Ping" in await watched.next_down()
+            talk.cancel()
+
+
+async def keep_talking(server: ScriptedAmi) -> None:
+    for number in itertools.count():
+        server.send(event("Newchannel", {"Number": str(number)}))
+        await asyncio.sleep(0.01)  # the pace of a talkative Asterisk, not a wait for something
+
+
+async def test_pings_keep_an_idle_session_up(server: ScriptedAmi) -> None:
+    async with up(server) as watched:
+        await server.until(lambda: server.count("Ping") >= 4)
+        assert server.connections == 1
+        assert watched.downs.empty()
+
+
+async def test_a_late_answer_is_dropped_and_leaves_nothing_behind(server: ScriptedAmi) -> None:
+    server.silent_on = {"QueueAdd"}
+    async with connected(server) as session:
+        with pytest.raises(Unavailable, match=r"QueueAdd: no answer within 0\.05 s"):
+            await session.action("QueueAdd", MEMBER, timeout=0.05)
+        assert session.in_flight == 0
+        late = server.received[-1]["ActionID"]
+        server.send(f"Response: Success\r\nActionID: {late}\r\nMessage: late\r\n\r\n".encode())
+        assert (await session.action("Ping", timeout=5)).get("Ping") == "Pong"
+        assert session.in_flight == 0
+
+
+async def test_a_list_that_comes_late_is_not_taken_for_events(server: ScriptedAmi) -> None:
+    server.silent_on = {"QueueStatus"}
+    events: list[Message] = []
+    async with connected(server, events.append) as session:
+        with pytest.raises(Unavailable):
+            await session.action_list("QueueStatus", {"Queue": "sales"}, timeout=0.05)
+        late = server.received[-1]["ActionID"]
+        server.send(event("QueueMember", {"ActionID": late}) + event("Hangup", {"Channel": "PJSIP/1-1"}))
+        await session.action("Ping", timeout=5)
+    assert [seen.event for seen in events] == ["Hangup"]
+
+
+async def test_a_list_that_never_ends_is_given_up_at_its_deadline(server: ScriptedAmi) -> None:
+    server.raw["QueueStatus"] = (
+        "Response: Success\r\nActionID: {id}\r\nEventList: start\r\n\r\nEvent: QueueMember\r\nActionID: {id}\r\n\r\n"
+    )
+    async with connected(server) as session:
+        with pytest.raises(Unavailable, match=r"no answer within 0\.05 s"):
+            await session.action_list("QueueStatus", {"Queue": "sales"}, timeout=0.05)
+        assert session.in_flight == 0
+
+
+async def test_a_cancelled_action_leaves_nothing_behind(server: ScriptedAmi) -> None:
+    server.silent_on = {"QueueAdd"}
+    async with connected(server) as session, asyncio.TaskGroup() as group:
+        task = group.create_task(session.action("QueueAdd", MEMBER, timeout=60))
+        await server.until(lambda: server.count("QueueAdd") == 1)
+        task.cancel()
+        await asyncio.wait([task], timeout=LIMIT)
+        assert task.cancelled()
+        assert session.in_flight == 0
+
+
+async def test_an_injected_action_never_reaches_the_socket(server: ScriptedAmi) -> None:
+    async with connected(server) as session:
+        for name in ("Eve\r\n\r\nAction: Command\r\nCommand: core stop now", "Eve\nInterface: x", "Eve\r"):
+            with pytest.raises(InvalidValue, match="MemberName"):
+                await session.action("QueueAdd", {**MEMBER, "MemberName": name}, timeout=5)
+        await session.action("Ping", timeout=5)
+    assert [received["Action"] for received in server.received] == ["Challenge", "Login", "Ping"]
+    assert server.ami_secret not in str(server.received)
+
+
+async def test_characters_split_over_reads_arrive_whole(server: ScriptedAmi) -> None:
+    events: list[Message] = []
+    async with connected(server, events.append) as session:
+        await server.send_bytewise(event("QueueMemberAdded", {"MemberName": "Zoë 张 🎧"}))
+        await session.action("Ping", timeout=5)
+    assert [seen.get("MemberName") for seen in events] == ["Zoë 张 🎧"]
+
+
+async def test_an_answer_of_megabytes_is_read_whole(server: ScriptedAmi) -> None:
+    lines = "".join(f"Output: line {number} {'x' * 90}\r\n" for number in range(30_000))
+    server.raw["Command"] = f"Response: Success\r\nActionID: {{id}}\r\n{lines}\r\n"
+    async with up(server) as watched:
+        assert len((await watched.link.command("core show taskprocessors", timeout=10)).splitlines()) == 30_000
+
+
+async def test_a_message_without_end_ends_the_session(server: ScriptedAmi) -> None:
+    async with up(server) as watched:
+        server.send(b"Event: Endless\r\n" + b"Output: " + b"x" * 9_000_000)
+        assert "more than 8388608 bytes" in await watched.next_down()
+        await watched.next_up()
+
+
+async def test_a_bug_in_a_hook_ends_the_link_instead_of_being_swallowed(server: ScriptedAmi) -> None:
+    def hook(event: Message) -> None:
+        raise Unavailable(f"not a lost connection: {event.event}")
+
+    link = Watched(server, on_event=hook).link
+    with pytest.raises(ExceptionGroup) as raised:  # noqa: PT012 the link ends the block from within
+        async with running(link):
+            await link.wait_up(5)
+            server.send(event("Hangup", {}))
+            await asyncio.wait_for(asyncio.Event().wait(), LIMIT)
+    [bug] = raised.value.exceptions
+    assert "a bug in the handling of an event" in str(bug)
+    assert isinstance(bug.__cause__, Unavailable)
+    assert not link.up
+
+
+@pytest.mark.parametrize("hook", ["on_up", "on_down"])
+async def test_a_bug_in_the_other_hooks_ends_the_link_too(server: ScriptedAmi, hook: str) -> None:
+    def broken(_: object) -> None:
+        raise ZeroDivisionError
+
+    link = Watched(server, **{hook: broken}).link
+    with pytest.raises(ExceptionGroup) as raised:  # noqa: PT012 the link ends the block from within
+        async with running(link):
+            await server.until(lambda: server.count("Ping") >= 1)
+            server.drop()
+            await asyncio.wait_for(asyncio.Event().wait(), LIMIT)
+    assert raised.group_contains(ZeroDivisionError)
+
+
+async def test_malformed_events_do_no_harm(server: ScriptedAmi) -> None:
+    async with up(server, events="agent") as watched:
+        server.send(b"rubbish\r\n\r\n: \r\n\r\nEvent\r\n\r\n\xff\xfe: \x00\r\n\r\nResponse: Success\r\n\r\n")
+        server.send(b"Event: \r\n\r\nResponse: Error\r\nActionID: nobody's\r\n\r\n" + event("Last", {}))
+        await watched.next_event("Last")
+        assert watched.link.up
+
+
+async def test_a_half_message_before_the_end_is_no_answer(server: ScriptedAmi) -> None:
+    server.silent_on = {"QueueAdd"}
+    async with connected(server) as session, asyncio.TaskGroup() as group:
+        group.create_task(expect_lost(session.action("QueueAdd", MEMBER, timeout=60)))
+        await server.until(lambda: server.count("QueueAdd") == 1)
+        server.send(f"Response: Success\r\nActionID: {server.received[-1]['ActionID']}\r\nMess".encode())
+        for client in server.sessions:
+            client.writer.close()
+
+
+async def test_a_port_that_accepts_and_says_nothing_is_given_up(server: ScriptedAmi) -> None:
+    server.greets = False
+    with pytest.raises(Unavailable, match=r"did not let us in within 0\.1 s"):
+        await AmiConnection.connect(account(server), within=0.1)
+    await server.until(lambda: not server.sessions)
+
+
+async def test_a_port_that_closes_at_once_is_unavailable(server: ScriptedAmi) -> None:
+    server.banner = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+    with pytest.raises(Unavailable, match="not an AMI port"):
+        await AmiConnection.connect(account(server), within=LIMIT)
+
+
+async def test_a_closed_port_is_unavailable(server: ScriptedAmi) -> None:
+    port = account(server)
+    await server.__aexit__(None, None, None)
+    with pytest.raises(Unavailable, match=str(port.port)):
+        await AmiConnection.connect(port, within=LIMIT)
+
+
+async def test_the_link_is_up_only_when_asterisk_is_fully_booted(server: ScriptedAmi) -> None:
+    server.booted = False
+    watched = Watched(server)
+    async with running(watched.link):
+        await server.until(lambda: server.count("Login") == 1)
+        with pytest.raises(Unavailable):
+            await watched.link.action("QueueAdd", MEMBER, timeout=5)
+        assert not watched.link.up
+        server.boot()
+        await watched.next_up()
+    assert server.count("QueueAdd") == 0
+
+
+async def test_an_account_that_never_sees_fully_booted_is_told_why(server: ScriptedAmi) -> None:
+    server.booted = False
+    async with connected(server) as session:
+        with pytest.raises(Unavailable, match="class system"):
+            await session.wait_booted(0.05)
+
+
+async def test_filters_that_are_not_allowed_leave_the_link_up(server: ScriptedAmi) -> None:
+    server.refused = {"Filter"}
+    async with up(server, events="agent,call", filters=["!Event: VarSet"]) as watched:
+        assert watched.link.up
+        assert server.sessions[0].events == "agent,call"
+
+
+async def test_only_so_many_actions_are_in_flight_and_the_rest_waits(server: ScriptedAmi) -> None:
+    server.silent_on = {"QueuePause"}
+    async with connected(server) as session:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(2 * IN_FLIGHT):
+                group.create_task(expect_lost(session.action("QueuePause", MEMBER, timeout=60)))
+            await server.until(lambda: server.count("QueuePause") == IN_FLIGHT)
+            assert await session.ping(5)  # overtakes those that wait
+            assert session.in_flight == server.count("QueuePause") == IN_FLIGHT
+            server.drop()
+        assert session.in_flight == 0
+
+
+async def test_waits_between_tries_grow_to_their_longest_and_differ_by_chance() -> None:
+    timing = Timing(first_wait=0.25, longest_wait=8.0)
+    assert [reconnect_wait(n, timing, 1.0) for n in range(7)] == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
+    assert reconnect_wait(3, timing, 0.0) == 1.0
+    assert reconnect_wait(10_000, timing, 1.0) == 8.0
+
+
+async def test_the_link_comes_back_after_every_loss_and_stops_when_cancelled(server: ScriptedAmi) -> None:
+    async with up(server) as watched:
+        for _ in range(3):
+            server.drop()
+            await watched.next_down()
+            await watched.next_up()
+        assert server.connections == 4
+    await server.until(lambda: not server.sessions)
+    with pytest.raises(TimeoutError):
+        await server.until(lambda: server.connections > 4, within=5 * QUICK.longest_wait)
+
+
+async def test_closing_a_session_whose_peer_no_longer_reads_is_quick(server: ScriptedAmi) -> None:
+    async with connected(server) as session:
+        async with asyncio.timeout(3):
+            await session.close()
+        with pytest.raises(Unavailable, match="test: closed"):
+            await session.action("Ping", timeout=5)
