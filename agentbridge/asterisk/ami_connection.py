@@ -52,9 +52,7 @@ class _Pending:
 
     def answered(self, answer: Message) -> None:
         if (answer.response or "").lower() == "error":
-            self.settle(
-                Refused(f"{self.action}: {answer.output or answer.get('Message', 'no reason given')}")
-            )
+            self.settle(Refused(f"{self.action}: {answer.output or answer.get('Message', 'no reason given')}"))
         elif not self.listing:
             self.settle([answer])
         elif answer.get("EventList").lower() != "start":
@@ -103,15 +101,11 @@ class AmiConnection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(within):
-                _, connection = await loop.create_connection(
-                    lambda: cls(name, on_event), account.host, account.port
-                )
+                _, connection = await loop.create_connection(lambda: cls(name, on_event), account.host, account.port)
                 await connection._log_in(account, within)
                 return connection
         except TimeoutError:
-            raise Unavailable(
-                f"{account.host}:{account.port} did not let us in within {within:g} s"
-            ) from None
+            raise Unavailable(f"{account.host}:{account.port} did not let us in within {within:g} s") from None
         except OSError as error:
             raise Unavailable(f"{account.host}:{account.port}: {error}") from error
 
@@ -200,6 +194,11 @@ class AmiConnection(asyncio.Protocol):
     def in_flight(self) -> int:
         """How many actions wait for their answer."""
         return len(self._pending)
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What the socket has not taken yet."""
+        return self._transport.get_write_buffer_size()
 
     async def ended_within(self, seconds: float) -> bool:
         """Waits for the session's end. Raises what `on_event` raised: a bug is not a lost connection."""

@@ -1,13 +1,13 @@
 """An AMI that goes away, hangs, lies or talks rubbish, and what the link makes of it."""
 
 import asyncio
-import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 
 import pytest
 import pytest_asyncio
+import structlog
 from ami_links import LIMIT, QUICK, Watched, account, connected, running, up
-from ami_server import ScriptedAmi, event
+from ami_server import ScriptedAmi, answer, event
 
 from agentbridge.asterisk.ami import AmiConnection, Timing, reconnect_wait
 from agentbridge.asterisk.ami_connection import IN_FLIGHT
@@ -35,9 +35,9 @@ async def test_whatever_waits_fails_at_once_when_the_connection_ends(server: Scr
     assert session.in_flight == 0
 
 
-async def expect_lost(asked: "asyncio.Future[object] | object") -> None:
+async def expect_lost(asked: Awaitable[object]) -> None:
     with pytest.raises(Unavailable):
-        await asked  # type: ignore[misc]
+        await asked
 
 
 async def test_nothing_is_sent_again_after_a_reconnect(server: ScriptedAmi) -> None:
@@ -64,17 +64,21 @@ async def test_an_unanswered_ping_ends_the_session_and_what_waits_on_it(server: 
 
 async def test_events_are_no_sign_of_life(server: ScriptedAmi) -> None:
     async with up(server, events="agent") as watched:
-        server.silent_on = {"Ping"}
-        async with asyncio.TaskGroup() as group:
-            talk = group.create_task(keep_talking(server))
-            assert "Ping" in await watched.next_down()
-            talk.cancel()
+        server.raw["Ping"] = "Event: Newchannel\r\n\r\n"
+        await watched.next_event("Newchannel")
+        assert "Ping" in await watched.next_down()
 
 
-async def keep_talking(server: ScriptedAmi) -> None:
-    for number in itertools.count():
-        server.send(event("Newchannel", {"Number": str(number)}))
-        await asyncio.sleep(0.01)  # the pace of a talkative Asterisk, not a wait for something
+async def test_a_slow_action_before_the_ping_is_life(server: ScriptedAmi) -> None:
+    async with connected(server) as session, asyncio.TaskGroup() as group:
+        server.silent_on = {"Ping", "QueuePause"}
+        group.create_task(session.action("QueuePause", MEMBER, timeout=5))
+        ping = group.create_task(session.ping(0.3))
+        await server.until(lambda: server.count("Ping") == 1)
+        [slow] = [action for action in server.received if action["Action"] == "QueuePause"]
+        server.send(answer(slow, Message="Interface paused successfully"))
+        assert await ping is True
+        assert await session.ping(0.05) is False
 
 
 async def test_pings_keep_an_idle_session_up(server: ScriptedAmi) -> None:
@@ -216,7 +220,7 @@ async def test_a_port_that_accepts_and_says_nothing_is_given_up(server: Scripted
     await server.until(lambda: not server.sessions)
 
 
-async def test_a_port_that_closes_at_once_is_unavailable(server: ScriptedAmi) -> None:
+async def test_another_service_on_the_port_is_named(server: ScriptedAmi) -> None:
     server.banner = b"HTTP/1.1 400 Bad Request\r\n\r\n"
     with pytest.raises(Unavailable, match="not an AMI port"):
         await AmiConnection.connect(account(server), within=LIMIT)
@@ -288,9 +292,37 @@ async def test_the_link_comes_back_after_every_loss_and_stops_when_cancelled(ser
         await server.until(lambda: server.connections > 4, within=5 * QUICK.longest_wait)
 
 
-async def test_closing_a_session_whose_peer_no_longer_reads_is_quick(server: ScriptedAmi) -> None:
+async def test_a_peer_that_no_longer_reads_costs_neither_memory_nor_time(server: ScriptedAmi) -> None:
+    big = [("Variable", "x" * 1000)] * 120
     async with connected(server) as session:
+        server.sessions[0].writer.transport.pause_reading()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(200):  # 24 MB
+                group.create_task(expect_lost(session.action("Originate", big, timeout=0.5)))
+        assert session.unsent_bytes < 1_000_000
+        assert not await session.ping(0.05)
         async with asyncio.timeout(3):
             await session.close()
         with pytest.raises(Unavailable, match="test: closed"):
             await session.action("Ping", timeout=5)
+
+
+async def test_a_refused_login_is_logged_once_and_without_the_secret(server: ScriptedAmi) -> None:
+    server.refused = {"Login"}
+    with structlog.testing.capture_logs() as lines:
+        async with running(Watched(server).link):
+            await server.until(lambda: server.count("Login") >= 3)
+    assert [(line["event"], line["link"], line["reason"]) for line in lines] == [
+        ("ami.refused", "test", "Login: Permission denied")
+    ]
+    assert server.ami_secret not in str(lines)
+
+
+async def test_connected_and_lost_are_logged_with_the_link_and_the_reason(server: ScriptedAmi) -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with up(server) as watched:
+            server.drop()
+            await watched.next_down()
+    assert [(line["event"], line["link"]) for line in lines[:2]] == [("ami.connected", "test"), ("ami.lost", "test")]
+    assert lines[1]["reason"]
+    assert server.ami_secret not in str(lines)

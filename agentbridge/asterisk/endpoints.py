@@ -1,0 +1,131 @@
+"""The driver for PJSIP objects: written by ARI, read in bulk from the AstDB store behind them.
+
+ARI has no request for all objects; the sorcery wizard `astdb` keeps each as JSON in a family of its own,
+which AMI reads in one action. Read only: a write there would stay invisible behind Asterisk's cache.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Mapping
+
+from agentbridge.asterisk.ami import AmiLink
+from agentbridge.asterisk.ari import Ari
+from agentbridge.asterisk.observe import Observation
+from agentbridge.errors import InvalidValue
+from agentbridge.model import DeleteObject, EndpointId, Fields, ObjectKind, PutObject
+
+FAMILIES = {
+    ObjectKind.AOR: "ps_aors",
+    ObjectKind.AUTH: "ps_auths",
+    ObjectKind.ENDPOINT: "ps_endpoints",
+    ObjectKind.IDENTIFY: "ps_endpoint_id_ips",
+}
+"""The AstDB family that sorcery.conf gives each kind."""
+
+_MANAGED = {
+    ObjectKind.AOR: ("max_contacts", "remove_existing", "maximum_expiration", "qualify_frequency", "contact"),
+    ObjectKind.AUTH: ("auth_type", "username", "realm", "password_digest"),
+    ObjectKind.ENDPOINT: (
+        "context",
+        "allow",
+        "callerid",
+        "aors",
+        "auth",
+        "direct_media",
+        "call_group",
+        "pickup_group",
+        "force_rport",
+        "rewrite_contact",
+        "rtp_symmetric",
+        "webrtc",
+        "use_avpf",
+        "ice_support",
+        "rtcp_mux",
+        "bundle",
+        "dtls_auto_generate_cert",
+        "media_use_received_transport",
+        "media_encryption",
+        "mailboxes",
+    ),
+    ObjectKind.IDENTIFY: ("endpoint", "match"),
+}
+"""The fields that agentbridge states; all others are Asterisk's defaults and are not looked at."""
+
+
+class Endpoints:
+    """`apply` returns when ARI has made the object visible to Asterisk."""
+
+    def __init__(self, ari: Ari, bulk: AmiLink, seen: Observation) -> None:
+        self._ari = ari
+        self._bulk = bulk
+        self._seen = seen
+
+    async def read_all(self) -> None:
+        for kind, family in FAMILIES.items():
+            self._seen.objects_read(kind, await self._read(kind, family))
+
+    async def _read(self, kind: ObjectKind, family: str) -> Mapping[EndpointId, Fields]:
+        objects: dict[EndpointId, Fields] = {}
+        items = await self._bulk.action_list("DBGetTree", {"Family": family}, timeout=60.0)
+        for number, item in enumerate(items):
+            if item.event == "DBGetTreeResponse":
+                objects[EndpointId(item.get("Key").rpartition("/")[2])] = decoded(kind, item.get("Val"))
+            if number % 100 == 0:
+                await asyncio.sleep(0)  # the loop goes on while 10,000 endpoints are read
+        return objects
+
+    async def apply(self, action: PutObject | DeleteObject) -> None:
+        match action:
+            case PutObject(kind, key, fields):
+                await self._ari.put_object(kind.value, key, encoded(fields))
+                self._seen.object_put(kind, key, fields)
+            case DeleteObject(kind, key):
+                await self._ari.delete_object(kind.value, key)
+                self._seen.object_deleted(kind, key)
+
+
+def encoded(fields: Fields) -> Fields:
+    """As ARI wants it. `allow` says first that nothing else is allowed, since a PUT would add."""
+    for name, value in fields.items():
+        if any(ord(character) < 32 or ord(character) == 127 for character in value):
+            raise InvalidValue(f"{name}: {value!r} has a control character")
+    return {**fields, "allow": f"!all,{fields['allow']}"} if "allow" in fields else fields
+
+
+def decoded(kind: ObjectKind, stored: str) -> Fields:
+    """The managed fields of a stored object in the words of `desired`.
+
+    An object that is no JSON counts as one without fields, so it is written again.
+    """
+    try:
+        values = json.loads(stored)
+    except ValueError:
+        return {}
+    return {
+        name: sys.intern(_DECODERS.get(name, _plain)(str(values.get(name, "")))) for name in _MANAGED[kind]
+    }
+
+
+def _plain(value: str) -> str:
+    """Asterisk keeps a boolean as it likes: yes, true, Yes."""
+    return {"true": "yes", "false": "no", "Yes": "yes", "No": "no"}.get(value, value)
+
+
+def _codecs(value: str) -> str:
+    return value.strip("()").replace("|", ",")
+
+
+def _groups(value: str) -> str:
+    return value.replace(" ", "")
+
+
+_DECODERS: Mapping[str, Callable[[str], str]] = {
+    "allow": _codecs,
+    "call_group": _groups,
+    "pickup_group": _groups,
+    "callerid": str,
+    "context": str,
+}

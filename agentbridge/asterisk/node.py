@@ -1,0 +1,161 @@
+"""One Asterisk: its three AMI links, ARI, what was observed of it, and the drivers that write to it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+import structlog
+
+from agentbridge.asterisk.ami import Account, AmiLink, Timing
+from agentbridge.asterisk.ami_wire import Message
+from agentbridge.asterisk.ari import Ari
+from agentbridge.asterisk.endpoints import Endpoints
+from agentbridge.asterisk.members import Members, member_of
+from agentbridge.asterisk.observe import Observation, endpoint_of
+from agentbridge.asterisk.policy import PolicyStore
+from agentbridge.model import (
+    AddMember,
+    DeleteObject,
+    DeletePolicy,
+    EndpointId,
+    Interface,
+    PauseMember,
+    PutObject,
+    PutPolicy,
+    QueueName,
+    RemoveMember,
+    SetPenalty,
+    State,
+    Step,
+    queue_name,
+)
+
+log = structlog.get_logger()
+
+AUTOPAUSE = "Auto-Pause"
+EVENTS = "agent,system"
+# a busy queue sends ten events for each call; these are the ones that change a member
+FILTERS = ("Event: QueueMember(Added|Removed|Pause|Penalty)", "Event: (FullyBooted|Reload|Shutdown)")
+_DEPTH = re.compile(r"^(\S+)\s+\d+\s+(\d+)\s", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """Whom the node tells: a key changed without our doing; app_queue paused a member by itself; all has to
+    be looked at again; Asterisk is gone."""
+
+    changed: Callable[[EndpointId], None]
+    autopaused: Callable[[EndpointId, QueueName], None]
+    stale: Callable[[], None]
+
+
+class Node:
+    """Knows what is in one Asterisk and writes to it; `run` keeps the links up."""
+
+    def __init__(self, account: Account, ari: Ari, hooks: Hooks, *, timing: Timing | None = None) -> None:
+        self._hooks = hooks
+        self._seen = Observation(hooks.changed)
+        self._actions = AmiLink(account, name="actions", on_down=self._lost, timing=timing)
+        self._bulk = AmiLink(account, name="bulk", timing=timing)
+        self._events = AmiLink(
+            account,
+            name="events",
+            events=EVENTS,
+            filters=FILTERS,
+            on_event=self._on_event,
+            on_up=lambda _: hooks.stale(),
+            on_down=self._lost,
+            timing=timing,
+        )
+        self._members = Members(self._actions, self._bulk, self._seen)
+        self._policy = PolicyStore(self._actions, self._bulk, self._seen)
+        self._endpoints = Endpoints(ari, self._bulk, self._seen)
+        self._read = False
+        self._reading = asyncio.Lock()
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as links:
+            for link in (self._events, self._actions, self._bulk):
+                links.create_task(link.run(), name=f"ami-{link.name}")
+
+    # ------------------------------------------------------------ what is
+
+    @property
+    def up(self) -> bool:
+        """Connected, and read completely since."""
+        return self._read and self._events.up and self._actions.up
+
+    @property
+    def connected(self) -> bool:
+        return self._events.up and self._actions.up and self._bulk.up
+
+    def state(self, key: EndpointId) -> State:
+        return self._seen.state(key)
+
+    def knows_queue(self, queue: QueueName) -> bool:
+        return self._seen.knows_queue(queue)
+
+    def carriers(self, agent: str) -> Collection[EndpointId]:
+        return self._seen.carriers(agent)
+
+    def owned(self) -> Collection[EndpointId]:
+        return self._seen.owned()
+
+    def count_members(self, queues: Collection[QueueName]) -> int:
+        return self._seen.count_members(queues)
+
+    async def read_all(self, *, timeout: float = 30.0) -> None:
+        """Reads everything that is ours anew; Unavailable when a link does not come up in time."""
+        async with self._reading:
+            for link in (self._events, self._actions, self._bulk):
+                await link.wait_up(timeout)
+            self._seen.begin_read()
+            await self._policy.read_all()
+            await self._endpoints.read_all()
+            await self._members.read_all()
+            self._read = True
+
+    async def depth(self) -> int:
+        """Tasks in the deepest of Asterisk's task processors."""
+        shown = await self._actions.command("core show taskprocessors", timeout=10.0)
+        return max((int(waiting) for _, waiting in _DEPTH.findall(shown)), default=0)
+
+    # ------------------------------------------------------------ what should be
+
+    async def apply(self, step: Step) -> None:
+        match step.action:
+            case AddMember() | RemoveMember() | PauseMember() | SetPenalty() as action:
+                await self._members.apply(action)
+            case PutPolicy() | DeletePolicy() as action:
+                await self._policy.apply(action)
+            case PutObject() | DeleteObject() as action:
+                await self._endpoints.apply(action)
+
+    # ------------------------------------------------------------ events
+
+    def _lost(self, reason: str) -> None:
+        self._read = False
+
+    def _on_event(self, event: Message) -> None:
+        match event.event:
+            case "QueueMemberAdded" | "QueueMemberPenalty":
+                self._seen.member_seen(member_of(event))
+            case "QueueMemberPause":
+                self._paused(event)
+            case "QueueMemberRemoved":
+                self._seen.member_gone(queue_name(event.get("Queue")), Interface(event.get("Interface")))
+            case "Reload" if "queue" in event.get("Module").lower() or event.get("Module") == "All":
+                self._hooks.stale()
+            case _:
+                pass
+
+    def _paused(self, event: Message) -> None:
+        member = member_of(event)
+        key = endpoint_of(member.interface)
+        if key is not None and member.paused and member.reason == AUTOPAUSE:
+            self._hooks.autopaused(key, member.queue)
+        self._seen.member_seen(member)
+

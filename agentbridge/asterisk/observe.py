@@ -1,0 +1,184 @@
+"""What is in Asterisk, as last seen: from full reads and from the events between them. No I/O.
+
+A full read and the events come over different connections, so an event may be newer than a line of a read
+that is still under way. What an event or a write of ours touches during a read is therefore not overwritten
+by it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from agentbridge.model import EndpointId, Fields, Interface, Member, ObjectKind, QueueName, State
+
+PREFIX = "PJSIP/"
+_Pair = tuple[QueueName, Interface]
+
+
+def endpoint_of(interface: Interface) -> EndpointId | None:
+    """None for a member that is no PJSIP endpoint: it is not ours, whatever it is."""
+    return EndpointId(interface[len(PREFIX) :]) if interface.startswith(PREFIX) else None
+
+
+class Observation:
+    """The store; `on_change` is told of keys that changed without our doing."""
+
+    def __init__(self, on_change: Callable[[EndpointId], None]) -> None:
+        self._on_change = on_change
+        self._queues: frozenset[QueueName] = frozenset()
+        self._members: dict[EndpointId, dict[QueueName, Member]] = {}
+        self._objects: dict[ObjectKind, dict[EndpointId, Fields]] = {kind: {} for kind in ObjectKind}
+        self._policy: dict[str, dict[str, str]] = {}
+        """by the first two parts of the path, e.g. `agent/1001`"""
+        self._awaited: dict[_Pair, asyncio.Future[None]] = {}
+        self._touched: set[object] = set()
+
+    # ------------------------------------------------------------ questions
+
+    def state(self, key: EndpointId) -> State:
+        return State(
+            objects={kind: objects[key] for kind, objects in self._objects.items() if key in objects},
+            members=self._members.get(key, {}),
+            policy={**self._policy.get(f"agent/{key}", {}), **self._policy.get(f"telephone/{key}", {})},
+        )
+
+    def knows_queue(self, queue: QueueName) -> bool:
+        return queue in self._queues
+
+    def owned(self) -> Collection[EndpointId]:
+        return {EndpointId(node.partition("/")[2]) for node in self._policy}
+
+    def count_members(self, queues: Collection[QueueName]) -> int:
+        owned = self.owned()
+        return sum(len(members.keys() & queues) for key, members in self._members.items() if key in owned)
+
+    def carriers(self, agent: str) -> Collection[EndpointId]:
+        """Endpoint ids that take this agent's calls: its device, and every telephone that names it."""
+        found = set()
+        for node, values in self._policy.items():
+            if values.get(f"{node}/id") != agent:
+                continue
+            internal = node.partition("/")[2]
+            found.add(EndpointId(values.get(f"{node}/device", internal)))
+            found |= self._telephones_of(internal)
+        return found
+
+    def _telephones_of(self, internal: str) -> set[EndpointId]:
+        return {
+            EndpointId(node.partition("/")[2])
+            for node, values in self._policy.items()
+            if node.startswith("telephone/") and values.get(f"{node}/agent") == internal
+        }
+
+    # ------------------------------------------------------------ events and writes
+
+    def awaiting(self, queue: QueueName, interface: Interface) -> asyncio.Future[None]:
+        """Done at the next event of this member; that event is then taken for our own doing."""
+        future = asyncio.get_running_loop().create_future()
+        self._awaited[queue, interface] = future
+        return future
+
+    def stop_awaiting(self, queue: QueueName, interface: Interface) -> None:
+        self._awaited.pop((queue, interface), None)
+
+    def member_seen(self, member: Member) -> None:
+        if (key := endpoint_of(member.interface)) is None:
+            return
+        changed = self._members.get(key, {}).get(member.queue) != member
+        self._members.setdefault(key, {})[member.queue] = member
+        self._member_touched(key, member.queue, member.interface, changed=changed)
+
+    def member_gone(self, queue: QueueName, interface: Interface) -> None:
+        if (key := endpoint_of(interface)) is None:
+            return
+        self._forget(key, queue)
+        self._member_touched(key, queue, interface, changed=True)
+
+    def _forget(self, key: EndpointId, queue: QueueName) -> None:
+        members = self._members.get(key, {})
+        members.pop(queue, None)
+        if not members:
+            self._members.pop(key, None)
+
+    def _member_touched(self, key: EndpointId, queue: QueueName, interface: Interface, *, changed: bool) -> None:
+        self._touched.add((queue, interface))
+        awaited = self._awaited.pop((queue, interface), None)
+        if awaited is not None and not awaited.done():
+            awaited.set_result(None)
+        elif changed:
+            self._on_change(key)
+
+    def object_put(self, kind: ObjectKind, key: EndpointId, fields: Fields) -> None:
+        """A PUT merges."""
+        self._touched.add((kind, key))
+        self._objects[kind][key] = {**self._objects[kind].get(key, {}), **fields}
+
+    def object_deleted(self, kind: ObjectKind, key: EndpointId) -> None:
+        self._touched.add((kind, key))
+        self._objects[kind].pop(key, None)
+
+    def policy_put(self, path: str, value: str) -> None:
+        self._touched.add(path)
+        self._policy.setdefault(_node(path), {})[path] = value
+
+    def policy_deleted(self, path: str) -> None:
+        self._touched.add(path)
+        values = self._policy.get(_node(path), {})
+        values.pop(path, None)
+        if not values:
+            self._policy.pop(_node(path), None)
+
+    # ------------------------------------------------------------ full reads
+
+    def begin_read(self) -> None:
+        """What is touched from now on is newer than what the read will say."""
+        self._touched.clear()
+
+    def members_read(self, queues: Iterable[QueueName], members: Iterable[Member]) -> None:
+        """All members of all queues."""
+        self._queues = frozenset(queues)
+        fresh: dict[EndpointId, dict[QueueName, Member]] = {}
+        for member in members:
+            if (key := endpoint_of(member.interface)) and (member.queue, member.interface) not in self._touched:
+                fresh.setdefault(key, {})[member.queue] = member
+        for queue, interface in (touched for touched in self._touched if _is_pair(touched)):
+            self._keep(fresh, queue, interface)
+        self._members = fresh
+
+    def _keep(self, fresh: dict[EndpointId, dict[QueueName, Member]], queue: QueueName, interface: Interface) -> None:
+        key = endpoint_of(interface)
+        if key is not None and (member := self._members.get(key, {}).get(queue)):
+            fresh.setdefault(key, {})[queue] = member
+
+    def queue_read(self, queue: QueueName, members: Iterable[Member]) -> None:
+        """All members of one queue; an empty read of an unknown queue is how it shows that it is gone."""
+        for key in [key for key, queues in self._members.items() if queue in queues]:
+            self._forget(key, queue)
+        for member in members:
+            if key := endpoint_of(member.interface):
+                self._members.setdefault(key, {})[queue] = member
+
+    def objects_read(self, kind: ObjectKind, objects: Mapping[EndpointId, Fields]) -> None:
+        fresh = {key: fields for key, fields in objects.items() if (kind, key) not in self._touched}
+        kept = {key: fields for key, fields in self._objects[kind].items() if (kind, key) in self._touched}
+        self._objects[kind] = {**fresh, **kept}
+
+    def policy_read(self, paths: Mapping[str, str]) -> None:
+        fresh: dict[str, dict[str, str]] = {}
+        for path, value in paths.items():
+            if path not in self._touched:
+                fresh.setdefault(_node(path), {})[path] = value
+        for node, values in self._policy.items():
+            for path, value in values.items():
+                if path in self._touched:
+                    fresh.setdefault(node, {})[path] = value
+        self._policy = fresh
+
+
+def _node(path: str) -> str:
+    return "/".join(path.split("/", 2)[:2])
+
+
+def _is_pair(touched: object) -> bool:
+    return isinstance(touched, tuple) and not isinstance(touched[0], ObjectKind)
