@@ -25,6 +25,13 @@ Fields = Mapping[str, str]
 """Attributes of one PJSIP object. Always strings: anything else crashes Asterisk."""
 NOTHING: Fields = MappingProxyType({})
 
+
+
+def queue_name(text: str) -> QueueName:
+    """Asterisk compares queue names without case, so they are one here."""
+    return QueueName(text.lower())
+
+
 ALL_KEYS = EndpointId("*")
 """The hint that stands for every key, e.g. after a TRUNCATE."""
 

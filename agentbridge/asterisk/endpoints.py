@@ -80,10 +80,10 @@ class Endpoints:
     async def apply(self, action: PutObject | DeleteObject) -> None:
         match action:
             case PutObject(kind, key, fields):
-                await self._ari.put_object(kind.value, key, encoded(fields))
+                await self._ari.put_object(kind, key, encoded(fields))
                 self._seen.object_put(kind, key, fields)
             case DeleteObject(kind, key):
-                await self._ari.delete_object(kind.value, key)
+                await self._ari.delete_object(kind, key)
                 self._seen.object_deleted(kind, key)
 
 

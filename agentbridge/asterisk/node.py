@@ -136,7 +136,7 @@ class Node:
 
     # ------------------------------------------------------------ events
 
-    def _lost(self, reason: str) -> None:
+    def _lost(self, _reason: str) -> None:
         self._read = False
 
     def _on_event(self, event: Message) -> None:

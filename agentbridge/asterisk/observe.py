@@ -32,7 +32,9 @@ class Observation:
         self._policy: dict[str, dict[str, str]] = {}
         """by the first two parts of the path, e.g. `agent/1001`"""
         self._awaited: dict[_Pair, asyncio.Future[None]] = {}
-        self._touched: set[object] = set()
+        self._touched_members: set[_Pair] = set()
+        self._touched_objects: set[tuple[ObjectKind, EndpointId]] = set()
+        self._touched_paths: set[str] = set()
 
     # ------------------------------------------------------------ questions
 
@@ -54,13 +56,13 @@ class Observation:
         return sum(len(members.keys() & queues) for key, members in self._members.items() if key in owned)
 
     def carriers(self, agent: str) -> Collection[EndpointId]:
-        """Endpoint ids that take this agent's calls: its device, and every telephone that names it."""
-        found = set()
+        """The endpoint ids that take this agent's calls: its device, and every telephone that names it."""
+        found: set[EndpointId] = set()
         for node, values in self._policy.items():
             if values.get(f"{node}/id") != agent:
                 continue
             internal = node.partition("/")[2]
-            found.add(EndpointId(values.get(f"{node}/device", internal)))
+            found.add(EndpointId(values.get(f"{node}/device") or internal))
             found |= self._telephones_of(internal)
         return found
 
@@ -102,7 +104,7 @@ class Observation:
             self._members.pop(key, None)
 
     def _member_touched(self, key: EndpointId, queue: QueueName, interface: Interface, *, changed: bool) -> None:
-        self._touched.add((queue, interface))
+        self._touched_members.add((queue, interface))
         awaited = self._awaited.pop((queue, interface), None)
         if awaited is not None and not awaited.done():
             awaited.set_result(None)
@@ -111,19 +113,19 @@ class Observation:
 
     def object_put(self, kind: ObjectKind, key: EndpointId, fields: Fields) -> None:
         """A PUT merges."""
-        self._touched.add((kind, key))
+        self._touched_objects.add((kind, key))
         self._objects[kind][key] = {**self._objects[kind].get(key, {}), **fields}
 
     def object_deleted(self, kind: ObjectKind, key: EndpointId) -> None:
-        self._touched.add((kind, key))
+        self._touched_objects.add((kind, key))
         self._objects[kind].pop(key, None)
 
     def policy_put(self, path: str, value: str) -> None:
-        self._touched.add(path)
+        self._touched_paths.add(path)
         self._policy.setdefault(_node(path), {})[path] = value
 
     def policy_deleted(self, path: str) -> None:
-        self._touched.add(path)
+        self._touched_paths.add(path)
         values = self._policy.get(_node(path), {})
         values.pop(path, None)
         if not values:
@@ -133,22 +135,23 @@ class Observation:
 
     def begin_read(self) -> None:
         """What is touched from now on is newer than what the read will say."""
-        self._touched.clear()
+        self._touched_members.clear()
+        self._touched_objects.clear()
+        self._touched_paths.clear()
 
     def members_read(self, queues: Iterable[QueueName], members: Iterable[Member]) -> None:
         """All members of all queues."""
         self._queues = frozenset(queues)
         fresh: dict[EndpointId, dict[QueueName, Member]] = {}
         for member in members:
-            if (key := endpoint_of(member.interface)) and (member.queue, member.interface) not in self._touched:
+            if (key := endpoint_of(member.interface)) and (member.queue, member.interface) not in self._touched_members:
                 fresh.setdefault(key, {})[member.queue] = member
-        for queue, interface in (touched for touched in self._touched if _is_pair(touched)):
+        for queue, interface in self._touched_members:
             self._keep(fresh, queue, interface)
         self._members = fresh
 
     def _keep(self, fresh: dict[EndpointId, dict[QueueName, Member]], queue: QueueName, interface: Interface) -> None:
-        key = endpoint_of(interface)
-        if key is not None and (member := self._members.get(key, {}).get(queue)):
+        if (key := endpoint_of(interface)) and (member := self._members.get(key, {}).get(queue)):
             fresh.setdefault(key, {})[queue] = member
 
     def queue_read(self, queue: QueueName, members: Iterable[Member]) -> None:
@@ -156,22 +159,22 @@ class Observation:
         for key in [key for key, queues in self._members.items() if queue in queues]:
             self._forget(key, queue)
         for member in members:
-            if key := endpoint_of(member.interface):
-                self._members.setdefault(key, {})[queue] = member
+            if owner := endpoint_of(member.interface):
+                self._members.setdefault(owner, {})[queue] = member
 
     def objects_read(self, kind: ObjectKind, objects: Mapping[EndpointId, Fields]) -> None:
-        fresh = {key: fields for key, fields in objects.items() if (kind, key) not in self._touched}
-        kept = {key: fields for key, fields in self._objects[kind].items() if (kind, key) in self._touched}
+        fresh = {key: fields for key, fields in objects.items() if (kind, key) not in self._touched_objects}
+        kept = {key: fields for key, fields in self._objects[kind].items() if (kind, key) in self._touched_objects}
         self._objects[kind] = {**fresh, **kept}
 
     def policy_read(self, paths: Mapping[str, str]) -> None:
         fresh: dict[str, dict[str, str]] = {}
         for path, value in paths.items():
-            if path not in self._touched:
+            if path not in self._touched_paths:
                 fresh.setdefault(_node(path), {})[path] = value
         for node, values in self._policy.items():
             for path, value in values.items():
-                if path in self._touched:
+                if path in self._touched_paths:
                     fresh.setdefault(node, {})[path] = value
         self._policy = fresh
 
@@ -179,6 +182,3 @@ class Observation:
 def _node(path: str) -> str:
     return "/".join(path.split("/", 2)[:2])
 
-
-def _is_pair(touched: object) -> bool:
-    return isinstance(touched, tuple) and not isinstance(touched[0], ObjectKind)

@@ -22,9 +22,8 @@ class PolicyStore:
     async def read_all(self) -> None:
         items = await self._bulk.action_list("DBGetTree", {"Family": FAMILY}, timeout=60.0)
         prefix = f"/{FAMILY}/"
-        self._seen.policy_read(
-            {item.get("Key").removeprefix(prefix): item.get("Val") for item in items if item.event == "DBGetTreeResponse"}
-        )
+        found = (item for item in items if item.event == "DBGetTreeResponse")
+        self._seen.policy_read({item.get("Key").removeprefix(prefix): item.get("Val") for item in found})
 
     async def apply(self, action: PutPolicy | DeletePolicy) -> None:
         match action:
