@@ -99,12 +99,17 @@ class Call:
         self.received.append(response)
         self._changed.set()
         if not response.final:
-            if self._cancelling:
-                self._send_cancel()
+            self._progressed(response)
         elif response.success:
             self._established(response)
         else:
             self._end(response.status)
+
+    def _progressed(self, response: Response) -> None:
+        if response.body:  # early media: what a caller hears before the answer
+            self.media.accept(response.body)
+        if self._cancelling:
+            self._send_cancel()
 
     def _established(self, response: Response) -> None:
         self.dialog.learn(response)
@@ -263,7 +268,8 @@ class Call:
     async def transfer(self, user: str, timeout: float = 10.0) -> int:
         """Blind: send the other end to a number. The status it reports of that call.
 
-        After a success the phone hangs up; after a refusal it still has the call.
+        Asterisk refuses with 400 while the call isn't bridged: wait until the other end is heard. After a
+        success the phone hangs up; after a refusal it still has the call.
         """
         return await self._refer(f"<{self.agent.uri(user)}>", timeout)
 

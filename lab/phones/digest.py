@@ -16,7 +16,6 @@ class Challenge:
     qop: str
     opaque: str
     algorithm: str
-    stale: bool
 
 
 def parse_challenge(header: str) -> Challenge:
@@ -26,9 +25,17 @@ def parse_challenge(header: str) -> Challenge:
         raise ValueError(f"only Digest is spoken here, not {scheme!r}")
     found = {name.lower(): quoted or bare for name, quoted, bare in _PAIR.findall(rest)}
     qop = "auth" if "auth" in found.get("qop", "").replace(" ", "").split(",") else ""
-    stale = found.get("stale", "").lower() == "true"
     algorithm = found.get("algorithm", "MD5")
-    return Challenge(found.get("realm", ""), found.get("nonce", ""), qop, found.get("opaque", ""), algorithm, stale)
+    return Challenge(found.get("realm", ""), found.get("nonce", ""), qop, found.get("opaque", ""), algorithm)
+
+
+def choose(headers: list[str]) -> Challenge:
+    """The challenge to answer, of all that came: Asterisk 22 may offer SHA-256 beside MD5. Raises ValueError."""
+    challenges = [parse_challenge(header) for header in headers]
+    for challenge in challenges:
+        if challenge.algorithm.upper() == "MD5":
+            return challenge
+    raise ValueError(f"only MD5 is spoken here, not {[challenge.algorithm for challenge in challenges]}")
 
 
 @dataclass(frozen=True, slots=True)

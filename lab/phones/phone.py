@@ -107,6 +107,9 @@ class Phone:
             elif response is None or response.final:
                 self.registrations = 0
 
+        if not self._agent.is_open:
+            self.registrations = 0
+            return
         self._agent.ask(lambda extra: self._register_request(expires, extra), answered)
 
     def _register_request(self, expires: int, extra: Headers) -> Request:

@@ -7,7 +7,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 
-from lab.phones.digest import Credentials, parse_challenge
+from lab.phones.digest import Credentials, choose
 from lab.phones.sip_message import Headers, Request, Response
 from lab.phones.transactions import REMEMBERED, OnResponse, Transactions
 from lab.phones.wire import Address, Wire, open_wire
@@ -30,7 +30,8 @@ class UserAgent:
         self._wire: Wire | None = None
 
     async def open(self) -> None:
-        if self._wire is None:
+        """Open it, or open it anew after Asterisk closed its connection. Raises OSError, TimeoutError."""
+        if not self.is_open:
             self._wire = await open_wire(self.transport, self.server, self._receive, self.faults.append)
 
     def close(self) -> None:
@@ -41,13 +42,13 @@ class UserAgent:
 
     @property
     def wire(self) -> Wire:
-        if self._wire is None:
-            raise ConnectionError(f"the phone {self.credentials.user} is closed")
+        if self._wire is None or self._wire.lost:
+            raise ConnectionError(f"the phone {self.credentials.user} has no connection")
         return self._wire
 
     @property
     def is_open(self) -> bool:
-        return self._wire is not None
+        return self._wire is not None and not self._wire.lost
 
     @property
     def contact(self) -> str:
@@ -82,7 +83,7 @@ class UserAgent:
 
     def _credentials_for(self, request: Request, challenged: Response) -> Headers:
         proxy = challenged.status == 407
-        challenge = parse_challenge(challenged.first("Proxy-Authenticate" if proxy else "WWW-Authenticate"))
+        challenge = choose(challenged.all("Proxy-Authenticate" if proxy else "WWW-Authenticate"))
         value = self.credentials.answer(challenge, request.method, request.uri, secrets.token_hex(8))
         return (("Proxy-Authorization" if proxy else "Authorization", value),)
 

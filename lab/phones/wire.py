@@ -16,10 +16,14 @@ LOOPBACK = "127.0.0.1"
 
 
 class Wire(Protocol):
-    """`name` is the transport as Via spells it; `reliable` says that nothing need be sent twice."""
+    """`name` is the transport as Via spells it.
+
+    `reliable` says that nothing need be sent twice, `lost` that it carries nothing any more.
+    """
 
     name: str
     reliable: bool
+    lost: bool
     local: Address
 
     def send(self, data: bytes) -> None: ...
@@ -32,6 +36,7 @@ class UdpWire:
 
     name = "UDP"
     reliable = False
+    lost = False
 
     def __init__(self, server: Address, receive: Receive, fault: Fault) -> None:
         self._server, self._receive, self._fault = server, receive, fault
@@ -67,12 +72,16 @@ class TcpWire(asyncio.Protocol):
     def __init__(self, receive: Receive, fault: Fault) -> None:
         self._receive, self._fault = receive, fault
         self._stream = StreamParser()
+        self.lost = False
         self.local: Address = (LOOPBACK, 0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self.local = transport.get_extra_info("sockname")
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self.lost = True
 
     def data_received(self, data: bytes) -> None:
         try:

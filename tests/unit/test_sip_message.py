@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.phones.audio import LINEAR, PACKET, SILENCE, TONES, encode_ulaw, heard_in, tone_packets
-from lab.phones.digest import Credentials, parse_challenge
+from lab.phones.digest import Credentials, choose, parse_challenge
 from lab.phones.sdp import Direction, Sdp, answer_to, parse_sdp
 from lab.phones.sip_message import (
     Request,
@@ -111,6 +111,13 @@ def test_the_digest_of_the_rfcs_own_example_comes_out() -> None:
 def test_a_scheme_other_than_digest_is_refused() -> None:
     with pytest.raises(ValueError, match="Digest"):
         parse_challenge('Basic realm="x"')
+
+
+def test_of_several_challenges_the_one_with_md5_is_answered() -> None:
+    offered = [f'Digest realm="asterisk", nonce="{n}", algorithm={n}, qop="auth"' for n in ("SHA-256", "MD5")]
+    assert choose(offered).nonce == "MD5"
+    with pytest.raises(ValueError, match="SHA-256"):
+        choose(offered[:1])
 
 
 def test_a_session_description_is_read_as_it_was_written() -> None:
