@@ -1,0 +1,1 @@
+"""The agent directory in PostgreSQL: its schema, what it says, and what changes in it."""

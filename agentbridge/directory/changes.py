@@ -1,0 +1,202 @@
+"""What changes in the directory, as it commits: only which keys, never what.
+
+A notification is a wake-up and no more. The keys come from the change table, read with the snapshot of the
+last read, so that nothing is lost or read twice whatever the order of commits. Losing a notification costs
+the poll's interval.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from agentbridge.directory import migrate
+from agentbridge.directory.connecting import Connection, connect, translated
+from agentbridge.directory.queries import QUERIES
+from agentbridge.errors import Unavailable
+from agentbridge.model import EndpointId
+
+log = structlog.get_logger()
+
+CHANNEL = "agentbridge"
+FIRST_WAIT_SECONDS = 0.2
+LAST_WAIT_SECONDS = 10.0
+# PostgreSQL forgets the session of a host that vanished, and with it its lock, after this
+_KEEPALIVES = "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulse:
+    """`poll_seconds`: how often it asks without being woken, which is also the sign of life.
+
+    A hung server is noticed after `poll_seconds + deadline_seconds` at most.
+    """
+
+    poll_seconds: float = 2.0
+    deadline_seconds: float = 2.5
+    standby_seconds: float = 1.0
+    """how often a standby tries to become the writer of its node"""
+
+
+class Changes:
+    """`run` connects, waits to be the node's only writer, then hands over keys until it is cancelled.
+
+    `on_up` means: look at everything, since nothing is known of what happened before. `on_keys` may hold
+    ALL_KEYS. The three are called synchronously and may not block.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        node: str,
+        on_keys: Callable[[set[EndpointId]], None],
+        on_up: Callable[[], None],
+        on_down: Callable[[str], None],
+        pulse: Pulse | None = None,
+        random_: Callable[[], float] = random.random,
+    ) -> None:
+        self._dsn = dsn
+        self._node = node
+        self._on_keys = on_keys
+        self._on_up = on_up
+        self._on_down = on_down
+        self._pulse = pulse or Pulse()
+        self._random = random_
+        self._wake = asyncio.Event()
+        self._failures = 0
+        self.up = False
+        self.standby = False
+        """another daemon writes to this node's Asterisk; this one waits"""
+        self.snapshot: str | None = None
+        """how far the changes were read; None before the first read"""
+        self.lag_seconds: float | None = None
+        """the age of the oldest change of the last read that had any"""
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self._session()
+            except Unavailable as lost:
+                self._went_down(str(lost))
+            await asyncio.sleep(self._wait())
+
+    def _went_down(self, reason: str) -> None:
+        if self.up or self._failures == 0:
+            log.warning("database.lost", node=self._node, reason=reason)
+            self._on_down(reason)
+        self.up = False
+        self.standby = False
+        self._failures += 1
+
+    def _wait(self) -> float:
+        """Exponential, and random so that many daemons don't come back at one moment."""
+        longest = min(LAST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** min(self._failures, 10))
+        return longest * (0.5 + self._random() / 2)
+
+    async def _session(self) -> None:
+        connection = await connect(
+            self._dsn, deadline=self._pulse.deadline_seconds, name=f"agentbridge {self._node} changes"
+        )
+        try:
+            with translated():
+                await self._follow(connection)
+        finally:
+            # not close(): that waits for a server that may hang
+            connection.terminate()
+
+    async def _follow(self, connection: Connection) -> None:
+        connection.add_termination_listener(self._woken)
+        await self._check_schema(connection)
+        await connection.execute(_KEEPALIVES)
+        await self._wait_for_lock(connection)
+        # first listen, then read: a change between the two is a wake-up too many, never one too few
+        await connection.add_listener(CHANNEL, self._woken)
+        self.snapshot = await connection.fetchval(QUERIES["snapshot"])
+        self._came_up()
+        while True:
+            await self._woken_or_due()
+            # cleared before reading: what commits during the read wakes again
+            self._wake.clear()
+            await self._read(connection)
+
+    async def _check_schema(self, connection: Connection) -> None:
+        found = await migrate.status(connection)
+        if found.problem:
+            raise Unavailable(found.problem)
+
+    def _came_up(self) -> None:
+        log.info("database.connected", node=self._node)
+        self._failures = 0
+        self.up = True
+        self._on_up()
+
+    async def _wait_for_lock(self, connection: Connection) -> None:
+        """One writer for each node; the lock is the session's and goes with it."""
+        key = lock_key(self._node)
+        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", key):
+            if not self.standby:
+                log.info("standby.waiting", node=self._node)
+            self.standby = True
+            await asyncio.sleep(self._pulse.standby_seconds)
+        self.standby = False
+
+    async def _woken_or_due(self) -> None:
+        try:
+            async with asyncio.timeout(self._pulse.poll_seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            pass  # the poll, which is the net below lost notifications
+
+    def _woken(self, *_: Any) -> None:
+        self._wake.set()
+
+    async def _read(self, connection: Connection) -> None:
+        row = await connection.fetchrow(QUERIES["changes_since"], self.snapshot)
+        if row is None:
+            raise Unavailable("the database answered a query without a row")
+        self.snapshot = row["snapshot"]
+        if row["keys"]:
+            self.lag_seconds = row["oldest_seconds"]
+            self._on_keys({EndpointId(key) for key in row["keys"]})
+
+
+def lock_key(node: str) -> int:
+    """A signed 64-bit key for pg_advisory_lock, the same in every process."""
+    return int.from_bytes(hashlib.sha256(f"agentbridge node {node}".encode()).digest()[:8], "big", signed=True)
+
+
+async def listen_works(dsn: str, *, deadline: float) -> bool:
+    """False behind a pooler in transaction mode, where LISTEN is lost without a word; then changes wait for the poll.
+
+    Two connections, since a notification from the same one would arrive with the answer.
+    """
+    arrived = asyncio.Event()
+    channel = f"agentbridge_check_{random.getrandbits(64):x}"
+    listening = await connect(dsn, deadline=deadline, name="agentbridge check")
+    try:
+        notifying = await connect(dsn, deadline=deadline, name="agentbridge check")
+        try:
+            with translated():
+                await listening.add_listener(channel, lambda *_: arrived.set())
+                await notifying.execute(f"NOTIFY {channel}")
+            return await _within(arrived, 1.0)
+        finally:
+            notifying.terminate()
+    finally:
+        listening.terminate()
+
+
+async def _within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -1,0 +1,88 @@
+"""Connections to PostgreSQL, and the one place where its errors become ours."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TypeAlias
+
+import asyncpg
+import asyncpg.pool
+
+from agentbridge.errors import Refused, Unavailable
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+PooledConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+
+OUR_REFUSALS = "AB"
+# what an application did against a constraint, when two did it at the same moment
+_CONSTRAINTS = "23"
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Lost, hung, starting, read-only, overloaded: `Unavailable`. A rule of the directory: `Refused`."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        raise _ours(error) from error
+    except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+        raise Unavailable(f"the database can't be reached: {_text(error)}") from error
+
+
+def _ours(error: asyncpg.PostgresError) -> Exception:
+    code = error.sqlstate or ""
+    if code.startswith((OUR_REFUSALS, _CONSTRAINTS)):
+        return Refused(_text(error))
+    match code[:2]:
+        # connection, authorisation, resources, operator's intervention, system, read-only, deadlock, locks
+        case "08" | "28" | "53" | "57" | "58" | "25" | "40" | "55" | "3D":
+            return Unavailable(f"the database is not available: {_text(error)}")
+        case _:
+            return error
+
+
+def _text(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+async def connect(dsn: str, *, deadline: float, name: str = "agentbridge") -> Connection:
+    """`deadline`, in seconds, bounds the connecting and then each query of the connection."""
+    with translated():
+        # no prepared statement is kept: behind PgBouncer in transaction mode the next server hasn't got it
+        connection: Connection = await asyncpg.connect(
+            dsn,
+            timeout=deadline,
+            command_timeout=deadline,
+            statement_cache_size=0,
+            server_settings={"application_name": name},
+        )
+    return connection
+
+
+@asynccontextmanager
+async def transaction(connection: Connection | PooledConnection, *, deadline: float) -> AsyncIterator[None]:
+    """One transaction that the server ends by itself after `deadline` seconds, whoever keeps it waiting.
+
+    A hung connection is dropped, not closed: closing waits for the server.
+    """
+    milliseconds = int(deadline * 1000)
+    try:
+        # set for this transaction alone, since behind PgBouncer the session is somebody else's next
+        await connection.execute(
+            f"BEGIN; SET LOCAL statement_timeout = {milliseconds}; SET LOCAL lock_timeout = {milliseconds};"
+            f" SET LOCAL idle_in_transaction_session_timeout = {2 * milliseconds}"
+        )
+        yield
+        await connection.execute("COMMIT")
+    except asyncpg.PostgresError:
+        await _roll_back(connection)
+        raise
+    except BaseException:
+        connection.terminate()
+        raise
+
+
+async def _roll_back(connection: Connection | PooledConnection) -> None:
+    if not connection.is_closed():
+        await connection.execute("ROLLBACK")

@@ -1,0 +1,452 @@
+-- What is refused, whoever writes. SQLSTATE class AB; the message names the field, the rule and the value.
+
+create function agentbridge.refuse(code text, message text) returns void language plpgsql
+as $$ begin raise exception using errcode = code, message = message; end $$;
+
+create function agentbridge.shown(value text) returns text language sql immutable
+return case when length(value) > 60 then left(value, 60) || '…' else coalesce(value, 'null') end;
+
+create function agentbridge.shown(vals text[]) returns text language sql immutable
+return coalesce(nullif(array_to_string(vals, ',', 'null'), ''), 'nothing');
+
+-- Asterisk's files, its AMI and its logs are lines: no value may hold a control character or a line end.
+create function agentbridge.check_text(field text, value text, longest integer) returns void language plpgsql
+as $$
+begin
+    if value ~ '[\x01-\x1f\x7f-\x9f\u2028\u2029]' then
+        perform agentbridge.refuse('AB001', format('%s: control characters and line ends are not allowed', field));
+    elsif length(value) > longest then
+        perform agentbridge.refuse('AB001',
+            format('%s: at most %s characters (got %s)', field, longest, length(value)));
+    end if;
+end $$;
+
+create function agentbridge.check_one_of(field text, value text, allowed text[]) returns void language plpgsql
+as $$
+begin
+    if value is null or value <> all (allowed) then
+        perform agentbridge.refuse('AB001', format('%s: must be one of %s (got %s)', field,
+            array_to_string(allowed, ', '), agentbridge.shown(value)));
+    end if;
+end $$;
+
+create function agentbridge.check_list(field text, vals text[], allowed text[]) returns void language plpgsql
+as $$
+begin
+    if coalesce(cardinality(vals), 0) = 0 then
+        perform agentbridge.refuse('AB001', format('%s: name at least one of %s', field,
+            array_to_string(allowed, ', ')));
+    elsif not vals <@ allowed or array_position(vals, null) is not null then
+        perform agentbridge.refuse('AB001', format('%s: only %s are allowed (got %s)', field,
+            array_to_string(allowed, ', '), agentbridge.shown(vals)));
+    elsif cardinality(vals) > 1 and cardinality(vals) <> (select count(distinct v) from unnest(vals) v) then
+        perform agentbridge.refuse('AB001', format('%s: a value is named twice (got %s)', field,
+            agentbridge.shown(vals)));
+    end if;
+end $$;
+
+create function agentbridge.check_number(field text, value bigint, lowest bigint, highest bigint) returns void
+language plpgsql
+as $$
+begin
+    if value not between lowest and highest then
+        perform agentbridge.refuse('AB001',
+            format('%s: must be %s to %s (got %s)', field, lowest, highest, value));
+    end if;
+end $$;
+
+create function agentbridge.check_groups(field text, value text) returns void language plpgsql
+as $$
+declare part text[];
+begin
+    if value = '' then
+        return;
+    end if;
+    if value ~ '^[0-9]{1,2}(-[0-9]{1,2})?(,[0-9]{1,2}(-[0-9]{1,2})?)*$' then
+        for part in select regexp_split_to_array(p, '-') from unnest(string_to_array(value, ',')) p loop
+            if part[1]::int > 63 or coalesce(part[2], part[1])::int not between part[1]::int and 63 then
+                value := null;
+            end if;
+        end loop;
+    else
+        value := null;
+    end if;
+    if value is null then
+        perform agentbridge.refuse('AB001',
+            format('%s: must be numbers 0 to 63 and ranges of them, as in 1,3-5', field));
+    end if;
+end $$;
+
+create function agentbridge.check_host(value text) returns void language plpgsql
+as $$
+begin
+    if value = 'dynamic' then
+        return;
+    end if;
+    -- a host address alone: no mask, no name that would have to be looked up
+    if value !~ '^[0-9A-Fa-f.:]+$' or value::inet in ('0.0.0.0', '::') then
+        raise invalid_text_representation;
+    end if;
+exception when invalid_text_representation then
+    perform agentbridge.refuse('AB001',
+        format('host: must be dynamic or one IP address (got %s)', agentbridge.shown(value)));
+end $$;
+
+create function agentbridge.check_reason(value text) returns void language plpgsql
+as $$
+begin
+    perform agentbridge.check_text('pause_reason', value, 80);
+    -- app_queue keeps members as one string split at these three
+    if value ~ '[;,|]' then
+        perform agentbridge.refuse('AB001',
+            format('pause_reason: must not contain ; , or | (got %s)', agentbridge.shown(value)));
+    end if;
+end $$;
+
+create function agentbridge.check_secret(value text) returns void language plpgsql
+as $$
+begin
+    if value !~ '^[\x21-\x7e]{8,128}$' then
+        perform agentbridge.refuse('AB001', 'sip_secret: must be 8 to 128 printable ASCII characters, no space');
+    end if;
+end $$;
+
+-- 32 characters of a uuid's hex twice over: 244 random bits from the server's strong generator
+create function agentbridge.new_secret() returns text language sql volatile
+return translate(encode(sha256((gen_random_uuid()::text || gen_random_uuid()::text)::bytea), 'base64'), '+/=', '-_');
+
+-- What agents and telephones have in common: V1-V8, of any row that has these columns.
+create function agentbridge.check_line() returns trigger language plpgsql
+as $$
+begin
+    perform agentbridge.check_list('transport', new.transport, '{udp,tcp,ws,wss}');
+    perform agentbridge.check_list('codecs', new.codecs, '{ulaw,alaw,gsm,g722,g729,opus}');
+    perform agentbridge.check_list('nat', new.nat, '{yes,no,force_rport,comedia,never,route}');
+    if cardinality(new.nat) > 1 and not new.nat <@ '{force_rport,comedia}' then
+        perform agentbridge.refuse('AB001', format(
+            'nat: only force_rport and comedia can be combined (got %s)', agentbridge.shown(new.nat)));
+    end if;
+    perform agentbridge.check_one_of('sip_type', new.sip_type, '{friend,user,peer}');
+    if new.host is distinct from 'dynamic' then
+        perform agentbridge.check_host(new.host);
+    end if;
+    if new.caller_id <> '' then
+        perform agentbridge.check_text('caller_id', new.caller_id, 120);
+        if new.caller_id !~ '^(("[^"<>\\]*"|[^"<>\\;,|]*) ?<\+?[0-9*#]{1,32}>|\+?[0-9*#]{1,32})$' then
+            perform agentbridge.refuse('AB001', format(
+                'caller_id: must be a number or Name <number> (got %s)', agentbridge.shown(new.caller_id)));
+        end if;
+    end if;
+    if new.context !~ '^[A-Za-z0-9_-]{1,79}$' then
+        perform agentbridge.refuse('AB001', format(
+            'context: must be 1 to 79 letters, digits, _ and - (got %s)', agentbridge.shown(new.context)));
+    end if;
+    if new.call_group <> '' then
+        perform agentbridge.check_groups('call_group', new.call_group);
+    end if;
+    if new.pickup_group <> '' then
+        perform agentbridge.check_groups('pickup_group', new.pickup_group);
+    end if;
+    perform agentbridge.check_number('sip_expires', new.sip_expires, 60, 86400);
+    perform agentbridge.check_secret(new.sip_secret);
+    return new;
+end $$;
+
+-- V1, V5, A6: what a typology allows
+create function agentbridge.check_typology() returns trigger language plpgsql
+as $$
+begin
+    perform agentbridge.check_one_of('typology', new.typology, '{phonebar,external,webrtc}');
+    if new.typology = 'webrtc' and new.transport <> '{wss}' then
+        perform agentbridge.refuse('AB001', format(
+            'transport: a webrtc agent must use wss (got %s)', agentbridge.shown(new.transport)));
+    elsif new.typology = 'phonebar' and not new.transport <@ '{udp,tcp}' then
+        perform agentbridge.refuse('AB001', format(
+            'transport: a phonebar agent must use udp or tcp (got %s)', agentbridge.shown(new.transport)));
+    elsif new.typology <> 'external' and 'g729' = any (new.codecs) then
+        perform agentbridge.refuse('AB001', format(
+            'codecs: a %s agent can''t use g729; take it out or make the agent external', new.typology));
+    elsif new.typology <> 'external' and new.hot_desk then
+        perform agentbridge.refuse('AB001', format(
+            'hot_desk: only an external agent can hot desk (this one is %s)', new.typology));
+    elsif new.typology <> 'phonebar' and (new.jaws or new.remote_control or new.unanswered_badge
+            or new.forward_allowed or new.screen_recording <> 'none') then
+        perform agentbridge.refuse('AB001', format(
+            '%s: only a phonebar agent has this setting (this one is %s)',
+            case when new.jaws then 'jaws' when new.remote_control then 'remote_control'
+                 when new.unanswered_badge then 'unanswered_badge' when new.forward_allowed then 'forward_allowed'
+                 else 'screen_recording' end, new.typology));
+    elsif new.typology <> 'webrtc' and (new.ignore_pause_preview or new.wss_port is not null
+            or new.tls_certificate_path <> '' or new.tls_key_path <> '') then
+        perform agentbridge.refuse('AB001', format(
+            '%s: only a webrtc agent has this setting (this one is %s)',
+            case when new.ignore_pause_preview then 'ignore_pause_preview' when new.wss_port is not null then 'wss_port'
+                 when new.tls_certificate_path <> '' then 'tls_certificate_path' else 'tls_key_path' end,
+            new.typology));
+    end if;
+    return new;
+end $$;
+
+-- A2, A3, A15: who the agent is
+create function agentbridge.check_identity() returns trigger language plpgsql
+as $$
+declare other text;
+begin
+    if new.username !~ '^[A-Za-z0-9._]{1,80}$' or new.username is null then
+        perform agentbridge.refuse('AB001', format(
+            'username: must be 1 to 80 letters, digits, . and _ (got %s)', agentbridge.shown(new.username)));
+    end if;
+    if new.internal !~ '^[0-9]{1,16}$' then
+        perform agentbridge.refuse('AB001', format(
+            'internal: must be 1 to 16 digits (got %s)', agentbridge.shown(new.internal)));
+    end if;
+    select a.username into other from agentbridge.agents a where a.username = new.username and a.id <> new.id;
+    if found then
+        perform agentbridge.refuse('AB002', format('username: %s is already taken; choose another', other));
+    end if;
+    select a.username into other from agentbridge.agents a where a.internal = new.internal and a.id <> new.id;
+    if found then
+        perform agentbridge.refuse('AB002', format(
+            'internal: %s is already taken by agent %s; choose another or leave it out', new.internal, other));
+    end if;
+    new.full_name := coalesce(new.full_name, '');
+    new.alias := coalesce(new.alias, '');
+    new.email := coalesce(new.email, '');
+    new.description := coalesce(new.description, '');
+    perform agentbridge.check_text('full_name', new.full_name, 200);
+    perform agentbridge.check_text('alias', new.alias, 80);
+    perform agentbridge.check_text('email', new.email, 254);
+    if length(new.description) > 2000 then
+        perform agentbridge.refuse('AB001', 'description: at most 2000 characters');
+    end if;
+    if new.email <> '' and new.email !~ '^[^@\s<>,;]+@[^@\s<>,;]+$' then
+        perform agentbridge.refuse('AB001', format(
+            'email: must be one address, as in anna@example.com (got %s)', agentbridge.shown(new.email)));
+    end if;
+    -- letters by code point, so that the rule is the same whatever the database's locale
+    if new.full_name !~ '^[A-Za-z0-9\\_ \u00c0-\u00d6\u00d8-\u00f6\u00f8-\u1fff\u2c00-\u2dff\u3040-\ud7ff-]*$'
+            and (select strict_full_name from agentbridge.settings) then
+        perform agentbridge.refuse('AB001', format(
+            'full_name: only letters, digits, \, _, - and spaces, as the strict filter is on (got %s)',
+            agentbridge.shown(new.full_name)));
+    end if;
+    if new.password_hash !~ '^\$argon2id\$' or new.pin_hash !~ '^\$argon2id\$' then
+        perform agentbridge.refuse('AB001', 'password_hash, pin_hash: must be argon2id hashes, never the password');
+    end if;
+    if new.voicemail_pin !~ '^[0-9]{4,10}$' then
+        perform agentbridge.refuse('AB001', 'voicemail_pin: must be 4 to 10 digits');
+    end if;
+    perform agentbridge.check_one_of('role', new.role, '{agent,user,admin}');
+    return new;
+end $$;
+
+create function agentbridge.check_client() returns trigger language plpgsql
+as $$
+begin
+    perform agentbridge.check_one_of('record_calls', new.record_calls, '{inactive,wav,wav49,gsm}');
+    perform agentbridge.check_one_of('screen_recording', new.screen_recording, '{none,agent,automatic}');
+    perform agentbridge.check_one_of('client_log_level', new.client_log_level, '{error,warning,info,debug}');
+    perform agentbridge.check_number('auto_answer_delay', new.auto_answer_delay, 0, 60);
+    perform agentbridge.check_number('sip_port', new.sip_port, 1, 65535);
+    perform agentbridge.check_number('wss_port', new.wss_port, 1, 65535);
+    perform agentbridge.check_number('remote_control_port', new.remote_control_port, 1, 65535);
+    perform agentbridge.check_text('screen_recording_path', new.screen_recording_path, 1024);
+    perform agentbridge.check_text('tls_certificate_path', new.tls_certificate_path, 1024);
+    perform agentbridge.check_text('tls_key_path', new.tls_key_path, 1024);
+    if new.forward_to !~ '^(\+?[0-9*#]{1,32})?$' then
+        perform agentbridge.refuse('AB001', format(
+            'forward_to: must be a number of 1 to 32 digits (got %s)', agentbridge.shown(new.forward_to)));
+    end if;
+    if octet_length(new.avatar) > 8 * 1024 * 1024 then
+        perform agentbridge.refuse('AB001', 'avatar: at most 8 MB');
+    end if;
+    if (new.avatar is null) <> (new.avatar_type is null) or new.avatar_type not in ('image/png', 'image/jpeg') then
+        perform agentbridge.refuse('AB001', 'avatar_type: must be image/png or image/jpeg, beside an avatar');
+    end if;
+    return new;
+end $$;
+
+-- A3: the lowest free number. The lock makes the creators queue up, until each has committed.
+create function agentbridge.next_internal() returns text language plpgsql security definer
+set search_path = agentbridge, pg_temp
+as $$
+declare
+    bounds record;
+    candidate bigint;
+begin
+    perform pg_advisory_xact_lock(hashtextextended('agentbridge.internal', 0));
+    select internal_from, internal_to into bounds from settings;
+    -- where this transaction has got to: many agents in one transaction don't each search from the start
+    candidate := greatest(bounds.internal_from,
+        coalesce(nullif(current_setting('agentbridge.last_internal', true), '')::bigint + 1, bounds.internal_from));
+    while exists (select from agents where internal = candidate::text)
+        or exists (select from endpoint_ids where id = candidate::text) loop
+        candidate := candidate + 1;
+    end loop;
+    if candidate > bounds.internal_to then
+        perform refuse('AB008', format('internal: the range %s to %s is full; widen it in agentbridge.settings',
+            bounds.internal_from, bounds.internal_to));
+    end if;
+    perform set_config('agentbridge.last_internal', candidate::text, true);
+    return candidate::text;
+end $$;
+
+create function agentbridge.fill_agent() returns trigger language plpgsql
+as $$
+begin
+    new.typology := coalesce(new.typology, 'phonebar');
+    new.transport := coalesce(new.transport, case new.typology when 'webrtc' then '{wss}' else '{udp}' end::text[]);
+    new.codecs := coalesce(new.codecs,
+        case new.typology when 'webrtc' then '{opus,ulaw,alaw}' else '{ulaw,alaw}' end::text[]);
+    new.sip_secret := coalesce(new.sip_secret, agentbridge.new_secret());
+    if new.internal is null or new.internal = '' then
+        new.internal := agentbridge.next_internal();
+    end if;
+    return new;
+end $$;
+
+create trigger a_fill before insert on agentbridge.agents for each row execute function agentbridge.fill_agent();
+create trigger b_identity before insert or update of username, internal, full_name, alias, email, description,
+    password_hash, pin_hash, voicemail_pin, role
+    on agentbridge.agents for each row execute function agentbridge.check_identity();
+create trigger b_line before insert or update of transport, host, nat, sip_type, codecs, caller_id, context,
+    call_group, pickup_group, sip_secret, sip_expires
+    on agentbridge.agents for each row execute function agentbridge.check_line();
+create trigger b_client before insert or update of record_calls, screen_recording, client_log_level,
+    auto_answer_delay, sip_port, wss_port, remote_control_port, screen_recording_path, tls_certificate_path,
+    tls_key_path, forward_to, avatar, avatar_type
+    on agentbridge.agents for each row execute function agentbridge.check_client();
+create trigger c_typology before insert or update of typology, transport, codecs, hot_desk, jaws, remote_control,
+    unanswered_badge, forward_allowed, screen_recording, ignore_pause_preview, wss_port, tls_certificate_path,
+    tls_key_path
+    on agentbridge.agents for each row execute function agentbridge.check_typology();
+
+create function agentbridge.check_telephone() returns trigger language plpgsql
+as $$
+begin
+    if new.name !~ '^[A-Za-z0-9_-]{1,40}$' or new.name is null then
+        perform agentbridge.refuse('AB001', format(
+            'name: a telephone''s name must be 1 to 40 letters, digits, _ and - (got %s)',
+            agentbridge.shown(new.name)));
+    end if;
+    if exists (select from agentbridge.telephones t where t.name = new.name and t.id <> new.id) then
+        perform agentbridge.refuse('AB002', format('name: a telephone %s exists already', new.name));
+    end if;
+    perform agentbridge.check_text('description', new.description, 200);
+    new.sip_secret := coalesce(new.sip_secret, agentbridge.new_secret());
+    return new;
+end $$;
+create trigger b_identity before insert or update of name, description on agentbridge.telephones
+    for each row execute function agentbridge.check_telephone();
+create trigger b_line before insert or update of transport, host, nat, sip_type, codecs, caller_id, context,
+    call_group, pickup_group, sip_secret, sip_expires
+    on agentbridge.telephones for each row execute function agentbridge.check_line();
+
+-- The one name space of internal numbers and telephones. ON CONFLICT waits for a concurrent writer,
+-- so the second of two gets a clear refusal and not a race.
+create function agentbridge.claim_endpoint_id() returns trigger language plpgsql security definer
+set search_path = agentbridge, pg_temp
+as $$
+declare
+    wanted text := case tg_table_name when 'agents' then to_jsonb(new) ->> 'internal' else to_jsonb(new) ->> 'name' end;
+    field text := case tg_table_name when 'agents' then 'internal' else 'name' end;
+begin
+    if tg_op = 'UPDATE' then
+        delete from endpoint_ids where case field when 'internal' then agent_id else telephone_id end = new.id;
+    end if;
+    insert into endpoint_ids (id, agent_id, telephone_id)
+    values (lower(wanted), case field when 'internal' then new.id end, case field when 'name' then new.id end)
+    on conflict (id) do nothing;
+    if not found then
+        perform refuse('AB002', format(
+            '%s: %s is already the number of an agent or the name of a telephone; choose another', field, wanted));
+    end if;
+    return null;
+end $$;
+create trigger claim_id after insert on agentbridge.agents
+    for each row execute function agentbridge.claim_endpoint_id();
+create trigger move_id after update of internal on agentbridge.agents
+    for each row when (old.internal <> new.internal) execute function agentbridge.claim_endpoint_id();
+create trigger claim_id after insert on agentbridge.telephones
+    for each row execute function agentbridge.claim_endpoint_id();
+create trigger move_id after update of name on agentbridge.telephones
+    for each row when (old.name <> new.name) execute function agentbridge.claim_endpoint_id();
+
+create function agentbridge.check_queue() returns trigger language plpgsql
+as $$
+begin
+    if new.name !~ '^[A-Za-z0-9_.-]{1,79}$' or new.name is null then
+        perform agentbridge.refuse('AB001', format(
+            'name: a queue''s name must be 1 to 79 letters, digits, _, . and - (got %s)',
+            agentbridge.shown(new.name)));
+    end if;
+    if exists (select from agentbridge.queues q where lower(q.name) = lower(new.name) and q.id <> new.id) then
+        perform agentbridge.refuse('AB002', format(
+            'name: a queue %s exists already (Asterisk does not tell upper from lower case)', new.name));
+    end if;
+    perform agentbridge.check_one_of('channel', new.channel,
+        '{voice,chat,email,sms,openchannel,fax,whatsapp}');
+    return new;
+end $$;
+create trigger b_rules before insert or update on agentbridge.queues
+    for each row execute function agentbridge.check_queue();
+
+create function agentbridge.check_team() returns trigger language plpgsql
+as $$
+begin
+    perform agentbridge.check_text('name', new.name, 80);
+    if coalesce(trim(new.name), '') = '' then
+        perform agentbridge.refuse('AB001', 'name: a team needs a name');
+    elsif exists (select from agentbridge.teams t where t.name = new.name and t.id <> new.id) then
+        perform agentbridge.refuse('AB002', format('name: a team %s exists already', new.name));
+    end if;
+    return new;
+end $$;
+create trigger b_rules before insert or update on agentbridge.teams
+    for each row execute function agentbridge.check_team();
+
+create function agentbridge.check_penalty() returns trigger language plpgsql
+as $$
+begin
+    perform agentbridge.check_number('penalty', new.penalty, 0, 1000000);
+    return new;
+end $$;
+create trigger b_rules before insert or update on agentbridge.queue_members
+    for each row execute function agentbridge.check_penalty();
+create trigger b_rules before insert or update on agentbridge.team_queues
+    for each row execute function agentbridge.check_penalty();
+
+create function agentbridge.check_user() returns trigger language plpgsql
+as $$
+begin
+    if new.username !~ '^[A-Za-z0-9._]{1,80}$' then
+        perform agentbridge.refuse('AB001', format(
+            'username: must be 1 to 80 letters, digits, . and _ (got %s)', agentbridge.shown(new.username)));
+    end if;
+    perform agentbridge.check_one_of('role', new.role, '{admin,user}');
+    return new;
+end $$;
+create trigger b_rules before insert or update on agentbridge.users
+    for each row execute function agentbridge.check_user();
+
+create function agentbridge.check_channel() returns trigger language plpgsql
+as $$
+begin
+    perform agentbridge.check_one_of('channel', new.channel, '{chat,email,sms,openchannel,fax,whatsapp}');
+    perform agentbridge.check_number('capacity', new.capacity, 0, 1000);
+    perform agentbridge.check_number('auto_answer_delay', new.auto_answer_delay, 0, 60);
+    return new;
+end $$;
+create trigger b_rules before insert or update on agentbridge.agent_channels
+    for each row execute function agentbridge.check_channel();
+
+-- A19: all modules that exist are on for a new agent; one added later is off for the agents that exist
+create function agentbridge.modules_of_new_agents() returns trigger language plpgsql security definer
+set search_path = agentbridge, pg_temp
+as $$
+begin
+    insert into agent_modules (agent_id, module) select n.id, m.name from new_rows n cross join modules m;
+    return null;
+end $$;
+create trigger modules after insert on agentbridge.agents referencing new table as new_rows
+    for each statement execute function agentbridge.modules_of_new_agents();

@@ -1,0 +1,166 @@
+"""The directory as the loop reads and writes it, over a small pool of connections."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Protocol, Self
+
+import asyncpg
+
+from agentbridge.directory.connecting import PooledConnection, transaction, translated
+from agentbridge.directory.queries import QUERIES
+from agentbridge.directory.rows import subject
+from agentbridge.errors import Unavailable
+from agentbridge.model import EndpointId, QueueName, Reading, Subject
+
+DEADLINE_SECONDS = 5.0
+"""of one query; also how soon a hung server is noticed"""
+KEYS_AT_ONCE = 1000
+"""one fetch of many thousand rows would hold up the event loop"""
+
+
+class Outcome(Protocol):
+    @property
+    def error(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """What `status` and the other nodes know of this daemon."""
+
+    started_at: datetime
+    snapshot: str | None
+    """how far the changes were read, pg_snapshot in text"""
+    asterisk_up: bool
+    lag_seconds: float | None
+    pending: int
+    failed: int
+    version: str
+
+
+class Directory:
+    """`async with Directory(dsn, node="pbx1") as directory`. It opens without a database, and is then Unavailable.
+
+    Every method raises Unavailable when the database is gone, hung or read-only, and Refused for a rule.
+    """
+
+    def __init__(self, dsn: str, *, node: str, connections: int = 4, deadline: float = DEADLINE_SECONDS) -> None:
+        self._dsn = dsn
+        self._node = node
+        self._connections = connections
+        self._deadline = deadline
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._opening = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            # closing waits for the server to say goodbye; one that hangs never does
+            self._pool.terminate()
+
+    # ------------------------------------------------------------ what should be
+
+    async def read(self, keys: Collection[EndpointId]) -> Reading:
+        """All that the directory says about these keys, at one moment."""
+        asked = list(keys)
+        subjects: dict[EndpointId, Subject] = {}
+        async with self._connection() as connection:
+            # the snapshot is the one before the rows: what is newer than it is looked at again, never missed
+            ours = await connection.fetchrow(QUERIES["our_queues"])
+            for start in range(0, len(asked), KEYS_AT_ONCE):
+                rows = await connection.fetch(QUERIES["subjects"], asked[start : start + KEYS_AT_ONCE])
+                subjects.update((EndpointId(row["key"]), subject(row)) for row in rows)
+        if ours is None:
+            raise Unavailable("the database answered a query without a row")
+        return Reading(
+            snapshot=ours["snapshot"], subjects=subjects, queues=frozenset(map(QueueName, ours["names"]))
+        )
+
+    async def keys(self) -> set[EndpointId]:
+        async with self._connection() as connection:
+            return {EndpointId(row["key"]) for row in await connection.fetch(QUERIES["all_keys"])}
+
+    async def reserve(self) -> list[EndpointId]:
+        """The configured range of internal numbers, in order."""
+        async with self._connection() as connection:
+            bounds = await connection.fetchrow(QUERIES["number_range"])
+        if bounds is None:
+            raise Unavailable("agentbridge.settings has no row: restore it with its defaults")
+        return [EndpointId(str(number)) for number in range(bounds["internal_from"], bounds["internal_to"] + 1)]
+
+    # ------------------------------------------------------------ what became of it
+
+    async def record(self, snapshot: str, outcomes: Mapping[EndpointId, Outcome]) -> None:
+        """What a pass found, for the rows of `snapshot`; an empty error means that Asterisk has them."""
+        errors = [outcome.error or None for outcome in outcomes.values()]
+        await self._execute("record_applied", self._node, snapshot, list(outcomes), errors)
+
+    async def adopt_pause(self, key: EndpointId, queue: QueueName, reason: str) -> None:
+        """A pause that app_queue decided; nothing happens when the session is gone."""
+        await self._execute("adopt_pause", key, queue, reason)
+
+    async def refused(self, removals: int, owned: int) -> bool:
+        """Notes a refusal; True when an administrator has confirmed removals of this size."""
+        async with self._connection() as connection:
+            return bool(await connection.fetchval(QUERIES["refused"], self._node, removals, owned))
+
+    async def telephones_registered(self, registered: Mapping[EndpointId, bool | None]) -> None:
+        """What Asterisk's registrar says; None is unknown. Decides which telephones are available."""
+        await self._execute("telephones_registered", list(registered), list(registered.values()))
+
+    async def heartbeat(self, beat: Heartbeat) -> None:
+        await self._execute(
+            "heartbeat",
+            self._node,
+            beat.started_at,
+            beat.snapshot,
+            beat.asterisk_up,
+            beat.lag_seconds,
+            beat.pending,
+            beat.failed,
+            beat.version,
+        )
+
+    async def prune_changes(self) -> int:
+        """Removes hints that every living node has read; returns how many."""
+        async with self._connection() as connection:
+            return int(await connection.fetchval(QUERIES["prune_changes"]))
+
+    # ------------------------------------------------------------ connections
+
+    async def _execute(self, query: str, *arguments: object) -> None:
+        async with self._connection() as connection:
+            await connection.execute(QUERIES[query], *arguments)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[PooledConnection]:
+        with translated():
+            pool = await self._opened()
+            async with (
+                pool.acquire(timeout=self._deadline) as connection,
+                transaction(connection, deadline=self._deadline),
+            ):
+                yield connection
+
+    async def _opened(self) -> asyncpg.Pool[asyncpg.Record]:
+        async with self._opening:
+            if self._pool is None:
+                self._pool = await asyncpg.create_pool(
+                    self._dsn,
+                    min_size=0,
+                    max_size=self._connections,
+                    timeout=self._deadline,
+                    command_timeout=self._deadline,
+                    statement_cache_size=0,
+                    server_settings={"application_name": f"agentbridge {self._node}"},
+                )
+            return self._pool

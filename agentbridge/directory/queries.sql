@@ -1,0 +1,87 @@
+-- What the daemon asks of the directory. Each block is one statement and so one snapshot.
+
+-- name: subjects
+-- Two index look-ups a key; the memberships only of agents that are logged in, since nobody else is a member.
+with wanted as (
+    select key from unnest($1::text[]) key
+)
+select
+    w.key,
+    t.name as telephone, t.transport as t_transport, t.host as t_host, t.nat as t_nat, t.sip_type as t_sip_type,
+    t.codecs as t_codecs, t.caller_id as t_caller_id, t.context as t_context, t.call_group as t_call_group,
+    t.pickup_group as t_pickup_group, t.sip_secret as t_sip_secret, t.sip_expires as t_sip_expires,
+    a.id, a.username, a.full_name, a.alias, a.internal, a.typology, a.hot_desk,
+    a.deactivated, a.locked_at is not null as locked,
+    a.transport, a.host, a.nat, a.sip_type, a.codecs, a.caller_id, a.context, a.call_group, a.pickup_group,
+    a.sip_secret, a.sip_expires,
+    a.voicemail, a.voicemail_pin, a.mask_sensitive, a.chanspy, a.record_calls, a.auto_answer,
+    a.auto_answer_delay, a.ring_in_use, a.manual_recording, a.dnd_in_pause, a.forward_allowed, a.forward_to,
+    a.prefix_required, a.may_call, a.may_spy,
+    (select mask_characters from agentbridge.settings) as mask_characters,
+    s.agent_id is not null as logged_in, s.paused, s.pause_reason, st.name as session_telephone,
+    m.queues, m.penalties, m.reasons
+from wanted w
+left join agentbridge.telephones t on t.name = w.key
+left join agentbridge.sessions bound on bound.telephone_id = t.id
+left join agentbridge.agents own on own.internal = w.key
+left join agentbridge.agents a on a.id = coalesce(own.id, bound.agent_id)
+left join agentbridge.sessions s on s.agent_id = a.id
+left join agentbridge.telephones st on st.id = s.telephone_id
+left join lateral (
+    select array_agg(q.name order by q.name) as queues, array_agg(e.penalty order by q.name) as penalties,
+        array_agg(p.reason order by q.name) as reasons      -- null: not on pause in this queue
+    from agentbridge.effective_members e
+    join agentbridge.queues q on q.id = e.queue_id and q.channel = 'voice'
+    left join agentbridge.queue_pauses p on p.agent_id = e.agent_id and p.queue_id = e.queue_id
+    where e.agent_id = s.agent_id
+) m on s.agent_id is not null
+
+-- name: our_queues
+select pg_current_snapshot()::text as snapshot, array(
+    select name from agentbridge.queues where channel = 'voice'
+    union
+    select name from agentbridge.retired_queues where retired_at > now() - interval '7 days') as names
+
+-- name: all_keys
+select internal as key from agentbridge.agents union all select name from agentbridge.telephones
+
+-- name: number_range
+select internal_from, internal_to from agentbridge.settings
+
+-- name: snapshot
+select pg_current_snapshot()::text
+
+-- name: changes_since
+-- Commits are not in the order of their xids: asked for is what the last snapshot could not see yet.
+select pg_current_snapshot()::text as snapshot,
+    extract(epoch from clock_timestamp() - min(c.at))::float8 as oldest_seconds,
+    array_agg(distinct k) filter (where k is not null) as keys
+from agentbridge.changes c cross join unnest(c.keys) k
+where c.xid >= pg_snapshot_xmin($1::text::pg_snapshot)
+    and not pg_visible_in_snapshot(c.xid, $1::text::pg_snapshot)
+
+-- name: record_applied
+select agentbridge.record_applied($1, $2::text::pg_snapshot, $3::text[], $4::text[])
+
+-- name: adopt_pause
+select agentbridge.adopt_pause($1, $2, $3)
+
+-- name: refused
+select agentbridge.refused($1, $2, $3)
+
+-- name: prune_changes
+select agentbridge.prune_changes()
+
+-- name: heartbeat
+insert into agentbridge.nodes as n (node, started_at, seen_at, snapshot, asterisk_up, lag_seconds, pending, failed,
+    version)
+values ($1, $2, clock_timestamp(), $3::text::pg_snapshot, $4, $5, $6, $7, $8)
+on conflict (node) do update set started_at = excluded.started_at, seen_at = excluded.seen_at,
+    snapshot = excluded.snapshot, asterisk_up = excluded.asterisk_up, lag_seconds = excluded.lag_seconds,
+    pending = excluded.pending, failed = excluded.failed, version = excluded.version
+
+-- name: telephones_registered
+-- null: unknown, e.g. while Asterisk is away. Only what differs is written.
+update agentbridge.telephones t set registered = r.registered, registered_at = clock_timestamp()
+from unnest($1::text[], $2::boolean[]) as r (name, registered)
+where t.name = r.name and t.registered is distinct from r.registered

@@ -1,0 +1,100 @@
+"""The directory's rows as what the loop speaks of. A row that makes no sense is one key's problem alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from agentbridge.model import (
+    Agent,
+    AgentId,
+    EndpointId,
+    Line,
+    Membership,
+    QueueName,
+    Session,
+    SipType,
+    Subject,
+    Telephone,
+    Typology,
+)
+
+
+class Row(Protocol):
+    """A record by column name."""
+
+    def __getitem__(self, column: str, /) -> Any: ...
+
+
+def subject(row: Row) -> Subject:
+    """One row of the query `subjects`."""
+    key = EndpointId(row["key"])
+    try:
+        return _subject(key, row)
+    except (ValueError, TypeError, KeyError) as error:
+        return Subject(key=key, problem=f"the directory's row makes no sense: {error}")
+
+
+def _subject(key: EndpointId, row: Row) -> Subject:
+    agent = _agent(row) if row["id"] is not None else None
+    telephone = _telephone(row) if row["telephone"] is not None else None
+    return Subject(
+        key=key,
+        agent=agent if agent is not None and agent.internal == key else None,
+        telephone=telephone,
+        carried=agent if agent is not None and agent.device == key else None,
+    )
+
+
+def _agent(row: Row) -> Agent:
+    return Agent(
+        id=AgentId(row["id"]),
+        username=row["username"],
+        internal=EndpointId(row["internal"]),
+        # a name may hold what app_queue's persistent form can't: that is for the side that writes it
+        display_name=row["alias"] or row["full_name"] or row["username"],
+        typology=Typology(row["typology"]),
+        line=_line(row, ""),
+        hot_desk=row["hot_desk"],
+        active=not (row["deactivated"] or row["locked"]),
+        session=_session(row) if row["logged_in"] else None,
+        memberships=_memberships(row["queues"] or (), row["penalties"] or (), row["reasons"] or ()),
+    )
+
+
+def _session(row: Row) -> Session:
+    telephone = row["session_telephone"]
+    return Session(
+        paused=row["paused"],
+        reason=row["pause_reason"],
+        telephone=None if telephone is None else EndpointId(telephone),
+    )
+
+
+def _memberships(
+    queues: Sequence[str], penalties: Sequence[int], reasons: Sequence[str | None]
+) -> tuple[Membership, ...]:
+    return tuple(
+        Membership(queue=QueueName(queue), penalty=penalty, paused=reason is not None, reason=reason or "")
+        for queue, penalty, reason in zip(queues, penalties, reasons, strict=True)
+    )
+
+
+def _telephone(row: Row) -> Telephone:
+    return Telephone(name=EndpointId(row["telephone"]), line=_line(row, "t_"))
+
+
+def _line(row: Row, prefix: str) -> Line:
+    return Line(
+        secret=row[prefix + "sip_secret"],
+        transports=tuple(row[prefix + "transport"]),
+        host=row[prefix + "host"],
+        nat=tuple(row[prefix + "nat"]),
+        sip_type=SipType(row[prefix + "sip_type"]),
+        codecs=tuple(row[prefix + "codecs"]),
+        caller_id=row[prefix + "caller_id"],
+        context=row[prefix + "context"],
+        call_group=row[prefix + "call_group"],
+        pickup_group=row[prefix + "pickup_group"],
+        sip_expires=row[prefix + "sip_expires"],
+    )
