@@ -10,7 +10,7 @@ import pytest_asyncio
 from ami_links import AmiServer, Watched, account, connected, running, up
 from ami_server import ScriptedAmi
 
-from agentbridge.asterisk.ami import AmiConnection
+from agentbridge.asterisk.ami import AmiConnection, AmiLink
 from agentbridge.asterisk.ami_wire import LINE_BYTES, Message
 from agentbridge.errors import InvalidValue, Refused, Unavailable
 from lab.asterisk import Asterisk
@@ -162,8 +162,7 @@ async def test_a_stopped_asterisk_is_noticed_and_found_again(fresh_asterisk: Ast
         fresh_asterisk.pause()
         try:
             with pytest.raises(Unavailable, match="did not answer a Ping within"):
-                while True:  # its threads stop one by one: the next answer may still come
-                    await watched.link.action("Ping", timeout=10)
+                await ping_until_it_fails(watched.link)
             assert "did not answer a Ping" in await watched.next_down()
         finally:
             fresh_asterisk.resume()
@@ -187,7 +186,12 @@ async def test_a_killed_asterisk_fails_what_waits_and_is_up_again_only_when_boot
 
 
 async def expect_unavailable(watched: Watched) -> bool:
-    with pytest.raises(Unavailable):
-        while True:
-            await watched.link.action("Ping", timeout=30)
+    async with asyncio.timeout(10):
+        with pytest.raises(Unavailable):
+            await ping_until_it_fails(watched.link)
     return True
+
+
+async def ping_until_it_fails(link: AmiLink) -> None:
+    while True:  # the threads of a process stop one by one: an answer may still come after the signal
+        await link.action("Ping", timeout=30)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -127,8 +127,7 @@ async def test_a_stopped_asterisk_is_unavailable_within_the_deadline(fresh_aster
         fresh_asterisk.pause()
         try:
             with pytest.raises(Unavailable, match=r"no answer within 0\.3 s"):
-                while True:  # its threads stop one by one: the next answer may still come
-                    await ari.info()
+                await ask_until_it_fails(ari)
         finally:
             fresh_asterisk.resume()
         await fresh_asterisk.kill()
@@ -136,7 +135,9 @@ async def test_a_stopped_asterisk_is_unavailable_within_the_deadline(fresh_aster
             await ari.info()
 
 
-Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+async def ask_until_it_fails(ari: Ari) -> None:
+    while True:  # the threads of a process stop one by one: an answer may still come after the signal
+        await ari.info()
 
 
 @asynccontextmanager
