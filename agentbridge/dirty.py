@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
 
 from agentbridge.model import EndpointId
@@ -58,12 +58,19 @@ class Dirty:
                 self._due[key] = max(cause, waiting, self._due.get(key, cause))
         self._wake.set()
 
-    def mark_later(self, keys: Collection[EndpointId], *, after: float) -> None:
-        """Looked at again after that many seconds; for keys of a pass it counts from now, too."""
+    def mark_later(self, keys: Mapping[EndpointId, Cause], *, after: float) -> None:
+        """Looked at again after that many seconds, whether or not the key rests or is in a pass now."""
         until = self._clock() + after
-        for key in keys:
-            self._put_later(key, Cause.EVENT, until)
+        for key, cause in keys.items():
+            self._put_later(key, cause, until)
         self._wake.set()
+
+    def clear(self) -> None:
+        """Forget every mark; what is in a pass stays there until its release."""
+        self._due.clear()
+        self._later.clear()
+        self._waiting.clear()
+        self._busy = dict.fromkeys(self._busy)
 
     async def take(self) -> dict[EndpointId, Cause]:
         """All keys that are due and in no pass; at least one."""
@@ -91,13 +98,13 @@ class Dirty:
         for key in keys:
             self._writes.setdefault(key, deque(maxlen=WRITES_AT_ONCE)).append(now)
 
-    def retry(self, keys: Iterable[EndpointId]) -> None:
+    def retry(self, keys: Mapping[EndpointId, Cause]) -> None:
         """These keys failed: each backs off alone, twice as long each time."""
         now = self._clock()
-        for key in keys:
+        for key, cause in keys.items():
             wait = self._retries.get(key, FIRST_RETRY_SECONDS)
             self._retries[key] = min(2 * wait, LAST_RETRY_SECONDS)
-            self._put_later(key, Cause.EVENT, now + wait)
+            self._put_later(key, cause, now + wait)
         self._wake.set()
 
     def succeeded(self, key: EndpointId) -> None:

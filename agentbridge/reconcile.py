@@ -97,16 +97,29 @@ class Reconciler:
         self._reserve: frozenset[EndpointId] = frozenset()
         self._adoptions: dict[tuple[EndpointId, QueueName], str] = {}
         self._pass_ids = itertools.count(1)
+        self._passes: dict[int, float] = {}
+        """when each pass under way began"""
+        self._active = False
+
+    def oldest_pass_seconds(self) -> float:
+        """How long the oldest pass under way has taken; 0 when there is none."""
+        return self._clock() - min(self._passes.values()) if self._passes else 0.0
 
     # ------------------------------------------------------------ marks
 
+    def suspend(self) -> None:
+        """Without the directory nothing is to be done; `resync` goes on again."""
+        self._active = False
+        self.dirty.clear()
+
     def mark(self, keys: Iterable[EndpointId], cause: Cause) -> None:
-        self.dirty.mark(keys, cause)
+        if self._active:
+            self.dirty.mark(keys, cause)
 
     def autopaused(self, key: EndpointId, queue: QueueName) -> None:
         """app_queue has paused a member by itself: to be adopted before the next pass could undo it."""
         self._adoptions[key, queue] = AUTOPAUSE
-        self.dirty.mark([key], Cause.EVENT)
+        self.mark([key], Cause.EVENT)
 
     async def resync(self) -> None:
         """Everything that should be or is, is looked at again."""
@@ -115,7 +128,8 @@ class Reconciler:
         keys |= set(self._asterisk.owned())
         keys |= {number for number in self._reserve if not self._asterisk.state(number).objects}
         log.debug("resync.started", keys=len(keys))
-        self.dirty.mark(keys, Cause.RESYNC)
+        self._active = True
+        self.mark(keys, Cause.RESYNC)
 
     # ------------------------------------------------------------ passes
 
@@ -126,14 +140,18 @@ class Reconciler:
                 passes.create_task(self._pass(batch))
 
     async def _pass(self, batch: Mapping[EndpointId, Cause]) -> None:
-        with structlog.contextvars.bound_contextvars(pass_id=next(self._pass_ids)):
+        pass_id = next(self._pass_ids)
+        self._passes[pass_id] = self._clock()
+        with structlog.contextvars.bound_contextvars(pass_id=pass_id):
             try:
                 await self._work(batch)
             except Unavailable as lost:
                 # nothing is done without both sides; the keys stay dirty
-                log.info("pass.postponed", keys=len(batch), reason=str(lost))
-                self.dirty.mark_later(batch, after=RETRY_AFTER_LOSS_SECONDS)
+                log.debug("pass.postponed", keys=len(batch), reason=str(lost))
+                if self._active:
+                    self.dirty.mark_later(batch, after=RETRY_AFTER_LOSS_SECONDS)
             finally:
+                del self._passes[pass_id]
                 self.dirty.release(batch)
 
     async def _work(self, batch: Mapping[EndpointId, Cause]) -> None:
@@ -146,7 +164,7 @@ class Reconciler:
         planned = await self._adopt_found(planned, wanted, batch)
         planned = await self._limited(planned, reading.queues)
         failures = await self._apply(planned.steps, batch)
-        await self._conclude(reading, wanted, planned, failures)
+        await self._conclude(reading, wanted, planned, failures, batch)
 
     def _desired(self, subject: Subject) -> State:
         state = desired(subject, self.sip)
@@ -235,17 +253,22 @@ class Reconciler:
         return ""
 
     async def _conclude(
-        self, reading: Reading, wanted: Mapping[EndpointId, State], planned: Plan, failures: Mapping[EndpointId, str]
+        self,
+        reading: Reading,
+        wanted: Mapping[EndpointId, State],
+        planned: Plan,
+        failures: Mapping[EndpointId, str],
+        batch: Mapping[EndpointId, Cause],
     ) -> None:
         errors = {**planned.problems, **failures}
         written = {step.key for step in planned.steps}
         # what was written must now be seen; a difference means that somebody else wrote meanwhile
         unseen = {step.key for step in plan({k: wanted[k] for k in written}, self._asterisk, reading.queues).steps}
         unfinished = (unseen - errors.keys()) | planned.waiting
-        self.dirty.mark_later(unfinished, after=WAIT_FOR_LEAVE_SECONDS)
+        self.dirty.mark_later({key: batch[key] for key in unfinished}, after=WAIT_FOR_LEAVE_SECONDS)
         self.dirty.rest(written)
         self._note_failures(wanted.keys(), errors)
-        self.dirty.retry(failures)
+        self.dirty.retry({key: batch[key] for key in failures})
         done = {key: Outcome(errors.get(key, "")) for key in wanted if key not in unfinished}
         await self._directory.record(reading.snapshot, done)
 

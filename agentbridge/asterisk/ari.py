@@ -10,14 +10,21 @@ import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import aiohttp
 from yarl import URL
 
 from agentbridge.errors import InvalidValue, Refused, Unavailable
+from agentbridge.model import ObjectKind
 
-Kind = Literal["auth", "aor", "endpoint"]
+MODULES = {
+    ObjectKind.AOR: "res_pjsip",
+    ObjectKind.AUTH: "res_pjsip",
+    ObjectKind.ENDPOINT: "res_pjsip",
+    ObjectKind.IDENTIFY: "res_pjsip_endpoint_identifier_ip",
+}
+"""The module that each kind of object belongs to, as in sorcery.conf."""
 
 BODY_BYTES = 40_960  # what Asterisk reads of a request's body
 CONNECTIONS = 8  # more don't go faster: Asterisk has one thread that writes AstDB
@@ -56,7 +63,7 @@ class Ari:
         _, answer = await self.request("GET", "/asterisk/info")
         return dict(answer)
 
-    async def put_object(self, kind: Kind, object_id: str, fields: Mapping[str, str]) -> None:
+    async def put_object(self, kind: ObjectKind, object_id: str, fields: Mapping[str, str]) -> None:
         """Makes the object or merges the fields into it: one left out keeps its value.
 
         A field that Asterisk doesn't know or can't parse is Refused without its name; that is only in
@@ -64,14 +71,14 @@ class Ari:
         """
         await self.request("PUT", _object_path(kind, object_id), _body(fields))
 
-    async def get_object(self, kind: Kind, object_id: str) -> dict[str, str] | None:
+    async def get_object(self, kind: ObjectKind, object_id: str) -> dict[str, str] | None:
         """Every field of the object, defaults too; None where there is none."""
         status, answer = await self.request("GET", _object_path(kind, object_id), missing_ok=True)
         if status == HTTPStatus.NOT_FOUND:
             return None
         return {item["attribute"]: item["value"] for item in answer}
 
-    async def delete_object(self, kind: Kind, object_id: str) -> None:
+    async def delete_object(self, kind: ObjectKind, object_id: str) -> None:
         """Not there is as good as deleted."""
         await self.request("DELETE", _object_path(kind, object_id), missing_ok=True)
 
@@ -93,12 +100,12 @@ class Ari:
             raise Unavailable(f"ARI {method} {path}: {error}") from error
 
 
-def _object_path(kind: object, object_id: object) -> str:
-    if kind not in ("auth", "aor", "endpoint"):
-        raise InvalidValue(f"kind: {kind!r} is none of auth, aor, endpoint")
+def _object_path(kind: ObjectKind, object_id: object) -> str:
+    if kind not in MODULES:
+        raise InvalidValue(f"kind: {kind!r} is none of {', '.join(MODULES)}")
     if not isinstance(object_id, str) or not ID.fullmatch(object_id):
         raise InvalidValue(f"id: {object_id!r} must be 1 to 80 of letters, digits, '_', '.', '-'")
-    return f"/asterisk/config/dynamic/res_pjsip/{kind}/{object_id}"
+    return f"/asterisk/config/dynamic/{MODULES[kind]}/{kind}/{object_id}"
 
 
 def _body(fields: Mapping[str, str]) -> bytes:

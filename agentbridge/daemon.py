@@ -1,0 +1,269 @@
+"""The daemon: the only place that builds things and says who tells whom."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from agentbridge import __version__, logs, notify
+from agentbridge.asterisk.ami import Account
+from agentbridge.asterisk.ari import Ari
+from agentbridge.asterisk.node import Hooks, Node
+from agentbridge.desired import SipDefaults
+from agentbridge.directory.changes import Changes, Pulse
+from agentbridge.directory.postgres import Directory, Heartbeat
+from agentbridge.dirty import Cause
+from agentbridge.errors import ConfigError, Refused, Unavailable
+from agentbridge.model import ALL_KEYS, EndpointId, QueueName
+from agentbridge.pace import Pace
+from agentbridge.plan import Limit
+from agentbridge.reconcile import Reconciler
+from agentbridge.settings import Settings
+
+log = structlog.get_logger()
+
+STOP_SECONDS = 8.0
+"""systemd and the administrator wait 10"""
+HEARTBEAT_SECONDS = 2.0
+PRUNE_SECONDS = 60.0
+READY_WITHIN_SECONDS = 15.0
+"""after that the service counts as started, though a server is still away: it will come"""
+STUCK_SECONDS = 300.0
+"""a pass that takes this long is a bug, and systemd's watchdog may end it"""
+RETRY_SECONDS = 0.5
+
+
+class Bridge:
+    """One PostgreSQL, one Asterisk, and the loop between them, for one set of settings."""
+
+    def __init__(self, settings: Settings, directory: Directory, ari: Ari) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._node = Node(
+            Account(
+                host=settings.ami.host,
+                port=settings.ami.port,
+                username=settings.ami.username,
+                secret=settings.ami.password(),
+            ),
+            ari,
+            Hooks(changed=self._drifted, autopaused=self._autopaused, stale=self._stale_now),
+        )
+        self._changes = Changes(
+            settings.database.url(),
+            node=settings.node.name,
+            on_keys=self._hinted,
+            on_up=self._stale_now,
+            on_down=self._frozen,
+            pulse=Pulse(
+                poll_seconds=settings.database.poll_seconds, deadline_seconds=settings.database.probe_seconds
+            ),
+        )
+        self._reconciler = Reconciler(
+            directory,
+            self._node,
+            Pace(self._node.depth, clock=time.monotonic, ceiling=settings.pace.ceiling),
+            sip=SipDefaults(realm=settings.sip.realm, qualify_seconds=settings.sip.qualify_seconds),
+            limit=Limit(share=settings.limits.removals_share, at_least=settings.limits.removals_at_least),
+            clock=time.monotonic,
+        )
+        self._stale = asyncio.Event()
+        self._synced = asyncio.Event()
+        self._started_at = datetime.now(UTC)
+
+    async def run(self) -> None:
+        """Until it is cancelled. A part that ends by itself is a fault and ends the rest."""
+        async with asyncio.TaskGroup() as parts:
+            for name, part in {
+                "changes": self._changes.run(),
+                "asterisk": self._node.run(),
+                "reconcile": self._reconciler.run(),
+                "resync": self._resync(),
+                "heartbeat": self._heartbeat(),
+                "prune": self._prune(),
+                "ready": self._ready(),
+                "watchdog": self._watchdog(),
+            }.items():
+                parts.create_task(part, name=name)
+
+    # ------------------------------------------------------------ who tells whom
+
+    def _hinted(self, keys: set[EndpointId]) -> None:
+        if ALL_KEYS in keys:
+            self._stale_now()
+        self._reconciler.mark(keys - {ALL_KEYS}, Cause.CHANGE)
+
+    def _drifted(self, key: EndpointId) -> None:
+        self._reconciler.mark([key], Cause.EVENT)
+
+    def _autopaused(self, key: EndpointId, queue: QueueName) -> None:
+        self._reconciler.autopaused(key, queue)
+
+    def _stale_now(self) -> None:
+        self._stale.set()
+
+    def _frozen(self, _reason: str) -> None:
+        """Without the directory Asterisk stays as it is."""
+        self._reconciler.suspend()
+
+    # ------------------------------------------------------------ what goes on for ever
+
+    async def _resync(self) -> None:
+        """At a connect, a reload, a TRUNCATE, and at intervals: everything is looked at again."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.resync.seconds):
+                    await self._stale.wait()
+            self._stale.clear()
+            if self._changes.up:
+                await self._look_again()
+
+    async def _look_again(self) -> None:
+        started = time.monotonic()
+        try:
+            await self._node.read_all()
+            await self._reconciler.resync()
+        except (Unavailable, Refused) as reason:
+            log.warning("resync.postponed", reason=str(reason))
+            await asyncio.sleep(RETRY_SECONDS)
+            self._stale_now()
+            return
+        self._synced.set()
+        log.debug("resync.done", duration_ms=round((time.monotonic() - started) * 1000))
+
+    async def _heartbeat(self) -> None:
+        while True:
+            with contextlib.suppress(Unavailable):  # the changes' connection says that the database is lost
+                await self._directory.heartbeat(self._beat())
+            notify.status(self._summary())
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    def _beat(self) -> Heartbeat:
+        return Heartbeat(
+            started_at=self._started_at,
+            snapshot=self._changes.snapshot,
+            asterisk_up=self._node.up,
+            lag_seconds=self._changes.lag_seconds,
+            pending=len(self._reconciler.dirty),
+            failed=len(self._reconciler.failed),
+            version=__version__,
+        )
+
+    def _summary(self) -> str:
+        asterisk = "up" if self._node.up else "away"
+        database = "up" if self._changes.up else "standby" if self._changes.standby else "away"
+        counts = f"{len(self._reconciler.dirty)} pending, {len(self._reconciler.failed)} failed"
+        return f"database {database}, Asterisk {asterisk}, {counts}"
+
+    async def _prune(self) -> None:
+        while True:
+            await asyncio.sleep(PRUNE_SECONDS)
+            with contextlib.suppress(Unavailable):
+                await self._directory.prune_changes()
+
+    async def _ready(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(READY_WITHIN_SECONDS):
+                await self._synced.wait()
+        notify.ready()
+        log.info("daemon.ready", state=self._summary())
+
+    async def _watchdog(self) -> None:
+        """Fed from progress: that this runs shows that the event loop does, and no pass may be stuck."""
+        every = notify.watchdog_seconds()
+        if every is None:
+            return
+        while self._reconciler.oldest_pass_seconds() < STUCK_SECONDS:
+            notify.watchdog()
+            await asyncio.sleep(every / 3)
+        log.critical("pass.stuck", seconds=round(self._reconciler.oldest_pass_seconds()))
+
+
+@contextlib.asynccontextmanager
+async def built(settings: Settings) -> AsyncIterator[Bridge]:
+    """A bridge with its connections, which are closed after it."""
+    directory = Directory(
+        settings.database.url(),
+        node=settings.node.name,
+        connections=settings.database.pool_size,
+        deadline=settings.database.statement_seconds,
+    )
+    ari = Ari(
+        settings.ari.url,
+        settings.ari.username,
+        settings.ari.password(),
+        deadline=settings.ari.deadline_seconds,
+    )
+    async with directory, ari:
+        yield Bridge(settings, directory, ari)
+
+
+async def run(settings: Settings, reload: Callable[[], Settings]) -> int:
+    """Serves until SIGTERM or SIGINT; returns 0. SIGHUP builds everything anew from `reload()`.
+
+    Asterisk is left as it is at a stop and at a reload: only differences are ever sent, so that building
+    anew costs it nothing.
+    """
+    signals = _Signals()
+    while True:
+        log.info("daemon.started", version=__version__)
+        async with built(settings) as bridge:
+            serving = asyncio.create_task(bridge.run(), name="bridge")
+            settings, go_on = await _until_signal(serving, signals, settings, reload)
+            await _ended(serving)
+        if not go_on:
+            log.info("daemon.stopped")
+            return 0
+
+
+class _Signals:
+    """SIGTERM and SIGINT stop, SIGHUP reloads."""
+
+    def __init__(self) -> None:
+        self.wanted: asyncio.Queue[signal.Signals] = asyncio.Queue(maxsize=16)
+        loop = asyncio.get_running_loop()
+        for which in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(which, self._note, which)
+
+    def _note(self, which: signal.Signals) -> None:
+        with contextlib.suppress(asyncio.QueueFull):  # sixteen reloads are on their way already
+            self.wanted.put_nowait(which)
+
+
+async def _until_signal(
+    serving: asyncio.Task[None], signals: _Signals, settings: Settings, reload: Callable[[], Settings]
+) -> tuple[Settings, bool]:
+    """The settings to go on with, and whether to go on."""
+    while True:
+        wanted = asyncio.create_task(signals.wanted.get())
+        await asyncio.wait((serving, wanted), return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():
+            wanted.cancel()
+            return settings, False  # with the fault that ended it, which _ended raises
+        if wanted.result() is not signal.SIGHUP:
+            notify.stopping()
+            return settings, False
+        try:
+            fresh = reload()
+        except ConfigError as error:
+            log.error("config.refused", reason=str(error))
+            continue
+        notify.reloading()
+        logs.configure(fresh.log, fresh.node.name)
+        log.info("config.reloaded")
+        return fresh, True
+
+
+async def _ended(serving: asyncio.Task[None]) -> None:
+    serving.cancel()
+    done, _ = await asyncio.wait((serving,), timeout=STOP_SECONDS)
+    if not done:
+        log.error("daemon.stop_overdue", seconds=STOP_SECONDS)
+    elif not serving.cancelled() and (fault := serving.exception()):
+        raise fault
