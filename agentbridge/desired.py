@@ -20,6 +20,7 @@ from agentbridge.model import (
     Membership,
     ObjectKind,
     QueueName,
+    Recording,
     Session,
     SipType,
     State,
@@ -230,7 +231,28 @@ def _policy(subject: Subject) -> Fields:
 
 
 def _agent_policy(agent: Agent) -> Fields:
-    values = {"id": str(agent.id), **agent.policy}
-    if agent.device is not None:
-        values["device"] = agent.device
-    return {f"agent/{agent.internal}/{name}": value for name, value in values.items()}
+    values = {"id": str(agent.id), "device": agent.device or "", **_options(agent)}
+    return {f"agent/{agent.internal}/{name}": value for name, value in values.items() if value}
+
+
+def _options(agent: Agent) -> Fields:
+    """Only what differs from the safe default is stated; a key that is absent denies or does nothing."""
+    options = agent.options
+    return {
+        "record": "" if options.record is Recording.INACTIVE else options.record.value,
+        "chanspy": _flag(options.chanspy),
+        "spy": _flag(options.may_spy),
+        "mask": "" if options.mask is None else str(options.mask),
+        "nodnd": _flag(not options.dnd_in_pause),
+        "ringinuse": _flag(options.ring_in_use),
+        "autoanswer": "" if options.auto_answer is None else str(options.auto_answer),
+        "manual": _flag(options.manual_recording),
+        "forward": options.forward_to,
+        "voicemail": _flag(options.voicemail),
+        "prefix": _flag(options.prefix_required),
+        "nocalls": _flag(not options.may_call),
+    }
+
+
+def _flag(value: bool) -> str:
+    return "1" if value else ""

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import NewType
 
 EndpointId = NewType("EndpointId", str)
@@ -23,7 +22,6 @@ Interface = NewType("Interface", str)
 
 Fields = Mapping[str, str]
 """Attributes of one PJSIP object. Always strings: anything else crashes Asterisk."""
-NOTHING: Fields = MappingProxyType({})
 
 
 
@@ -81,6 +79,35 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallOptions:
+    """What a call asks of an agent's record while it is in Asterisk; the ids are product's."""
+
+    record: Recording = Recording.INACTIVE
+    """V10"""
+    chanspy: bool = False
+    """V9: administrators may listen to this agent"""
+    may_spy: bool = False
+    """V9: this one may listen to others"""
+    mask: int | None = None
+    """A11: how many characters of the caller's number and name stay hidden; None shows all"""
+    dnd_in_pause: bool = True
+    """P6, W7"""
+    ring_in_use: bool = False
+    """P3"""
+    auto_answer: int | None = None
+    """P2, W4: the delay in seconds; None rings"""
+    manual_recording: bool = False
+    """P4, W5"""
+    forward_to: str = ""
+    """P13: the number that all direct calls go to; empty when it is not allowed or not set"""
+    voicemail: bool = False
+    voicemail_pin: str = field(default="", repr=False)
+    prefix_required: bool = False
+    """A19"""
+    may_call: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
     """One queue of an agent, directly or through teams, with the pause of this queue alone."""
 
@@ -113,8 +140,7 @@ class Agent:
     """neither deactivated nor locked (A10)"""
     session: Session | None = None
     memberships: tuple[Membership, ...] = ()
-    policy: Fields = NOTHING
-    """what a call needs to know of the agent: AstDB key → value (without the number)"""
+    options: CallOptions = field(default_factory=lambda: CallOptions())
 
     @property
     def device(self) -> EndpointId | None:
@@ -194,7 +220,7 @@ class State:
 
     objects: Mapping[ObjectKind, Fields] = field(default_factory=dict)
     members: Mapping[QueueName, Member] = field(default_factory=dict)
-    policy: Fields = NOTHING
+    policy: Fields = field(default_factory=dict)
     agent: AgentId | None = None
     """desired only: whose calls the endpoint takes"""
     problem: str = ""

@@ -248,8 +248,7 @@ class Reconciler:
             await self._asterisk.apply(step)
         except (Refused, InvalidValue) as refused:
             return str(refused)
-        quiet = step.key in self._reserve
-        log_step(step, cause=batch[step.key], quiet=quiet, seconds=self._clock() - started)
+        log_step(step, cause=batch[step.key], seconds=self._clock() - started)
         return ""
 
     async def _conclude(

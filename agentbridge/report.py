@@ -23,14 +23,14 @@ from agentbridge.plan import shown_member
 log = structlog.get_logger()
 
 
-def log_step(step: Step, *, cause: Cause, quiet: bool, seconds: float) -> None:
-    """One line. A drift says both values; `quiet` is for what is done by the thousand.
+def log_step(step: Step, *, cause: Cause, seconds: float) -> None:
+    """One line; a drift says both values. AORs and auths go along with their endpoint, at level debug.
 
     What is absent when everything is looked at again is new rather than drifted: it is so at a first start.
     """
     name, now, where = _described(step.action)
     fields = {"agent": step.key, **where, "now": now, "duration_ms": round(seconds * 1000, 1)}
-    if quiet or (isinstance(step.action, PutObject) and step.action.kind is not ObjectKind.ENDPOINT):
+    if isinstance(step.action, PutObject | DeleteObject) and step.action.kind is not ObjectKind.ENDPOINT:
         log.debug(name, **fields)
     elif cause is Cause.EVENT or (cause is Cause.RESYNC and step.was != "absent"):
         log.warning("drift.repaired", what=name, was=step.was, **fields)

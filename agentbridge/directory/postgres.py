@@ -16,7 +16,7 @@ from agentbridge.directory.connecting import PooledConnection, transaction, tran
 from agentbridge.directory.queries import QUERIES
 from agentbridge.directory.rows import subject
 from agentbridge.errors import Unavailable
-from agentbridge.model import EndpointId, QueueName, Reading, Subject
+from agentbridge.model import EndpointId, QueueName, Reading, Subject, queue_name
 
 DEADLINE_SECONDS = 5.0
 """of one query; also how soon a hung server is noticed"""
@@ -82,7 +82,7 @@ class Directory:
         if ours is None:
             raise Unavailable("the database answered a query without a row")
         return Reading(
-            snapshot=ours["snapshot"], subjects=subjects, queues=frozenset(map(QueueName, ours["names"]))
+            snapshot=ours["snapshot"], subjects=subjects, queues=frozenset(map(queue_name, ours["names"]))
         )
 
     async def keys(self) -> set[EndpointId]:

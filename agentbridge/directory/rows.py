@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, Protocol
 
 from agentbridge.model import (
     Agent,
     AgentId,
+    CallOptions,
     EndpointId,
     Line,
     Membership,
-    QueueName,
+    Recording,
     Session,
     SipType,
     Subject,
     Telephone,
     Typology,
+    queue_name,
 )
 
 
@@ -59,6 +62,25 @@ def _agent(row: Row) -> Agent:
         active=not (row["deactivated"] or row["locked"]),
         session=_session(row) if row["logged_in"] else None,
         memberships=_memberships(row["queues"] or (), row["penalties"] or (), row["reasons"] or ()),
+        options=_options(row),
+    )
+
+
+def _options(row: Row) -> CallOptions:
+    return CallOptions(
+        record=Recording(row["record_calls"]),
+        chanspy=row["chanspy"],
+        may_spy=row["may_spy"],
+        mask=row["mask_characters"] if row["mask_sensitive"] else None,
+        dnd_in_pause=row["dnd_in_pause"],
+        ring_in_use=row["ring_in_use"],
+        auto_answer=row["auto_answer_delay"] if row["auto_answer"] else None,
+        manual_recording=row["manual_recording"],
+        forward_to=row["forward_to"] if row["forward_allowed"] else "",
+        voicemail=row["voicemail"],
+        voicemail_pin=row["voicemail_pin"] or "",
+        prefix_required=row["prefix_required"],
+        may_call=row["may_call"],
     )
 
 
@@ -75,8 +97,8 @@ def _memberships(
     queues: Sequence[str], penalties: Sequence[int], reasons: Sequence[str | None]
 ) -> tuple[Membership, ...]:
     return tuple(
-        Membership(queue=QueueName(queue), penalty=penalty, paused=reason is not None, reason=reason or "")
-        for queue, penalty, reason in zip(queues, penalties, reasons, strict=True)
+        Membership(queue=queue_name(queue), penalty=penalty, paused=reason is not None, reason=reason or "")
+        for queue, penalty, reason in sorted(zip(queues, penalties, reasons, strict=True), key=itemgetter(0))
     )
 
 
