@@ -11,6 +11,7 @@ from lab.phones.rtp import RtpStream, Ticker
 from lab.phones.sdp import DEFAULT_EVENT_PAYLOAD, Direction, Sdp, answer_to, parse_sdp
 from lab.phones.wire import LOOPBACK
 
+WINDOW = 0.2  # seconds of audio that are judged
 ENOUGH = 8  # packets: 160 ms, before 'heard' or 'not heard' is said
 
 
@@ -64,7 +65,7 @@ class Media:
 
     def heard(self, last_ms: int = 200) -> frozenset[int]:
         """The tones (Hz) audible in the last milliseconds; none for less than 40 ms of audio."""
-        return heard_in(self.stream.heard_since(self._loop.time() - last_ms / 1000), self._tones)
+        return heard_in(self.stream.latest(last_ms / 1000), self._tones)
 
     async def hears(self, frequency: int, timeout: float) -> None:
         """Wait for a tone in audio that comes from now on. Raises TimeoutError."""
@@ -81,11 +82,13 @@ class Media:
     async def _until(
         self, passes: Callable[[list[bytes]], bool], timeout: float, what: str, *, or_nothing: bool = False
     ) -> None:
-        start = self._loop.time()
-        while (now := self._loop.time()) < start + timeout:
+        end = self._loop.time() + timeout
+        await self._tick()  # what is in the socket by now was said before
+        start = self.stream.read_at
+        while self._loop.time() < end:
             await self._tick()
-            window = self.stream.heard_since(max(start, now - 0.2))
-            waited = now - start > 0.2
+            window = self.stream.latest(WINDOW, after=start)
+            waited = self._loop.time() - start > WINDOW  # a call that has ended reads no more
             if (len(window) >= ENOUGH or (or_nothing and waited)) and passes(window):
                 return
         raise TimeoutError(f"waited {timeout} s {what}; now {sorted(self.heard())} of the farm's tones are heard")

@@ -85,6 +85,7 @@ class RtpStream:
         self.remote: Address | None = None
         self.sending = False
         self.digits = ""
+        self.read_at = 0.0
         self.packets_received = 0
         self._packets = tone_packets(tone) if tone else (SILENCE, SILENCE)
         self._heard: deque[tuple[float, bytes]] = deque(maxlen=KEPT)
@@ -94,14 +95,20 @@ class RtpStream:
         self._last_event = -1
 
     def close(self) -> None:
+        self._heard.clear()
         self._socket.close()
 
-    def heard_since(self, start: float) -> list[bytes]:
-        """The ulaw payloads that came at or after that time of the event loop."""
-        return [payload for at, payload in self._heard if at >= start]
+    def latest(self, seconds: float, after: float = 0.0) -> list[bytes]:
+        """The ulaw payloads of the last seconds before the last beat, and read after that time of the loop.
+
+        Counted from the beat and not from now: in a busy loop what waits in the socket is not yet read.
+        """
+        start = max(after, self.read_at - seconds)
+        return [payload for at, payload in self._heard if at > start][-round(seconds / TICK) :]
 
     def beat(self, now: float) -> None:
         self._receive(now)
+        self.read_at = now
         if self.sending and self.remote is not None:
             self._send(self.remote)
 

@@ -138,6 +138,9 @@ async def test_two_phones_hear_each_other_and_nobody_else(farm: Farm, transport:
     await hear_each_other(caller, called)
     await called.calls[0].hangup()
     await outgoing.ended(timeout=3)
+    assert outgoing.heard() == frozenset()
+    assert called.tone
+    await outgoing.stops_hearing(called.tone, timeout=1)
 
 
 async def test_a_tcp_phone_calls_too(farm: Farm) -> None:
