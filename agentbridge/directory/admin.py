@@ -1,0 +1,267 @@
+"""What an administrator does with the directory: list, show, create, change, delete, by field names.
+
+The fields are the tables' columns, read from the database, and their rules are the database's: nothing of
+them is repeated here. Every function works in the transaction of the connection that it is given.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agentbridge.directory.connecting import Connection
+from agentbridge.directory.kinds import Kind
+from agentbridge.errors import Refused
+
+Value = str | int | bool | list[str] | None
+Record = dict[str, Any]
+HIDDEN = "[not shown]"
+_INT32, _INT64 = 2**31 - 1, 2**63 - 1
+_YES, _NO = frozenset({"yes", "true", "on", "1"}), frozenset({"no", "false", "off", "0"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Which part of a list: `sort` is a field, with `-` before it for the other way round."""
+
+    search: str = ""
+    sort: str = ""
+    limit: int = 100
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    field: str
+    old: Any
+    new: Any
+
+
+# ---------------------------------------------------------------- looking
+
+
+async def listed(connection: Connection, kind: Kind, page: Page) -> list[Record]:
+    statement = await connection.prepare(f"select * from ({kind.listing}) l limit 0")  # noqa: S608 - SQL of kinds.py
+    names = [attribute.name for attribute in statement.get_attributes()]
+    field = page.sort.removeprefix("-") or kind.key
+    _known(field, names)
+    direction = "desc nulls last" if page.sort.startswith("-") else "asc nulls first"
+    matches = " or ".join(f"l.{name} ilike $1" for name in kind.searched)
+    rows = await connection.fetch(
+        f"select * from ({kind.listing}) l where $1 = '%%' or {matches} "  # noqa: S608 - names of this module
+        f'order by l."{field}" {direction}, l."{kind.key}" limit $2 offset $3',
+        f"%{_literally(page.search)}%",
+        page.limit,
+        page.offset,
+    )
+    return [dict(row) for row in rows]
+
+
+def _literally(text: str) -> str:
+    """What stands for itself in LIKE."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+async def shown(connection: Connection, kind: Kind, key: str) -> Record:
+    """All fields that may be shown, and what belongs to the record."""
+    record = await _record(connection, kind, key)
+    details: Record = json.loads(await connection.fetchval(kind.details, key))
+    return {name: value for name, value in record.items() if name not in kind.secret} | details
+
+
+async def _record(connection: Connection, kind: Kind, key: str) -> Record:
+    text = await connection.fetchval(
+        f"select to_jsonb(r) - '{{avatar}}'::text[] from {kind.table} r where r.{kind.key} = $1 for update",  # noqa: S608
+        key,
+    )
+    if text is None:
+        raise _absent(kind, key)
+    found: Record = json.loads(text)
+    return found
+
+
+async def fields(connection: Connection, kind: Kind) -> dict[str, str]:
+    """The fields that may be set, in the table's order, with PostgreSQL's name of their type."""
+    rows = await connection.fetch(
+        "select attname, format_type(atttypid, atttypmod) as type from pg_attribute"
+        " where attrelid = $1::text::regclass and attnum > 0 and not attisdropped order by attnum",
+        kind.table,
+    )
+    return {row["attname"]: row["type"] for row in rows if row["attname"] not in kind.elsewhere}
+
+
+# ---------------------------------------------------------------- changing
+
+
+async def created(connection: Connection, kind: Kind, values: Mapping[str, Value]) -> Record:
+    """The fields left out get the database's defaults."""
+    names = ", ".join(f'"{name}"' for name in values)
+    places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
+    key = await connection.fetchval(
+        f"insert into {kind.table} ({names}) values ({places}) returning {kind.key}",  # noqa: S608 - checked by `parsed`
+        *values.values(),
+    )
+    return await shown(connection, kind, key)
+
+
+async def changed(connection: Connection, kind: Kind, key: str, values: Mapping[str, Value]) -> list[Change]:
+    """What differs afterwards; a secret's values are not in it."""
+    before = await _record(connection, kind, key)
+    assignments = ", ".join(f'"{name}" = ${number}' for number, name in enumerate(values, 2))
+    key = await connection.fetchval(
+        f"update {kind.table} set {assignments} where {kind.key} = $1 returning {kind.key}",  # noqa: S608
+        key,
+        *values.values(),
+    )
+    after = await _record(connection, kind, key)
+    return [
+        Change(name, *(_shown_value(kind, name, record[name]) for record in (before, after)))
+        for name in after
+        if before[name] != after[name]
+    ]
+
+
+def _shown_value(kind: Kind, name: str, value: Any) -> Any:
+    return HIDDEN if name in kind.secret else value
+
+
+async def deleted(connection: Connection, kind: Kind, keys: Sequence[str]) -> None:
+    """All or none of them."""
+    rows = await connection.fetch(
+        f"delete from {kind.table} where {kind.key} = any($1::text[]) returning {kind.key}",  # noqa: S608
+        list(keys),
+    )
+    if missing := sorted(set(keys) - {row[0] for row in rows}):
+        raise _absent(kind, ", ".join(missing))
+
+
+async def secret(connection: Connection, kind: Kind, key: str) -> str:
+    """The SIP secret, for whoever sets up the phone."""
+    return str((await _record(connection, kind, key))["sip_secret"])
+
+
+# ---------------------------------------------------------------- values
+
+
+def parsed(known: Mapping[str, str], kind: Kind, texts: Mapping[str, str]) -> dict[str, Value]:
+    """Texts as values of the fields' types. Refused names the field and the rule."""
+    return {name: _value(name, _type(known, kind, name), text) for name, text in texts.items()}
+
+
+def _type(known: Mapping[str, str], kind: Kind, name: str) -> str:
+    if name in kind.elsewhere:
+        raise Refused(f"{name}: can't be set here; it is set by {kind.elsewhere[name]}")
+    _known(name, known)
+    return known[name]
+
+
+def _known(name: str, names: Sequence[str] | Mapping[str, str]) -> None:
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
+        raise Refused(f"{name}: there is no such field; {hint}")
+
+
+def _value(name: str, type_: str, text: str) -> Value:
+    match type_:
+        case "boolean":
+            return _boolean(name, text)
+        case "integer":
+            return _integer(name, text, _INT32)
+        case "bigint":
+            return _integer(name, text, _INT64)
+        case "text[]":
+            return [part.strip() for part in text.split(",") if part.strip()]
+        case _ if "\0" in text:
+            raise Refused(f"{name}: must not contain NUL")
+        case _:
+            return text
+
+
+def _boolean(name: str, text: str) -> bool:
+    word = text.strip().lower()
+    if word not in _YES | _NO:
+        raise Refused(f"{name}: must be yes or no (got {text})")
+    return word in _YES
+
+
+def _integer(name: str, text: str, highest: int) -> int | None:
+    if not text.strip():
+        return None
+    try:
+        number = int(text)
+    except ValueError:
+        raise Refused(f"{name}: must be a whole number (got {text})") from None
+    if abs(number) > highest:
+        raise Refused(f"{name}: must be at most {highest} (got {text})")
+    return number
+
+
+def _absent(kind: Kind, key: str) -> Refused:
+    return Refused(f"{kind.key}: there is no {kind.name} {key}")
+
+
+# ---------------------------------------------------------------- memberships
+
+
+async def identifiers(connection: Connection, kind: Kind, keys: Sequence[str]) -> list[int]:
+    """Row ids, in the order of the keys; Refused names those that don't exist."""
+    rows = await connection.fetch(
+        f"select {kind.key} as key, id from {kind.table} where {kind.key} = any($1::text[])",  # noqa: S608
+        list(keys),
+    )
+    found = {row["key"]: row["id"] for row in rows}
+    if missing := [key for key in keys if key not in found]:
+        raise _absent(kind, ", ".join(missing))
+    return [found[key] for key in keys]
+
+
+async def all_keys(connection: Connection, kind: Kind) -> list[str]:
+    rows = await connection.fetch(f"select {kind.key} from {kind.table} order by 1")  # noqa: S608
+    return [row[0] for row in rows]
+
+
+async def join_queues(
+    connection: Connection, queues: Sequence[int], agents: Sequence[int], teams: Sequence[int], penalty: int
+) -> None:
+    """Each agent and each team into each queue; who is there already gets this penalty."""
+    for table, column, members in (("queue_members", "agent_id", agents), ("team_queues", "team_id", teams)):
+        await connection.execute(
+            f"insert into agentbridge.{table} as m ({column}, queue_id, penalty)"
+            " select a, q, $3 from unnest($1::bigint[]) a cross join unnest($2::bigint[]) q"
+            f" on conflict ({column}, queue_id) do update set penalty = excluded.penalty"
+            " where m.penalty <> excluded.penalty",
+            list(members),
+            list(queues),
+            penalty,
+        )
+
+
+async def leave_queues(
+    connection: Connection, queues: Sequence[int], agents: Sequence[int], teams: Sequence[int]
+) -> None:
+    """Not being there is as good as having left."""
+    for table, column, members in (("queue_members", "agent_id", agents), ("team_queues", "team_id", teams)):
+        await connection.execute(
+            f"delete from agentbridge.{table} where {column} = any($1::bigint[]) and queue_id = any($2::bigint[])",  # noqa: S608
+            list(members),
+            list(queues),
+        )
+
+
+async def join_team(connection: Connection, team: int, agents: Sequence[int]) -> None:
+    await connection.execute(
+        "insert into agentbridge.team_members (team_id, agent_id) select $1, a from unnest($2::bigint[]) a"
+        " on conflict do nothing",
+        team,
+        list(agents),
+    )
+
+
+async def leave_team(connection: Connection, team: int, agents: Sequence[int]) -> None:
+    await connection.execute(
+        "delete from agentbridge.team_members where team_id = $1 and agent_id = any($2::bigint[])", team, list(agents)
+    )

@@ -1,0 +1,105 @@
+"""What an administrator lists and edits: agents, telephones, queues, teams, and the SQL that shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A table and how it is looked at. `listing` and `details` are SQL; `details` takes the key as $1."""
+
+    name: str
+    key: str
+    listing: str
+    details: str
+    searched: tuple[str, ...]
+    secret: frozenset[str] = frozenset()
+    """fields that are never shown"""
+    elsewhere: Mapping[str, str]
+    """fields that are not set here → what sets them"""
+
+    @property
+    def table(self) -> str:
+        return f"agentbridge.{self.name}s"
+
+
+AGENT = Kind(
+    name="agent",
+    key="username",
+    listing="""
+        select a.username, a.full_name, a.internal, a.typology, a.email, a.alias, s.agent_id is not null as logged_in,
+            coalesce(s.paused, false) as paused, t.name as telephone, a.deactivated,
+            a.locked_at is not null as locked, a.created_at
+        from agentbridge.agents a left join agentbridge.sessions s on s.agent_id = a.id
+        left join agentbridge.telephones t on t.id = s.telephone_id""",
+    details="""
+        select jsonb_build_object(
+            'queues', coalesce((select jsonb_object_agg(q.name, m.penalty) from agentbridge.effective_members m
+                join agentbridge.queues q on q.id = m.queue_id where m.agent_id = a.id), '{}'),
+            'teams', array(select t.name from agentbridge.team_members m join agentbridge.teams t on t.id = m.team_id
+                where m.agent_id = a.id order by t.name),
+            'status', (select to_jsonb(s) - '{username,internal}'::text[] from agentbridge.agent_status s
+                where s.username = a.username))
+        from agentbridge.agents a where a.username = $1""",
+    searched=("username", "full_name", "internal", "email", "alias"),
+    secret=frozenset({"sip_secret", "password_hash", "pin_hash", "voicemail_pin", "avatar"}),
+    elsewhere={
+        "id": "nothing",
+        "created_at": "nothing",
+        "password_hash": "`agent password`",
+        "password_changed_at": "`agent password`",
+        "pin_hash": "`agent password --pin`",
+        "locked_at": "`agent unlock`",
+        "failed_logins": "`agent unlock`",
+        "avatar": "the application",
+        "avatar_type": "the application",
+    },
+)
+TELEPHONE = Kind(
+    name="telephone",
+    key="name",
+    listing="select name, description, registered, agent, available from agentbridge.telephone_status",
+    details="""
+        select jsonb_build_object('agent', s.agent, 'available', s.available)
+        from agentbridge.telephone_status s where s.name = $1""",
+    searched=("name", "description", "agent"),
+    secret=frozenset({"sip_secret"}),
+    elsewhere={"id": "nothing", "created_at": "nothing", "registered": "the daemon", "registered_at": "the daemon"},
+)
+QUEUE = Kind(
+    name="queue",
+    key="name",
+    listing="""
+        select q.name, q.channel, q.description,
+            (select count(*) from agentbridge.effective_members m where m.queue_id = q.id) as members
+        from agentbridge.queues q""",
+    details="""
+        select jsonb_build_object(
+            'members', coalesce((select jsonb_object_agg(a.username, m.penalty) from agentbridge.effective_members m
+                join agentbridge.agents a on a.id = m.agent_id where m.queue_id = q.id), '{}'),
+            'teams', coalesce((select jsonb_object_agg(t.name, tq.penalty) from agentbridge.team_queues tq
+                join agentbridge.teams t on t.id = tq.team_id where tq.queue_id = q.id), '{}'))
+        from agentbridge.queues q where q.name = $1""",
+    searched=("name", "description"),
+    elsewhere={"id": "nothing", "created_at": "nothing"},
+)
+TEAM = Kind(
+    name="team",
+    key="name",
+    listing="""
+        select t.name, t.description,
+            (select count(*) from agentbridge.team_members m where m.team_id = t.id) as members,
+            (select count(*) from agentbridge.team_queues q where q.team_id = t.id) as queues
+        from agentbridge.teams t""",
+    details="""
+        select jsonb_build_object(
+            'members', array(select a.username from agentbridge.team_members m
+                join agentbridge.agents a on a.id = m.agent_id where m.team_id = t.id order by a.username),
+            'queues', coalesce((select jsonb_object_agg(q.name, tq.penalty) from agentbridge.team_queues tq
+                join agentbridge.queues q on q.id = tq.queue_id where tq.team_id = t.id), '{}'))
+        from agentbridge.teams t where t.name = $1""",
+    searched=("name", "description"),
+    elsewhere={"id": "nothing"},
+)
