@@ -60,7 +60,7 @@ async def test_an_unanswered_ping_ends_the_session_and_what_waits_on_it(server: 
     async with up(server) as watched:
         server.silent_on = {"Ping", "QueueAdd"}
         with pytest.raises(Unavailable, match=r"QueueAdd: Asterisk did not answer a Ping within 0\.5 s"):
-            await watched.link.action("QueueAdd", MEMBER, timeout=60)
+            await watched.link.action("QueueAdd", MEMBER, timeout=LIMIT)
         assert "Ping" in await watched.next_down()
 
 
@@ -305,6 +305,7 @@ async def test_a_peer_that_no_longer_reads_costs_neither_memory_nor_time(server:
         assert not await session.ping(0.05)
         async with asyncio.timeout(3):
             await session.close()
+        assert session.unsent_bytes == 0
         with pytest.raises(Unavailable, match="test: closed"):
             await session.action("Ping", timeout=5)
 
