@@ -81,6 +81,16 @@ def plan(
     return Plan(steps=tuple(sorted(steps, key=rank)), problems=problems, waiting=frozenset(waiting))
 
 
+def joined(plans: Iterable[Plan]) -> Plan:
+    """One plan of several for different keys, in the order of ranks."""
+    parts = list(plans)
+    return Plan(
+        steps=tuple(sorted((step for part in parts for step in part.steps), key=rank)),
+        problems={key: problem for part in parts for key, problem in part.problems.items()},
+        waiting=frozenset().union(*(part.waiting for part in parts)),
+    )
+
+
 def rank(step: Step) -> int:
     """Actions of a lower rank are done before those of a higher one; equal ranks may go side by side."""
     match step.action:

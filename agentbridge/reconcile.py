@@ -17,9 +17,9 @@ import structlog
 from agentbridge.desired import SipDefaults, desired, reserve
 from agentbridge.dirty import Cause, Dirty
 from agentbridge.errors import InvalidValue, Refused, Unavailable
-from agentbridge.model import EndpointId, ObjectKind, QueueName, Reading, State, Step, Subject
+from agentbridge.model import EndpointId, ObjectKind, PauseMember, QueueName, Reading, State, Step, Subject
 from agentbridge.pace import Pace
-from agentbridge.plan import Limit, Observed, Plan, Refusal, plan, rank, within
+from agentbridge.plan import Limit, Observed, Plan, Refusal, joined, plan, rank, within
 from agentbridge.report import log_step
 
 log = structlog.get_logger()
@@ -28,6 +28,8 @@ AUTOPAUSE = "Auto-Pause"
 """app_queue's own reason, when it pauses a member that did not answer"""
 WAIT_FOR_LEAVE_SECONDS = 0.05
 RETRY_AFTER_LOSS_SECONDS = 0.5
+KEYS_AT_ONCE = 200
+"""compared without a break; about 10 ms"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +162,21 @@ class Reconciler:
         await self._adopt(batch)
         reading = await self._directory.read(batch)
         wanted = {key: self._desired(subject) for key, subject in reading.subjects.items()}
-        planned = plan(wanted, self._asterisk, reading.queues)
-        planned = await self._adopt_found(planned, wanted, batch)
+        planned = await self._plan(wanted, reading.queues)
+        planned = self._adopt_found(planned, batch)
         planned = await self._limited(planned, reading.queues)
         failures = await self._apply(planned.steps, batch)
         await self._conclude(reading, wanted, planned, failures, batch)
+
+    async def _plan(self, wanted: Mapping[EndpointId, State], queues: frozenset[QueueName]) -> Plan:
+        """Part by part, so that events are taken in while many thousand keys are compared."""
+        parts = []
+        keys = list(wanted)
+        for start in range(0, len(keys), KEYS_AT_ONCE):
+            part = {key: wanted[key] for key in keys[start : start + KEYS_AT_ONCE]}
+            parts.append(plan(part, self._asterisk, queues))
+            await asyncio.sleep(0)
+        return joined(parts)
 
     def _desired(self, subject: Subject) -> State:
         state = desired(subject, self.sip)
@@ -175,6 +187,8 @@ class Reconciler:
         return State() if gone else reserve(self.sip)
 
     async def _limited(self, planned: Plan, queues: frozenset[QueueName]) -> Plan:
+        if len(planned.steps) <= self.limit.at_least:
+            return planned
         limited, refusal = within(
             self.limit,
             planned,
@@ -201,20 +215,17 @@ class Reconciler:
                 self._adoptions.pop((key, queue), None)
                 log.info("pause.adopted", agent=key, queue=queue, reason=reason)
 
-    async def _adopt_found(
-        self, planned: Plan, wanted: Mapping[EndpointId, State], batch: Mapping[EndpointId, Cause]
-    ) -> Plan:
+    def _adopt_found(self, planned: Plan, batch: Mapping[EndpointId, Cause]) -> Plan:
         """An autopause that happened while nobody listened is adopted too.
 
         Only where the directory has not changed: else an unpause in the directory could never win.
         """
         found = [
-            (key, queue)
-            for key, state in wanted.items()
-            if batch.get(key) is not Cause.CHANGE
-            for queue, member in self._asterisk.state(key).members.items()
-            if member.reason == AUTOPAUSE and member.paused
-            if queue in state.members and not state.members[queue].paused
+            (step.key, step.action.queue)
+            for step in planned.steps
+            if isinstance(step.action, PauseMember) and not step.action.paused
+            if batch[step.key] is not Cause.CHANGE
+            if self._asterisk.state(step.key).members[step.action.queue].reason == AUTOPAUSE
         ]
         if not found:
             return planned
@@ -262,7 +273,8 @@ class Reconciler:
         errors = {**planned.problems, **failures}
         written = {step.key for step in planned.steps}
         # what was written must now be seen; a difference means that somebody else wrote meanwhile
-        unseen = {step.key for step in plan({k: wanted[k] for k in written}, self._asterisk, reading.queues).steps}
+        proof = await self._plan({key: wanted[key] for key in written}, reading.queues)
+        unseen = {step.key for step in proof.steps}
         unfinished = (unseen - errors.keys()) | planned.waiting
         self.dirty.mark_later({key: batch[key] for key in unfinished}, after=WAIT_FOR_LEAVE_SECONDS)
         self.dirty.rest(written)

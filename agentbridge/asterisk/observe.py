@@ -31,6 +31,10 @@ class Observation:
         self._objects: dict[ObjectKind, dict[EndpointId, Fields]] = {kind: {} for kind in ObjectKind}
         self._policy: dict[str, dict[str, str]] = {}
         """by the first two parts of the path, e.g. `agent/1001`"""
+        self._internals: dict[str, set[str]] = {}
+        """the numbers under which an agent's row id is known; two in the midst of a change of number"""
+        self._telephones: dict[str, set[EndpointId]] = {}
+        """the telephones that name a number as their agent"""
         self._awaited: dict[_Pair, asyncio.Future[None]] = {}
         self._touched_members: set[_Pair] = set()
         self._touched_objects: set[tuple[ObjectKind, EndpointId]] = set()
@@ -58,20 +62,11 @@ class Observation:
     def carriers(self, agent: str) -> Collection[EndpointId]:
         """The endpoint ids that take this agent's calls: its device, and every telephone that names it."""
         found: set[EndpointId] = set()
-        for node, values in self._policy.items():
-            if values.get(f"{node}/id") != agent:
-                continue
-            internal = node.partition("/")[2]
-            found.add(EndpointId(values.get(f"{node}/device") or internal))
-            found |= self._telephones_of(internal)
+        for internal in self._internals.get(agent, ()):
+            node = f"agent/{internal}"
+            found.add(EndpointId(self._policy[node].get(f"{node}/device") or internal))
+            found |= self._telephones.get(internal, set())
         return found
-
-    def _telephones_of(self, internal: str) -> set[EndpointId]:
-        return {
-            EndpointId(node.partition("/")[2])
-            for node, values in self._policy.items()
-            if node.startswith("telephone/") and values.get(f"{node}/agent") == internal
-        }
 
     # ------------------------------------------------------------ events and writes
 
@@ -122,14 +117,35 @@ class Observation:
 
     def policy_put(self, path: str, value: str) -> None:
         self._touched_paths.add(path)
-        self._policy.setdefault(_node(path), {})[path] = value
+        self._drop_path(path)
+        self._add_path(path, value)
 
     def policy_deleted(self, path: str) -> None:
         self._touched_paths.add(path)
+        self._drop_path(path)
+
+    def _add_path(self, path: str, value: str) -> None:
+        self._policy.setdefault(_node(path), {})[path] = value
+        match path.split("/"):
+            case ["agent", internal, "id"]:
+                self._internals.setdefault(value, set()).add(internal)
+            case ["telephone", name, "agent"]:
+                self._telephones.setdefault(value, set()).add(EndpointId(name))
+            case _:
+                pass
+
+    def _drop_path(self, path: str) -> None:
         values = self._policy.get(_node(path), {})
-        values.pop(path, None)
+        value = values.pop(path, "")
         if not values:
             self._policy.pop(_node(path), None)
+        match path.split("/"):
+            case ["agent", internal, "id"]:
+                self._internals.get(value, set()).discard(internal)
+            case ["telephone", name, "agent"]:
+                self._telephones.get(value, set()).discard(EndpointId(name))
+            case _:
+                pass
 
     # ------------------------------------------------------------ full reads
 
@@ -168,15 +184,16 @@ class Observation:
         self._objects[kind] = {**fresh, **kept}
 
     def policy_read(self, paths: Mapping[str, str]) -> None:
-        fresh: dict[str, dict[str, str]] = {}
-        for path, value in paths.items():
-            if path not in self._touched_paths:
-                fresh.setdefault(_node(path), {})[path] = value
-        for node, values in self._policy.items():
-            for path, value in values.items():
-                if path in self._touched_paths:
-                    fresh.setdefault(node, {})[path] = value
-        self._policy = fresh
+        kept = {
+            path: value
+            for values in self._policy.values()
+            for path, value in values.items()
+            if path in self._touched_paths
+        }
+        fresh = {path: value for path, value in paths.items() if path not in self._touched_paths}
+        self._policy, self._internals, self._telephones = {}, {}, {}
+        for path, value in {**fresh, **kept}.items():
+            self._add_path(path, value)
 
 
 def _node(path: str) -> str:
