@@ -240,6 +240,8 @@ async def test_the_link_is_up_only_when_asterisk_is_fully_booted(server: Scripte
     watched = Watched(server)
     async with running(watched.link):
         await server.until(lambda: server.count("Login") == 1)
+        with pytest.raises(TimeoutError):
+            await server.until(lambda: len(server.received) > 2, within=0.3)  # nothing after the login
         with pytest.raises(Unavailable):
             await watched.link.action("QueueAdd", MEMBER, timeout=5)
         assert not watched.link.up
