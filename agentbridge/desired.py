@@ -7,8 +7,10 @@ field that is only left out would keep its old value for ever.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from agentbridge.model import (
     Agent,
@@ -31,6 +33,14 @@ NO_CALLS_CONTEXT = "agentbridge-nothing"
 """V4: the context of a `peer`, which is called and never calls: it has no extension."""
 # persistentmembers writes a queue's members as one string, split at these
 _SPLITS_MEMBERS = str.maketrans({";": " ", ",": " ", "|": " "})
+TEXT_BYTES = 79
+"""what Asterisk keeps of a member's name, a pause's reason and each half of a caller id (char[80])"""
+# what Asterisk itself takes out of a number
+_NOT_DIALLED = str.maketrans("", "", " ()-.")
+_NUMBER = re.compile(r"[0-9*#+]+")
+_BRACKETED = re.compile(r"(?P<name>[^<>]*)<(?P<number>[^<>]*)>\s*")
+_ESCAPES = 5
+"""how many quotes and backslashes of a name Asterisk's own buffer has room to write escaped"""
 _LAX_NAT = frozenset({"yes", "force_rport", "route"})
 _SYMMETRIC_RTP = frozenset({"yes", "comedia"})
 _WEBRTC_TRANSPORTS = frozenset({"ws", "wss"})
@@ -50,9 +60,16 @@ def interface_of(endpoint: EndpointId) -> Interface:
 
 
 def desired(subject: Subject, sip: SipDefaults) -> State:
-    """The state of `subject.key`; an empty one means that nothing of it should be in Asterisk."""
+    """The state of `subject.key`; an empty one means that nothing of it should be in Asterisk.
+
+    A line that Asterisk can't have is the problem of its key alone.
+    """
+    try:
+        objects = _objects(subject, sip)
+    except ValueError as error:
+        return State(problem=f"the directory's row makes no sense: {error}")
     return State(
-        objects=_objects(subject, sip),
+        objects=objects,
         members=_members(subject.key, subject.carried),
         policy=_policy(subject),
         agent=subject.carried.id if subject.carried else None,
@@ -74,9 +91,18 @@ def digest(endpoint: EndpointId, realm: str, secret: str) -> str:
     return hashlib.md5(f"{endpoint}:{realm}:{secret}".encode(), usedforsecurity=False).hexdigest()
 
 
-def member_name(name: str) -> str:
-    """The name as app_queue can carry it: what would break its persistent form becomes a space."""
-    return " ".join(name.translate(_SPLITS_MEMBERS).split())
+def member_text(text: str) -> str:
+    """A member's name or a pause's reason as app_queue can carry it.
+
+    What would break its persistent form becomes a space, and what it would cut is cut here, at a whole
+    character: else what is would never be what should be.
+    """
+    return clipped(" ".join(text.translate(_SPLITS_MEMBERS).split()))
+
+
+def clipped(text: str) -> str:
+    """The beginning that has room in TEXT_BYTES of UTF-8. Half a character makes Asterisk's JSON fail."""
+    return text.encode()[:TEXT_BYTES].decode(errors="ignore").rstrip()
 
 
 # ---------------------------------------------------------------- PJSIP objects
@@ -92,7 +118,7 @@ def _objects(subject: Subject, sip: SipDefaults) -> Mapping[ObjectKind, Fields]:
         ObjectKind.ENDPOINT: _endpoint(subject, line),
     }
     if line.host != "dynamic":
-        objects[ObjectKind.IDENTIFY] = {"endpoint": subject.key, "match": line.host}
+        objects[ObjectKind.IDENTIFY] = {"endpoint": subject.key, "match": str(ip_address(line.host))}
     return objects
 
 
@@ -112,8 +138,13 @@ def _aor(line: Line, key: EndpointId, sip: SipDefaults) -> Fields:
         "remove_existing": "yes",
         "maximum_expiration": str(line.sip_expires),
         "qualify_frequency": str(sip.qualify_seconds),
-        "contact": "" if line.host == "dynamic" else f"sip:{key}@{line.host}",
+        "contact": "" if line.host == "dynamic" else f"sip:{key}@{_uri_host(line.host)}",
     }
+
+
+def _uri_host(host: str) -> str:
+    address = ip_address(host)
+    return f"[{address}]" if address.version == 6 else str(address)
 
 
 def _auth(key: EndpointId, line: Line, sip: SipDefaults) -> Fields:
@@ -127,6 +158,9 @@ def _auth(key: EndpointId, line: Line, sip: SipDefaults) -> Fields:
 
 def _endpoint(subject: Subject, line: Line) -> Fields:
     key = subject.key
+    if not line.codecs:
+        # Asterisk can neither read nor delete an endpoint without `allow` any more
+        raise ValueError("codecs: there is none")
     return {
         "context": NO_CALLS_CONTEXT if line.sip_type is SipType.PEER else line.context,
         "allow": ",".join(line.codecs),
@@ -145,11 +179,35 @@ def _endpoint(subject: Subject, line: Line) -> Fields:
 
 def _caller_id(subject: Subject, line: Line) -> str:
     if line.caller_id or subject.agent is None:
-        return line.caller_id
-    return f'"{_quoted(member_name(subject.agent.display_name))}" <{subject.key}>'
+        return caller_id(line.caller_id)
+    return _merged(subject.agent.display_name, subject.key)
+
+
+def caller_id(text: str) -> str:
+    """V6 as Asterisk gives it back: `Sales <0800 1>` is `"Sales" <08001>`, `<1>` is `1`."""
+    if found := _BRACKETED.fullmatch(text):
+        return _merged(_unquoted(found["name"]), found["number"])
+    number = text.translate(_NOT_DIALLED)
+    return number if _NUMBER.fullmatch(number) else clipped(_unquoted(text).replace('"', ""))
+
+
+def _merged(name: str, number: str) -> str:
+    name, number = member_text(name), clipped(number.translate(_NOT_DIALLED))
+    if name and number:
+        return f'"{_quoted(name)}" <{number}>'
+    return number or name.replace('"', "")
+
+
+def _unquoted(name: str) -> str:
+    name = name.strip()
+    if len(name) > 1 and name[0] == name[-1] == '"':
+        return re.sub(r"\\(.)", r"\1", name[1:-1])
+    return name
 
 
 def _quoted(text: str) -> str:
+    if text.count("\\") + text.count('"') > _ESCAPES:
+        return text.replace("\\", "/").replace('"', "'")
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
@@ -196,7 +254,7 @@ def _yes_no(value: bool) -> str:
 
 
 def _members(key: EndpointId, carried: Agent | None) -> Mapping[QueueName, Member]:
-    if carried is None or carried.session is None or carried.line.sip_type is SipType.USER:
+    if carried is None or carried.session is None or not carried.active or carried.line.sip_type is SipType.USER:
         return {}
     session = carried.session
     return {m.queue: _member(key, carried, session, m) for m in carried.memberships}
@@ -208,10 +266,11 @@ def _member(key: EndpointId, agent: Agent, session: Session, membership: Members
     return Member(
         queue=membership.queue,
         interface=interface_of(key),
-        name=member_name(agent.display_name),
+        # without a name app_queue takes the interface
+        name=member_text(agent.display_name) or interface_of(key),
         penalty=membership.penalty,
         paused=paused,
-        reason=reason if paused else "",
+        reason=member_text(reason) if paused else "",
         state_interface=interface_of(key),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agentbridge.asterisk.ami import AmiLink
+from agentbridge.asterisk.ami_wire import Message
 from agentbridge.asterisk.observe import Observation
 from agentbridge.errors import Refused
 from agentbridge.model import DeletePolicy, PutPolicy
@@ -20,10 +21,14 @@ class PolicyStore:
         self._timeout = timeout
 
     async def read_all(self) -> None:
-        items = await self._bulk.action_list("DBGetTree", {"Family": FAMILY}, timeout=60.0)
         prefix = f"/{FAMILY}/"
-        found = (item for item in items if item.event == "DBGetTreeResponse")
-        self._seen.policy_read({item.get("Key").removeprefix(prefix): item.get("Val") for item in found})
+        found: dict[str, str] = {}
+
+        def take(item: Message) -> None:
+            found[item.get("Key").removeprefix(prefix)] = item.get("Val")
+
+        await self._bulk.action_list("DBGetTree", {"Family": FAMILY}, timeout=60.0, on_item=take)
+        self._seen.policy_read(found)
 
     async def apply(self, action: PutPolicy | DeletePolicy) -> None:
         match action:
@@ -39,6 +44,14 @@ class PolicyStore:
     async def _delete(self, path: str) -> None:
         try:
             await self._actions.action("DBDel", {"Family": FAMILY, "Key": path}, timeout=self._timeout)
-        except Refused as refused:
-            if "not found" not in str(refused):
+        except Refused:
+            # Asterisk says the same of a key that is not there and of one that it could not delete
+            if await self._is_there(path):
                 raise
+
+    async def _is_there(self, path: str) -> bool:
+        try:
+            await self._actions.action("DBGet", {"Family": FAMILY, "Key": path}, timeout=self._timeout)
+        except Refused:
+            return False
+        return True

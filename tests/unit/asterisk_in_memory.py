@@ -1,0 +1,257 @@
+"""An Asterisk in memory that obeys the real one's rules, and passes the same contract (tests/contract/test_node.py).
+
+What is (`members`, `objects`, `policy`) and what was seen of it are apart, as with the real one: `seen` learns by
+events, which may be lost, by reads, and by answers.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+
+from agentbridge.asterisk.endpoints import encoded
+from agentbridge.asterisk.node import AUTOPAUSE, Hooks
+from agentbridge.asterisk.observe import Observation, endpoint_of
+from agentbridge.errors import InvalidValue, Refused, Unavailable
+from agentbridge.model import (
+    AddMember,
+    DeleteObject,
+    DeletePolicy,
+    EndpointId,
+    Fields,
+    Interface,
+    Member,
+    ObjectKind,
+    PauseMember,
+    PutObject,
+    PutPolicy,
+    QueueName,
+    RemoveMember,
+    SetPenalty,
+    State,
+    Step,
+)
+
+BREAKS_PERSISTENCE = frozenset(";,|")
+Place = tuple[QueueName, Interface]
+Write = Callable[[Step], None]
+
+
+@dataclass
+class Faults:
+    """What goes wrong at the next writes."""
+
+    refuse: set[EndpointId] = field(default_factory=set)
+    """keys whose writes Asterisk refuses"""
+    lose_link_in: int | None = None
+    """after so many writes the connection is lost; whether that write was done is not known"""
+    lose_events: bool = False
+
+
+class AsteriskInMemory:
+    """`written` is called before each write that Asterisk takes; `offences` is what a bridge must never do."""
+
+    def __init__(self, queues: Collection[str], hooks: Hooks, written: Write = lambda _: None) -> None:
+        self.queues = {QueueName(queue) for queue in queues}
+        self.members: dict[Place, Member] = {}
+        self.objects: dict[tuple[ObjectKind, EndpointId], Fields] = {}
+        self.policy: dict[str, str] = {}
+        self.faults = Faults()
+        self.offences: list[str] = []
+        self.seen = Observation(hooks.changed)
+        self._hooks = hooks
+        self._written = written
+        self._linked, self._read = True, False
+
+    # ------------------------------------------------------------ as the node
+
+    @property
+    def up(self) -> bool:
+        return self._linked and self._read
+
+    def state(self, key: EndpointId) -> State:
+        return self.seen.state(key)
+
+    def knows_queue(self, queue: QueueName) -> bool:
+        return self.seen.knows_queue(queue)
+
+    def carriers(self, agent: str) -> Collection[EndpointId]:
+        return self.seen.carriers(agent)
+
+    def owned(self) -> Collection[EndpointId]:
+        return self.seen.owned()
+
+    def count_members(self, queues: Collection[QueueName]) -> int:
+        return self.seen.count_members(queues)
+
+    async def read_all(self) -> None:
+        if not self._linked:
+            raise Unavailable("the link is down")
+        self.seen.begin_read()
+        self.seen.policy_read(dict(self.policy))
+        for kind in ObjectKind:
+            self.seen.objects_read(kind, {key: f for (k, key), f in self.objects.items() if k is kind})
+        members = list(self.members.values())
+        await asyncio.sleep(0)  # what happens now is newer than what was read
+        self.seen.members_read(self.queues, members)
+        self._read = True
+
+    async def apply(self, step: Step) -> None:
+        await asyncio.sleep(0)
+        self._reach(step)
+        if step.key in self.faults.refuse:
+            raise Refused("Asterisk is in a bad mood")
+        self._do(step)
+        await asyncio.sleep(0)
+        if not self._linked:
+            raise Unavailable("the link was lost before the answer")
+
+    def _reach(self, step: Step) -> None:
+        if not self._linked:
+            raise Unavailable("the link is down")
+        if self.faults.lose_link_in is None:
+            return
+        self.faults.lose_link_in -= 1
+        if self.faults.lose_link_in < 0:
+            self.lose_link()
+            if len(step.key) % 2:  # now and then it was done all the same
+                self._do(step)
+            raise Unavailable("the link was lost")
+
+    def _do(self, step: Step) -> None:
+        self._written(step)
+        match step.action:
+            case AddMember(member):
+                self._add(member)
+            case RemoveMember(member):
+                self._ours(self._remove, member.queue, member.interface)
+            case PauseMember(queue, interface, paused, reason):
+                self._ours(self._pause, queue, interface, paused, _whole(reason))
+            case SetPenalty(queue, interface, penalty):
+                self._ours(self._penalty, queue, interface, penalty)
+            case PutPolicy(path, value):
+                self.policy[path] = value
+                self.seen.policy_put(path, value)
+            case DeletePolicy(path):
+                self.policy.pop(path, None)
+                self.seen.policy_deleted(path)
+            case PutObject(kind, key, fields):
+                self._put(kind, key, fields)
+            case DeleteObject(kind, key):
+                self.objects.pop((kind, key), None)
+                self.seen.object_deleted(kind, key)
+
+    # ------------------------------------------------------------ app_queue's rules
+
+    def _add(self, member: Member) -> None:
+        if member.queue not in self.queues:
+            raise Refused("QueueAdd: Unable to add interface to queue: No such queue")
+        _whole(member.name)
+        _whole(member.reason)
+        if _place(member.queue, member.interface) in self.members:
+            self._look(member.queue)
+            return
+        self._ours(self._join, member.queue, member.interface, member)
+
+    def _ours(self, act: Callable[..., None], queue: QueueName, interface: Interface, *args: object) -> None:
+        """Does it, and takes the event for our own; without one the queue is read."""
+        event = self.seen.awaiting(queue, interface)
+        try:
+            act(queue, interface, *args)
+        finally:
+            self.seen.stop_awaiting(queue, interface)
+        if not event.done():
+            self._look(queue)
+
+    def _look(self, queue: QueueName) -> None:
+        self.seen.queue_read(queue, [m for (name, _), m in self.members.items() if name == queue])
+
+    def _join(self, queue: QueueName, interface: Interface, member: Member) -> None:
+        self.members[_place(queue, interface)] = member
+        self._event(member)
+
+    def _remove(self, queue: QueueName, interface: Interface) -> None:
+        if self.members.pop(_place(queue, interface), None) and self._heard():
+            self.seen.member_gone(queue, interface)
+
+    def _pause(self, queue: QueueName, interface: Interface, paused: bool, reason: str) -> None:
+        was = self.members.get(_place(queue, interface))
+        if was is None:
+            return
+        now = replace(was, paused=paused, reason=reason if paused else "")
+        if now == was:
+            self.offences.append(f"a pause that changes nothing: {was}")
+        self._replace(now)
+
+    def _penalty(self, queue: QueueName, interface: Interface, penalty: int) -> None:
+        was = self.members.get(_place(queue, interface))
+        if was is None:
+            raise Refused("QueuePenalty: Invalid interface, queuename or penalty")
+        self._replace(replace(was, penalty=penalty))
+
+    def _replace(self, member: Member) -> None:
+        self.members[_place(member.queue, member.interface)] = member
+        self._event(member)
+
+    def _event(self, member: Member) -> None:
+        if not self._heard():
+            return
+        key = endpoint_of(member.interface)
+        if key is not None and member.paused and member.reason == AUTOPAUSE:
+            self._hooks.autopaused(key, member.queue)
+        self.seen.member_seen(member)
+
+    def _heard(self) -> bool:
+        return self._linked and not self.faults.lose_events
+
+    def _put(self, kind: ObjectKind, key: EndpointId, fields: Fields) -> None:
+        encoded(fields)
+        self.objects[kind, key] = {**self.objects.get((kind, key), {}), **fields}
+        self.seen.object_put(kind, key, fields)
+
+    # ------------------------------------------------------------ what others do
+
+    def lose_link(self) -> None:
+        self._linked = self._read = False
+
+    def restore_link(self) -> None:
+        self._linked = True
+        self._hooks.stale()
+
+    def reload_queues(self) -> None:
+        if self._heard():
+            self._hooks.stale()
+
+    def wipe_policy(self) -> None:
+        """`database deltree agentbridge`: there is no event of it."""
+        self.policy.clear()
+
+    def add_by_hand(self, member: Member) -> None:
+        self._join(member.queue, member.interface, member)
+
+    def remove_by_hand(self, queue: QueueName, interface: Interface) -> None:
+        self._remove(queue, interface)
+
+    def pause_by_hand(self, queue: QueueName, interface: Interface, reason: str) -> None:
+        self._set_pause(queue, interface, True, reason)
+
+    def unpause_by_hand(self, queue: QueueName, interface: Interface) -> None:
+        self._set_pause(queue, interface, False, "")
+
+    def no_answer(self, queue: QueueName, interface: Interface) -> None:
+        """A queue with autopause=yes called a member that is not paused, in vain."""
+        self._set_pause(queue, interface, True, AUTOPAUSE)
+
+    def _set_pause(self, queue: QueueName, interface: Interface, paused: bool, reason: str) -> None:
+        if (was := self.members.get(_place(queue, interface))) and was.paused != paused:
+            self._replace(replace(was, paused=paused, reason=reason))
+
+
+def _place(queue: QueueName, interface: Interface) -> Place:
+    """app_queue compares both without case."""
+    return QueueName(queue.lower()), Interface(interface.lower())
+
+
+def _whole(text: str) -> str:
+    if BREAKS_PERSISTENCE & set(text):
+        raise InvalidValue(f"{text!r} has one of ; , | which would break Asterisk's member store")
+    return text

@@ -1,0 +1,59 @@
+"""An event loop whose clock jumps to the next timer instead of waiting for it."""
+
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+TURNS = 100_000
+
+
+class _Jumping(selectors.SelectSelector):
+    """Waits for nothing: the time that it should have waited has passed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise RuntimeError("nothing is due any more, and somebody still waits")
+        # the smallest step: a timer that is due in less than the clock's resolution must not spin
+        self.now += max(timeout, 1e-6) if timeout > 0 else 0.0
+        return super().select(0)
+
+
+class JumpingLoop(asyncio.SelectorEventLoop):
+    """`time()` starts at 0 and moves only while everybody waits."""
+
+    def __init__(self) -> None:
+        self._jumping = _Jumping()
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        return self._jumping.now
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.run_until_complete(work)
+
+    def end(self) -> None:
+        """Cancels what still runs, and closes."""
+        tasks = asyncio.all_tasks(self)
+        for task in tasks:
+            task.cancel()
+        self.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self.close()
+
+
+async def turns(number: int) -> None:
+    """So many turns of the loop, in which no time passes unless everybody waits."""
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+async def until(true: Callable[[], bool], within: float = 600.0) -> None:
+    """Looks every 10 ms of the loop's own clock. Raises TimeoutError."""
+    async with asyncio.timeout(within):
+        while not true():  # noqa: ASYNC110 - any state of the loop under test, and no time passes in truth
+            await asyncio.sleep(0.01)
