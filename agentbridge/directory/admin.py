@@ -230,7 +230,7 @@ async def join_queues(
     """Each agent and each team into each queue; who is there already gets this penalty."""
     for table, column, members in (("queue_members", "agent_id", agents), ("team_queues", "team_id", teams)):
         await connection.execute(
-            f"insert into agentbridge.{table} as m ({column}, queue_id, penalty)"
+            f"insert into agentbridge.{table} as m ({column}, queue_id, penalty)"  # noqa: S608
             " select a, q, $3 from unnest($1::bigint[]) a cross join unnest($2::bigint[]) q"
             f" on conflict ({column}, queue_id) do update set penalty = excluded.penalty"
             " where m.penalty <> excluded.penalty",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,3 +103,4 @@ TEAM = Kind(
     searched=("name", "description"),
     elsewhere={"id": "nothing"},
 )
+AVAILABLE_TELEPHONE = replace(TELEPHONE, listing=f"{TELEPHONE.listing} where available")

@@ -1,0 +1,147 @@
+"""`agentbridge agent export|import`: agents as CSV (RFC 4180, UTF-8)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import asyncpg
+import typer
+
+from agentbridge.cli import agents, editing, output
+from agentbridge.cli.options import ConfigPath, in_directory
+from agentbridge.directory import admin
+from agentbridge.directory.connecting import Connection, translated
+from agentbridge.directory.kinds import AGENT
+from agentbridge.errors import Refused
+
+IMPORT_SECONDS = 600.0
+ERRORS_SHOWN = 20
+PROGRESS_EVERY = 500
+MEMBERSHIPS = ("queues", "teams")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def register(app: typer.Typer) -> None:
+    app.command("export")(export_agents)
+    app.command("import")(import_agents)
+
+
+def export_agents(
+    usernames: Annotated[list[str] | None, typer.Argument(metavar="[USERNAME]...", help="Else all.")] = None,
+    search: Annotated[str, typer.Option(help="Only those with this text in them.")] = "",
+    config: ConfigPath = None,
+) -> None:
+    """Agents as CSV on standard output: safe to open in a spreadsheet, never with secrets."""
+
+    async def work(connection: Connection) -> list[admin.Record]:
+        keys = usernames or await _found(connection, search)
+        return [await admin.shown(connection, AGENT, key) for key in keys]
+
+    async def named(connection: Connection) -> list[str]:
+        return [name for name in await admin.fields(connection, AGENT) if name not in AGENT.secret]
+
+    async def both(connection: Connection) -> tuple[list[str], list[admin.Record]]:
+        return await named(connection), await work(connection)
+
+    fields, records = in_directory(config, both, deadline=IMPORT_SECONDS)
+    sys.stdout.write(as_csv([*fields, *MEMBERSHIPS], records))
+
+
+async def _found(connection: Connection, search: str) -> list[str]:
+    page = admin.Page(search=search, limit=1_000_000)
+    return [row["username"] for row in await admin.listed(connection, AGENT, page)]
+
+
+def as_csv(fields: list[str], records: Iterable[admin.Record]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(fields)
+    for record in records:
+        writer.writerow(_safe(_told(record[name])) for name in fields)
+    return text.getvalue()
+
+
+def _told(value: Any) -> str:
+    # memberships come with their penalties, which a list of names has no place for
+    return ",".join(value) if isinstance(value, dict) else output.told(value)
+
+
+def _safe(text: str) -> str:
+    """A spreadsheet runs what starts like a formula; an apostrophe makes it text. `_unsafe` takes it back."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _unsafe(text: str) -> str:
+    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text
+
+
+def import_agents(
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", exists=True, dir_okay=False, readable=True)],
+    config: ConfigPath = None,
+) -> None:
+    """Make the agents of a CSV file: all of them, or with one error none."""
+    rows = list(_rows(file))
+    errors = in_directory(config, lambda connection: _imported(connection, rows), deadline=IMPORT_SECONDS)
+    output.message(f"{len(rows)} agents are made")
+    del errors
+
+
+def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line numbers, and the fields that are not empty: an empty one means the default."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as text:
+            reader = csv.DictReader(text, strict=True, restkey="")
+            for row in reader:
+                if row.pop("", None):
+                    raise Refused(f"{file}:{reader.line_num}: more fields than the first line names")
+                yield reader.line_num, {name: _unsafe(value) for name, value in row.items() if value}
+    except UnicodeDecodeError as error:
+        raise Refused(f"{file}: is not UTF-8 at byte {error.start}") from None
+    except csv.Error as error:
+        raise Refused(f"{file}: is not CSV as in RFC 4180: {error}") from None
+
+
+async def _imported(connection: Connection, rows: list[tuple[int, dict[str, str]]]) -> None:
+    """Refused, and so undone, with the line and field of each error."""
+    errors: list[str] = []
+    for number, (line, values) in enumerate(rows, 1):
+        if error := await _try(connection, values):
+            errors.append(f"line {line}: {error}")
+        if len(errors) == ERRORS_SHOWN:
+            errors.append("and perhaps more; these first")
+            break
+        if number % PROGRESS_EVERY == 0:
+            output.message(f"{number} of {len(rows)}")
+    if errors:
+        raise Refused("\n".join([*errors, "nothing was imported"]))
+
+
+async def _try(connection: Connection, values: dict[str, str]) -> str:
+    """Why this agent can't be made; empty when it was."""
+    await connection.execute("savepoint one_agent")
+    try:
+        with translated():
+            await _make(connection, dict(values))
+    except Refused as refused:
+        await connection.execute("rollback to one_agent")
+        return str(refused)
+    except asyncpg.PostgresError:
+        raise
+    await connection.execute("release one_agent")
+    return ""
+
+
+async def _make(connection: Connection, values: dict[str, str]) -> None:
+    queues, teams = (
+        [part.strip() for part in values.pop(name, "").split(",") if part.strip()] for name in MEMBERSHIPS
+    )
+    if "username" not in values:
+        raise Refused("username: is missing")
+    username = values.pop("username")
+    await editing.create(connection, AGENT, username, values)
+    await agents.join(connection, username, queues, teams)

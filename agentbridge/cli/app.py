@@ -1,0 +1,76 @@
+"""Puts the commands together and turns errors into a line and an exit status."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from agentbridge import __version__
+from agentbridge.cli import (
+    agent_files,
+    agent_sessions,
+    agents,
+    check,
+    database,
+    plan,
+    queues,
+    run,
+    status,
+    teams,
+    telephones,
+)
+from agentbridge.cli.options import ConfigPath
+from agentbridge.errors import AgentbridgeError, ConfigError
+
+REFUSED, BAD_CONFIG = 1, 2
+
+app = typer.Typer(
+    name="agentbridge",
+    help="Makes Asterisk obey a contact centre's agent directory in PostgreSQL.",
+    no_args_is_help=True,
+    # they show local variables, secrets among them
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for module in (run, check, plan, status):
+    module.register(app)
+for name, group in {
+    "db": database.app,
+    "agent": agents.app,
+    "telephone": telephones.app,
+    "queue": queues.app,
+    "team": teams.app,
+}.items():
+    app.add_typer(group, name=name)
+for module in (agent_files, agent_sessions):
+    module.register(agents.app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def everywhere(
+    config: ConfigPath = None,
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show it and end."),
+) -> None:
+    del config, version  # a command looks for --config here too
+
+
+def main() -> None:
+    try:
+        app()
+    except ConfigError as error:
+        _end(error, BAD_CONFIG)
+    except AgentbridgeError as error:
+        _end(error, REFUSED)
+
+
+def _end(error: AgentbridgeError, status: int) -> None:
+    for line in str(error).splitlines():
+        print(f"agentbridge: {line}", file=sys.stderr)  # noqa: T201 - the message is the result
+    raise SystemExit(status)

@@ -1,0 +1,74 @@
+"""The commands that every kind of thing has: list, show, create, set, delete, and the secret of a phone."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from agentbridge.cli import output
+from agentbridge.cli.options import assignments, in_directory
+from agentbridge.directory import admin
+from agentbridge.directory.connecting import Connection
+from agentbridge.directory.kinds import Kind
+
+
+def show_list(config: Path | None, kind: Kind, page: admin.Page, *, as_json: bool) -> None:
+    rows = in_directory(config, lambda connection: admin.listed(connection, kind, page))
+    output.records(rows, as_json=as_json)
+    if len(rows) == page.limit:
+        output.message(f"these are {len(rows)}; for more: --offset {page.offset + page.limit}")
+
+
+def show_one(config: Path | None, kind: Kind, key: str, *, as_json: bool) -> None:
+    output.record(in_directory(config, lambda connection: admin.shown(connection, kind, key)), as_json=as_json)
+
+
+async def create(connection: Connection, kind: Kind, key: str, given: dict[str, str]) -> admin.Record:
+    known = await admin.fields(connection, kind)
+    return await admin.created(connection, kind, admin.parsed(known, kind, {kind.key: key, **given}))
+
+
+def set_fields(config: Path | None, kind: Kind, key: str, given: Sequence[str], *, as_json: bool) -> None:
+    texts = assignments(list(given))
+
+    async def work(connection: Connection) -> list[admin.Change]:
+        known = await admin.fields(connection, kind)
+        return await admin.changed(connection, kind, key, admin.parsed(known, kind, texts))
+
+    changes = in_directory(config, work)
+    if as_json:
+        output.document([{"field": change.field, "old": change.old, "new": change.new} for change in changes])
+        return
+    for change in changes:
+        output.line(f"{change.field}: {output.told(change.old)} → {output.told(change.new)}")
+    if not changes:
+        output.message("nothing changed: it was so already")
+
+
+def delete(config: Path | None, kind: Kind, keys: Sequence[str], *, yes: bool) -> None:
+    if len(keys) > 1 and not yes:
+        ask(f"Delete {len(keys)} {kind.name}s: {', '.join(keys)}?")
+    in_directory(config, lambda connection: admin.deleted(connection, kind, keys))
+    output.message(f"deleted: {', '.join(keys)}")
+
+
+def ask(question: str) -> None:
+    """Ends the command with status 1 unless the answer is yes."""
+    if not sys.stdin.isatty():
+        output.message(f"{question} Say --yes to do it without being asked.")
+        raise typer.Exit(1)
+    typer.confirm(question, err=True, abort=True)
+
+
+def sip_secret(config: Path | None, kind: Kind, key: str) -> None:
+    output.line(in_directory(config, lambda connection: admin.secret(connection, kind, key)))
+
+
+def typed_secret(what: str) -> str:
+    """Asked for twice on a terminal, else the first line of standard input: never an argument, which all see."""
+    if sys.stdin.isatty():
+        return str(typer.prompt(what, hide_input=True, confirmation_prompt=True, err=True))
+    return sys.stdin.readline().rstrip("\r\n")

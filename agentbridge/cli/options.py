@@ -1,0 +1,81 @@
+"""What commands have in common: --config, --json, pages, and the connection to the directory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from agentbridge.directory.connecting import Connection, connect, transaction, translated
+from agentbridge.settings import Settings, chosen_path, load
+
+T = TypeVar("T")
+
+
+def _or_the_one_before_the_command(context: typer.Context, given: Path | None) -> Path | None:
+    outer: Path | None = context.find_root().params.get("config")
+    return given or outer
+
+
+ConfigPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="The configuration; else AGENTBRIDGE_CONFIG, else /etc/agentbridge/agentbridge.toml.",
+        callback=_or_the_one_before_the_command,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
+Search = Annotated[str, typer.Argument(help="Only those with this text in them.")]
+Limit = Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")]
+Offset = Annotated[int, typer.Option(min=0, help="Leave out the first so many.")]
+Sort = Annotated[str, typer.Option(help="By this field; with - before it the other way round.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
+FIELDS_HELP = "As field=value; `show` lists the fields. Lists with commas: codecs=ulaw,alaw"
+Fields = Annotated[list[str] | None, typer.Argument(help=FIELDS_HELP, metavar="[FIELD=VALUE]...")]
+ALL_QUEUES = "*"
+
+
+def settings_of(config: Path | None) -> Settings:
+    return load(chosen_path(config))
+
+
+@asynccontextmanager
+async def connected(settings: Settings) -> AsyncIterator[Connection]:
+    connection = await connect(
+        settings.database.url(), deadline=settings.database.connect_seconds, name="agentbridge cli"
+    )
+    try:
+        yield connection
+    finally:
+        # close() waits for a server that may hang
+        connection.terminate()
+
+
+def in_directory(
+    config: Path | None, work: Callable[[Connection], Awaitable[T]], *, deadline: float | None = None
+) -> T:
+    """What `work` returns, done in one transaction: all or nothing."""
+    settings = settings_of(config)
+
+    async def done() -> T:
+        seconds = deadline or settings.database.statement_seconds
+        async with connected(settings) as connection:
+            with translated():
+                async with transaction(connection, deadline=seconds):
+                    return await work(connection)
+
+    return asyncio.run(done())
+
+
+def assignments(given: list[str] | None) -> dict[str, str]:
+    """field=value pairs by field."""
+    pairs = [item.partition("=") for item in given or ()]
+    for name, sign, _ in pairs:
+        if not sign:
+            raise typer.BadParameter(f"{name}: must be as in field=value")
+    return {name.strip(): value for name, _, value in pairs}

@@ -1,0 +1,90 @@
+"""Results on standard output: a table on a terminal, plain columns in a pipe, or one JSON document."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+Row = Mapping[str, Any]
+
+
+def document(value: Any) -> None:
+    """Times are ISO 8601."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=_encoded))
+
+
+def _encoded(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def message(text: str) -> None:
+    """What is not the result."""
+    typer.echo(printable(text), err=True)
+
+
+def line(text: str) -> None:
+    typer.echo(printable(text))
+
+
+def records(rows: Sequence[Row], *, as_json: bool) -> None:
+    if as_json:
+        document(list(rows))
+    elif sys.stdout.isatty():
+        _table(rows)
+    else:
+        _columns(rows)
+
+
+def record(row: Row, *, as_json: bool) -> None:
+    """One thing, a field a line."""
+    if as_json:
+        document(row)
+        return
+    width = max(map(len, row), default=0)
+    for name, value in row.items():
+        line(f"{name:<{width}}  {told(value)}".rstrip())
+
+
+def _table(rows: Sequence[Row]) -> None:
+    table = Table(*(rows[0] if rows else ()))
+    for row in rows:
+        table.add_row(*(escape(printable(told(value))) for value in row.values()))
+    if rows:
+        Console().print(table)
+
+
+def _columns(rows: Sequence[Row]) -> None:
+    """Fields apart by a tab, so that cut and awk find them; the first line names them."""
+    if rows:
+        line("\t".join(rows[0]))
+    for row in rows:
+        line("\t".join(printable(told(value)) for value in row.values()))
+
+
+def told(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return value.isoformat(timespec="seconds")
+        case list():
+            return ",".join(map(told, value))
+        case dict():
+            return " ".join(f"{key}={told(inner)}" for key, inner in value.items())
+        case _:
+            return str(value)
+
+
+def printable(text: str) -> str:
+    """A name from the directory must not move the cursor of the terminal that shows it."""
+    return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in text)

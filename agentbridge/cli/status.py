@@ -1,0 +1,93 @@
+"""`agentbridge status`: what the daemons said lately, from the database alone."""
+
+from __future__ import annotations
+
+import json
+from enum import IntEnum
+from typing import Any
+
+import typer
+
+from agentbridge.cli import output
+from agentbridge.cli.options import ConfigPath, Json, in_directory
+from agentbridge.directory.connecting import Connection
+
+SILENT_SECONDS = 15
+"""a daemon says every two seconds that it is there"""
+_STATUS = """
+select jsonb_build_object(
+    'nodes', coalesce((select jsonb_agg(jsonb_build_object(
+            'node', n.node, 'version', n.version, 'started_at', n.started_at, 'seen_at', n.seen_at,
+            'alive', n.seen_at > clock_timestamp() - make_interval(secs => $1),
+            'asterisk_up', n.asterisk_up, 'lag_seconds', n.lag_seconds, 'pending', n.pending, 'failed', n.failed,
+            'refused', (select jsonb_build_object('removals', r.removals, 'of', r.total, 'since', r.refused_at)
+                from agentbridge.refusals r where r.node = n.node and r.confirmed_at is null)) order by n.node)
+        from agentbridge.nodes n), '[]'),
+    'pending_agents', coalesce((select jsonb_agg(username order by username) from agentbridge.agent_status s
+        where s.pending and s.error is null), '[]'),
+    'failed', coalesce((select jsonb_agg(jsonb_build_object('node', node, 'key', key, 'error', error)
+        order by node, key) from agentbridge.applied where error is not null), '[]'),
+    'agents', (select count(*) from agentbridge.agents),
+    'logged_in', (select count(*) from agentbridge.sessions),
+    'paused', (select count(*) from agentbridge.sessions where paused))
+"""
+
+
+class Exit(IntEnum):
+    CONVERGED = 0
+    NOT_CONVERGED = 1
+    NO_DAEMON = 4
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(status)
+
+
+def status(config: ConfigPath = None, as_json: Json = False) -> None:
+    """0: Asterisk is as the directory says; 1: not yet, or something failed; 4: no daemon runs."""
+    found = in_directory(config, read)
+    if as_json:
+        output.document(found)
+    else:
+        _print(found)
+    raise typer.Exit(judged(found))
+
+
+async def read(connection: Connection) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(await connection.fetchval(_STATUS, float(SILENT_SECONDS)))
+    return found | {"state": judged(found).name.lower()}
+
+
+def judged(found: dict[str, Any]) -> Exit:
+    alive = [node for node in found["nodes"] if node["alive"]]
+    if not alive:
+        return Exit.NO_DAEMON
+    fine = len(alive) == len(found["nodes"]) and all(
+        node["asterisk_up"] and not node["pending"] and not node["failed"] and not node["refused"] for node in alive
+    )
+    return Exit.CONVERGED if fine and not found["pending_agents"] and not found["failed"] else Exit.NOT_CONVERGED
+
+
+def _print(found: dict[str, Any]) -> None:
+    output.line(found["state"].replace("_", " "))
+    for node in found["nodes"]:
+        output.line(f"node {node['node']}: {_told(node)}")
+    output.line(f"agents: {found['agents']}, logged in {found['logged_in']}, on pause {found['paused']}")
+    for name in found["pending_agents"]:
+        output.line(f"pending: agent {name}")
+    for failure in found["failed"]:
+        output.line(f"failed: {failure['key']} on {failure['node']}: {failure['error']}")
+
+
+def _told(node: dict[str, Any]) -> str:
+    if not node["alive"]:
+        return f"no daemon since {node['seen_at']}"
+    asterisk = "Asterisk up" if node["asterisk_up"] else "Asterisk away"
+    lag = f", lag {node['lag_seconds']:.3f} s" if node["lag_seconds"] is not None else ""
+    text = f"{asterisk}, {node['pending']} pending, {node['failed']} failed{lag}"
+    if refused := node["refused"]:
+        text += (
+            f", refused to remove {refused['removals']} of {refused['of']}: "
+            "look at `agentbridge plan`, then `agentbridge plan --confirm`"
+        )
+    return text
