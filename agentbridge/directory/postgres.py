@@ -73,7 +73,7 @@ class Directory:
         """All that the directory says about these keys, at one moment."""
         asked = list(keys)
         subjects: dict[EndpointId, Subject] = {}
-        async with self._connection() as connection:
+        async with self.transaction() as connection:
             # the snapshot is the one before the rows: what is newer than it is looked at again, never missed
             ours = await connection.fetchrow(QUERIES["our_queues"])
             for start in range(0, len(asked), KEYS_AT_ONCE):
@@ -86,12 +86,12 @@ class Directory:
         )
 
     async def keys(self) -> set[EndpointId]:
-        async with self._connection() as connection:
+        async with self.transaction() as connection:
             return {EndpointId(row["key"]) for row in await connection.fetch(QUERIES["all_keys"])}
 
     async def reserve(self) -> list[EndpointId]:
         """The configured range of internal numbers, in order."""
-        async with self._connection() as connection:
+        async with self.transaction() as connection:
             bounds = await connection.fetchrow(QUERIES["number_range"])
         if bounds is None:
             raise Unavailable("agentbridge.settings has no row: restore it with its defaults")
@@ -110,7 +110,7 @@ class Directory:
 
     async def refused(self, removals: int, owned: int) -> bool:
         """Notes a refusal; True when an administrator has confirmed removals of this size."""
-        async with self._connection() as connection:
+        async with self.transaction() as connection:
             return bool(await connection.fetchval(QUERIES["refused"], self._node, removals, owned))
 
     async def telephones_registered(self, registered: Mapping[EndpointId, bool | None]) -> None:
@@ -132,17 +132,18 @@ class Directory:
 
     async def prune_changes(self) -> int:
         """Removes hints that every living node has read; returns how many."""
-        async with self._connection() as connection:
+        async with self.transaction() as connection:
             return int(await connection.fetchval(QUERIES["prune_changes"]))
 
     # ------------------------------------------------------------ connections
 
     async def _execute(self, query: str, *arguments: object) -> None:
-        async with self._connection() as connection:
+        async with self.transaction() as connection:
             await connection.execute(QUERIES[query], *arguments)
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[PooledConnection]:
+    async def transaction(self) -> AsyncIterator[PooledConnection]:
+        """A connection with a transaction that commits at the end of the block."""
         with translated():
             pool = await self._opened()
             async with (

@@ -1,15 +1,29 @@
 -- What the daemon asks of the directory. Each block is one statement and so one snapshot.
 
 -- name: subjects
--- Two index look-ups a key; the memberships only of agents that are logged in, since nobody else is a member.
-with wanted as (
-    select key from unnest($1::text[]) key
+-- The memberships only of agents that are logged in, since nobody else is a member.
+with people as materialized (
+    select w.key, t.id as telephone_id, coalesce(own.id, bound.agent_id) as agent_id
+    from unnest($1::text[]) w (key)
+    left join agentbridge.telephones t on t.name = w.key
+    left join agentbridge.sessions bound on bound.telephone_id = t.id
+    left join agentbridge.agents own on own.internal = w.key
+),
+memberships as materialized (
+    select e.agent_id,
+        array_agg(q.name) as queues, array_agg(e.penalty) as penalties,
+        array_agg(p.reason) as reasons      -- null: not on pause in this queue
+    from agentbridge.effective_members e
+    join agentbridge.queues q on q.id = e.queue_id and q.channel = 'voice'
+    left join agentbridge.queue_pauses p on p.agent_id = e.agent_id and p.queue_id = e.queue_id
+    where e.agent_id = any (array(select s.agent_id from people join agentbridge.sessions s using (agent_id)))
+    group by e.agent_id
 )
 select
-    w.key,
-    t.name as telephone, t.transport as t_transport, t.host as t_host, t.nat as t_nat, t.sip_type as t_sip_type,
-    t.codecs as t_codecs, t.caller_id as t_caller_id, t.context as t_context, t.call_group as t_call_group,
-    t.pickup_group as t_pickup_group, t.sip_secret as t_sip_secret, t.sip_expires as t_sip_expires,
+    p.key, t.name as telephone, t.transport as t_transport, t.host as t_host, t.nat as t_nat,
+    t.sip_type as t_sip_type, t.codecs as t_codecs, t.caller_id as t_caller_id, t.context as t_context,
+    t.call_group as t_call_group, t.pickup_group as t_pickup_group, t.sip_secret as t_sip_secret,
+    t.sip_expires as t_sip_expires,
     a.id, a.username, a.full_name, a.alias, a.internal, a.typology, a.hot_desk,
     a.deactivated, a.locked_at is not null as locked,
     a.transport, a.host, a.nat, a.sip_type, a.codecs, a.caller_id, a.context, a.call_group, a.pickup_group,
@@ -20,21 +34,12 @@ select
     (select mask_characters from agentbridge.settings) as mask_characters,
     s.agent_id is not null as logged_in, s.paused, s.pause_reason, st.name as session_telephone,
     m.queues, m.penalties, m.reasons
-from wanted w
-left join agentbridge.telephones t on t.name = w.key
-left join agentbridge.sessions bound on bound.telephone_id = t.id
-left join agentbridge.agents own on own.internal = w.key
-left join agentbridge.agents a on a.id = coalesce(own.id, bound.agent_id)
-left join agentbridge.sessions s on s.agent_id = a.id
+from people p
+left join agentbridge.telephones t on t.id = p.telephone_id
+left join agentbridge.agents a on a.id = p.agent_id
+left join agentbridge.sessions s on s.agent_id = p.agent_id
 left join agentbridge.telephones st on st.id = s.telephone_id
-left join lateral (
-    select array_agg(q.name order by q.name) as queues, array_agg(e.penalty order by q.name) as penalties,
-        array_agg(p.reason order by q.name) as reasons      -- null: not on pause in this queue
-    from agentbridge.effective_members e
-    join agentbridge.queues q on q.id = e.queue_id and q.channel = 'voice'
-    left join agentbridge.queue_pauses p on p.agent_id = e.agent_id and p.queue_id = e.queue_id
-    where e.agent_id = s.agent_id
-) m on s.agent_id is not null
+left join memberships m on m.agent_id = p.agent_id
 
 -- name: our_queues
 select pg_current_snapshot()::text as snapshot, array(
@@ -85,3 +90,40 @@ on conflict (node) do update set started_at = excluded.started_at, seen_at = exc
 update agentbridge.telephones t set registered = r.registered, registered_at = clock_timestamp()
 from unnest($1::text[], $2::boolean[]) as r (name, registered)
 where t.name = r.name and t.registered is distinct from r.registered
+
+-- name: security_suite
+select security_suite from agentbridge.settings
+
+-- name: set_password
+update agentbridge.agents set password_hash = $2, password_changed_at = clock_timestamp(), failed_logins = 0
+where username = $1 returning true
+
+-- name: password_of
+select password_hash from agentbridge.agents where username = $1
+
+-- name: may_log_in
+select not deactivated and locked_at is null from agentbridge.agents where username = $1
+
+-- name: password_failed
+select agentbridge.password_failed($1)
+
+-- name: password_ok
+select agentbridge.password_ok($1)
+
+-- name: agents_of_email
+select id, username, email from agentbridge.agents
+where lower(email) = lower($1) and email <> '' and not deactivated order by id limit 10
+
+-- name: add_reset
+insert into agentbridge.password_resets (agent_id, token_hash, expires_at)
+values ($1, $2, clock_timestamp() + make_interval(hours => $3))
+
+-- name: use_reset
+-- one statement: of two that come with the same token at once, the second finds it used
+with used as (
+    update agentbridge.password_resets set used_at = clock_timestamp()
+    where token_hash = $1 and used_at is null and expires_at > clock_timestamp()
+    returning agent_id
+)
+update agentbridge.agents a set password_hash = $2, password_changed_at = clock_timestamp()
+from used where a.id = used.agent_id returning a.username

@@ -115,40 +115,53 @@ end $$;
 create function agentbridge.new_secret() returns text language sql volatile
 return translate(encode(sha256((gen_random_uuid()::text || gen_random_uuid()::text)::bytea), 'base64'), '+/=', '-_');
 
--- What agents and telephones have in common: V1-V8, of any row that has these columns.
+-- What agents and telephones have in common: V1-V8, of any row that has these columns. Only what is new is
+-- checked: on an insert the old row is all null.
 create function agentbridge.check_line() returns trigger language plpgsql
 as $$
 begin
-    perform agentbridge.check_list('transport', new.transport, '{udp,tcp,ws,wss}');
-    perform agentbridge.check_list('codecs', new.codecs, '{ulaw,alaw,gsm,g722,g729,opus}');
-    perform agentbridge.check_list('nat', new.nat, '{yes,no,force_rport,comedia,never,route}');
-    if cardinality(new.nat) > 1 and not new.nat <@ '{force_rport,comedia}' then
-        perform agentbridge.refuse('AB001', format(
-            'nat: only force_rport and comedia can be combined (got %s)', agentbridge.shown(new.nat)));
+    if new.transport is distinct from old.transport then
+        perform agentbridge.check_list('transport', new.transport, '{udp,tcp,ws,wss}');
     end if;
-    perform agentbridge.check_one_of('sip_type', new.sip_type, '{friend,user,peer}');
-    if new.host is distinct from 'dynamic' then
+    if new.codecs is distinct from old.codecs then
+        perform agentbridge.check_list('codecs', new.codecs, '{ulaw,alaw,gsm,g722,g729,opus}');
+    end if;
+    if new.nat is distinct from old.nat then
+        perform agentbridge.check_list('nat', new.nat, '{yes,no,force_rport,comedia,never,route}');
+        if cardinality(new.nat) > 1 and not new.nat <@ '{force_rport,comedia}' then
+            perform agentbridge.refuse('AB001', format(
+                'nat: only force_rport and comedia can be combined (got %s)', agentbridge.shown(new.nat)));
+        end if;
+    end if;
+    if new.sip_type is distinct from old.sip_type then
+        perform agentbridge.check_one_of('sip_type', new.sip_type, '{friend,user,peer}');
+    end if;
+    if new.host is distinct from old.host and new.host <> 'dynamic' then
         perform agentbridge.check_host(new.host);
     end if;
-    if new.caller_id <> '' then
+    if new.caller_id is distinct from old.caller_id and new.caller_id !~ '^[+]?[0-9*#]{0,32}$' then
         perform agentbridge.check_text('caller_id', new.caller_id, 120);
-        if new.caller_id !~ '^(("[^"<>\\]*"|[^"<>\\;,|]*) ?<\+?[0-9*#]{1,32}>|\+?[0-9*#]{1,32})$' then
+        if new.caller_id !~ '^("[^"<>\\]*"|[^"<>\\;,|]*) ?<\+?[0-9*#]{1,32}>$' then
             perform agentbridge.refuse('AB001', format(
                 'caller_id: must be a number or Name <number> (got %s)', agentbridge.shown(new.caller_id)));
         end if;
     end if;
-    if new.context !~ '^[A-Za-z0-9_-]{1,79}$' then
+    if new.context is distinct from old.context and new.context !~ '^[A-Za-z0-9_-]{1,79}$' then
         perform agentbridge.refuse('AB001', format(
             'context: must be 1 to 79 letters, digits, _ and - (got %s)', agentbridge.shown(new.context)));
     end if;
-    if new.call_group <> '' then
+    if new.call_group is distinct from old.call_group then
         perform agentbridge.check_groups('call_group', new.call_group);
     end if;
-    if new.pickup_group <> '' then
+    if new.pickup_group is distinct from old.pickup_group then
         perform agentbridge.check_groups('pickup_group', new.pickup_group);
     end if;
-    perform agentbridge.check_number('sip_expires', new.sip_expires, 60, 86400);
-    perform agentbridge.check_secret(new.sip_secret);
+    if new.sip_expires not between 60 and 86400 then
+        perform agentbridge.check_number('sip_expires', new.sip_expires, 60, 86400);
+    end if;
+    if new.sip_secret is distinct from old.sip_secret then
+        perform agentbridge.check_secret(new.sip_secret);
+    end if;
     return new;
 end $$;
 
@@ -156,7 +169,9 @@ end $$;
 create function agentbridge.check_typology() returns trigger language plpgsql
 as $$
 begin
-    perform agentbridge.check_one_of('typology', new.typology, '{phonebar,external,webrtc}');
+    if new.typology is distinct from old.typology then
+        perform agentbridge.check_one_of('typology', new.typology, '{phonebar,external,webrtc}');
+    end if;
     if new.typology = 'webrtc' and new.transport <> '{wss}' then
         perform agentbridge.refuse('AB001', format(
             'transport: a webrtc agent must use wss (got %s)', agentbridge.shown(new.transport)));
@@ -187,80 +202,113 @@ begin
     return new;
 end $$;
 
--- A2, A3, A15: who the agent is
-create function agentbridge.check_identity() returns trigger language plpgsql
+-- A2, A3: the name and the number, which must be nobody else's
+create function agentbridge.check_names() returns trigger language plpgsql
 as $$
 declare other text;
 begin
-    if new.username !~ '^[A-Za-z0-9._]{1,80}$' or new.username is null then
-        perform agentbridge.refuse('AB001', format(
-            'username: must be 1 to 80 letters, digits, . and _ (got %s)', agentbridge.shown(new.username)));
+    if new.username is distinct from old.username then
+        if new.username !~ '^[A-Za-z0-9._]{1,80}$' or new.username is null then
+            perform agentbridge.refuse('AB001', format(
+                'username: must be 1 to 80 letters, digits, . and _ (got %s)', agentbridge.shown(new.username)));
+        end if;
+        select a.username into other from agentbridge.agents a where a.username = new.username and a.id <> new.id;
+        if found then
+            perform agentbridge.refuse('AB002', format('username: %s is already taken; choose another', other));
+        end if;
     end if;
-    if new.internal !~ '^[0-9]{1,16}$' then
-        perform agentbridge.refuse('AB001', format(
-            'internal: must be 1 to 16 digits (got %s)', agentbridge.shown(new.internal)));
+    if new.internal is distinct from old.internal then
+        if new.internal !~ '^[0-9]{1,16}$' then
+            perform agentbridge.refuse('AB001', format(
+                'internal: must be 1 to 16 digits (got %s)', agentbridge.shown(new.internal)));
+        end if;
+        select a.username into other from agentbridge.agents a where a.internal = new.internal and a.id <> new.id;
+        if found then
+            perform agentbridge.refuse('AB002', format(
+                'internal: %s is already taken by agent %s; choose another or leave it out', new.internal, other));
+        end if;
     end if;
-    select a.username into other from agentbridge.agents a where a.username = new.username and a.id <> new.id;
-    if found then
-        perform agentbridge.refuse('AB002', format('username: %s is already taken; choose another', other));
-    end if;
-    select a.username into other from agentbridge.agents a where a.internal = new.internal and a.id <> new.id;
-    if found then
-        perform agentbridge.refuse('AB002', format(
-            'internal: %s is already taken by agent %s; choose another or leave it out', new.internal, other));
-    end if;
+    return new;
+end $$;
+
+-- A2, A15: the person
+create function agentbridge.check_person() returns trigger language plpgsql
+as $$
+begin
     new.full_name := coalesce(new.full_name, '');
     new.alias := coalesce(new.alias, '');
     new.email := coalesce(new.email, '');
     new.description := coalesce(new.description, '');
-    perform agentbridge.check_text('full_name', new.full_name, 200);
-    perform agentbridge.check_text('alias', new.alias, 80);
-    perform agentbridge.check_text('email', new.email, 254);
+    if new.full_name is distinct from old.full_name then
+        perform agentbridge.check_text('full_name', new.full_name, 200);
+        -- letters by code point, so that the rule is the same whatever the database's locale
+        if (select strict_full_name from agentbridge.settings) and new.full_name !~
+                '^[A-Za-z0-9\\_ \u00c0-\u00d6\u00d8-\u00f6\u00f8-\u1fff\u2c00-\u2dff\u3040-\ud7ff-]*$' then
+            perform agentbridge.refuse('AB001', format(
+                'full_name: only letters, digits, \, _, - and spaces, as the strict filter is on (got %s)',
+                agentbridge.shown(new.full_name)));
+        end if;
+    end if;
+    if new.alias is distinct from old.alias then
+        perform agentbridge.check_text('alias', new.alias, 80);
+    end if;
+    if new.email is distinct from old.email and new.email <> '' then
+        perform agentbridge.check_text('email', new.email, 254);
+        if new.email !~ '^[^@\s<>,;]+@[^@\s<>,;]+$' then
+            perform agentbridge.refuse('AB001', format(
+                'email: must be one address, as in anna@example.com (got %s)', agentbridge.shown(new.email)));
+        end if;
+    end if;
     if length(new.description) > 2000 then
         perform agentbridge.refuse('AB001', 'description: at most 2000 characters');
-    end if;
-    if new.email <> '' and new.email !~ '^[^@\s<>,;]+@[^@\s<>,;]+$' then
-        perform agentbridge.refuse('AB001', format(
-            'email: must be one address, as in anna@example.com (got %s)', agentbridge.shown(new.email)));
-    end if;
-    -- letters by code point, so that the rule is the same whatever the database's locale
-    if new.full_name !~ '^[A-Za-z0-9\\_ \u00c0-\u00d6\u00d8-\u00f6\u00f8-\u1fff\u2c00-\u2dff\u3040-\ud7ff-]*$'
-            and (select strict_full_name from agentbridge.settings) then
-        perform agentbridge.refuse('AB001', format(
-            'full_name: only letters, digits, \, _, - and spaces, as the strict filter is on (got %s)',
-            agentbridge.shown(new.full_name)));
-    end if;
-    if new.password_hash !~ '^\$argon2id\$' or new.pin_hash !~ '^\$argon2id\$' then
-        perform agentbridge.refuse('AB001', 'password_hash, pin_hash: must be argon2id hashes, never the password');
-    end if;
-    if new.voicemail_pin !~ '^[0-9]{4,10}$' then
+    elsif new.password_hash !~ '^\$argon2id\$' then
+        perform agentbridge.refuse('AB001', 'password_hash: must be an argon2id hash, never the password');
+    elsif new.pin_hash !~ '^\$argon2id\$' then
+        perform agentbridge.refuse('AB001', 'pin_hash: must be an argon2id hash, never the PIN');
+    elsif new.voicemail_pin !~ '^[0-9]{4,10}$' then
         perform agentbridge.refuse('AB001', 'voicemail_pin: must be 4 to 10 digits');
+    elsif new.role is distinct from old.role then
+        perform agentbridge.check_one_of('role', new.role, '{agent,user,admin}');
     end if;
-    perform agentbridge.check_one_of('role', new.role, '{agent,user,admin}');
     return new;
 end $$;
 
 create function agentbridge.check_client() returns trigger language plpgsql
 as $$
 begin
-    perform agentbridge.check_one_of('record_calls', new.record_calls, '{inactive,wav,wav49,gsm}');
-    perform agentbridge.check_one_of('screen_recording', new.screen_recording, '{none,agent,automatic}');
-    perform agentbridge.check_one_of('client_log_level', new.client_log_level, '{error,warning,info,debug}');
-    perform agentbridge.check_number('auto_answer_delay', new.auto_answer_delay, 0, 60);
-    perform agentbridge.check_number('sip_port', new.sip_port, 1, 65535);
-    perform agentbridge.check_number('wss_port', new.wss_port, 1, 65535);
-    perform agentbridge.check_number('remote_control_port', new.remote_control_port, 1, 65535);
-    perform agentbridge.check_text('screen_recording_path', new.screen_recording_path, 1024);
-    perform agentbridge.check_text('tls_certificate_path', new.tls_certificate_path, 1024);
-    perform agentbridge.check_text('tls_key_path', new.tls_key_path, 1024);
-    if new.forward_to !~ '^(\+?[0-9*#]{1,32})?$' then
+    if new.record_calls is distinct from old.record_calls then
+        perform agentbridge.check_one_of('record_calls', new.record_calls, '{inactive,wav,wav49,gsm}');
+    end if;
+    if new.screen_recording is distinct from old.screen_recording then
+        perform agentbridge.check_one_of('screen_recording', new.screen_recording, '{none,agent,automatic}');
+    end if;
+    if new.client_log_level is distinct from old.client_log_level then
+        perform agentbridge.check_one_of('client_log_level', new.client_log_level, '{error,warning,info,debug}');
+    end if;
+    if new.auto_answer_delay not between 0 and 60 then
+        perform agentbridge.check_number('auto_answer_delay', new.auto_answer_delay, 0, 60);
+    elsif new.sip_port not between 1 and 65535 then
+        perform agentbridge.check_number('sip_port', new.sip_port, 1, 65535);
+    elsif new.wss_port not between 1 and 65535 then
+        perform agentbridge.check_number('wss_port', new.wss_port, 1, 65535);
+    elsif new.remote_control_port not between 1 and 65535 then
+        perform agentbridge.check_number('remote_control_port', new.remote_control_port, 1, 65535);
+    end if;
+    if new.screen_recording_path <> '' then
+        perform agentbridge.check_text('screen_recording_path', new.screen_recording_path, 1024);
+    end if;
+    if new.tls_certificate_path <> '' or new.tls_key_path <> '' then
+        perform agentbridge.check_text('tls_certificate_path', new.tls_certificate_path, 1024);
+        perform agentbridge.check_text('tls_key_path', new.tls_key_path, 1024);
+    end if;
+    if new.forward_to <> '' and new.forward_to !~ '^\+?[0-9*#]{1,32}$' then
         perform agentbridge.refuse('AB001', format(
             'forward_to: must be a number of 1 to 32 digits (got %s)', agentbridge.shown(new.forward_to)));
     end if;
     if octet_length(new.avatar) > 8 * 1024 * 1024 then
         perform agentbridge.refuse('AB001', 'avatar: at most 8 MB');
-    end if;
-    if (new.avatar is null) <> (new.avatar_type is null) or new.avatar_type not in ('image/png', 'image/jpeg') then
+    elsif (new.avatar is null) <> (new.avatar_type is null)
+            or new.avatar_type not in ('image/png', 'image/jpeg') then
         perform agentbridge.refuse('AB001', 'avatar_type: must be image/png or image/jpeg, beside an avatar');
     end if;
     return new;
@@ -306,9 +354,11 @@ begin
 end $$;
 
 create trigger a_fill before insert on agentbridge.agents for each row execute function agentbridge.fill_agent();
-create trigger b_identity before insert or update of username, internal, full_name, alias, email, description,
-    password_hash, pin_hash, voicemail_pin, role
-    on agentbridge.agents for each row execute function agentbridge.check_identity();
+create trigger b_names before insert or update of username, internal
+    on agentbridge.agents for each row execute function agentbridge.check_names();
+create trigger b_person before insert or update of full_name, alias, email, description, password_hash, pin_hash,
+    voicemail_pin, role
+    on agentbridge.agents for each row execute function agentbridge.check_person();
 create trigger b_line before insert or update of transport, host, nat, sip_type, codecs, caller_id, context,
     call_group, pickup_group, sip_secret, sip_expires
     on agentbridge.agents for each row execute function agentbridge.check_line();
@@ -348,15 +398,18 @@ create function agentbridge.claim_endpoint_id() returns trigger language plpgsql
 set search_path = agentbridge, pg_temp
 as $$
 declare
-    wanted text := case tg_table_name when 'agents' then to_jsonb(new) ->> 'internal' else to_jsonb(new) ->> 'name' end;
-    field text := case tg_table_name when 'agents' then 'internal' else 'name' end;
+    field text := tg_argv[0];
+    wanted text;
 begin
-    if tg_op = 'UPDATE' then
-        delete from endpoint_ids where case field when 'internal' then agent_id else telephone_id end = new.id;
+    if field = 'internal' then
+        wanted := new.internal;
+        delete from endpoint_ids where tg_op = 'UPDATE' and agent_id = new.id;
+        insert into endpoint_ids (id, agent_id) values (wanted, new.id) on conflict (id) do nothing;
+    else
+        wanted := new.name;
+        delete from endpoint_ids where tg_op = 'UPDATE' and telephone_id = new.id;
+        insert into endpoint_ids (id, telephone_id) values (lower(wanted), new.id) on conflict (id) do nothing;
     end if;
-    insert into endpoint_ids (id, agent_id, telephone_id)
-    values (lower(wanted), case field when 'internal' then new.id end, case field when 'name' then new.id end)
-    on conflict (id) do nothing;
     if not found then
         perform refuse('AB002', format(
             '%s: %s is already the number of an agent or the name of a telephone; choose another', field, wanted));
@@ -364,13 +417,13 @@ begin
     return null;
 end $$;
 create trigger claim_id after insert on agentbridge.agents
-    for each row execute function agentbridge.claim_endpoint_id();
+    for each row execute function agentbridge.claim_endpoint_id('internal');
 create trigger move_id after update of internal on agentbridge.agents
-    for each row when (old.internal <> new.internal) execute function agentbridge.claim_endpoint_id();
+    for each row when (old.internal <> new.internal) execute function agentbridge.claim_endpoint_id('internal');
 create trigger claim_id after insert on agentbridge.telephones
-    for each row execute function agentbridge.claim_endpoint_id();
+    for each row execute function agentbridge.claim_endpoint_id('name');
 create trigger move_id after update of name on agentbridge.telephones
-    for each row when (old.name <> new.name) execute function agentbridge.claim_endpoint_id();
+    for each row when (old.name <> new.name) execute function agentbridge.claim_endpoint_id('name');
 
 create function agentbridge.check_queue() returns trigger language plpgsql
 as $$

@@ -7,23 +7,21 @@ create function agentbridge.note(touched text[]) returns void language plpgsql s
 set search_path = agentbridge, pg_temp
 as $$
 begin
-    touched := array_remove(touched, null);
     if cardinality(touched) > 0 then
-        insert into changes (keys) values (touched);
+        insert into changes (keys) values (array(select distinct key from unnest(touched) key where key is not null));
         perform pg_notify('agentbridge', '');
     end if;
 end $$;
 
 -- an agent's number, and the telephone that it is bound to
-create function agentbridge.keys_of(agents bigint[]) returns text[] language sql stable security definer
+create function agentbridge.keys_of(ids bigint[]) returns text[] language plpgsql stable security definer
 set search_path = agentbridge, pg_temp
 as $$
-    select array_agg(key) from (
-        select a.internal as key from agents a where a.id = any ($1)
-        union
-        select t.name from sessions s join telephones t on t.id = s.telephone_id where s.agent_id = any ($1)
-    ) k
-$$;
+begin
+    return (select array_agg(a.internal) from agents a where a.id = any (ids)) || (
+        select array_agg(t.name) from sessions s join telephones t on t.id = s.telephone_id
+        where s.agent_id = any (ids) and s.telephone_id is not null);
+end $$;
 
 create function agentbridge.hint_everything() returns trigger language plpgsql
 as $$ begin perform agentbridge.note('{*}'); return null; end $$;
@@ -37,31 +35,39 @@ declare
 begin
     if tg_op = 'INSERT' then
         perform note((select array_agg(internal) from new_rows));
+        return null;
     elsif tg_op = 'DELETE' then
         perform note((select array_agg(internal) from old_rows));
+        return null;
+    end if;
+    if (select count(*) from (select from new_rows limit 101) sample) > 100 then
+        -- Comparing thousands of rows costs the writer more than a look at what did not change costs us;
+        -- and the plan of the join below is made once, for few rows.
+        select array_agg(id), array_agg(internal) into ids, numbers from old_rows;
     else
-        -- EXCEPT is hashed whatever the number of rows; a join's plan would be kept from the first, small, call
-        select array_agg(id) into ids from (
-            select id, username, full_name, alias, internal, typology, voicemail, voicemail_pin, deactivated,
-                locked_at is null, hot_desk, mask_sensitive, transport, host, nat, sip_type, codecs, caller_id,
-                context, call_group, pickup_group, chanspy, record_calls, sip_secret, sip_expires, auto_answer,
-                auto_answer_delay, ring_in_use, manual_recording, dnd_in_pause, forward_allowed, forward_to,
-                prefix_required, may_call, may_spy
-            from new_rows
-            except
-            select id, username, full_name, alias, internal, typology, voicemail, voicemail_pin, deactivated,
-                locked_at is null, hot_desk, mask_sensitive, transport, host, nat, sip_type, codecs, caller_id,
-                context, call_group, pickup_group, chanspy, record_calls, sip_secret, sip_expires, auto_answer,
-                auto_answer_delay, ring_in_use, manual_recording, dnd_in_pause, forward_allowed, forward_to,
-                prefix_required, may_call, may_spy
-            from old_rows
-        ) changed;
-        if ids is not null then
-            -- a number that was left must be looked at too
-            select array_agg(internal) into numbers from (
-                select id, internal from old_rows except select id, internal from new_rows) gone;
-            perform note(keys_of(ids) || numbers);
-        end if;
+        select array_agg(n.id), array_agg(o.internal) into ids, numbers
+        from new_rows n join old_rows o on o.id = n.id
+        where (
+            n.username, n.full_name, n.alias, n.internal, n.typology, n.voicemail,
+            n.voicemail_pin, n.deactivated, n.locked_at is null, n.hot_desk, n.mask_sensitive,
+            n.transport, n.host, n.nat, n.sip_type, n.codecs, n.caller_id, n.context,
+            n.call_group, n.pickup_group, n.chanspy, n.record_calls, n.sip_secret,
+            n.sip_expires, n.auto_answer, n.auto_answer_delay, n.ring_in_use,
+            n.manual_recording, n.dnd_in_pause, n.forward_allowed, n.forward_to,
+            n.prefix_required, n.may_call, n.may_spy
+        ) is distinct from (
+            o.username, o.full_name, o.alias, o.internal, o.typology, o.voicemail,
+            o.voicemail_pin, o.deactivated, o.locked_at is null, o.hot_desk, o.mask_sensitive,
+            o.transport, o.host, o.nat, o.sip_type, o.codecs, o.caller_id, o.context,
+            o.call_group, o.pickup_group, o.chanspy, o.record_calls, o.sip_secret,
+            o.sip_expires, o.auto_answer, o.auto_answer_delay, o.ring_in_use,
+            o.manual_recording, o.dnd_in_pause, o.forward_allowed, o.forward_to,
+            o.prefix_required, o.may_call, o.may_spy
+        );
+    end if;
+    if ids is not null then
+        -- a number that was left must be looked at too
+        perform note(numbers || keys_of(ids));
     end if;
     return null;
 end $$;

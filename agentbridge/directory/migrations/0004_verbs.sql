@@ -157,7 +157,7 @@ security definer set search_path = agentbridge, pg_temp
 as $$
 declare found_id bigint;
 begin
-    select q.id into found_id from queues q where q.name = queue;
+    select q.id into found_id from queues q where lower(q.name) = lower(queue);
     if not found then
         perform refuse('AB003', format('queue: there is no queue %s', shown(queue)));
     end if;
@@ -238,7 +238,7 @@ begin
     insert into queue_pauses (agent_id, queue_id, reason)
     select agent, q.id, left(translate(reason, ';,|', '   '), 80)
     from queues q join effective_members m on m.queue_id = q.id and m.agent_id = agent
-    where q.name = queue
+    where lower(q.name) = lower(queue)
     on conflict do nothing;
     return found;
 end $$;

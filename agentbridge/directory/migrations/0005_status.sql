@@ -1,55 +1,43 @@
 -- What is wanted and what is there, for each agent. A change is pending on a node while the node's last
--- result for the key is of an older snapshot; of several nodes the worst counts.
+-- result for the key is of an older snapshot; of several nodes the worst counts. One flat join, so that the
+-- same view is quick for one agent and hashes for all.
 create view agentbridge.agent_status as
-with touched as materialized (
-    select k as key, c.xid, c.at from agentbridge.changes c cross join unnest(c.keys) k
-),
-keys as (
-    select a.id, a.internal as key from agentbridge.agents a
-    union all
-    select s.agent_id, t.name from agentbridge.sessions s join agentbridge.telephones t on t.id = s.telephone_id
+with everything as materialized (
+    select xid, at from agentbridge.changes where keys @> '{*}'
 ),
 results as (
-    select k.id, k.key, n.node, r.wanted_at, r.applied_at, r.error, r.snapshot
-    from keys k cross join agentbridge.nodes n
-    left join agentbridge.applied r on r.node = n.node and r.key = k.key
-),
-newer as (
-    select r.id, r.key, r.node, max(t.at) as at
-    from results r join touched t on t.key = r.key
-    where r.snapshot is null or not pg_visible_in_snapshot(t.xid, r.snapshot)
-    group by r.id, r.key, r.node
-),
-everything as (
-    select r.id, r.key, r.node, max(t.at) as at
-    from results r join touched t on t.key = '*'
-    where r.snapshot is not null and not pg_visible_in_snapshot(t.xid, r.snapshot)
-    group by r.id, r.key, r.node
-),
-worst as (
-    select r.id,
-        max(greatest(n.at, e.at, r.wanted_at)) as wanted_at,
+    select a.id, a.username, a.internal, a.created_at,
+        s.agent_id, s.paused, s.pause_reason, s.started_at, t.name as telephone,
+        max(greatest(c.at, e.at, r.wanted_at)) as wanted_at,
         max(r.applied_at) as applied_at,
-        bool_or(r.applied_at is null or n.at is not null or e.at is not null) as pending,
+        bool_or(r.applied_at is null or c.at is not null or e.at is not null) as pending,
         string_agg(distinct r.error, '; ') as error
-    from results r left join newer n using (id, key, node) left join everything e using (id, key, node)
-    group by r.id
+    from agentbridge.agents a
+    left join agentbridge.sessions s on s.agent_id = a.id
+    left join agentbridge.telephones t on t.id = s.telephone_id
+    cross join lateral (select a.internal as key union all select t.name where t.name is not null) k
+    left join agentbridge.nodes n on true
+    left join agentbridge.applied r on r.node = n.node and r.key = k.key
+    left join (select unnest(keys) as key, xid, at from agentbridge.changes) c
+        on c.key = k.key and (r.snapshot is null or not pg_visible_in_snapshot(c.xid, r.snapshot))
+    left join lateral (
+        select max(e.at) as at from everything e
+        where r.snapshot is null or not pg_visible_in_snapshot(e.xid, r.snapshot)
+    ) e on true
+    group by a.id, a.username, a.internal, a.created_at, s.agent_id, s.paused, s.pause_reason, s.started_at, t.name
 )
-select a.username, a.internal,
-    s.agent_id is not null as logged_in,
-    coalesce(s.paused, false) as paused,
-    case when s.paused then s.pause_reason end as pause_reason,
-    t.name as telephone,
-    coalesce(w.wanted_at, greatest(a.created_at, s.started_at)) as wanted_at,
-    case when not w.pending then w.applied_at end as applied_at,
-    w.error,
-    coalesce(w.pending, true) as pending,
+select username, internal,
+    agent_id is not null as logged_in,
+    coalesce(paused, false) as paused,
+    case when paused then pause_reason end as pause_reason,
+    telephone,
+    coalesce(wanted_at, greatest(created_at, started_at)) as wanted_at,
+    case when not pending then applied_at end as applied_at,
+    error,
+    pending,
     array(select q.name from agentbridge.queue_pauses p join agentbridge.queues q on q.id = p.queue_id
-          where p.agent_id = a.id order by q.name) as paused_queues
-from agentbridge.agents a
-left join agentbridge.sessions s on s.agent_id = a.id
-left join agentbridge.telephones t on t.id = s.telephone_id
-left join worst w on w.id = a.id;
+          where p.agent_id = results.id order by q.name) as paused_queues
+from results;
 comment on view agentbridge.agent_status is
     'applied_at is null while a change is not yet in Asterisk; error says why it could not be made';
 
@@ -60,28 +48,42 @@ from agentbridge.telephones t
 left join agentbridge.sessions s on s.telephone_id = t.id
 left join agentbridge.agents a on a.id = s.agent_id;
 
--- Results of one pass of a node. A result that says nothing new is not written again.
+-- Results of one pass of a node. A result that says nothing new is not written again: what is written has
+-- another error, or a change that the last result did not know.
 create function agentbridge.record_applied(this_node text, seen pg_snapshot, these text[], errors text[])
-returns void language sql security definer set search_path = agentbridge, pg_temp
+returns void language plpgsql security definer set search_path = agentbridge, pg_temp
 as $$
-    insert into nodes (node) values (this_node) on conflict do nothing;
-    with results as (
-        select r.key, r.error, (
-            select max(c.at) from changes c
-            where (r.key = any (c.keys) or '*' = any (c.keys)) and pg_visible_in_snapshot(c.xid, seen)) as at
-        from unnest(these, errors) as r (key, error)
-    )
+declare oldest xid8;
+begin
+    insert into nodes (node) select this_node where not exists (select from nodes where node = this_node)
+    on conflict do nothing;
+    select min(pg_snapshot_xmin(a.snapshot)::text::numeric)::text::xid8 into oldest
+    from applied a where a.node = this_node and a.key = any (these);
     insert into applied as a (node, key, snapshot, wanted_at, applied_at, error)
-    select this_node, key, seen, coalesce(at, clock_timestamp()), case when error is null then clock_timestamp() end,
-        error from results
-    on conflict (node, key) do update set
-        snapshot = excluded.snapshot, applied_at = excluded.applied_at, error = excluded.error,
-        wanted_at = greatest(a.wanted_at, (select max(c.at) from changes c
-            where (excluded.key = any (c.keys) or '*' = any (c.keys)) and pg_visible_in_snapshot(c.xid, seen)))
-    where a.error is distinct from excluded.error or exists (
-        select from changes c where (a.key = any (c.keys) or '*' = any (c.keys))
-            and not pg_visible_in_snapshot(c.xid, a.snapshot));
-$$;
+    with results as (
+        select r.key, r.error, b.key is null or b.error is distinct from r.error as is_new, b.snapshot
+        from unnest(these, errors) as r (key, error)
+        left join applied b on b.node = this_node and b.key = r.key
+    ),
+    touched as (
+        select k as key, c.xid, c.at from changes c cross join unnest(c.keys) k
+        where (oldest is null or c.xid >= oldest) and pg_visible_in_snapshot(c.xid, seen)
+    ),
+    newer as (
+        select r.key, max(t.at) as at from results r join touched t on t.key = r.key
+        where r.snapshot is null or not pg_visible_in_snapshot(t.xid, r.snapshot) group by r.key
+    ),
+    everything as (
+        select r.key, max(t.at) as at from results r join touched t on t.key = '*'
+        where r.snapshot is null or not pg_visible_in_snapshot(t.xid, r.snapshot) group by r.key
+    )
+    select this_node, r.key, seen, coalesce(greatest(n.at, e.at), clock_timestamp()),
+        case when r.error is null then clock_timestamp() end, r.error
+    from results r left join newer n using (key) left join everything e using (key)
+    where r.is_new or n.key is not null or e.key is not null
+    on conflict (node, key) do update set snapshot = excluded.snapshot, wanted_at = excluded.wanted_at,
+        applied_at = excluded.applied_at, error = excluded.error;
+end $$;
 
 -- Changes that every node alive has read, and that are old enough for nobody to ask for them.
 create function agentbridge.prune_changes(keep interval default '10 minutes') returns bigint language sql

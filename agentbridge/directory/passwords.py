@@ -1,0 +1,168 @@
+"""Agents' passwords: the rule (A15), argon2id hashes, and resets by e-mail."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import smtplib
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from email.message import EmailMessage
+from secrets import token_urlsafe
+
+import argon2
+
+from agentbridge.directory.connecting import PooledConnection
+from agentbridge.directory.queries import QUERIES
+from agentbridge.errors import InvalidValue, Refused, Unavailable
+
+SYMBOLS = "~!@#$%^&-_=+[{]}"
+SHORTEST = 8
+LONGEST = 256
+"""characters; hashing is made to be slow, and must not be made slower from outside"""
+RESET_HOURS = 1
+MAIL_DEADLINE_SECONDS = 15.0
+
+_hasher = argon2.PasswordHasher()
+# checked when there is no such agent, so that the time of the answer does not tell names
+_NOBODY = _hasher.hash(token_urlsafe(16))
+
+
+def check_password(password: str, *, security_suite: bool) -> None:
+    """InvalidValue with what is missing. Without the security suite only the length is bounded."""
+    if not password or len(password) > LONGEST:
+        raise InvalidValue(f"password: must be 1 to {LONGEST} characters")
+    if not security_suite:
+        return
+    missing = [
+        what
+        for what, there in (
+            (f"{SHORTEST} characters", len(password) >= SHORTEST),
+            ("a lower-case letter", re.search("[a-z]", password)),
+            ("an upper-case letter", re.search("[A-Z]", password)),
+            ("a digit", re.search("[0-9]", password)),
+            (f"one of {SYMBOLS}", any(symbol in password for symbol in SYMBOLS)),
+        )
+        if not there
+    ]
+    if missing:
+        raise InvalidValue(f"password: needs {', '.join(missing)}")
+
+
+def hash_password(password: str) -> str:
+    """Takes tens of milliseconds on purpose: call it in a thread."""
+    return _hasher.hash(password)
+
+
+def verify_password(stored: str | None, password: str) -> bool:
+    """Also when there is no stored hash it takes the same time, and is False."""
+    if len(password) > LONGEST:
+        return False
+    try:
+        _hasher.verify(stored or _NOBODY, password)
+    except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+        return False
+    return stored is not None
+
+
+Acquire = Callable[[], AbstractAsyncContextManager[PooledConnection]]
+"""A connection within one transaction; see Directory.transaction"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """The mail server of resets. `link` holds `{token}`, e.g. `https://desk.example.com/reset?token={token}`."""
+
+    host: str
+    port: int = 25
+    sender: str
+    link: str
+    starttls: bool = False
+    username: str = ""
+    password: str = ""
+
+
+class Passwords:
+    def __init__(self, acquire: Acquire, mail: Mail | None = None, token: Callable[[], str] = token_urlsafe) -> None:
+        self._acquire = acquire
+        self._mail = mail
+        self._token = token
+
+    async def set(self, username: str, password: str) -> None:
+        """Refused for an unknown agent, InvalidValue when the rule is not met."""
+        await self._check(password)
+        hashed = await asyncio.to_thread(hash_password, password)
+        async with self._acquire() as connection:
+            if not await connection.fetchval(QUERIES["set_password"], username, hashed):
+                raise Refused(f"username: there is no agent {username}")
+
+    async def verify(self, username: str, password: str) -> bool:
+        """Counts failures towards the lock (A10); a deactivated or locked agent is False, whatever the password."""
+        async with self._acquire() as connection:
+            row = await connection.fetchrow(QUERIES["password_of"], username)
+        right = await asyncio.to_thread(verify_password, row["password_hash"] if row else None, password)
+        async with self._acquire() as connection:
+            if not right:
+                await connection.execute(QUERIES["password_failed"], username)
+                return False
+            await connection.execute(QUERIES["password_ok"], username)
+            # asked again after the hashing: another wrong password may have locked the agent meanwhile
+            return bool(await connection.fetchval(QUERIES["may_log_in"], username))
+
+    async def request_reset(self, email: str) -> None:
+        """Mails a link to the agents of this address. The answer is the same when there are none."""
+        if self._mail is None:
+            raise Unavailable("no mail server is configured, so a password can't be reset by e-mail")
+        async with self._acquire() as connection:
+            rows = await connection.fetch(QUERIES["agents_of_email"], email)
+            tokens = [(row["username"], row["email"], self._token()) for row in rows]
+            for row, (_, _, token) in zip(rows, tokens, strict=True):
+                await connection.execute(QUERIES["add_reset"], row["id"], _digest(token), RESET_HOURS)
+        for username, address, token in tokens:
+            await self._send(self._mail, username, address, token)
+
+    async def reset(self, token: str, password: str) -> str:
+        """Sets the password of the token's agent and returns the username; a token works once."""
+        await self._check(password)
+        hashed = await asyncio.to_thread(hash_password, password)
+        async with self._acquire() as connection:
+            username = await connection.fetchval(QUERIES["use_reset"], _digest(token), hashed)
+        if username is None:
+            raise Refused("token: the link was used already or is older than an hour; ask for a new one")
+        return str(username)
+
+    async def _check(self, password: str) -> None:
+        async with self._acquire() as connection:
+            suite = bool(await connection.fetchval(QUERIES["security_suite"]))
+        check_password(password, security_suite=suite)
+
+    async def _send(self, mail: Mail, username: str, address: str, token: str) -> None:
+        message = EmailMessage()
+        message["From"], message["To"] = mail.sender, address
+        message["Subject"] = "Your new password"
+        message.set_content(
+            f"Somebody asked for a new password for {username}.\n\n{mail.link.format(token=token)}\n\n"
+            f"The link works once, for {RESET_HOURS} hour. If it was not you, leave this e-mail alone.\n"
+        )
+        try:
+            # smtplib blocks, and has a limit of its own for each step
+            async with asyncio.timeout(2 * MAIL_DEADLINE_SECONDS):
+                await asyncio.to_thread(_deliver, mail, message)
+        except (OSError, smtplib.SMTPException, TimeoutError) as error:
+            raise Unavailable(f"the mail server {mail.host}:{mail.port} did not take the e-mail: {error}") from error
+
+
+def _deliver(mail: Mail, message: EmailMessage) -> None:
+    with smtplib.SMTP(mail.host, mail.port, timeout=MAIL_DEADLINE_SECONDS) as server:
+        if mail.starttls:
+            server.starttls()
+        if mail.username:
+            server.login(mail.username, mail.password)
+        server.send_message(message)
+
+
+def _digest(token: str) -> bytes:
+    """Only this is stored: who reads the table can't reset a password."""
+    return hashlib.sha256(token.encode()).digest()
