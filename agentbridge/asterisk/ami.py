@@ -84,9 +84,11 @@ class AmiLink:
         """See AmiConnection.action. Down is Unavailable at once: nothing is kept for later."""
         return await self._session().action(action, fields, timeout=timeout)
 
-    async def action_list(self, action: str, fields: Fields = (), *, timeout: float) -> list[Message]:
+    async def action_list(
+        self, action: str, fields: Fields = (), *, timeout: float, on_item: OnEvent | None = None
+    ) -> list[Message]:
         """See AmiConnection.action_list."""
-        return await self._session().action_list(action, fields, timeout=timeout)
+        return await self._session().action_list(action, fields, timeout=timeout, on_item=on_item)
 
     async def command(self, line: str, *, timeout: float) -> str:
         """What a CLI command prints. Needs write class command. Raises Refused with what it printed."""

@@ -43,6 +43,7 @@ class _Pending:
     listing: bool
     outcome: "asyncio.Future[list[Message] | Exception]"
     items: list[Message] = field(default_factory=list)
+    on_item: OnEvent | None = None
 
     def settle(self, outcome: list[Message] | Exception) -> None:
         # errors travel as values: an exception set on a future whose waiter was just cancelled would be
@@ -65,7 +66,7 @@ class _Pending:
             case "cancelled":
                 self.settle(Refused(f"{self.action}: Asterisk cancelled the list"))
             case _:
-                self.items.append(item)
+                (self.on_item or self.items.append)(item)
 
 
 class AmiConnection(asyncio.Protocol):
@@ -143,9 +144,14 @@ class AmiConnection(asyncio.Protocol):
         [answer] = await self._ask(action, fields, timeout, listing=False)
         return answer
 
-    async def action_list(self, action: str, fields: Fields = (), *, timeout: float) -> list[Message]:
-        """The items of a list action in Asterisk's order; of an unknown queue there are none."""
-        return await self._ask(action, fields, timeout, listing=True)
+    async def action_list(
+        self, action: str, fields: Fields = (), *, timeout: float, on_item: OnEvent | None = None
+    ) -> list[Message]:
+        """The items of a list action in Asterisk's order; of an unknown queue there are none.
+
+        With `on_item` each is handed over as it comes and none is kept: 10,000 endpoints are 36 MB.
+        """
+        return await self._ask(action, fields, timeout, listing=True, on_item=on_item)
 
     async def ping(self, timeout: float) -> bool:
         """Whether Asterisk lives: it answered this Ping or, as it works in order, something before it.
@@ -162,20 +168,24 @@ class AmiConnection(asyncio.Protocol):
             return True
         return True
 
-    async def _ask(self, action: str, fields: Fields, timeout: float, *, listing: bool) -> list[Message]:
+    async def _ask(
+        self, action: str, fields: Fields, timeout: float, *, listing: bool, on_item: OnEvent | None = None
+    ) -> list[Message]:
         try:
             async with asyncio.timeout(timeout), self._room:
-                return await self._exchange(action, fields, listing=listing)
+                return await self._exchange(action, fields, listing=listing, on_item=on_item)
         except TimeoutError:
             raise Unavailable(f"{action}: no answer within {timeout:g} s") from None
 
-    async def _exchange(self, action: str, fields: Fields, *, listing: bool) -> list[Message]:
+    async def _exchange(
+        self, action: str, fields: Fields, *, listing: bool, on_item: OnEvent | None = None
+    ) -> list[Message]:
         self._sent += 1
         action_id = f"{self._prefix}{self._sent}"
         data = encode(action, fields, action_id)
         await self._writable.wait()
         self._raise_if_ended()
-        pending = _Pending(action, listing, asyncio.get_running_loop().create_future())
+        pending = _Pending(action, listing, asyncio.get_running_loop().create_future(), on_item=on_item)
         self._pending[action_id] = pending
         try:
             self._transport.write(data)

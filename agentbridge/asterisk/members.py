@@ -13,6 +13,8 @@ from agentbridge.model import AddMember, Interface, Member, PauseMember, QueueNa
 
 EVENT_SECONDS = 2.0
 """how long after the answer the event may come before the queue is read again"""
+BULK_SECONDS = 60.0
+"""for a whole read; 50,000 members are 15 MB"""
 # the state that was asked for is there already; the next observation shows it
 _ALREADY = ("Already there", "Not there", "Interface not found")
 _BREAKS_PERSISTENCE = frozenset(";,|")
@@ -46,14 +48,16 @@ class Members:
 
     async def read_all(self) -> None:
         """Every member of every queue: 0.1 to 0.4 s for 5,000."""
-        items = await self._bulk.action_list("QueueStatus", timeout=60.0)
-        queues = [queue_name(item.get("Queue")) for item in items if item.event == "QueueParams"]
-        members = []
-        for number, item in enumerate(items):
-            if item.event == "QueueMember":
+        queues: list[QueueName] = []
+        members: list[Member] = []
+
+        def take(item: Message) -> None:
+            if item.event == "QueueParams":
+                queues.append(queue_name(item.get("Queue")))
+            elif item.event == "QueueMember":
                 members.append(member_of(item))
-            if number % 500 == 0:
-                await asyncio.sleep(0)  # the loop goes on while 50,000 members are read
+
+        await self._bulk.action_list("QueueStatus", timeout=BULK_SECONDS, on_item=take)
         self._seen.members_read(queues, members)
 
     async def read_queue(self, queue: QueueName) -> None:
