@@ -20,6 +20,13 @@ memberships as materialized (
     group by e.agent_id
 )
 select
+    pg_current_snapshot()::text as snapshot,
+    case when row_number() over () = 1 then (   -- once is enough
+        select array(
+            select name from agentbridge.queues where channel = 'voice'
+            union
+            select name from agentbridge.retired_queues where retired_at > now() - interval '7 days')
+    ) end as our_queues,
     p.key, t.name as telephone, t.transport as t_transport, t.host as t_host, t.nat as t_nat,
     t.sip_type as t_sip_type, t.codecs as t_codecs, t.caller_id as t_caller_id, t.context as t_context,
     t.call_group as t_call_group, t.pickup_group as t_pickup_group, t.sip_secret as t_sip_secret,
@@ -40,12 +47,6 @@ left join agentbridge.agents a on a.id = p.agent_id
 left join agentbridge.sessions s on s.agent_id = p.agent_id
 left join agentbridge.telephones st on st.id = s.telephone_id
 left join memberships m on m.agent_id = p.agent_id
-
--- name: our_queues
-select pg_current_snapshot()::text as snapshot, array(
-    select name from agentbridge.queues where channel = 'voice'
-    union
-    select name from agentbridge.retired_queues where retired_at > now() - interval '7 days') as names
 
 -- name: all_keys
 select internal as key from agentbridge.agents union all select name from agentbridge.telephones
@@ -86,10 +87,41 @@ on conflict (node) do update set started_at = excluded.started_at, seen_at = exc
     pending = excluded.pending, failed = excluded.failed, version = excluded.version
 
 -- name: telephones_registered
--- null: unknown, e.g. while Asterisk is away. Only what differs is written.
-update agentbridge.telephones t set registered = r.registered, registered_at = clock_timestamp()
-from unnest($1::text[], $2::boolean[]) as r (name, registered)
-where t.name = r.name and t.registered is distinct from r.registered
+select agentbridge.telephones_registered($1, $2::text[], $3::boolean[])
+
+-- name: telephones_of_node
+select agentbridge.telephones_of_node($1, $2::text[])
+
+-- name: telephones_unknown
+select agentbridge.telephones_unknown($1)
+
+-- name: settle_lost_telephones
+select username, internal, telephone, done
+from agentbridge.settle_lost_telephones(make_interval(secs => $1::float8), $2, $3)
+
+-- name: agent_of_device
+select username, internal, own, logged_in from agentbridge.agent_of_device($1)
+
+-- name: telephone_named
+select name from agentbridge.telephones where name = $1
+
+-- name: pin_of
+select username, pin_hash from agentbridge.agents where internal = $1
+
+-- name: login_by_phone
+select agentbridge.login($1, $2, 'phone')
+
+-- name: logout_by_phone
+select agentbridge.logout($1, 'phone')
+
+-- name: pause_by_phone
+select agentbridge.pause($1, $2, null, 'phone')
+
+-- name: unpause_by_phone
+select agentbridge.unpause($1, null, 'phone')
+
+-- name: in_asterisk
+select applied_at is not null as applied, error, pending from agentbridge.agent_status where username = $1
 
 -- name: security_suite
 select security_suite from agentbridge.settings

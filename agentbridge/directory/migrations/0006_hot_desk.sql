@@ -1,0 +1,91 @@
+-- Telephones: where each is registered, what becomes of an agent whose telephone is lost, and whom a call
+-- from a telephone speaks for.
+
+alter table agentbridge.telephones add column registered_node text not null default '';
+
+create function agentbridge.telephones_registered(this_node text, these text[], states boolean[])
+returns integer language plpgsql security definer set search_path = agentbridge, pg_temp
+as $$
+declare written integer;
+begin
+    -- ordered, so that two nodes never wait for each other's rows
+    perform from telephones t join unnest(these) n on n = t.name order by t.id for no key update of t;
+    update telephones t set registered = r.registered, registered_at = clock_timestamp(), registered_node = this_node
+    from unnest(these, states) as r (name, registered)
+    where t.name = r.name and (t.registered is distinct from r.registered
+            or (r.registered and t.registered_node <> this_node))
+        -- a telephone that is registered with another Asterisk is not lost because this one does not have it
+        and (r.registered is true or t.registered_node in ('', this_node));
+    get diagnostics written = row_count;
+    return written;
+end $$;
+comment on function agentbridge.telephones_registered is
+    'what one Asterisk says; null is not known, e.g. while it is away';
+
+-- All that this node has, in one go: a telephone that is not named is not registered with it.
+create function agentbridge.telephones_of_node(this_node text, present text[])
+returns integer language sql security definer set search_path = agentbridge, pg_temp
+as $$
+    select telephones_registered(this_node, array_agg(t.name), array_agg(t.name = any (present)))
+    from telephones t
+$$;
+
+-- This node's Asterisk is away: nothing is known of the telephones that it had.
+create function agentbridge.telephones_unknown(this_node text)
+returns integer language sql security definer set search_path = agentbridge, pg_temp
+as $$
+    select telephones_registered(this_node, array_agg(t.name), array_agg(null::boolean))
+    from telephones t where t.registered_node in ('', this_node) and t.registered is not null
+$$;
+
+-- Looked at again and again, and never remembered: whoever starts late finds the same. An agent on pause for
+-- another reason stays so; one whose pause has this reason goes on where that is wanted.
+create function agentbridge.settle_lost_telephones(lost_after interval, lost_action text, back_action text)
+returns table (username text, internal text, telephone text, done text)
+language plpgsql security definer set search_path = agentbridge, pg_temp
+as $$
+#variable_conflict use_column
+declare reason constant text := 'telephone lost';
+begin
+    perform check_one_of('lost_action', lost_action, '{pause,logout,nothing}');
+    perform check_one_of('back_action', back_action, '{unpause,nothing}');
+    return query
+    with lost as (
+        select s.agent_id, t.name from sessions s join telephones t on t.id = s.telephone_id
+        where not t.registered and t.registered_at <= clock_timestamp() - lost_after
+    ),
+    back as (
+        select s.agent_id, t.name from sessions s join telephones t on t.id = s.telephone_id
+        where t.registered and s.paused and s.pause_reason = reason and back_action = 'unpause'
+    ),
+    ended as (
+        delete from sessions s using lost l where s.agent_id = l.agent_id and lost_action = 'logout'
+        returning s.agent_id, l.name, 'logout' as done
+    ),
+    paused as (
+        update sessions s set paused = true, pause_reason = reason from lost l
+        where s.agent_id = l.agent_id and not s.paused and lost_action = 'pause'
+        returning s.agent_id, l.name, 'pause' as done
+    ),
+    resumed as (
+        update sessions s set paused = false from back b
+        where s.agent_id = b.agent_id and s.paused and s.pause_reason = reason
+        returning s.agent_id, b.name, 'unpause' as done
+    )
+    select a.username, a.internal, d.name, d.done
+    from (select * from ended union all select * from paused union all select * from resumed) d
+    join agents a on a.id = d.agent_id;
+end $$;
+
+-- The agent of a device: whose number it is, or who is bound to the telephone. No row for any other device.
+create function agentbridge.agent_of_device(device text)
+returns table (username text, internal text, own boolean, logged_in boolean)
+language sql stable security definer set search_path = agentbridge, pg_temp
+as $$
+    select a.username, a.internal, true, exists (select from sessions s where s.agent_id = a.id)
+    from agents a where a.internal = device and not a.hot_desk
+    union all
+    select a.username, a.internal, false, true
+    from telephones t join sessions s on s.telephone_id = t.id join agents a on a.id = s.agent_id
+    where t.name = device
+$$;
