@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from agentbridge.directory import migrate
-from agentbridge.directory.connecting import Connection, connect, translated
+from agentbridge.directory.connecting import POOLER_ERRORS, STATEMENTS_KEPT, Connection, connect, translated
 from agentbridge.directory.queries import QUERIES
 from agentbridge.errors import Unavailable
 from agentbridge.model import EndpointId
@@ -71,6 +71,7 @@ class Changes:
         self._random = random_
         self._wake = asyncio.Event()
         self._failures = 0
+        self._statements = STATEMENTS_KEPT
         self.up = False
         self.standby = False
         """another daemon writes to this node's Asterisk; this one waits"""
@@ -102,11 +103,17 @@ class Changes:
 
     async def _session(self) -> None:
         connection = await connect(
-            self._dsn, deadline=self._pulse.deadline_seconds, name=f"agentbridge {self._node} changes"
+            self._dsn,
+            deadline=self._pulse.deadline_seconds,
+            name=f"agentbridge {self._node} changes",
+            statements=self._statements,
         )
         try:
             with translated():
                 await self._follow(connection)
+        except POOLER_ERRORS as error:
+            self._statements = 0
+            raise Unavailable("a pooler in transaction mode: prepared statements are not used from now on") from error
         finally:
             # not close(): that waits for a server that may hang
             connection.terminate()

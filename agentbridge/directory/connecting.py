@@ -46,15 +46,23 @@ def _text(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-async def connect(dsn: str, *, deadline: float, name: str = "agentbridge") -> Connection:
-    """`deadline`, in seconds, bounds the connecting and then each query of the connection."""
+STATEMENTS_KEPT = 100
+"""prepared in a session that lasts: parsing and planning the big read again would cost more than running it"""
+POOLER_ERRORS = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
+"""PgBouncer in transaction mode: the next server has not got our prepared statement, or somebody else's"""
+
+
+async def connect(dsn: str, *, deadline: float, name: str = "agentbridge", statements: int = 0) -> Connection:
+    """`deadline`, in seconds, bounds the connecting and then each query of the connection.
+
+    statements: how many to keep prepared; 0 works behind every pooler.
+    """
     with translated():
-        # no prepared statement is kept: behind PgBouncer in transaction mode the next server hasn't got it
         connection: Connection = await asyncpg.connect(
             dsn,
             timeout=deadline,
             command_timeout=deadline,
-            statement_cache_size=0,
+            statement_cache_size=statements,
             server_settings={"application_name": name},
         )
     return connection

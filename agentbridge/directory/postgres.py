@@ -12,7 +12,7 @@ from typing import Protocol, Self
 
 import asyncpg
 
-from agentbridge.directory.connecting import PooledConnection, transaction, translated
+from agentbridge.directory.connecting import POOLER_ERRORS, STATEMENTS_KEPT, PooledConnection, transaction, translated
 from agentbridge.directory.queries import QUERIES
 from agentbridge.directory.rows import subject
 from agentbridge.errors import Unavailable
@@ -20,8 +20,6 @@ from agentbridge.model import EndpointId, QueueName, Reading, Subject, queue_nam
 
 DEADLINE_SECONDS = 5.0
 """of one query; also how soon a hung server is noticed"""
-STATEMENTS_KEPT = 100
-"""prepared in each session: parsing and planning the big read again would cost more than running it"""
 KEYS_AT_ONCE = 1000
 """one fetch of many thousand rows would hold up the event loop"""
 
@@ -168,7 +166,7 @@ class Directory:
             try:
                 async with pool.acquire(timeout=self._deadline) as connection:
                     yield connection
-            except (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError) as error:
+            except POOLER_ERRORS as error:
                 self._forget_statements(pool)
                 raise Unavailable("a pooler in transaction mode: prepared statements are not used from now on") from error
 
