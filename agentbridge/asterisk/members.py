@@ -64,6 +64,10 @@ class Members:
         items = await self._bulk.action_list("QueueStatus", {"Queue": queue}, timeout=self._timeout)
         self._seen.queue_read(queue, [member_of(item) for item in items if item.event == "QueueMember"])
 
+    async def queue_exists(self, queue: QueueName) -> bool:
+        items = await self._bulk.action_list("QueueStatus", {"Queue": queue}, timeout=self._timeout)
+        return any(item.event == "QueueParams" for item in items)
+
     async def apply(self, action: MemberAction) -> None:
         queue, interface = _pair(action)
         name, fields = _request(action)

@@ -16,6 +16,7 @@ from agentbridge.asterisk.endpoints import Endpoints
 from agentbridge.asterisk.members import Members, member_of
 from agentbridge.asterisk.observe import Observation, endpoint_of
 from agentbridge.asterisk.policy import PolicyStore
+from agentbridge.errors import Unavailable
 from agentbridge.model import (
     AddMember,
     DeleteObject,
@@ -39,6 +40,7 @@ AUTOPAUSE = "Auto-Pause"
 EVENTS = "agent,system"
 # a busy queue sends ten events for each call; these are the ones that change a member
 FILTERS = ("Event: QueueMember(Added|Removed|Pause|Penalty)", "Event: (FullyBooted|Reload|Shutdown)")
+MISSING_QUEUE_SECONDS = 2.0
 _DEPTH = re.compile(r"^(\S+)\s+\d+\s+(\d+)\s", re.MULTILINE)
 
 
@@ -75,11 +77,14 @@ class Node:
         self._endpoints = Endpoints(ari, self._bulk, self._seen)
         self._read = False
         self._reading = asyncio.Lock()
+        self._missing: set[QueueName] = set()
+        """queues that were asked for and that Asterisk does not know"""
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as links:
             for link in (self._events, self._actions, self._bulk):
                 links.create_task(link.run(), name=f"ami-{link.name}")
+            links.create_task(self._look_for_missing_queues(), name="missing-queues")
 
     # ------------------------------------------------------------ what is
 
@@ -96,7 +101,10 @@ class Node:
         return self._seen.state(key)
 
     def knows_queue(self, queue: QueueName) -> bool:
-        return self._seen.knows_queue(queue)
+        known = self._seen.knows_queue(queue)
+        if not known:
+            self._missing.add(queue)
+        return known
 
     def carriers(self, agent: str) -> Collection[EndpointId]:
         return self._seen.carriers(agent)
@@ -115,6 +123,7 @@ class Node:
             self._seen.begin_read()
             await self._policy.read_all()
             await self._endpoints.read_all()
+            self._missing.clear()
             await self._members.read_all()
             self._read = True
 
@@ -133,6 +142,19 @@ class Node:
                 await self._policy.apply(action)
             case PutObject() | DeleteObject() as action:
                 await self._endpoints.apply(action)
+
+    async def _look_for_missing_queues(self) -> None:
+        """`queue reload` has no event: a queue that agents wait for is asked after until it is there."""
+        while True:
+            await asyncio.sleep(MISSING_QUEUE_SECONDS)
+            if not self.up:
+                continue
+            try:
+                found = {queue for queue in tuple(self._missing) if await self._members.queue_exists(queue)}
+            except Unavailable:
+                continue  # everything is read again when the link is back
+            if found:
+                self._hooks.stale()
 
     # ------------------------------------------------------------ events
 
