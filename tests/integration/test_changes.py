@@ -1,0 +1,292 @@
+"""That a change is seen when it commits, and that none is lost, whatever happens to the server."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import asyncpg
+import pytest
+
+from agentbridge.directory import migrate
+from agentbridge.directory.changes import Changes, Pulse, listen_works, lock_key
+from agentbridge.directory.postgres import Directory
+from agentbridge.errors import Unavailable
+from agentbridge.model import ALL_KEYS, EndpointId
+from lab.postgres import Postgres
+from tests.integration.words import (
+    Connect,
+    Connection,
+    add_agent,
+    add_queue,
+    add_telephone,
+    eventually,
+    refusal,
+)
+
+QUICK = Pulse(poll_seconds=0.5, deadline_seconds=1.5, standby_seconds=0.1)
+SLOW_POLL = Pulse(poll_seconds=30.0, deadline_seconds=5.0)
+
+
+@dataclass
+class Seen:
+    keys: set[str] = field(default_factory=set)
+    ups: int = 0
+    downs: list[str] = field(default_factory=list)
+
+    def came_up(self) -> None:
+        self.ups += 1
+
+
+@asynccontextmanager
+async def watching(dsn: str, seen: Seen, *, pulse: Pulse = SLOW_POLL, node: str = "pbx1") -> AsyncIterator[Changes]:
+    """A running Changes that is up."""
+    changes = Changes(
+        dsn,
+        node=node,
+        on_keys=seen.keys.update,
+        on_up=seen.came_up,
+        on_down=seen.downs.append,
+        pulse=pulse,
+        random_=lambda: 0.0,
+    )
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(changes.run())
+        try:
+            await eventually(lambda: changes.up or changes.standby, within=10)
+            yield changes
+        finally:
+            running.cancel()
+
+
+async def keys_after(sql: Connection, seen: Seen, statement: str, *expected: str) -> None:
+    """The statement marks these keys and no others."""
+    seen.keys.clear()
+    await sql.execute(statement)
+    # what follows comes later than what the statement marked: once it is here, nothing else will come
+    await sql.execute("select agentbridge.note('{end}')")
+    await eventually(lambda: "end" in seen.keys, within=5)
+    assert seen.keys - {"end"} == set(expected), statement
+
+
+async def test_every_change_that_asterisk_must_know_of_marks_the_keys_it_touches_and_no_others(
+    sql: Connection, database: str
+) -> None:
+    await add_agent(sql, "anna", internal="1")
+    await add_agent(sql, "bea", internal="2")
+    await add_agent(sql, "hot", internal="3", hot_desk=True)
+    await add_telephone(sql, "desk1")
+    await add_queue(sql, "sales", "anna")
+    await sql.execute("select agentbridge.login('hot', 'desk1')")
+    await sql.execute(
+        "insert into agentbridge.teams (name) values ('north');"
+        "insert into agentbridge.team_members select 1, id from agentbridge.agents where username <> 'bea'"
+    )
+    seen = Seen()
+    async with watching(database, seen):
+        for statement, *expected in (
+            ("update agentbridge.agents set caller_id = '12' where username = 'anna'", "1"),
+            ("update agentbridge.agents set caller_id = '12' where username = 'anna'",),
+            ("update agentbridge.agents set description = 'x', failed_logins = 1",),
+            ("update agentbridge.agents set chanspy = true where username = 'hot'", "3", "desk1"),
+            ("update agentbridge.agents set internal = '9' where username = 'bea'", "2", "9"),
+            ("update agentbridge.telephones set codecs = '{alaw}'", "desk1"),
+            ("update agentbridge.telephones set registered = true, registered_at = now()",),
+            ("insert into agentbridge.team_queues values (1, 1, 0)", "1", "3", "desk1"),
+            ("update agentbridge.team_queues set penalty = 2", "1", "3", "desk1"),
+            ("delete from agentbridge.team_members where agent_id = 1", "1"),
+            ("delete from agentbridge.teams", "3", "desk1"),
+            ("select agentbridge.login('anna')", "1"),
+            ("select agentbridge.pause('anna', 'x', 'sales')", "1"),
+            ("update agentbridge.queue_members set penalty = 3", "1"),
+            ("update agentbridge.queues set description = 'x'",),
+            ("update agentbridge.queues set name = 'sells'", "*"),
+            ("select agentbridge.logout('hot')", "3", "desk1"),
+            ("delete from agentbridge.agents where username = 'anna'", "1"),
+            ("update agentbridge.telephones set name = 'desk2'", "desk1", "desk2"),
+            ("delete from agentbridge.telephones", "desk2"),
+            ("update agentbridge.settings set lock_after = 5",),
+            ("update agentbridge.settings set mask_characters = 5", "*"),
+            ("truncate agentbridge.agents cascade", "*"),
+        ):
+            await keys_after(sql, seen, statement, *expected)
+
+
+async def test_a_commit_is_told_at_once_and_a_rollback_never(sql: Connection, database: str) -> None:
+    number = await add_agent(sql, "anna")
+    seen = Seen()
+    async with watching(database, seen):
+        transaction = sql.transaction()
+        await transaction.start()
+        await sql.execute("update agentbridge.agents set caller_id = '1'")
+        await transaction.rollback()
+        started = time.monotonic()
+        await sql.execute("update agentbridge.agents set chanspy = true")
+        await eventually(lambda: number in seen.keys, within=5)
+        assert time.monotonic() - started < 1.0, "the poll comes only after 30 s"
+        assert seen.keys == {number}
+
+
+async def test_no_change_is_lost_while_sixteen_writers_commit_out_of_order(
+    sql: Connection, connect: Connect, database: str
+) -> None:
+    """Transactions get their place in the table long before they commit: a cursor on it would jump over them."""
+    seen = Seen()
+    expected = {f"k{writer}.{number}" for writer in range(16) for number in range(25)}
+    connections = [await connect() for _ in range(16)]
+
+    async def write(connection: Connection, writer: int) -> None:
+        for number in range(25):
+            async with connection.transaction():
+                await connection.execute("select agentbridge.note(array[$1::text])", f"k{writer}.{number}")
+                # the order of commits is not the order of the rows
+                await connection.execute("select pg_sleep($1)", (writer * 7 + number * 3) % 5 / 500)
+
+    async with watching(database, seen, pulse=QUICK) as changes:
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(write(connection, writer) for writer, connection in enumerate(connections)))
+        await eventually(lambda: expected <= seen.keys, within=5)
+        assert changes.lag_seconds is not None
+    assert await sql.fetchval("select count(*) from agentbridge.changes") == 400
+
+
+async def test_a_lost_notification_costs_the_polls_interval_and_no_more(sql: Connection, database: str) -> None:
+    number = await add_agent(sql, "anna")
+    seen = Seen()
+    async with watching(database, seen, pulse=QUICK):
+        # as if the wake-up had been lost: the row without the notification
+        await sql.execute("insert into agentbridge.changes (keys) values (array[$1::text])", number)
+        await eventually(lambda: number in seen.keys, within=2)
+
+
+async def test_a_second_daemon_of_the_node_waits_and_takes_over(sql: Connection, database: str) -> None:
+    seen, seen_by_second = Seen(), Seen()
+    async with watching(database, seen, pulse=QUICK) as first:
+        async with watching(database, seen_by_second, pulse=QUICK) as second:
+            assert (second.standby, second.up, seen_by_second.ups) == (True, False, 0)
+            async with watching(database, Seen(), pulse=QUICK, node="pbx2") as other_node:
+                assert other_node.up
+            await sql.execute(
+                "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted"
+                " and (classid::bigint << 32 | objid::bigint) = $1",
+                lock_key("pbx1"),
+            )
+            await eventually(lambda: second.up or first.up, within=5)
+            await eventually(lambda: len(seen.downs) == 1, within=5)
+            assert seen.ups + seen_by_second.ups == 2
+
+
+async def test_a_database_without_our_schema_is_not_up_and_the_reason_says_what_to_do(postgres: Postgres) -> None:
+    dsn = await postgres.create_database("bare")
+    seen = Seen()
+    changes = Changes(
+        dsn, node="pbx1", on_keys=seen.keys.update, on_up=seen.came_up, on_down=seen.downs.append, pulse=QUICK
+    )
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(changes.run())
+        await eventually(lambda: bool(seen.downs), within=5)
+        running.cancel()
+    assert "run `agentbridge db migrate`" in seen.downs[0]
+    assert seen.ups == 0
+    await postgres.drop_database("bare")
+
+
+async def migrated(server: Postgres) -> str:
+    dsn = await server.create_database("agents")
+    connection = await asyncpg.connect(dsn)
+    await migrate.migrate(connection, lambda step: None)
+    await connection.close()
+    return dsn
+
+
+async def test_a_stopped_a_hung_and_a_killed_server_are_noticed_and_everything_is_read_again_after(
+    fresh_postgres: Postgres,
+) -> None:
+    server = fresh_postgres
+    dsn = await migrated(server)
+    seen = Seen()
+    async with Directory(dsn, node="pbx1", deadline=1.5) as directory, watching(dsn, seen, pulse=QUICK):
+        assert await directory.keys() == set()
+        for fault in ("stop", "hang", "kill"):
+            downs, ups = len(seen.downs), seen.ups
+            started = time.monotonic()
+            match fault:
+                case "stop":
+                    await server.stop()
+                case "hang":
+                    server.pause()
+                case _:
+                    await server.kill()
+            await eventually(lambda: len(seen.downs) == downs + 1, within=5)  # noqa: B023
+            assert time.monotonic() - started < 5, fault
+            started = time.monotonic()
+            with pytest.raises(Unavailable):
+                await directory.keys()
+            assert time.monotonic() - started < 5, fault
+            if fault == "hang":
+                server.resume()
+            else:
+                await server.start()
+            await eventually(lambda: seen.ups == ups + 1, within=20)  # noqa: B023
+            connection = await asyncpg.connect(dsn)
+            number = await add_agent(connection, fault)
+            await connection.close()
+            await eventually(lambda: number in seen.keys, within=5)  # noqa: B023
+            assert EndpointId(number) in await directory.keys(), fault
+
+
+async def test_a_listen_that_works_is_told_from_one_that_a_pooler_loses(database: str) -> None:
+    assert await listen_works(database, deadline=5) is True
+
+
+async def test_a_read_only_server_is_unavailable_for_writing_and_still_read(sql: Connection, database: str) -> None:
+    name = database.rsplit("/", 1)[1]
+    await add_agent(sql, "anna", internal="1001")
+    await sql.execute(f"alter database {name} set default_transaction_read_only = on")
+    async with Directory(database, node="pbx1") as directory:
+        assert await directory.keys() == {EndpointId("1001")}
+        with pytest.raises(Unavailable, match="read-only"):
+            await directory.refused(5, 10)
+
+
+async def test_truncating_everything_asks_for_a_look_at_all(sql: Connection, database: str) -> None:
+    seen = Seen()
+    async with watching(database, seen):
+        await sql.execute("truncate agentbridge.queues cascade")
+        await eventually(lambda: ALL_KEYS in seen.keys, within=5)
+
+
+async def test_a_database_that_is_newer_or_was_altered_is_a_clear_error(sql: Connection) -> None:
+    assert await migrate.migrate(sql, lambda step: None) == []
+    await sql.execute("update agentbridge.migrations set checksum = 'x' where version = 2")
+    with pytest.raises(migrate.SchemaError, match="migration 0002 rules was applied with another content"):
+        await migrate.migrate(sql, lambda step: None)
+    await sql.execute("insert into agentbridge.migrations values (99, 'future', 'y')")
+    found = await migrate.status(sql)
+    assert (found.too_new, found.too_old) == (True, False)
+    with pytest.raises(migrate.SchemaError, match="at version 99 .* install the newer agentbridge"):
+        await migrate.migrate(sql, lambda step: None)
+
+
+async def test_two_that_migrate_at_once_do_each_step_once(postgres: Postgres) -> None:
+    dsn = await postgres.create_database("twice")
+    one, other = await asyncpg.connect(dsn), await asyncpg.connect(dsn)
+    try:
+        done = await asyncio.gather(*(migrate.migrate(c, lambda step: None) for c in (one, other)))
+        assert sorted(map(len, done)) == [0, len(migrate.migrations())]
+        assert (await migrate.status(one)).problem == ""
+    finally:
+        await one.close()
+        await other.close()
+        await postgres.drop_database("twice")
+
+
+async def test_a_refused_removal_is_confirmed_by_hand_and_then_let_through(sql: Connection, database: str) -> None:
+    async with Directory(database, node="pbx1") as directory:
+        assert await directory.refused(60, 100) is False
+        assert await sql.fetchval("select agentbridge.confirm_removals('pbx2')") == 0
+        assert await sql.fetchval("select agentbridge.confirm_removals()") == 1
+        assert await directory.refused(60, 100) is True
+        assert await directory.refused(90, 100) is False, "more than what was confirmed"
+    assert "no agent" in await refusal(sql.execute("select agentbridge.logout('x')"))

@@ -1,0 +1,59 @@
+"""Short words for what the tests do in a directory."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+import asyncpg
+import pytest
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Connect = Callable[[], Awaitable[Connection]]
+
+
+async def add_agent(sql: Connection, username: str, **columns: Any) -> str:
+    """The internal number. External unless told otherwise, since those act from the web."""
+    columns = {"username": username, "typology": "external", **columns}
+    places = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
+    return str(
+        await sql.fetchval(
+            f"insert into agentbridge.agents ({', '.join(columns)}) values ({places}) returning internal",
+            *columns.values(),
+        )
+    )
+
+
+async def add_telephone(sql: Connection, name: str, *, registered: bool = True) -> None:
+    await sql.execute("insert into agentbridge.telephones (name, registered) values ($1, $2)", name, registered)
+
+
+async def add_queue(sql: Connection, name: str, *usernames: str) -> None:
+    await sql.execute("insert into agentbridge.queues (name) values ($1)", name)
+    await sql.execute(
+        "insert into agentbridge.queue_members (agent_id, queue_id)"
+        " select a.id, q.id from agentbridge.agents a, agentbridge.queues q"
+        " where a.username = any ($1) and q.name = $2",
+        usernames,
+        name,
+    )
+
+
+async def status(sql: Connection, username: str) -> asyncpg.Record:
+    row = await sql.fetchrow("select * from agentbridge.agent_status where username = $1", username)
+    assert row is not None
+    return row
+
+
+async def refusal(doing: Awaitable[Any], code: str = "AB") -> str:
+    """The message with which the database refuses; the test fails when it does not."""
+    with pytest.raises(asyncpg.PostgresError) as caught:
+        await doing
+    assert (caught.value.sqlstate or "").startswith(code), caught.value
+    return str(caught.value)
+
+
+async def eventually(condition: Callable[[], bool], *, within: float) -> None:
+    """Looks every 10 ms."""
+    async with asyncio.timeout(within):
+        while not condition():  # noqa: ASYNC110 - many kinds of conditions, none of them an event
+            await asyncio.sleep(0.01)
