@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,11 +16,11 @@ import structlog
 
 from agentbridge.desired import SipDefaults, desired, reserve
 from agentbridge.dirty import Cause, Dirty
-from agentbridge.errors import InvalidValue, Refused, Unavailable
-from agentbridge.model import EndpointId, ObjectKind, PauseMember, QueueName, Reading, State, Step, Subject
+from agentbridge.errors import Unavailable
+from agentbridge.model import EndpointId, ObjectKind, PauseMember, QueueName, Reading, State, Subject
 from agentbridge.pace import Pace
-from agentbridge.plan import Limit, Observed, Plan, Refusal, joined, plan, rank, within
-from agentbridge.report import log_step
+from agentbridge.plan import Limit, Observed, Plan, Refusal, joined, plan, within
+from agentbridge.writer import Target, Writer
 
 log = structlog.get_logger()
 
@@ -59,19 +59,13 @@ class Directory(Protocol):
         ...
 
 
-class Asterisk(Observed, Protocol):
-    @property
-    def up(self) -> bool: ...
-
+class Asterisk(Observed, Target, Protocol):
     def owned(self) -> Collection[EndpointId]:
         """Endpoint ids that our AstDB family lists."""
         ...
 
     def count_members(self, queues: Collection[QueueName]) -> int: ...
 
-    async def apply(self, step: Step) -> None:
-        """Returns when the change has been observed; Refused, InvalidValue or Unavailable when not."""
-        ...
 
 
 class Reconciler:
@@ -89,7 +83,7 @@ class Reconciler:
     ) -> None:
         self._directory = directory
         self._asterisk = asterisk
-        self._pace = pace
+        self._writer = Writer(asterisk, pace, clock)
         self.sip = sip
         self.limit = limit
         self._clock = clock
@@ -165,7 +159,7 @@ class Reconciler:
         planned = await self._plan(wanted, reading.queues)
         planned = self._adopt_found(planned, batch)
         planned = await self._limited(planned, reading.queues)
-        failures = await self._apply(planned.steps, batch)
+        failures = await self._writer.write(planned.steps, batch)
         await self._conclude(reading, wanted, planned, failures, batch)
 
     async def _plan(self, wanted: Mapping[EndpointId, State], queues: frozenset[QueueName]) -> Plan:
@@ -179,7 +173,10 @@ class Reconciler:
         return joined(parts)
 
     def _desired(self, subject: Subject) -> State:
-        state = desired(subject, self.sip)
+        try:
+            state = desired(subject, self.sip)
+        except ValueError as error:  # a row that the rules of the database should have refused
+            return State(problem=f"the directory's row makes no sense: {error}")
         if state or state.problem or subject.key not in self._reserve:
             return state
         # an endpoint that goes takes its AOR along, since that holds the contact of a phone that may not ring
@@ -238,29 +235,7 @@ class Reconciler:
             waiting=planned.waiting | keys,
         )
 
-    # ------------------------------------------------------------ writing
-
-    async def _apply(self, steps: Sequence[Step], batch: Mapping[EndpointId, Cause]) -> dict[EndpointId, str]:
-        """Rank by rank; a key whose step fails has no further step in this pass. Returns the failures."""
-        failures: dict[EndpointId, str] = {}
-        for _, group in itertools.groupby(steps, key=rank):
-            todo = [step for step in group if step.key not in failures]
-            while todo:
-                granted = await self._pace.take(len(todo))
-                now, todo = todo[:granted], todo[granted:]
-                for step, error in zip(now, await _all(self._try(step, batch) for step in now), strict=True):
-                    if error:
-                        failures.setdefault(step.key, error)
-        return failures
-
-    async def _try(self, step: Step, batch: Mapping[EndpointId, Cause]) -> str:
-        started = self._clock()
-        try:
-            await self._asterisk.apply(step)
-        except (Refused, InvalidValue) as refused:
-            return str(refused)
-        log_step(step, cause=batch[step.key], seconds=self._clock() - started)
-        return ""
+    # ------------------------------------------------------------ afterwards
 
     async def _conclude(
         self,
@@ -294,16 +269,3 @@ class Reconciler:
                 self.failed[key] = error
                 log.warning("key.failed", agent=key, reason=error)
 
-
-async def _all(awaitables: Iterable[Awaitable[str]]) -> list[str]:
-    """Side by side; the first Unavailable ends them all, since then no answer can be trusted."""
-
-    async def one(awaitable: Awaitable[str]) -> str:
-        return await awaitable
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(awaitable)) for awaitable in awaitables]
-    except* Unavailable as lost:
-        raise lost.exceptions[0] from None
-    return [task.result() for task in tasks]

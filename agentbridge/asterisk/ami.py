@@ -30,7 +30,7 @@ class Timing:
     ping_every: float = 10.0
     ping_within: float = 5.0  # a stopped Asterisk is given up after ping_every + ping_within
     first_wait: float = 0.25
-    longest_wait: float = 15.0
+    longest_wait: float = 2.0  # a refused connection costs nothing, and agents wait for a repaired Asterisk
 
 
 def reconnect_wait(failures: int, timing: Timing, chance: float) -> float:

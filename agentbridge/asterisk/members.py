@@ -30,11 +30,16 @@ def member_of(event: Message) -> Member:
         queue=queue_name(event.get("Queue")),
         interface=interface,
         name=event.get("MemberName") or event.get("Name"),
-        penalty=int(event.get("Penalty") or "0"),
+        penalty=_number(event.get("Penalty")),
         paused=paused,
         reason=event.get("PausedReason") if paused else "",
         state_interface=event.get("StateInterface"),
     )
+
+
+def _number(text: str) -> int:
+    """A malformed event must not end the daemon; the next read tells."""
+    return int(text) if text.isdecimal() else 0
 
 
 class Members:

@@ -12,6 +12,7 @@ import structlog
 from agentbridge.asterisk.ami import Account, AmiLink, Timing
 from agentbridge.asterisk.ami_wire import Message
 from agentbridge.asterisk.ari import Ari
+from agentbridge.asterisk.contacts import DEAF, ContactHooks, Contacts
 from agentbridge.asterisk.endpoints import Endpoints
 from agentbridge.asterisk.members import Members, member_of
 from agentbridge.asterisk.observe import Observation, endpoint_of
@@ -39,7 +40,7 @@ log = structlog.get_logger()
 AUTOPAUSE = "Auto-Pause"
 EVENTS = "agent,system"
 # a busy queue sends ten events for each call; these are the ones that change a member
-FILTERS = ("Event: QueueMember(Added|Removed|Pause|Penalty)", "Event: (FullyBooted|Reload|Shutdown)")
+FILTERS = ("Event: QueueMember(Added|Removed|Pause|Penalty)", "Event: (FullyBooted|Reload|Shutdown|ContactStatus)")
 MISSING_QUEUE_SECONDS = 2.0
 _DEPTH = re.compile(r"^(\S+)\s+\d+\s+(\d+)\s", re.MULTILINE)
 
@@ -52,6 +53,7 @@ class Hooks:
     changed: Callable[[EndpointId], None]
     autopaused: Callable[[EndpointId, QueueName], None]
     stale: Callable[[], None]
+    contacts: ContactHooks = DEAF
 
 
 class Node:
@@ -60,7 +62,9 @@ class Node:
     def __init__(self, account: Account, ari: Ari, hooks: Hooks, *, timing: Timing | None = None) -> None:
         self._hooks = hooks
         self._seen = Observation(hooks.changed)
-        self._actions = AmiLink(account, name="actions", on_down=self._lost, timing=timing)
+        self._actions = AmiLink(
+            account, name="actions", on_up=lambda _: hooks.stale(), on_down=self._lost, timing=timing
+        )
         self._bulk = AmiLink(account, name="bulk", timing=timing)
         self._events = AmiLink(
             account,
@@ -75,6 +79,7 @@ class Node:
         self._members = Members(self._actions, self._bulk, self._seen)
         self._policy = PolicyStore(self._actions, self._bulk, self._seen)
         self._endpoints = Endpoints(ari, self._bulk, self._seen)
+        self._contacts = Contacts(self._bulk, hooks.contacts)
         self._read = False
         self._reading = asyncio.Lock()
         self._missing: set[QueueName] = set()
@@ -99,6 +104,10 @@ class Node:
 
     def state(self, key: EndpointId) -> State:
         return self._seen.state(key)
+
+    def is_telephone(self, key: EndpointId) -> bool:
+        """Whether our AstDB family lists it as a telephone."""
+        return f"telephone/{key}/agent" in self._seen.state(key).policy
 
     def knows_queue(self, queue: QueueName) -> bool:
         known = self._seen.knows_queue(queue)
@@ -125,6 +134,7 @@ class Node:
             await self._endpoints.read_all()
             self._missing.clear()
             await self._members.read_all()
+            await self._contacts.read_all()
             self._read = True
 
     async def depth(self) -> int:
@@ -160,6 +170,7 @@ class Node:
 
     def _lost(self, _reason: str) -> None:
         self._read = False
+        self._contacts.lost()
 
     def _on_event(self, event: Message) -> None:
         match event.event:
@@ -169,6 +180,8 @@ class Node:
                 self._paused(event)
             case "QueueMemberRemoved":
                 self._seen.member_gone(queue_name(event.get("Queue")), Interface(event.get("Interface")))
+            case "ContactStatus":
+                self._contacts.seen(event)
             case "Reload" if "queue" in event.get("Module").lower() or event.get("Module") == "All":
                 self._hooks.stale()
             case _:

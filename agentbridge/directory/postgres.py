@@ -168,7 +168,7 @@ class Directory:
                     yield connection
             except POOLER_ERRORS as error:
                 self._forget_statements(pool)
-                raise Unavailable("a pooler in transaction mode: prepared statements are not used from now on") from error
+                raise Unavailable("a pooler in transaction mode: no prepared statements from now on") from error
 
     def _forget_statements(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         self._statements = 0

@@ -1,0 +1,79 @@
+"""The paced writer: does the steps of a plan, rank by rank, as fast as Asterisk takes them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from agentbridge.dirty import Cause
+from agentbridge.errors import InvalidValue, Refused, Unavailable
+from agentbridge.model import EndpointId, Step
+from agentbridge.pace import Pace
+from agentbridge.plan import rank
+from agentbridge.report import log_step
+
+Failures = dict[EndpointId, str]
+
+
+class Target(Protocol):
+    @property
+    def up(self) -> bool: ...
+
+    async def apply(self, step: Step) -> None:
+        """Returns when the change has been observed; Refused, InvalidValue or Unavailable when not."""
+        ...
+
+
+class Writer:
+    """`write` returns the keys that failed, each with the reason; Unavailable when the target is gone."""
+
+    def __init__(self, target: Target, pace: Pace, clock: Callable[[], float]) -> None:
+        self._target = target
+        self._pace = pace
+        self._clock = clock
+
+    async def write(self, steps: Sequence[Step], causes: Mapping[EndpointId, Cause]) -> Failures:
+        """Steps in order of rank; a key whose step fails has no further one here."""
+        failures: Failures = {}
+        for _, group in itertools.groupby(steps, key=rank):
+            await self._write_rank([step for step in group if step.key not in failures], causes, failures)
+        return failures
+
+    async def _write_rank(self, todo: Sequence[Step], causes: Mapping[EndpointId, Cause], failures: Failures) -> None:
+        """Side by side, as many at once as the pace allows."""
+        while todo:
+            granted = await self._pace.take(len(todo))
+            now, todo = todo[:granted], todo[granted:]
+            unanswered = await self._write_now(now, causes, failures)
+            if unanswered and not self._target.up:
+                raise Unavailable(unanswered)
+            if unanswered:
+                # a part of Asterisk does not answer: to ask on would make every key wait for its own deadline
+                failures.update({step.key: unanswered for step in todo})
+                return
+
+    async def _write_now(self, steps: Sequence[Step], causes: Mapping[EndpointId, Cause], failures: Failures) -> str:
+        """Notes what failed; returns the last reason of a step that got no answer, empty when all did."""
+        unanswered = ""
+        for step, error in zip(steps, await _all(self._try(step, causes) for step in steps), strict=True):
+            if error is not None:
+                failures.setdefault(step.key, str(error))
+                unanswered = str(error) if isinstance(error, Unavailable) else unanswered
+        return unanswered
+
+    async def _try(self, step: Step, causes: Mapping[EndpointId, Cause]) -> Exception | None:
+        started = self._clock()
+        try:
+            await self._target.apply(step)
+        except (Refused, InvalidValue, Unavailable) as error:
+            return error
+        log_step(step, cause=causes[step.key], seconds=self._clock() - started)
+        return None
+
+
+async def _all(parts: Iterable[Coroutine[Any, Any, Exception | None]]) -> list[Exception | None]:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(part) for part in parts]
+    return [task.result() for task in tasks]
