@@ -1,0 +1,160 @@
+"""The daemon as a process of its own, as systemd runs it, beside a lab's Asterisk and PostgreSQL."""
+
+import json
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import asyncpg
+
+from agentbridge.directory import migrate
+from lab.asterisk import Asterisk
+from lab.processes import Process, run, until
+
+STOP_WITHIN_S = 12.0
+Sections = Mapping[str, Mapping[str, object]]
+
+
+async def prepare(dsn: str, *, numbers: range = range(1000, 1050)) -> None:
+    """Bring the schema up to date and set which internal numbers agents get: few, for a quick first start."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        await migrate.migrate(connection, lambda _: None)
+        await connection.execute(
+            "UPDATE agentbridge.settings SET internal_from = $1, internal_to = $2", numbers.start, numbers.stop - 1
+        )
+    finally:
+        await connection.close()
+
+
+class Bridge:
+    """`async with Bridge(asterisk, dsn) as bridge`: its folder is there, and gone after it with the process.
+
+    sections: over the configuration that this lab needs. ami_port, ari_port: of a proxy before Asterisk.
+    """
+
+    def __init__(
+        self,
+        asterisk: Asterisk,
+        dsn: str,
+        *,
+        name: str = "lab",
+        ami_port: int | None = None,
+        ari_port: int | None = None,
+        sections: Sections | None = None,
+    ) -> None:
+        self.dir = Path(tempfile.mkdtemp(prefix="agentbridge-daemon-"))
+        self.config = self.dir / "agentbridge.toml"
+        self.log = self.dir / "daemon.out"
+        self.name = name
+        self._process = Process("agentbridge", self.dir / "daemon.log")
+        ami_file, ari_file = self._secret("ami", asterisk.ami_secret), self._secret("ari", asterisk.ari_secret)
+        self.sections: dict[str, dict[str, object]] = {
+            "node": {"name": name},
+            "database": {"dsn": dsn},
+            "ami": {"port": ami_port or asterisk.ami_port, "username": asterisk.ami_user, "secret_file": ami_file},
+            "ari": {
+                "url": f"http://127.0.0.1:{ari_port or asterisk.ari_port}/ari",
+                "username": asterisk.ari_user,
+                "secret_file": ari_file,
+            },
+            "log": {"format": "json"},
+        }
+        for section, values in (sections or {}).items():
+            self.sections.setdefault(section, {}).update(values)
+        self.write_config(self.sections)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._process.end(signal.SIGKILL)
+        finally:
+            shutil.rmtree(self.dir)
+
+    def write_config(self, sections: Sections) -> None:
+        lines: list[str] = []
+        for section, values in sections.items():
+            # JSON's strings, numbers and lists are TOML's as well
+            lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+        self.config.write_text("\n".join(lines) + "\n")
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.running
+
+    async def start(self, *, wait: str = "daemon.ready", within: float = 20.0) -> None:
+        """Returns when it has logged a line with that; at once for an empty one."""
+        before = len(self.lines())
+        await self._process.start(sys.executable, "-m", "agentbridge", "run", "--config", str(self.config))
+        if wait:
+
+            async def told() -> bool:
+                return any(wait in line for line in self.lines()[before:])
+
+            await self._process.wait_ready(told, within)
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send(number)
+
+    async def stop(self) -> bool:
+        """SIGTERM; whether it obeyed."""
+        self.send(signal.SIGTERM)
+        return await self._process.gone(STOP_WITHIN_S)
+
+    async def kill(self) -> None:
+        await self._process.end(signal.SIGKILL)
+
+    async def cli(self, *words: str, within: float = 20.0) -> str:
+        """What `agentbridge …` printed; LabError when its exit status is not 0."""
+        return await run(sys.executable, "-m", "agentbridge", *words, "--config", str(self.config), within=within)
+
+    # ------------------------------------------------------------ the log
+
+    def lines(self) -> list[str]:
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
+    def events(self, name: str = "", *, since: int = 0, **fields: object) -> list[dict[str, Any]]:
+        """Its log lines as JSON, from that line on, with that event and those fields."""
+        parsed = (json.loads(line) for line in self.lines()[since:] if line.startswith("{"))
+        return [line for line in parsed if _matches(line, name, fields)]
+
+    async def logged(self, name: str, *, within: float = 5.0, since: int = 0, **fields: object) -> dict[str, Any]:
+        """The first such line, waited for."""
+
+        async def there() -> bool:
+            return bool(self.events(name, since=since, **fields))
+
+        await until(there, within=within, what=f"the log line {name} {fields}")
+        return self.events(name, since=since, **fields)[0]
+
+    async def line_with(self, text: str, *, within: float = 10.0) -> str:
+        """The first line with it, whatever the format; waited for."""
+
+        async def there() -> bool:
+            return any(text in line for line in self.lines())
+
+        await until(there, within=within, what=f"a log line with {text}")
+        return next(line for line in self.lines() if text in line)
+
+    def _secret(self, name: str, secret: str) -> str:
+        file = self.dir / f"{name}.secret"
+        file.write_text(secret)
+        file.chmod(0o600)
+        return str(file)
+
+
+def _matches(line: Mapping[str, Any], name: str, fields: Mapping[str, object]) -> bool:
+    return (not name or line["event"] == name) and all(line.get(key) == value for key, value in fields.items())

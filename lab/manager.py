@@ -1,0 +1,96 @@
+"""A bare AMI client: an eye on Asterisk that shares no code with what is tried with it."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from lab.asterisk import Asterisk
+
+WITHIN_S = 5.0
+Message = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A member as app_queue reports it; `reason` is empty when it is not paused."""
+
+    name: str
+    penalty: int
+    paused: bool
+    reason: str
+
+
+class Manager:
+    """`async with Manager(asterisk) as manager`. With `events`, messages that answer nothing go to `on_event`."""
+
+    def __init__(
+        self, asterisk: Asterisk, *, events: str = "off", on_event: Callable[[Message], None] | None = None
+    ) -> None:
+        self._asterisk, self._events = asterisk, events
+        self._on_event = on_event or (lambda _: None)
+        self._reader: asyncio.StreamReader
+        self._writer: asyncio.StreamWriter
+
+    async def __aenter__(self) -> Self:
+        asterisk = self._asterisk
+        self._reader, self._writer = await asyncio.open_connection(asterisk.host, asterisk.ami_port, limit=2**20)
+        await self._reader.readline()  # the banner
+        login = {"Username": asterisk.ami_user, "Secret": asterisk.ami_secret, "Events": self._events}
+        answer = (await self.ask("Login", login))[0]
+        if answer.get("Response") != "Success":
+            raise PermissionError(answer.get("Message", "no answer"))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.transport.abort()
+
+    async def ask(self, action: str, fields: Message | None = None) -> list[Message]:
+        """The answer, and behind it the list that it announces. One question at a time."""
+        self.send(action, fields or {})
+        async with asyncio.timeout(WITHIN_S):
+            messages = [await self._answer()]
+            if messages[0].get("EventList") == "start":
+                while messages[-1].get("EventList") != "Complete":
+                    messages.append(await self.read())
+        return messages
+
+    def send(self, action: str, fields: Message) -> None:
+        lines = [f"Action: {action}", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
+        self._writer.write("\r\n".join(lines).encode())
+
+    async def _answer(self) -> Message:
+        while "Response" not in (message := await self.read()):
+            self._on_event(message)
+        return message
+
+    async def read(self) -> Message:
+        """The next message of whatever kind; ConnectionError when Asterisk has gone."""
+        block = await self._reader.readuntil(b"\r\n\r\n")
+        pairs = (line.partition(": ") for line in block.decode("utf-8", "replace").split("\r\n") if line)
+        return {name: value for name, _, value in pairs}
+
+
+async def members(asterisk: Asterisk, queues: Iterable[str] = ()) -> dict[tuple[str, str], Seen]:
+    """Every member by its queue and interface; of some queues, or of all."""
+    async with Manager(asterisk) as manager:
+        status = await manager.ask("QueueStatus")
+    wanted = set(queues)
+    return {
+        (item["Queue"], item["Location"]): _seen(item)
+        for item in status
+        if item.get("Event") == "QueueMember" and (not wanted or item["Queue"] in wanted)
+    }
+
+
+def _seen(item: Message) -> Seen:
+    paused = item["Paused"] == "1"
+    return Seen(
+        name=item["Name"],
+        penalty=int(item["Penalty"]),
+        paused=paused,
+        reason=item.get("PausedReason", "") if paused else "",
+    )

@@ -1,0 +1,95 @@
+"""What somebody types into Asterisk is repaired, and the log says what it was and what it is now."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from lab.manager import Seen
+from lab.postgres import Postgres
+from lab.processes import until
+from tests.acceptance.centre import Centre
+
+
+@pytest_asyncio.fixture
+async def ana(centre: Centre) -> AsyncIterator[str]:
+    """An agent that works in two queues, and is on pause in support."""
+    internal = await centre.agent("ana", "sales", "support", penalty=2, chanspy=True)
+    await centre.login("ana")
+    await centre.pause("ana", "training", queue="support")
+    await centre.settled()
+    yield internal
+
+
+def as_it_should_be(internal: str) -> dict[tuple[str, str], Seen]:
+    return {
+        ("sales", f"PJSIP/{internal}"): Seen(name="Ana", penalty=2, paused=False, reason=""),
+        ("support", f"PJSIP/{internal}"): Seen(name="Ana", penalty=2, paused=True, reason="training"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("typed", "what", "was", "now"),
+    [
+        ("queue remove member PJSIP/{} from sales", "member.added", "absent", "unpaused"),
+        ("queue pause member PJSIP/{} queue sales reason prank", "member.unpaused", "paused reason='prank'", "unpaused"),
+        ("queue unpause member PJSIP/{} queue support", "member.paused", "unpaused", "paused reason='training'"),
+        ("queue set penalty 9 on PJSIP/{} in sales", "member.penalty_set", "penalty=9", "penalty=2"),
+    ],
+    ids=["remove", "pause", "unpause", "penalty"],
+)
+async def test_a_member_that_was_changed_by_hand_is_repaired(
+    centre: Centre, ana: str, typed: str, what: str, was: str, now: str
+) -> None:
+    lines = len(centre.bridge.lines())
+    await centre.asterisk.cli(typed.format(ana))
+    repaired = await centre.bridge.logged("drift.repaired", since=lines, what=what, agent=ana)
+    assert was in repaired["was"]
+    assert now in repaired["now"]
+    await centre.until_members(as_it_should_be(ana))
+
+
+async def test_an_agent_added_by_hand_to_a_queue_of_ours_is_taken_out(centre: Centre, ana: str) -> None:
+    await centre.asterisk.cli(f"queue add member PJSIP/{ana} to billing")
+    repaired = await centre.bridge.logged("drift.repaired", what="member.removed", agent=ana, queue="billing")
+    assert (repaired["was"].split()[0], repaired["now"]) == ("unpaused", "absent")
+    await centre.until_members(as_it_should_be(ana))
+
+
+async def test_a_reload_of_app_queue_leaves_the_members_right(centre: Centre, ana: str) -> None:
+    await centre.asterisk.cli("module reload app_queue.so")
+    await centre.until_members(as_it_should_be(ana))
+    await centre.asterisk.cli("queue reset stats")
+    await centre.pause("ana", "lunch")
+    await centre.until_member("sales", ana, paused=True, reason="lunch")
+
+
+async def test_a_deleted_policy_is_written_again(postgres: Postgres) -> None:
+    async with Centre(postgres, sections={"resync": {"seconds": 2}}) as centre:
+        internal = await centre.agent("ana", "sales", chanspy=True)
+        await centre.login("ana")
+        await centre.settled()
+        before = await centre.asterisk.cli("database show agentbridge")
+        assert f"/agentbridge/agent/{internal}/chanspy" in before
+        await centre.asterisk.cli("database deltree agentbridge")
+
+        async def back() -> bool:
+            return await centre.asterisk.cli("database show agentbridge") == before
+
+        await until(back, within=10, what="the policy being back")
+        repaired = await centre.bridge.logged("drift.repaired", what="policy.set", path=f"agent/{internal}/chanspy")
+        assert (repaired["was"], repaired["now"]) == ("absent", "1")
+        assert [seen.paused for seen in (await centre.members("sales")).values()] == [False]
+
+
+async def test_an_endpoint_that_was_deleted_is_pushed_again(postgres: Postgres) -> None:
+    async with Centre(postgres, sections={"resync": {"seconds": 2}}) as centre:
+        await centre.agent("ana", "sales")
+        await centre.login("ana")
+        await centre.settled()
+        await centre.bridge.stop()
+        await centre.asterisk.cli("database deltree ps_endpoints")
+        await centre.asterisk.restart()
+        await centre.bridge.start()
+        phone = await centre.phone("ana")
+        assert phone.registered

@@ -1,0 +1,175 @@
+"""A row changed in PostgreSQL becomes true in a real Asterisk, seen by real phones."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from lab.phones import Phone, RegistrationRefusedError, Ring, State
+from lab.postgres import Postgres
+from lab.processes import until
+from tests.acceptance.centre import Centre
+
+LOGINS = 300
+
+
+async def hear_each_other(caller: Phone, agent: Phone) -> None:
+    outgoing, incoming = caller.calls[-1], agent.calls[-1]
+    assert caller.tone
+    assert agent.tone
+    await outgoing.hears(agent.tone, timeout=5)
+    await incoming.hears(caller.tone, timeout=5)
+
+
+async def test_an_agent_registers_is_called_by_a_queue_and_both_hear_each_other(centre: Centre) -> None:
+    await centre.agent("ana", "sales")
+    await centre.login("ana")
+    await centre.settled()
+    phone, caller = await centre.phone("ana"), await centre.caller()
+    call = await caller.call("sales", timeout=5)
+    await phone.rings(timeout=5)
+    await hear_each_other(caller, phone)
+    await call.hangup()
+
+
+async def test_a_phone_with_another_secret_is_refused(centre: Centre) -> None:
+    internal = await centre.agent("ana", "sales")
+    await centre.settled()
+    phone = await centre.farm.phone(internal, "not-the-secret")
+    with pytest.raises(RegistrationRefusedError):
+        await phone.register()
+
+
+async def test_the_secret_is_nowhere_in_asterisk(centre: Centre) -> None:
+    await centre.agent("ana", "sales", sip_secret="Quite-Secret-71")
+    await centre.login("ana")
+    await centre.settled()
+    stored = await centre.asterisk.cli("database show")
+    assert "password_digest" in stored
+    assert "Quite-Secret-71" not in stored
+
+
+async def test_three_hundred_logins_in_pause_ring_nobody_before_the_unpause(postgres: Postgres) -> None:
+    async with Centre(postgres, numbers=range(1000, 1000 + LOGINS + 10), audio=False) as centre:
+        names = [f"agent{number}" for number in range(LOGINS)]
+        for name in names:
+            await centre.agent(name, "sales", login_in_pause=True)
+        await centre.agent("control", "sales")
+        await centre.settled(within=30)
+        phones = await centre.phones([*names, "control"])
+        for phone in phones:
+            phone.behaviour = Ring()
+        *paused, control = phones
+        callers = [await centre.caller() for _ in range(3)]
+        calls = [await caller.call("sales", timeout=5) for caller in callers]
+        await asyncio.gather(*(_log_in(centre, names[start::4]) for start in range(4)))
+        await centre.settled(within=30)
+        seen = await centre.members("sales")
+        assert len(seen) == LOGINS
+        assert all(member.paused and member.reason == "login" for member in seen.values())
+        # the callers are still offered: who is not on pause rings
+        await centre.login("control")
+        await control.rings(timeout=10)
+        assert [phone.user for phone in paused if phone.invites] == []
+        await centre.unpause(names[7])
+        await paused[7].rings(timeout=10)
+        assert [phone.user for phone in paused if phone.invites] == [paused[7].user]
+        assert all(call.state is State.UP for call in calls)
+
+
+async def _log_in(centre: Centre, names: list[str]) -> None:
+    """On a connection of its own, one after the other, as people do."""
+    connection = await asyncpg.connect(centre.dsn)
+    try:
+        for name in names:
+            await connection.fetchval("SELECT agentbridge.login($1, source => 'admin')", name)
+    finally:
+        await connection.close()
+
+
+async def test_a_hundred_changes_within_a_second_cost_three_writes_at_most(wired: Centre) -> None:
+    internal = await wired.agent("ana", "sales")
+    await wired.login("ana")
+    await wired.bridge.start()
+    await wired.until_member("sales", internal, paused=False)
+    await wired.settled()
+    wired.wire.forget()
+    started = asyncio.get_running_loop().time()
+    for number in range(50):
+        await wired.pause("ana", f"reason {number}")
+        await wired.unpause("ana")
+    await wired.pause("ana", "the last one")
+    took = asyncio.get_running_loop().time() - started
+    await wired.until_member("sales", internal, paused=True, reason="the last one")
+    await wired.settled()
+    assert took < 1.0
+    assert 1 <= len(wired.wire.writes()) <= 3, wired.wire.writes()
+
+
+async def test_a_queue_that_asterisk_does_not_know_is_reported_and_heals_when_it_appears(centre: Centre) -> None:
+    await centre.db.execute("INSERT INTO agentbridge.queues (name) VALUES ('later')")
+    ana, ben = await centre.agent("ana", "sales", "later"), await centre.agent("ben", "sales")
+    await centre.login("ana", "ben")
+    await centre.until_member("sales", ana, paused=False)
+    await centre.until_member("sales", ben, paused=False)
+
+    async def reported() -> bool:
+        return "later" in ((await centre.status("ana"))["error"] or "")
+
+    await until(reported, within=5, what="the report of the unknown queue")
+    await centre.settled()
+    assert (await centre.status("ben"))["error"] is None
+    await centre.asterisk.set_queues({**centre.asterisk.queues, "later": {}})
+    await centre.until_member("later", ana, paused=False)
+    await centre.healed("ana")
+
+
+async def test_an_autopause_of_asterisk_is_adopted_and_an_unpause_wins_afterwards(postgres: Postgres) -> None:
+    queues = {"sales": {"autopause": "yes", "timeout": "2"}, "support": {}}
+    async with Centre(postgres, queues=queues) as centre:
+        internal = await centre.agent("ana", "sales", "support")
+        await centre.login("ana")
+        await centre.settled()
+        phone, caller = await centre.phone("ana"), await centre.caller()
+        phone.behaviour = Ring()
+        call = await caller.call("sales", timeout=5)
+        await phone.rings(timeout=5)
+        await centre.until_member("sales", internal, paused=True, reason="Auto-Pause")
+        await call.hangup()
+
+        async def adopted() -> bool:
+            return (await centre.status("ana"))["paused_queues"] == ["sales"]
+
+        await until(adopted, within=5, what="the autopause in the directory")
+        await centre.settled()
+        assert await centre.bridge.logged("pause.adopted", agent=internal, queue="sales")
+        member = await centre.member("support", internal)
+        assert member is not None
+        assert not member.paused
+        await centre.unpause("ana", "sales")
+        await centre.until_member("sales", internal, paused=False)
+        await centre.settled()
+        assert (await centre.status("ana"))["paused_queues"] == []
+
+
+async def test_aors_go_ahead_of_endpoints_on_the_wire(wired: Centre) -> None:
+    for number in range(20):
+        await wired.agent(f"agent{number}", "sales")
+    await wired.bridge.start()
+    await wired.settled()
+    pushed = [sent.detail.split("/")[-2] for sent in wired.wire.writes() if sent.name == "PUT"]
+    assert {"aor", "auth", "endpoint"} == set(pushed)
+    assert pushed == sorted(pushed, key=["aor", "auth", "endpoint"].index)
+
+
+async def test_members_that_are_not_ours_are_left_alone(postgres: Postgres) -> None:
+    async with Centre(postgres, queues={"sales": {}}, extra={"queues.conf": "[other]\n"}) as centre:
+        await centre.agent("ana", "sales")
+        await centre.asterisk.cli("queue add member PJSIP/9999 to other")
+        await centre.asterisk.cli("queue add member Local/1@from-sip to sales")
+        await centre.login("ana")
+        await centre.settled()
+        await centre.logout("ana")
+        await centre.settled()
+        assert "PJSIP/9999" in await centre.asterisk.cli("queue show other")
+        assert set(await centre.members("sales")) == {("sales", "Local/1@from-sip")}

@@ -1,0 +1,185 @@
+"""Either side may be killed at any moment: what is right afterwards, and what is sent for it."""
+
+import asyncio
+import signal
+import time
+
+import pytest
+
+from lab.manager import Seen
+from lab.phones import Ring
+from lab.postgres import Postgres
+from lab.processes import until
+from tests.acceptance.centre import Centre
+
+
+async def agents_in_every_state(centre: Centre) -> dict[tuple[str, str], Seen]:
+    """ana works, ben is on pause, cem is on pause in sales only, dua has a penalty and waits after its login."""
+    ana = await centre.agent("ana", "sales", "support")
+    ben = await centre.agent("ben", "sales", "support")
+    cem = await centre.agent("cem", "sales", "support")
+    dua = await centre.agent("dua", "sales", penalty=7, login_in_pause=True)
+    await centre.agent("eve", "sales", "support")
+    await centre.login("ana", "ben", "cem", "dua")
+    await centre.pause("ben", "lunch")
+    await centre.pause("cem", "back office", queue="sales")
+    return {
+        ("sales", f"PJSIP/{ana}"): Seen(name="Ana", penalty=0, paused=False, reason=""),
+        ("support", f"PJSIP/{ana}"): Seen(name="Ana", penalty=0, paused=False, reason=""),
+        ("sales", f"PJSIP/{ben}"): Seen(name="Ben", penalty=0, paused=True, reason="lunch"),
+        ("support", f"PJSIP/{ben}"): Seen(name="Ben", penalty=0, paused=True, reason="lunch"),
+        ("sales", f"PJSIP/{cem}"): Seen(name="Cem", penalty=0, paused=True, reason="back office"),
+        ("support", f"PJSIP/{cem}"): Seen(name="Cem", penalty=0, paused=False, reason=""),
+        ("sales", f"PJSIP/{dua}"): Seen(name="Dua", penalty=7, paused=True, reason="login"),
+    }
+
+
+@pytest.mark.parametrize("persistent", ["yes", "no"], ids=["persistentmembers", "no persistentmembers"])
+async def test_after_a_kill_of_asterisk_all_is_back_in_five_seconds_and_nobody_on_pause_rings(
+    postgres: Postgres, persistent: str
+) -> None:
+    extra = {"queues.conf": f"[general](+)\npersistentmembers = {persistent}\n"}
+    async with Centre(postgres, extra=extra) as centre:
+        wanted = await agents_in_every_state(centre)
+        await centre.until_members(wanted)
+        await centre.settled()
+        sessions = await centre.db.fetch("SELECT * FROM agentbridge.sessions ORDER BY agent_id")
+        phones = await centre.phones(["ana", "ben", "cem", "dua"])
+        for phone in phones:
+            phone.behaviour = Ring()
+        ana, *paused_in_sales = phones
+        await centre.asterisk.kill()
+        await centre.asterisk.start()
+        booted = time.monotonic()
+        for phone in phones:  # as phones do when they notice
+            await phone.register(timeout=10)
+        caller = await centre.caller()
+        await caller.call("sales", timeout=5)
+        await centre.until_members(wanted, within=5 - (time.monotonic() - booted))
+        await ana.rings(timeout=10)
+        assert [phone.user for phone in paused_in_sales if phone.invites] == []
+        assert await centre.db.fetch("SELECT * FROM agentbridge.sessions ORDER BY agent_id") == sessions
+        assert await centre.members() == wanted
+        await caller.calls[0].hangup()
+
+
+async def test_after_a_kill_of_the_daemon_only_the_missing_differences_are_sent(wired: Centre) -> None:
+    wanted = await agents_in_every_state(wired)
+    await wired.bridge.start()
+    await wired.until_members(wanted)
+    await wired.settled()
+    await wired.bridge.kill()
+    wired.wire.forget()
+    await wired.pause("ana", "meeting")
+    await wired.unpause("cem", "sales")
+    await wired.logout("dua")
+    assert await wired.members() == wanted
+    await wired.bridge.start()
+    ana, cem, dua = await numbers(wired, "ana", "cem", "dua")
+    for queue in ("sales", "support"):
+        wanted[queue, f"PJSIP/{ana}"] = Seen(name="Ana", penalty=0, paused=True, reason="meeting")
+    wanted["sales", f"PJSIP/{cem}"] = Seen(name="Cem", penalty=0, paused=False, reason="")
+    del wanted["sales", f"PJSIP/{dua}"]
+    await wired.until_members(wanted)
+    await wired.settled()
+    # dua's device leaves the policy together with its membership
+    names = sorted(sent.name for sent in wired.wire.writes())
+    assert names == ["DBDel", "QueuePause", "QueuePause", "QueuePause", "QueueRemove"], wired.wire.writes()
+
+
+async def numbers(centre: Centre, *usernames: str) -> list[str]:
+    return [(await centre.status(name))["internal"] for name in usernames]
+
+
+async def test_a_second_start_sends_nothing(wired: Centre) -> None:
+    wanted = await agents_in_every_state(wired)
+    await wired.bridge.start()
+    await wired.until_members(wanted)
+    await wired.settled()
+    assert await wired.bridge.stop()
+    wired.wire.forget()
+    await wired.bridge.start()
+    await converged_again(wired)
+    assert wired.wire.writes() == []
+    assert any(sent.name == "QueueStatus" for sent in wired.wire.sent)
+
+
+async def converged_again(centre: Centre) -> None:
+    """Until the daemon that runs now has read Asterisk and has nothing left to do."""
+    query = "SELECT asterisk_up AND pending = 0 AND started_at > $1 FROM agentbridge.nodes"
+    started = centre.bridge.events("daemon.started")[-1]["timestamp"]
+
+    async def nothing_pending() -> bool:
+        return bool(await centre.db.fetchval(query.replace("$1", f"'{started}'::timestamptz - interval '1 s'")))
+
+    await until(nothing_pending, within=10, what="a daemon with nothing left to do")
+
+
+async def test_sigterm_ends_it_within_ten_seconds_and_leaves_asterisk_as_it_is(wired: Centre) -> None:
+    wanted = await agents_in_every_state(wired)
+    await wired.bridge.start()
+    await wired.until_members(wanted)
+    await wired.settled()
+    wired.wire.forget()
+    started = time.monotonic()
+    assert await wired.bridge.stop()
+    assert time.monotonic() - started < 10
+    assert wired.bridge.events("daemon.stopped")
+    assert wired.wire.writes() == []
+    assert await wired.members() == wanted
+
+
+async def test_a_reload_takes_the_new_file_and_sends_nothing(wired: Centre) -> None:
+    wanted = await agents_in_every_state(wired)
+    await wired.bridge.start()
+    await wired.until_members(wanted)
+    await wired.settled()
+    wired.wire.forget()
+    bridge, pid = wired.bridge, wired.bridge.pid
+    assert bridge.events("resync.done") == []
+    bridge.write_config({**bridge.sections, "log": {"format": "json", "level": "debug"}})
+    bridge.send(signal.SIGHUP)
+    await bridge.logged("config.reloaded")
+    await bridge.logged("resync.done", within=10)  # only a debug line: the new level holds
+    await converged_again(wired)
+    assert wired.wire.writes() == []
+    await wired.logout("ana")
+    await wired.settled()
+    assert ("sales", "PJSIP/1000") not in await wired.members()
+    assert (bridge.pid, bridge.running) == (pid, True)
+
+
+@pytest.mark.parametrize(
+    "broken", ["[database]\ndns = 'x'\n", "this is no TOML", "[ami]\nport = 'many'\n"], ids=["key", "syntax", "type"]
+)
+async def test_a_broken_file_is_refused_at_a_reload_and_the_old_one_stays(centre: Centre, broken: str) -> None:
+    internal = await centre.agent("ana", "sales")
+    centre.bridge.config.write_text(broken)
+    centre.bridge.send(signal.SIGHUP)
+    refusal = await centre.bridge.logged("config.refused")
+    assert str(centre.bridge.config) in refusal["reason"]
+    await centre.login("ana")
+    await centre.until_member("sales", internal, paused=False)
+
+
+async def test_a_second_daemon_waits_and_takes_over_when_the_first_is_killed(centre: Centre) -> None:
+    internal = await centre.agent("ana", "sales")
+    async with centre.daemon() as second:
+        await second.start(wait="standby.waiting")
+        await centre.login("ana")
+        await centre.until_member("sales", internal, paused=False)
+        assert second.events("member.added") == []
+        await centre.bridge.kill()
+        await second.logged("database.connected", within=10)
+        await centre.pause("ana", "lunch")
+        await centre.until_member("sales", internal, paused=True, reason="lunch")
+        assert await second.logged("member.paused", agent=internal)
+
+
+async def test_the_daemon_starts_before_asterisk_does(centre: Centre) -> None:
+    internal = await centre.agent("ana", "sales")
+    await centre.bridge.stop()
+    await centre.asterisk.kill()
+    await asyncio.gather(centre.bridge.start(within=30), centre.asterisk.start())
+    await centre.login("ana")
+    await centre.until_member("sales", internal, paused=False)
