@@ -14,14 +14,20 @@ import structlog
 from agentbridge import __version__, logs, notify
 from agentbridge.asterisk.ami import Account
 from agentbridge.asterisk.ari import Ari
+from agentbridge.asterisk.ari_events import AriEvents
+from agentbridge.asterisk.channels import Channels
+from agentbridge.asterisk.contacts import ContactHooks
 from agentbridge.asterisk.node import Hooks, Node
 from agentbridge.desired import SipDefaults
 from agentbridge.directory.changes import Changes, Pulse
 from agentbridge.directory.postgres import Directory, Heartbeat
+from agentbridge.directory.telephones import PhoneDesk, Telephones
 from agentbridge.dirty import Cause
 from agentbridge.errors import ConfigError, Refused, Unavailable
 from agentbridge.model import ALL_KEYS, EndpointId, QueueName
 from agentbridge.pace import Pace
+from agentbridge.phone.registrations import Registrations
+from agentbridge.phone.service import APP, PhoneService
 from agentbridge.plan import Limit
 from agentbridge.reconcile import Reconciler
 from agentbridge.settings import Settings
@@ -45,6 +51,13 @@ class Bridge:
     def __init__(self, settings: Settings, directory: Directory, ari: Ari) -> None:
         self._settings = settings
         self._directory = directory
+        self._registrations = Registrations(
+            Telephones(directory.transaction, settings.node.name),
+            settings.hot_desk,
+            is_telephone=lambda key: self._node.is_telephone(key),
+            active=lambda: self._changes.up,
+            clock=time.monotonic,
+        )
         self._node = Node(
             Account(
                 host=settings.ami.host,
@@ -53,7 +66,16 @@ class Bridge:
                 secret=settings.ami.password(),
             ),
             ari,
-            Hooks(changed=self._drifted, autopaused=self._autopaused, stale=self._stale_now),
+            Hooks(
+                changed=self._drifted,
+                autopaused=self._autopaused,
+                stale=self._stale_now,
+                contacts=ContactHooks(
+                    changed=self._registrations.changed,
+                    all_read=self._registrations.all_read,
+                    unknown=self._registrations.unknown,
+                ),
+            ),
         )
         self._changes = Changes(
             settings.database.url(),
@@ -73,6 +95,17 @@ class Bridge:
             limit=Limit(share=settings.limits.removals_share, at_least=settings.limits.removals_at_least),
             clock=time.monotonic,
         )
+        self._phone = PhoneService(PhoneDesk(directory.transaction), Channels(ari), settings.phone)
+        self._phone_events = AriEvents(
+            settings.ari.url,
+            settings.ari.username,
+            settings.ari.password(),
+            app=APP,
+            wanted=lambda: self._settings.phone.enabled and self._changes.up,
+            on_event=self._phone.event,
+            on_up=self._phone.up,
+            on_down=self._phone.down,
+        )
         self._stale = asyncio.Event()
         self._synced = asyncio.Event()
         self._started_at = datetime.now(UTC)
@@ -89,6 +122,9 @@ class Bridge:
                 "prune": self._prune(),
                 "ready": self._ready(),
                 "watchdog": self._watchdog(),
+                "telephones": self._registrations.run(),
+                "phone": self._phone.run(),
+                "phone_events": self._phone_events.run(),
             }.items():
                 parts.create_task(part, name=name)
 

@@ -22,6 +22,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from agentbridge.errors import ConfigError
+from agentbridge.phone_settings import HotDesk, Phone
 
 DEFAULT_PATH = Path("/etc/agentbridge/agentbridge.toml")
 PREFIX = "AGENTBRIDGE_"
@@ -216,6 +217,8 @@ class Settings(BaseSettings):
     pace: Pace = Field(default_factory=Pace)
     resync: Resync = Field(default_factory=Resync)
     log: Log = Field(default_factory=Log)
+    hot_desk: HotDesk = Field(default_factory=HotDesk)
+    phone: Phone = Field(default_factory=Phone)
 
     @classmethod
     def settings_customise_sources(

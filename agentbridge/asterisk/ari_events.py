@@ -1,0 +1,104 @@
+"""ARI's events for our Stasis application, over a websocket that comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import random
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+import aiohttp
+import structlog
+
+log = structlog.get_logger()
+
+HEARTBEAT_SECONDS = 10.0
+"""aiohttp closes the websocket when a ping has no answer in half of it: a hung Asterisk is noticed"""
+CONNECT_SECONDS = 10.0
+FIRST_WAIT, LONGEST_WAIT = 0.25, 10.0
+MESSAGE_BYTES = 1 << 20
+
+Event = Mapping[str, Any]
+
+
+class AriEvents:
+    """While the websocket is up, Asterisk gives the calls of application `app` to us.
+
+    It is only made while `wanted()`: a second one takes the application away from the first.
+    `on_event` is a plain function; what it raises is a bug and ends `run`. `on_down` is told when the calls
+    that were under way are no longer ours.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        user: str,
+        secret: str,
+        *,
+        app: str,
+        wanted: Callable[[], bool],
+        on_event: Callable[[Event], None],
+        on_up: Callable[[], None] = lambda: None,
+        on_down: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"Authorization": "Basic " + base64.b64encode(f"{user}:{secret}".encode()).decode()}
+        self._app = app
+        self._wanted = wanted
+        self._on_event, self._on_up, self._on_down = on_event, on_up, on_down
+        self._last_failure = ""
+        self.up = False
+
+    async def run(self) -> NoReturn:
+        """Connects, listens, connects again, until it is cancelled."""
+        wait = FIRST_WAIT
+        async with aiohttp.ClientSession(headers=self._headers) as session:
+            while True:
+                try:
+                    if self._wanted():
+                        await self._listen(session)
+                    wait = FIRST_WAIT
+                except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                    self._report(f"{type(error).__name__}: {error}")
+                    wait = min(2 * wait, LONGEST_WAIT)
+                await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - a wait, no secret
+
+    async def _listen(self, session: aiohttp.ClientSession) -> None:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            socket = await session.ws_connect(
+                f"{self._url}/events",
+                params={"app": self._app},
+                heartbeat=HEARTBEAT_SECONDS,
+                max_msg_size=MESSAGE_BYTES,
+                timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
+            )
+        async with socket:
+            self.up, self._last_failure = True, ""
+            log.info("ari.connected", app=self._app)
+            self._on_up()
+            try:
+                await self._receive(socket)
+            finally:
+                self.up = False
+                self._on_down()
+        log.warning("ari.lost", app=self._app, reason=str(socket.exception() or f"closed with {socket.close_code}"))
+
+    async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        async for message in socket:
+            if message.type is aiohttp.WSMsgType.TEXT and (event := _event(message.data)) is not None:
+                self._on_event(event)
+
+    def _report(self, reason: str) -> None:
+        if reason != self._last_failure:  # once, and not at every try of a long outage
+            log.warning("ari.unavailable", app=self._app, reason=reason)
+        self._last_failure = reason
+
+
+def _event(text: str) -> Event | None:
+    try:
+        event = json.loads(text)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None

@@ -1,0 +1,147 @@
+"""The directory's side of telephones: where they are registered, and what an agent asks from one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from agentbridge.directory.connecting import PooledConnection
+from agentbridge.directory.passwords import verify_password
+from agentbridge.directory.queries import QUERIES
+from agentbridge.errors import Refused
+from agentbridge.model import EndpointId
+
+LOOK_EVERY_SECONDS = 0.05
+Acquire = Callable[[], AbstractAsyncContextManager[PooledConnection]]
+"""A connection within one transaction; see Directory.transaction"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What was done to an agent because of its telephone: `pause`, `logout` or `unpause`."""
+
+    agent: str
+    telephone: EndpointId
+    done: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """The agent that a device speaks for. `own`: the device is the agent's own number."""
+
+    username: str
+    internal: EndpointId
+    own: bool
+    logged_in: bool
+
+
+class Telephones:
+    """Every method raises Unavailable when the database is away."""
+
+    def __init__(self, acquire: Acquire, node: str) -> None:
+        self._acquire = acquire
+        self._node = node
+
+    async def changed(self, registered: Mapping[EndpointId, bool]) -> None:
+        await self._execute("telephones_registered", self._node, list(registered), list(registered.values()))
+
+    async def these(self, registered: Collection[EndpointId]) -> None:
+        """These and no others are registered with this node."""
+        await self._execute("telephones_of_node", self._node, list(registered))
+
+    async def unknown(self) -> None:
+        """This node's Asterisk is away: nobody can log in on its telephones."""
+        await self._execute("telephones_unknown", self._node)
+
+    async def settle_lost(self, after: float, action: str, back: str) -> list[Settled]:
+        """Does `action` to the agents whose telephone has been away for so many seconds, and `back` to others."""
+        async with self._acquire() as connection:
+            rows = await connection.fetch(QUERIES["settle_lost_telephones"], after, action, back)
+        return [
+            Settled(agent=row["username"], telephone=EndpointId(row["telephone"]), done=row["done"]) for row in rows
+        ]
+
+    async def _execute(self, query: str, *arguments: object) -> None:
+        async with self._acquire() as connection:
+            await connection.execute(QUERIES[query], *arguments)
+
+
+class PhoneDesk:
+    """What agents do from a telephone. Refused for a rule of the directory, Unavailable without it."""
+
+    def __init__(self, acquire: Acquire) -> None:
+        self._acquire = acquire
+
+    async def caller(self, device: EndpointId) -> Caller | None:
+        async with self._acquire() as connection:
+            row = await connection.fetchrow(QUERIES["agent_of_device"], device)
+        if row is None:
+            return None
+        return Caller(
+            username=row["username"],
+            internal=EndpointId(row["internal"]),
+            own=row["own"],
+            logged_in=row["logged_in"],
+        )
+
+    async def identify(self, internal: EndpointId, pin: str) -> str | None:
+        """The username where number and PIN belong together; a wrong PIN counts towards the lock (A10).
+
+        A locked or deactivated agent is None too, and so is an unknown number, in the same time.
+        """
+        async with self._acquire() as connection:
+            row = await connection.fetchrow(QUERIES["pin_of"], internal)
+        right = await asyncio.to_thread(verify_password, row["pin_hash"] if row else None, pin)
+        if row is None:
+            return None
+        username = str(row["username"])
+        async with self._acquire() as connection:
+            if not right:
+                await connection.execute(QUERIES["password_failed"], username)
+                return None
+            await connection.execute(QUERIES["password_ok"], username)
+            # asked after the hashing: another wrong PIN may have locked the agent meanwhile
+            return username if await connection.fetchval(QUERIES["may_log_in"], username) else None
+
+    async def log_in(self, username: str, device: EndpointId) -> None:
+        """On the telephone that the call comes from, or on the agent's own device."""
+        async with self._acquire() as connection:
+            telephone = await connection.fetchval(QUERIES["telephone_named"], device)
+            if telephone is None and not await self._is_own(connection, username, device):
+                raise Refused(f"telephone: there is no telephone {device}")
+            await connection.fetchval(QUERIES["login_by_phone"], username, telephone)
+
+    async def log_out(self, username: str) -> None:
+        await self._act("logout_by_phone", username)
+
+    async def pause(self, username: str, reason: str) -> None:
+        await self._act("pause_by_phone", username, reason)
+
+    async def unpause(self, username: str) -> None:
+        await self._act("unpause_by_phone", username)
+
+    async def in_asterisk(self, username: str, within: float) -> str | None:
+        """Waits until Asterisk has what the directory says of this agent; else why not, or after the time."""
+        end = time.monotonic() + within
+        while True:
+            async with self._acquire() as connection:
+                row = await connection.fetchrow(QUERIES["in_asterisk"], username)
+            if row is None or row["applied"]:
+                return None
+            if row["error"] and not row["pending"]:
+                return str(row["error"])
+            if time.monotonic() > end:
+                return f"Asterisk does not have it within {within:g} s"
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
+
+    async def _act(self, query: str, *arguments: object) -> None:
+        async with self._acquire() as connection:
+            await connection.fetchval(QUERIES[query], *arguments)
+
+    @staticmethod
+    async def _is_own(connection: PooledConnection, username: str, device: EndpointId) -> bool:
+        row = await connection.fetchrow(QUERIES["agent_of_device"], device)
+        return row is not None and row["own"] and row["username"] == username

@@ -1,0 +1,158 @@
+"""What is asked and done in a call from a telephone: log in, log out, pause, unpause."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from functools import partial
+from typing import Protocol
+
+import structlog
+
+from agentbridge.errors import Refused
+from agentbridge.model import EndpointId
+from agentbridge.phone.line import Line
+from agentbridge.phone_settings import Phone, PromptName
+
+log = structlog.get_logger()
+
+LONGEST_NUMBER = 16
+LONGEST_PIN = 32
+LONGEST_REASON = 4
+
+
+class Verb(StrEnum):
+    """The first argument of `Stasis(agentbridge,…)`."""
+
+    LOGIN = "login"
+    LOGOUT = "logout"
+    PAUSE = "pause"
+    UNPAUSE = "unpause"
+
+
+class Caller(Protocol):
+    """The agent that a device speaks for; `own` when it is the agent's own number."""
+
+    @property
+    def username(self) -> str: ...
+
+    @property
+    def internal(self) -> EndpointId: ...
+
+    @property
+    def own(self) -> bool: ...
+
+    @property
+    def logged_in(self) -> bool: ...
+
+
+class Desk(Protocol):
+    """The directory, for a caller. Refused for a rule, Unavailable without the database."""
+
+    async def caller(self, device: EndpointId) -> Caller | None: ...
+
+    async def identify(self, internal: EndpointId, pin: str) -> str | None: ...
+
+    async def log_in(self, username: str, device: EndpointId) -> None: ...
+
+    async def log_out(self, username: str) -> None: ...
+
+    async def pause(self, username: str, reason: str) -> None: ...
+
+    async def unpause(self, username: str) -> None: ...
+
+    async def in_asterisk(self, username: str, within: float) -> str | None: ...
+
+
+class Dialogue:
+    """One conversation after the other; nothing that a caller types is ever logged."""
+
+    def __init__(self, desk: Desk, settings: Phone) -> None:
+        self._desk = desk
+        self._settings = settings
+
+    async def hold(self, line: Line, device: EndpointId, verb: Verb, argument: str) -> None:
+        caller = await self._desk.caller(device)
+        match verb:
+            case Verb.LOGIN:
+                await self._log_in(line, device, caller)
+            case Verb.LOGOUT:
+                await self._log_out(line, device, caller)
+            case Verb.PAUSE:
+                await self._pause(line, device, caller, argument)
+            case Verb.UNPAUSE:
+                await self._unpause(line, device, caller)
+
+    async def _log_in(self, line: Line, device: EndpointId, caller: Caller | None) -> None:
+        own = caller.internal if caller is not None and caller.own else None
+        for _ in range(self._settings.tries):
+            if username := await self._identified(line, own):
+                act = partial(self._desk.log_in, username, device)
+                await self._do(line, device, username, Verb.LOGIN, act, "logged_in")
+                return
+            log.warning("phone.denied", telephone=device, verb=Verb.LOGIN)
+            line.forget_digits()
+            await line.say("wrong")
+        await line.say("goodbye")
+
+    async def _identified(self, line: Line, own: EndpointId | None) -> str | None:
+        number = own or await line.ask("number", LONGEST_NUMBER)
+        if not number:
+            return None
+        pin = await line.ask("pin", LONGEST_PIN)
+        if not pin:
+            return None  # nothing was tried, so nothing counts towards the lock
+        return await self._desk.identify(EndpointId(number), pin)
+
+    async def _log_out(self, line: Line, device: EndpointId, caller: Caller | None) -> None:
+        if caller is None:
+            await self._refuse(line, device, Verb.LOGOUT, "nobody is logged in here")
+            return
+        act = partial(self._desk.log_out, caller.username)
+        await self._do(line, device, caller.username, Verb.LOGOUT, act, "logged_out")
+
+    async def _pause(self, line: Line, device: EndpointId, caller: Caller | None, number: str) -> None:
+        if caller is None:
+            await self._refuse(line, device, Verb.PAUSE, "nobody is logged in here")
+            return
+        for _ in range(self._settings.tries):
+            number = number or await line.ask("reason", LONGEST_REASON)
+            if reason := self._settings.reasons.get(number):
+                act = partial(self._desk.pause, caller.username, reason)
+                await self._do(line, device, caller.username, Verb.PAUSE, act, "paused")
+                return
+            number = ""
+            line.forget_digits()
+            await line.say("wrong")
+        await line.say("goodbye")
+
+    async def _unpause(self, line: Line, device: EndpointId, caller: Caller | None) -> None:
+        if caller is None:
+            await self._refuse(line, device, Verb.UNPAUSE, "nobody is logged in here")
+            return
+        act = partial(self._desk.unpause, caller.username)
+        await self._do(line, device, caller.username, Verb.UNPAUSE, act, "unpaused")
+
+    async def _do(
+        self,
+        line: Line,
+        device: EndpointId,
+        username: str,
+        verb: Verb,
+        act: Callable[[], Awaitable[None]],
+        done: PromptName,
+    ) -> None:
+        """Says what became of it: done when Asterisk has it, and not before."""
+        await line.wait_for(2 * self._settings.confirm_seconds)
+        try:
+            await act()
+        except Refused as rule:
+            await self._refuse(line, device, verb, str(rule), username)
+            return
+        late = await self._desk.in_asterisk(username, self._settings.confirm_seconds)
+        log.info("phone.done", telephone=device, agent=username, verb=verb, late=late)
+        await line.say("late" if late else done)
+
+    async def _refuse(self, line: Line, device: EndpointId, verb: Verb, reason: str, username: str = "") -> None:
+        log.warning("phone.refused", telephone=device, agent=username or None, verb=verb, reason=reason)
+        await line.say("refused")

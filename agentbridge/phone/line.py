@@ -1,0 +1,163 @@
+"""One call to our Stasis application: what the caller hears, and the digits that come back."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from agentbridge.phone_settings import Phone, PromptName
+
+PROMPT_SECONDS = 15.0
+"""for one prompt, should its end never be told"""
+GRACE_SECONDS = 3.0
+"""on top of each step's limit, before the dialplan takes the call back from a daemon that hangs"""
+DIGITS_KEPT = 64
+_TONE_MS = re.compile(r"/(\d+)")
+
+
+class Channels(Protocol):
+    """Refused for a call that is gone, Unavailable when Asterisk is."""
+
+    async def play(self, channel: str, playback: str, media: str) -> None: ...
+
+    async def stop(self, playback: str) -> None: ...
+
+    async def keep(self, channel: str, seconds: float) -> None:
+        """So long may the call stay with us from now on."""
+        ...
+
+    async def go_on(self, channel: str) -> None: ...
+
+    async def hang_up(self, channel: str) -> None: ...
+
+    async def has_sound(self, name: str) -> bool: ...
+
+
+MediaOf = Callable[[PromptName], Awaitable[str]]
+"""prompt → what is played for it on this Asterisk"""
+
+
+class Line:
+    """`say` and `ask` each renew how long the call may stay: a daemon that hangs loses it within seconds."""
+
+    def __init__(self, channel: str, channels: Channels, media_of: MediaOf, settings: Phone) -> None:
+        self.channel = channel
+        self._channels = channels
+        self._media_of = media_of
+        self._settings = settings
+        self._digits: asyncio.Queue[str] = asyncio.Queue(DIGITS_KEPT)
+        self._numbers = itertools.count(1)
+        self._finished: dict[str, asyncio.Event] = {}
+
+    # ------------------------------------------------------------ events
+
+    def digit(self, digit: str) -> None:
+        if not self._digits.full():  # nobody types so much
+            self._digits.put_nowait(digit)
+
+    def playback_finished(self, playback: str) -> None:
+        if playback in self._finished:
+            self._finished[playback].set()
+
+    # ------------------------------------------------------------ what is said and asked
+
+    async def say(self, prompt: PromptName) -> None:
+        """Returns when it has been heard to its end."""
+        await self._channels.keep(self.channel, PROMPT_SECONDS + GRACE_SECONDS)
+        media = await self._media_of(prompt)
+        playback = await self._play(media)
+        try:
+            async with asyncio.timeout(_seconds(media)):
+                await self._finished[playback].wait()
+        except TimeoutError:  # a tone has no end of its own
+            await self._channels.stop(playback)
+        finally:
+            del self._finished[playback]
+
+    async def ask(self, prompt: PromptName, longest: int) -> str:
+        """The digits until `#`, a pause, or `longest` of them; `*` begins anew. Empty when none came in time.
+
+        Digits typed before the prompt count: who knows the way need not listen.
+        """
+        limit = self._settings.input_seconds
+        await self._channels.keep(self.channel, limit + GRACE_SECONDS)
+        playback = await self._play(await self._media_of(prompt))
+        typed: list[str] = []
+        try:
+            async with asyncio.timeout(limit):
+                await self._collect(typed, longest, playback)
+        except TimeoutError:
+            await self._channels.stop(playback)
+        finally:
+            del self._finished[playback]
+        return "".join(typed)
+
+    def forget_digits(self) -> None:
+        """What was typed towards a question that is asked again."""
+        while not self._digits.empty():
+            self._digits.get_nowait()
+
+    async def wait_for(self, seconds: float) -> None:
+        """Lets the call stay while something else is worked on."""
+        await self._channels.keep(self.channel, seconds + GRACE_SECONDS)
+
+    async def _collect(self, typed: list[str], longest: int, playback: str) -> None:
+        digit = await self._digits.get()
+        await self._channels.stop(playback)
+        while digit != "#":
+            if digit == "*":
+                typed.clear()
+            elif digit.isdigit():
+                typed.append(digit)
+            if len(typed) == longest:
+                return
+            try:
+                async with asyncio.timeout(self._settings.digit_seconds):
+                    digit = await self._digits.get()
+            except TimeoutError:
+                return
+
+    async def _play(self, media: str) -> str:
+        playback = f"agentbridge-{self.channel}-{next(self._numbers)}"
+        self._finished[playback] = asyncio.Event()
+        try:
+            await self._channels.play(self.channel, playback, media)
+        except BaseException:
+            del self._finished[playback]
+            raise
+        return playback
+
+
+def _seconds(media: str) -> float:
+    """How long to wait for the end: of tones their own length, which Asterisk plays once and never ends."""
+    if not media.startswith("tone:"):
+        return PROMPT_SECONDS
+    lengths = [int(length) for length in _TONE_MS.findall(media)]
+    return min(PROMPT_SECONDS, sum(lengths) / 1000) if lengths else 1.0
+
+
+class Prompts:
+    """Which of a prompt's media this Asterisk has; asked once, until `forget`."""
+
+    def __init__(self, channels: Channels, settings: Phone) -> None:
+        self._channels = channels
+        self._settings = settings
+        self._chosen: dict[PromptName, str] = {}
+
+    def forget(self) -> None:
+        """Another Asterisk, or the same one with other sounds."""
+        self._chosen.clear()
+
+    async def media_of(self, prompt: PromptName) -> str:
+        if prompt not in self._chosen:
+            self._chosen[prompt] = await self._choose(self._settings.media(prompt))
+        return self._chosen[prompt]
+
+    async def _choose(self, media: list[str]) -> str:
+        for one in media:
+            if not one.startswith("sound:") or await self._channels.has_sound(one.removeprefix("sound:")):
+                return one
+        return media[-1]

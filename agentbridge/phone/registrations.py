@@ -1,0 +1,167 @@
+"""Which telephones are registered, kept in the directory; and agents whose telephone is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol
+
+import structlog
+
+from agentbridge.errors import Unavailable
+from agentbridge.model import EndpointId
+from agentbridge.phone_settings import HotDesk
+
+log = structlog.get_logger()
+
+RETRY_SECONDS = 1.0
+LOOK_SECONDS = 2.0
+"""between looks for lost telephones: how much later than configured an agent is paused at most"""
+AT_ONCE = 1000
+"""of changes in one statement"""
+
+
+class Settled(Protocol):
+    """What was done to an agent because of its telephone: `pause`, `logout` or `unpause`."""
+
+    @property
+    def agent(self) -> str: ...
+
+    @property
+    def telephone(self) -> EndpointId: ...
+
+    @property
+    def done(self) -> str: ...
+
+
+class Telephones(Protocol):
+    """The directory's side. Every method raises Unavailable when the database is away."""
+
+    async def changed(self, registered: Mapping[EndpointId, bool]) -> None: ...
+
+    async def these(self, registered: Collection[EndpointId]) -> None:
+        """These and no others are registered with this node."""
+        ...
+
+    async def unknown(self) -> None: ...
+
+    async def settle_lost(self, after: float, action: str, back: str) -> Sequence[Settled]: ...
+
+
+class Registrations:
+    """Events only note what is so now; `run` writes it.
+
+    A telephone is written at once, and then not again for `settle_seconds`: one that comes and goes costs a
+    write in that time, and what is written last is what is so.
+    """
+
+    def __init__(
+        self,
+        telephones: Telephones,
+        settings: HotDesk,
+        *,
+        is_telephone: Callable[[EndpointId], bool],
+        active: Callable[[], bool],
+        clock: Callable[[], float],
+    ) -> None:
+        self._telephones = telephones
+        self._settings = settings
+        self._is_telephone = is_telephone
+        self._active = active
+        self._clock = clock
+        self._now: dict[EndpointId, bool] = {}
+        """what differs from what was written, or may"""
+        self._written: dict[EndpointId, tuple[bool, float]] = {}
+        """the last write of each, and when"""
+        self._whole: frozenset[EndpointId] | None = None
+        self._lost = False
+        self._wake = asyncio.Event()
+
+    # ------------------------------------------------------------ what Asterisk says
+
+    def changed(self, device: EndpointId, registered: bool) -> None:
+        if not self._is_telephone(device):
+            return
+        self._now[device] = registered
+        self._wake.set()
+
+    def all_read(self, devices: frozenset[EndpointId]) -> None:
+        self._whole, self._lost = devices, False
+        self._now.clear()
+        self._wake.set()
+
+    def unknown(self) -> None:
+        self._whole, self._lost = None, True
+        self._now.clear()
+        self._wake.set()
+
+    # ------------------------------------------------------------ what is written
+
+    async def run(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._wait()):
+                    await self._wake.wait()
+            # cleared before the work: what comes during it is a reason for another round
+            self._wake.clear()
+            if self._active():
+                await self._round()
+
+    def _wait(self) -> float:
+        due = [self._due(device) - self._clock() for device in self._now]
+        return max(0.0, min([LOOK_SECONDS, *due])) if self._active() else LOOK_SECONDS
+
+    def _due(self, device: EndpointId) -> float:
+        if (last := self._written.get(device)) is None:
+            return self._clock()
+        return last[1] + self._settings.settle_seconds
+
+    async def _round(self) -> None:
+        try:
+            await self._write()
+            await self._settle()
+        except Unavailable as away:  # the changes' connection says so in the log
+            log.debug("telephones.postponed", reason=str(away))
+            await asyncio.sleep(RETRY_SECONDS)
+            self._wake.set()
+
+    async def _write(self) -> None:
+        if self._lost:
+            await self._telephones.unknown()
+            self._lost = False
+            self._written.clear()
+        if (whole := self._whole) is not None:
+            await self._telephones.these(whole)
+            if self._whole is whole:
+                self._whole = None
+        await self._write_changes()
+
+    async def _write_changes(self) -> None:
+        now = self._clock()
+        due = [device for device in self._now if self._due(device) <= now][:AT_ONCE]
+        changes = {device: self._now.pop(device) for device in due}
+        news = {device: there for device, there in changes.items() if self._last(device) is not there}
+        if not news:
+            return
+        try:
+            await self._telephones.changed(news)
+        except Unavailable:
+            self._now = changes | self._now  # what came meanwhile is newer
+            raise
+        for device, there in news.items():
+            self._written[device] = (there, now)
+            log.info("telephone.registered" if there else "telephone.unregistered", telephone=device)
+
+    def _last(self, device: EndpointId) -> bool | None:
+        last = self._written.get(device)
+        return last[0] if last is not None else None
+
+    async def _settle(self) -> None:
+        settings = self._settings
+        done = await self._telephones.settle_lost(
+            settings.lost_after_seconds, settings.lost_action, settings.back_action
+        )
+        for one in done:
+            event = "telephone.back" if one.done == "unpause" else "telephone.lost"
+            log.warning(event, agent=one.agent, telephone=one.telephone, done=one.done)

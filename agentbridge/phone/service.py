@@ -1,0 +1,126 @@
+"""The Stasis application `agentbridge`: each call to it is a conversation with limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from agentbridge.errors import Refused, Unavailable
+from agentbridge.model import EndpointId
+from agentbridge.phone.dialogue import Desk, Dialogue, Verb
+from agentbridge.phone.line import Channels, Line, Prompts
+from agentbridge.phone_settings import Phone
+
+log = structlog.get_logger()
+
+APP = "agentbridge"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """A call that has come: `device` is the endpoint id that it comes from."""
+
+    channel: str
+    device: EndpointId
+    verb: Verb | None
+    """None for a word that is none: a mistake in the dialplan"""
+    argument: str
+
+
+class PhoneService:
+    """`event`, `up` and `down` take what the websocket tells; `run` holds the conversations."""
+
+    def __init__(self, desk: Desk, channels: Channels, settings: Phone) -> None:
+        self._channels = channels
+        self._settings = settings
+        self._prompts = Prompts(channels, settings)
+        self._dialogue = Dialogue(desk, settings)
+        self._starts: asyncio.Queue[Start] = asyncio.Queue(settings.calls)
+        self._lines: dict[str, Line] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    # ------------------------------------------------------------ what Asterisk tells
+
+    def up(self) -> None:
+        self._prompts.forget()
+
+    def down(self) -> None:
+        """Asterisk or the websocket is gone: the dialplan's time limit ends the calls."""
+        for task in self._tasks.values():
+            task.cancel()
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        match event:
+            case {"type": "StasisStart", "channel": {"id": str(channel), "name": str(name)}, "args": list(args)}:
+                self._started(channel, name, [str(arg) for arg in args])
+            case {"type": "ChannelDtmfReceived", "channel": {"id": str(channel)}, "digit": str(digit)}:
+                if channel in self._lines:
+                    self._lines[channel].digit(digit)
+            case {"type": "PlaybackFinished", "playback": {"id": str(playback), "target_uri": str(target)}}:
+                if line := self._lines.get(target.removeprefix("channel:")):
+                    line.playback_finished(playback)
+            case {"type": "StasisEnd" | "ChannelDestroyed", "channel": {"id": str(channel)}}:
+                if channel in self._tasks:
+                    self._tasks[channel].cancel()
+            case _:
+                pass
+
+    def _started(self, channel: str, name: str, args: list[str]) -> None:
+        verb, argument = [*args, "", ""][:2]
+        start = Start(channel=channel, device=device_of(name), verb=_verb(verb), argument=argument)
+        if self._starts.full():  # the dialplan's time limit tells the caller
+            log.warning("phone.busy", telephone=start.device, calls=self._settings.calls)
+            return
+        # a line from now on, so that no digit is missed
+        self._lines[channel] = Line(channel, self._channels, self._prompts.media_of, self._settings)
+        self._starts.put_nowait(start)
+
+    # ------------------------------------------------------------ the conversations
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as calls:
+            while True:
+                start = await self._starts.get()
+                task = calls.create_task(self._serve(start), name=f"phone-{start.channel}")
+                self._tasks[start.channel] = task
+                task.add_done_callback(lambda _, channel=start.channel: self._forget(channel))  # type: ignore[misc]
+
+    def _forget(self, channel: str) -> None:
+        self._tasks.pop(channel, None)
+        self._lines.pop(channel, None)
+
+    async def _serve(self, start: Start) -> None:
+        """A call that can't be served goes back to the dialplan, which says so."""
+        try:
+            if start.verb is None or len(self._tasks) > self._settings.calls:
+                raise Unavailable(f"no such verb, or more than {self._settings.calls} calls at once")
+            async with asyncio.timeout(self._settings.call_seconds):
+                await self._dialogue.hold(self._lines[start.channel], start.device, start.verb, start.argument)
+            await self._channels.hang_up(start.channel)
+        except (Unavailable, TimeoutError) as reason:
+            log.warning("phone.failed", telephone=start.device, verb=start.verb, reason=str(reason) or "time is up")
+            await self._give_back(start.channel)
+        except Refused as gone:
+            log.debug("phone.gone", telephone=start.device, verb=start.verb, reason=str(gone))
+
+    async def _give_back(self, channel: str) -> None:
+        try:
+            await self._channels.go_on(channel)
+        except (Unavailable, Refused) as reason:
+            log.debug("phone.not_given_back", channel=channel, reason=str(reason))
+
+
+def _verb(word: str) -> Verb | None:
+    try:
+        return Verb(word)
+    except ValueError:
+        return None
+
+
+def device_of(channel_name: str) -> EndpointId:
+    """`PJSIP/desk-7-0000001a` is of `desk-7`."""
+    return EndpointId(channel_name.partition("/")[2].rpartition("-")[0])
