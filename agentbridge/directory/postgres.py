@@ -149,7 +149,14 @@ class Directory:
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[PooledConnection]:
-        """A connection for single SELECTs, each a transaction of its own: one round trip instead of three."""
+        """A connection for single SELECTs, each a transaction of its own: one round trip instead of three.
+
+        Behind a pooler they need a transaction, since else parsing and executing are on two servers.
+        """
+        if not self._statements:
+            async with self.transaction() as connection:
+                yield connection
+            return
         async with self._connection() as connection:
             try:
                 yield connection
@@ -172,7 +179,8 @@ class Directory:
 
     def _forget_statements(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         self._statements = 0
-        self._pool = None
+        if self._pool is pool:  # else another one that failed at the same time was here first
+            self._pool = None
         pool.terminate()
 
     async def _opened(self) -> asyncpg.Pool[asyncpg.Record]:

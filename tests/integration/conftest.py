@@ -7,7 +7,7 @@ import pytest_asyncio
 
 from agentbridge.directory import migrate
 from lab.postgres import Postgres
-from tests.integration.words import Connect, Connection
+from tests.integration.words import Connect, Connection, quiet
 
 TEMPLATE = "template_directory"
 
@@ -17,7 +17,7 @@ async def template(postgres: Postgres) -> str:
     """Migrated once; each test's database is a copy."""
     connection = await asyncpg.connect(await postgres.create_database(TEMPLATE))
     try:
-        await migrate.migrate(connection, lambda step: None)
+        await migrate.migrate(connection, quiet)
     finally:
         await connection.close(timeout=5)
     return TEMPLATE

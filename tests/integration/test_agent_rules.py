@@ -31,7 +31,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"codecs": []}, "codecs: name at least one"),
     ({"host": "phone.example.com"}, "host: must be dynamic or one IP address (got phone.example.com)"),
     ({"host": "10.0.0.0/8"}, "host: must be dynamic or one IP address"),
-    ({"host": "0.0.0.0"}, "host: must be dynamic or one IP address"),
+    ({"host": "::"}, "host: must be dynamic or one IP address"),
     ({"host": "1.2.3.4.5"}, "host: must be dynamic or one IP address"),
     ({"nat": ["maybe"]}, "nat: only yes, no, force_rport, comedia, never, route are allowed"),
     ({"nat": ["yes", "no"]}, "nat: only force_rport and comedia can be combined (got yes,no)"),

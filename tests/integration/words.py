@@ -11,6 +11,10 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Connect = Callable[[], Awaitable[Connection]]
 
 
+def quiet(_step: str) -> None:
+    """For a migration that nobody watches."""
+
+
 async def add_agent(sql: Connection, username: str, **columns: Any) -> str:
     """The internal number. External unless told otherwise, since those act from the web."""
     columns = {"username": username, "typology": "external", **columns}

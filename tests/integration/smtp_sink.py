@@ -1,0 +1,38 @@
+"""A mail server that keeps what it is given, for tests: as much of SMTP as a client needs to deliver."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from email import message_from_bytes
+from email.message import Message
+
+
+class Sink:
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.port = 0
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 sink\r\n")
+        while line := await reader.readline():
+            match line.split()[0].upper():
+                case b"DATA":
+                    writer.write(b"354 go on\r\n")
+                    self.messages.append(message_from_bytes(await reader.readuntil(b"\r\n.\r\n")))
+                    writer.write(b"250 kept\r\n")
+                case b"QUIT":
+                    writer.write(b"221 bye\r\n")
+                    break
+                case _:
+                    writer.write(b"250 fine\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+
+@asynccontextmanager
+async def smtp_sink() -> AsyncIterator[Sink]:
+    sink = Sink()
+    server = await asyncio.start_server(sink._serve, "127.0.0.1", 0)
+    sink.port = server.sockets[0].getsockname()[1]
+    async with server:
+        yield sink

@@ -1,0 +1,161 @@
+"""What agent_status says of a change on its way, and what the loop reads of a key."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from agentbridge.directory.postgres import Directory, Heartbeat
+from agentbridge.directory.rows import subject
+from agentbridge.model import EndpointId, Membership, QueueName, Session, SipType
+from tests.integration.words import Connection, add_agent, add_queue, add_telephone, status
+
+
+@dataclass(frozen=True)
+class Found:
+    error: str = ""
+
+
+async def applied(directory: Directory, *keys: str, error: str = "") -> None:
+    reading = await directory.read([EndpointId(key) for key in keys])
+    await directory.record(reading.snapshot, {key: Found(error) for key in reading.subjects})
+
+
+async def test_a_change_is_pending_until_the_node_has_it_and_its_failure_is_told(
+    sql: Connection, database: str
+) -> None:
+    number = await add_agent(sql, "anna")
+    async with Directory(database, node="pbx1") as directory:
+        assert (await status(sql, "anna"))["applied_at"] is None
+        await applied(directory, number)
+        first = await status(sql, "anna")
+        assert first["applied_at"] >= first["wanted_at"]
+        assert (first["pending"], first["error"]) == (False, None)
+
+        await sql.execute("update agentbridge.agents set chanspy = true")
+        row = await status(sql, "anna")
+        assert (row["applied_at"], row["pending"]) == (None, True)
+        assert row["wanted_at"] > first["wanted_at"]
+
+        await applied(directory, number, error="codec refused")
+        row = await status(sql, "anna")
+        assert (row["applied_at"], row["error"]) == (None, "codec refused")
+        await applied(directory, number)
+        row = await status(sql, "anna")
+        assert (row["applied_at"] is not None, row["error"], row["pending"]) == (True, None, False)
+
+
+async def test_a_change_that_commits_after_the_rows_were_read_stays_pending(sql: Connection, database: str) -> None:
+    number = EndpointId(await add_agent(sql, "anna"))
+    async with Directory(database, node="pbx1") as directory:
+        reading = await directory.read([number])
+        await sql.execute("update agentbridge.agents set chanspy = true")
+        await directory.record(reading.snapshot, {number: Found()})
+        assert (await status(sql, "anna"))["pending"] is True
+
+
+async def test_of_several_nodes_the_worst_counts(sql: Connection, database: str) -> None:
+    number = await add_agent(sql, "anna")
+    async with Directory(database, node="pbx1") as first, Directory(database, node="pbx2") as second:
+        await applied(first, number)
+        await applied(second, number, error="no such transport")
+        row = await status(sql, "anna")
+        assert (row["applied_at"], row["error"]) == (None, "no such transport")
+        await applied(second, number)
+        assert (await status(sql, "anna"))["applied_at"] is not None
+        await sql.execute("insert into agentbridge.nodes (node) values ('pbx3')")
+        assert (await status(sql, "anna"))["applied_at"] is None, "a node that has not looked yet"
+
+
+async def test_the_telephone_of_a_hot_desk_agent_counts_too(sql: Connection, database: str) -> None:
+    number = await add_agent(sql, "hot", hot_desk=True)
+    await add_telephone(sql, "desk1")
+    await sql.execute("select agentbridge.login('hot', 'desk1')")
+    async with Directory(database, node="pbx1") as directory:
+        await applied(directory, number)
+        assert (await status(sql, "hot"))["applied_at"] is None
+        await applied(directory, "desk1")
+        assert (await status(sql, "hot"))["applied_at"] is not None
+
+
+async def test_old_hints_go_only_when_every_living_node_has_read_them(sql: Connection, database: str) -> None:
+    await add_agent(sql, "anna")
+    await sql.execute("update agentbridge.changes set at = now() - interval '1 day'")
+    async with Directory(database, node="pbx1") as directory:
+
+        async def beat(snapshot: str | None) -> None:
+            await directory.heartbeat(
+                Heartbeat(
+                    started_at=datetime.now(UTC), snapshot=snapshot, asterisk_up=True, lag_seconds=0.1, pending=0,
+                    failed=0, version="1",
+                )
+            )  # fmt: skip
+
+        await beat(None)
+        assert await directory.prune_changes() == 0
+        await beat((await directory.read([EndpointId("none")])).snapshot)
+        assert await directory.prune_changes() == 1
+
+
+async def test_a_key_is_read_with_all_that_the_loop_needs(sql: Connection, database: str) -> None:
+    await add_agent(sql, "hot", hot_desk=True, alias="Hot, Shot", internal="1001", sip_type="peer")
+    await add_telephone(sql, "desk1")
+    await add_queue(sql, "Sales", "hot")
+    await sql.execute("insert into agentbridge.queues (name, channel) values ('mail', 'email')")
+    await sql.execute("insert into agentbridge.queue_members select 1, id from agentbridge.queues where name = 'mail'")
+    await sql.execute(
+        "insert into agentbridge.teams (name) values ('north'); insert into agentbridge.team_members values (1, 1);"
+        "insert into agentbridge.queues (name) values ('support');"
+        "insert into agentbridge.team_queues select 1, id, 7 from agentbridge.queues where channel = 'voice'"
+    )
+    await sql.execute("select agentbridge.login('hot', 'desk1'), agentbridge.pause('hot', 'forms', 'Sales')")
+    async with Directory(database, node="pbx1") as directory:
+        reading = await directory.read([EndpointId("1001"), EndpointId("desk1"), EndpointId("77")])
+    agent, telephone, unknown = (reading.subjects[EndpointId(key)] for key in ("1001", "desk1", "77"))
+    assert agent.agent is not None
+    assert (agent.carried, agent.telephone, agent.agent.display_name) == (None, None, "Hot, Shot")
+    assert agent.agent.line.sip_type is SipType.PEER
+    assert telephone.agent is None
+    assert telephone.telephone is not None
+    assert telephone.carried == agent.agent
+    assert agent.agent.session == Session(telephone=EndpointId("desk1"))
+    assert agent.agent.memberships == (
+        Membership(queue=QueueName("sales"), penalty=0, paused=True, reason="forms"),
+        Membership(queue=QueueName("support"), penalty=7),
+    )
+    assert (unknown.agent, unknown.telephone, unknown.carried) == (None, None, None)
+    assert reading.queues == {"sales", "support"}
+
+
+async def test_a_queue_that_left_the_directory_is_still_ours_to_empty(sql: Connection, database: str) -> None:
+    await add_queue(sql, "old")
+    await add_queue(sql, "renamed")
+    await sql.execute("delete from agentbridge.queues where name = 'old'")
+    await sql.execute("update agentbridge.queues set name = 'new' where name = 'renamed'")
+    async with Directory(database, node="pbx1") as directory:
+        assert (await directory.read([EndpointId("none")])).queues == {"old", "renamed", "new"}
+
+
+async def test_a_row_that_makes_no_sense_is_one_keys_problem_and_not_the_others(
+    sql: Connection, database: str
+) -> None:
+    bad, good = await add_agent(sql, "bad"), await add_agent(sql, "good")
+    # only a superuser's hand gets this past the rules
+    await sql.execute(
+        "alter table agentbridge.agents disable trigger user;"
+        "update agentbridge.agents set sip_type = 'foe' where username = 'bad'"
+    )
+    async with Directory(database, node="pbx1") as directory:
+        reading = await directory.read([EndpointId(bad), EndpointId(good)])
+    assert "'foe' is not a valid SipType" in reading.subjects[EndpointId(bad)].problem
+    assert reading.subjects[EndpointId(good)].agent is not None
+    assert subject({"key": "x"}).problem != ""
+
+
+async def test_what_the_registrar_says_decides_which_telephones_are_available(
+    sql: Connection, database: str
+) -> None:
+    for name in ("desk1", "desk2"):
+        await add_telephone(sql, name, registered=False)
+    async with Directory(database, node="pbx1") as directory:
+        await directory.telephones_registered({EndpointId("desk1"): True, EndpointId("desk2"): None})
+    rows = await sql.fetch("select name, available from agentbridge.telephone_status order by name")
+    assert [tuple(row) for row in rows] == [("desk1", True), ("desk2", False)]
