@@ -9,6 +9,7 @@ import typer
 from agentbridge import __version__
 from agentbridge.cli import (
     agent_files,
+    agent_passwords,
     agent_sessions,
     agents,
     check,
@@ -32,6 +33,7 @@ app = typer.Typer(
     # they show local variables, secrets among them
     pretty_exceptions_enable=False,
     add_completion=False,
+    rich_markup_mode=None,
 )
 for module in (run, check, plan, status):
     module.register(app)
@@ -43,7 +45,7 @@ for name, group in {
     "team": teams.app,
 }.items():
     app.add_typer(group, name=name)
-for module in (agent_files, agent_sessions):
+for module in (agent_files, agent_passwords, agent_sessions):
     module.register(agents.app)
 
 

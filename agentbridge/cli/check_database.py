@@ -1,0 +1,64 @@
+"""Findings about PostgreSQL: reachable, the right schema, notifications that arrive."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from agentbridge.cli.findings import Finding
+from agentbridge.cli.options import connected
+from agentbridge.directory import migrate
+from agentbridge.directory.changes import listen_works
+from agentbridge.directory.connecting import Connection, translated
+from agentbridge.errors import AgentbridgeError
+from agentbridge.settings import Database, Settings
+
+REACH = "look at database.dsn, at whether PostgreSQL runs, and at whether its pg_hba.conf lets this machine in"
+SET_PASSWORD = (  # noqa: S105 - an advice
+    "set the role's password with `ALTER ROLE … PASSWORD` and give the same one as credential database_password, "
+    "as database.password_file or in AGENTBRIDGE_DATABASE__PASSWORD"
+)
+
+
+async def findings(settings: Settings) -> AsyncIterator[Finding]:
+    try:
+        async with connected(settings) as connection:
+            async for finding in _schema(connection):
+                yield finding
+        async for finding in _notifications(settings.database):
+            yield finding
+    except AgentbridgeError as error:
+        wrong_password = "password" in str(error)
+        yield Finding(
+            "database.password" if wrong_password else "database.unreachable",
+            " ".join(str(error).split()),
+            SET_PASSWORD if wrong_password else REACH,
+        )
+
+
+async def _schema(connection: Connection) -> AsyncIterator[Finding]:
+    found = await migrate.status(connection)
+    if found.too_new:
+        yield Finding("schema.too_new", found.problem, "install the agentbridge that the database was migrated by")
+    elif found.too_old:
+        yield Finding("schema.too_old", found.problem, "run `agentbridge db migrate` as the database's owner")
+    elif found.problem:
+        yield Finding("schema.altered", found.problem, "install the agentbridge that the database was migrated by")
+
+
+async def _notifications(database: Database) -> AsyncIterator[Finding]:
+    if not await listen_works(database.url(), deadline=database.connect_seconds):
+        yield Finding(
+            "database.notifications",
+            f"a notification did not arrive: changes wait up to {database.poll_seconds:g} s for the poll",
+            "connect to PostgreSQL itself, or to a pooler in session mode: one in transaction mode loses LISTEN",
+        )
+
+
+async def queues(settings: Settings) -> list[str]:
+    """The directory's queues that Asterisk has to know. Raises AgentbridgeError."""
+    async with connected(settings) as connection:
+        if (await migrate.status(connection)).current == 0:
+            return []
+        with translated():
+            rows = await connection.fetch("select name from agentbridge.queues where channel = 'voice' order by 1")
+    return [row["name"] for row in rows]
