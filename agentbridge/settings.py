@@ -21,6 +21,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from agentbridge.call_settings import Recording
 from agentbridge.errors import ConfigError
 from agentbridge.phone_settings import HotDesk, Phone
 
@@ -217,6 +218,7 @@ class Settings(BaseSettings):
     pace: Pace = Field(default_factory=Pace)
     resync: Resync = Field(default_factory=Resync)
     log: Log = Field(default_factory=Log)
+    recording: Recording = Field(default_factory=Recording)
     hot_desk: HotDesk = Field(default_factory=HotDesk)
     phone: Phone = Field(default_factory=Phone)
 

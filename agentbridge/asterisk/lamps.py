@@ -1,0 +1,153 @@
+"""Busy lamps: `Custom:agent<internal>` shows the state of the device that takes the agent's calls.
+
+A hint on the device itself is fixed at the subscription, and wrong after the next move of a hot-desk agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from enum import StrEnum
+from typing import NoReturn
+
+import structlog
+
+from agentbridge.asterisk.ami_wire import Message
+from agentbridge.asterisk.live import Asks, Policy, agent_on, set_variable, variable
+from agentbridge.errors import Refused, Unavailable
+from agentbridge.model import EndpointId
+
+log = structlog.get_logger()
+
+RETRY_SECONDS = 1.0
+AT_ONCE = 50
+DEEP = 200
+"""Each lamp that changes makes app_queue look at all its members: with so many tasks waiting the lamps wait"""
+_LAMP = re.compile(r"Custom:agent([0-9]{1,16})")
+_PHONE = re.compile(r"PJSIP/(.+)")
+_AGENT_KEY = re.compile(r"agent/([0-9]{1,16})/(?:device|id)")
+_TELEPHONE_KEY = re.compile(r"telephone/[^/]+/agent")
+
+
+class Lamp(StrEnum):
+    """Asterisk's names of the states of a custom device."""
+
+    FREE = "NOT_INUSE"
+    BUSY = "INUSE"
+    RINGING = "RINGING"
+    AWAY = "UNAVAILABLE"
+
+
+_SHOWN = {
+    "NOT_INUSE": Lamp.FREE,
+    "INUSE": Lamp.BUSY,
+    "BUSY": Lamp.BUSY,
+    "ONHOLD": Lamp.BUSY,
+    "RINGING": Lamp.RINGING,
+    "RINGINUSE": Lamp.RINGING,
+}
+
+
+def lamp_of(state: str) -> Lamp:
+    """A device that Asterisk does not know, or not yet, is away."""
+    return _SHOWN.get(state, Lamp.AWAY)
+
+
+class Lamps:
+    """Writes only what differs from what Asterisk shows. `agents` are the internal numbers that are ours."""
+
+    def __init__(
+        self,
+        link: Asks,
+        policy: Policy,
+        agents: Callable[[], Iterable[EndpointId]],
+        depth: Callable[[], Awaitable[int]],
+    ) -> None:
+        self._link, self._policy, self._agents, self._depth = link, policy, agents, depth
+        self._devices: dict[EndpointId, str] = {}
+        self._lit: dict[EndpointId, str] = {}
+        self._dirty: set[EndpointId] = set()
+        self._look = False
+        self._wake = asyncio.Event()
+
+    def on_event(self, event: Message) -> None:
+        if event.event == "DeviceStateChange":
+            self._device_is(event.get("Device"), event.get("State"))
+
+    def on_policy(self, path: str, value: str) -> None:
+        """An agent came, went, or takes its calls on another device."""
+        if match := _AGENT_KEY.fullmatch(path):
+            self._mark(EndpointId(match[1]))
+        elif _TELEPHONE_KEY.fullmatch(path) and value:
+            self._mark(EndpointId(value))
+
+    def look_again(self) -> None:
+        """After a reconnect: all states are read anew."""
+        self._look = True
+        self._wake.set()
+
+    def _mark(self, agent: EndpointId) -> None:
+        self._dirty.add(agent)
+        self._wake.set()
+
+    def _device_is(self, device: str, state: str) -> None:
+        if lamp := _LAMP.fullmatch(device):
+            agent = EndpointId(lamp[1])
+            if self._lit.get(agent) != state:  # somebody else switched it
+                self._lit[agent] = state
+                self._mark(agent)
+        elif phone := _PHONE.fullmatch(device):
+            endpoint = EndpointId(phone[1])
+            self._devices[endpoint] = state
+            if agent_found := agent_on(endpoint, self._policy):
+                self._mark(agent_found)
+
+    async def run(self) -> NoReturn:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._work()
+            except (Unavailable, Refused) as reason:
+                log.warning("lamps.postponed", reason=str(reason))
+                await asyncio.sleep(RETRY_SECONDS)
+                self._wake.set()
+
+    async def _work(self) -> None:
+        if self._look:
+            await self._read_all()
+            self._look = False
+        while self._dirty:
+            # a few are set at once, whatever waits: they follow a call
+            if len(self._dirty) > AT_ONCE and await self._depth() > DEEP:
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            for agent in [self._dirty.pop() for _ in range(min(AT_ONCE, len(self._dirty)))]:
+                await self._light(agent)
+
+    async def _read_all(self) -> None:
+        items = await self._link.action_list("DeviceStateList", timeout=60.0)
+        states = {item.get("Device"): item.get("State") for item in items if item.event == "DeviceStateChange"}
+        self._lit = {EndpointId(lamp[1]): states[name] for name in states if (lamp := _LAMP.fullmatch(name))}
+        self._devices = {EndpointId(phone[1]): states[name] for name in states if (phone := _PHONE.fullmatch(name))}
+        # those that are lit and no longer ours go out
+        self._dirty |= set(self._agents()) | self._lit.keys()
+
+    async def _light(self, agent: EndpointId) -> None:
+        try:
+            wanted = await self._wanted(agent)
+            if self._lit.get(agent, "") != wanted:
+                await set_variable(self._link, f"DEVICE_STATE(Custom:agent{agent})", wanted)
+                self._lit[agent] = wanted
+        except BaseException:
+            self._dirty.add(agent)
+            raise
+
+    async def _wanted(self, agent: EndpointId) -> Lamp:
+        device = EndpointId(self._policy(f"agent/{agent}/device"))
+        if not device or not self._policy(f"agent/{agent}/id"):
+            return Lamp.AWAY
+        if device not in self._devices:  # its state has never changed since Asterisk started
+            self._devices[device] = await variable(self._link, f"DEVICE_STATE(PJSIP/{device})")
+        return lamp_of(self._devices[device])

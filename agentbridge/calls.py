@@ -1,0 +1,108 @@
+"""What is kept of calls: their recordings, and who listened to whom. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from agentbridge.model import EndpointId, Recording
+
+RECORDINGS = "monitor/agentbridge"
+"""where recordings are, below Asterisk's spool"""
+PARTS = (1, 2)
+"""a call has two files for an agent at most (V10)"""
+SPY_GROUP = "agentbridge"
+"""SPYGROUP of a channel that may be listened to"""
+NO_SPY_GROUP = "closed"
+"""of one that may not: empty, a global SPYGROUP would open it"""
+
+# A file's name becomes a row and, at a manual start, an argument of MixMonitor, in which a comma begins the
+# options and then a shell command: nothing but these characters may be in it.
+_PATH = re.compile(
+    r"(?P<day>[0-9]{4}/[0-9]{2}/[0-9]{2})/"
+    r"(?P<linkedid>(?:[A-Za-z0-9_.-]{1,80}-)?(?P<epoch>[0-9]{9,11})\.[0-9]{1,10})"
+    r"-(?P<internal>[0-9]{1,16})-(?P<part>[12])\.(?P<suffix>wav|WAV|gsm)"
+)
+_LINKEDID = re.compile(r"(?:[A-Za-z0-9_.-]{1,80}-)?[0-9]{9,11}\.[0-9]{1,10}")
+_SUFFIXES = {Recording.WAV: "wav", Recording.WAV49: "WAV", Recording.GSM: "gsm"}
+_FORMATS = {suffix: recording for recording, suffix in _SUFFIXES.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingFile:
+    """A recording by its name. `path` is below the spool."""
+
+    path: str
+    linkedid: str
+    internal: EndpointId
+    part: int
+    format: Recording
+    call_began: datetime
+
+    @property
+    def stem(self) -> str:
+        """The path as Asterisk lists it, without the suffix."""
+        return self.path.rpartition(".")[0]
+
+
+def recording_file(path: str) -> RecordingFile | None:
+    """None unless the path, absolute or below the spool or its folder `monitor`, is as the dialplan makes them."""
+    folder, _, rest = path.rpartition("agentbridge/")
+    match = _PATH.fullmatch(rest)
+    if match is None or not (folder in ("", "monitor/") or folder.endswith("/monitor/")):
+        return None
+    return RecordingFile(
+        path=f"{RECORDINGS}/{rest}",
+        linkedid=match["linkedid"],
+        internal=EndpointId(match["internal"]),
+        part=int(match["part"]),
+        format=_FORMATS[match["suffix"]],
+        # the first part of a linkedid is when Asterisk made the call's first channel
+        call_began=datetime.fromtimestamp(int(match["epoch"]), UTC),
+    )
+
+
+def recording_path(day: date, linkedid: str, internal: EndpointId, part: int, kind: Recording) -> str | None:
+    """The path below the spool; None where a part could not be carried unharmed."""
+    if not _LINKEDID.fullmatch(linkedid) or kind not in _SUFFIXES:
+        return None
+    path = f"{RECORDINGS}/{day:%Y/%m/%d}/{linkedid}-{internal}-{part}.{_SUFFIXES[kind]}"
+    return path if recording_file(path) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A recording that began; `channel` is the Uniqueid that it ends with, empty when that is not known."""
+
+    file: RecordingFile
+    at: datetime
+    channel: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A recording whose file is whole; 0 `bytes` when Asterisk never wrote one."""
+
+    path: str
+    at: datetime
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpyAttempt:
+    """One try to listen to an agent. `channel` is the Uniqueid of the one who tried."""
+
+    channel: str
+    at: datetime
+    spyer: str
+    target: str
+    mode: str = ""
+    """listen, whisper or barge; empty when it was not by our feature codes"""
+    allowed: bool = False
+    reason: str = ""
+    """why it was refused"""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    ending: str = ""
+    """`hangup`, or `revoked` when the permission was taken away"""

@@ -1,0 +1,78 @@
+"""The rows of recordings and of listening."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+from agentbridge.calls import Finished, SpyAttempt, Started
+from agentbridge.directory.connecting import Connection
+from agentbridge.directory.postgres import Directory
+from agentbridge.directory.queries import parse
+
+SQL = parse((resources.files("agentbridge.directory") / "recordings.sql").read_text("utf-8"))
+
+
+class CallLedger:
+    """What one node's calls leave in the directory. Every method is safe to repeat; Unavailable as in Directory."""
+
+    def __init__(self, directory: Directory, *, node: str) -> None:
+        self._directory = directory
+        self._node = node
+
+    async def start(self, rows: Sequence[Started]) -> None:
+        """A row each; at most one for a file."""
+        files = [row.file for row in rows]
+        await self._execute(
+            "start_recordings",
+            [file.internal for file in files],
+            [file.linkedid for file in files],
+            [file.part for file in files],
+            [file.path for file in files],
+            [file.format for file in files],
+            [row.channel for row in rows],
+            [row.at for row in rows],
+        )
+
+    async def finish(self, rows: Sequence[Finished]) -> None:
+        await self._execute(
+            "finish_recordings", [row.path for row in rows], [row.at for row in rows], [row.bytes for row in rows]
+        )
+
+    async def unknown(self, paths: Sequence[str]) -> set[str]:
+        """Those without a row."""
+        async with self._directory.transaction() as connection:
+            rows = await connection.fetch(SQL["unknown_recordings"], self._node, list(paths))
+        return {row["file"] for row in rows}
+
+    async def unfinished(self) -> Mapping[str, str]:
+        """Path → the Uniqueid that it ends with, for what still records."""
+        async with self._directory.transaction() as connection:
+            rows = await connection.fetch(SQL["unfinished_recordings"], self._node)
+        return {row["file"]: row["channel"] for row in rows}
+
+    async def note_spying(self, attempts: Sequence[SpyAttempt]) -> None:
+        """At most one row for a channel and a time."""
+        fields = ("channel", "at", "spyer", "target", "mode", "allowed", "reason", "started_at", "ended_at", "ending")
+        columns = [[getattr(attempt, field) for attempt in attempts] for field in fields]
+        await self._execute("note_spying", *columns)
+
+    async def end_spying(self, living: Sequence[str]) -> None:
+        """Ends what was going on, except on these channels."""
+        await self._execute("end_spying", list(living))
+
+    async def _execute(self, query: str, *columns: Sequence[object]) -> None:
+        async with self._directory.transaction() as connection:
+            await connection.execute(SQL[query], self._node, *columns)
+
+
+async def listed(connection: Connection, agent: str, *, limit: int, offset: int) -> list[dict[str, Any]]:
+    """Recordings of an agent by username or number, the newest first; of all agents when it is empty."""
+    return [dict(row) for row in await connection.fetch(SQL["list_recordings"], agent, limit, offset)]
+
+
+async def internal_of(connection: Connection, agent: str) -> str | None:
+    """The internal number of a username; a number stands for itself when an agent has it."""
+    found: str | None = await connection.fetchval(SQL["internal_of"], agent)
+    return found
