@@ -18,9 +18,11 @@ from agentbridge.asterisk.ari_events import AriEvents
 from agentbridge.asterisk.channels import Channels
 from agentbridge.asterisk.contacts import ContactHooks
 from agentbridge.asterisk.node import Hooks, Node
+from agentbridge.asterisk.watch import CallWatch
 from agentbridge.desired import SipDefaults
 from agentbridge.directory.changes import Changes, Pulse
 from agentbridge.directory.postgres import Directory, Heartbeat
+from agentbridge.directory.recordings import CallLedger
 from agentbridge.directory.telephones import PhoneDesk, Telephones
 from agentbridge.dirty import Cause
 from agentbridge.errors import ConfigError, Refused, Unavailable
@@ -75,7 +77,17 @@ class Bridge:
                     all_read=self._registrations.all_read,
                     unknown=self._registrations.unknown,
                 ),
+                call=lambda event: self._calls.on_event(event),
+                policy=lambda path, value: self._calls.on_policy(path, value),
             ),
+        )
+        self._calls = CallWatch(
+            self._node,
+            CallLedger(directory, node=settings.node.name),
+            self._node.policy,
+            agents=self._node.agents,
+            depth=self._node.depth,
+            resume_after=settings.recording.resume_after_seconds,
         )
         self._changes = Changes(
             settings.database.url(),
@@ -122,6 +134,7 @@ class Bridge:
                 "prune": self._prune(),
                 "ready": self._ready(),
                 "watchdog": self._watchdog(),
+                "calls": self._calls.run(),
                 "telephones": self._registrations.run(),
                 "phone": self._phone.run(),
                 "phone_events": self._phone_events.run(),
@@ -171,6 +184,7 @@ class Bridge:
             self._stale_now()
             return
         self._synced.set()
+        self._calls.look_again()
         log.debug("resync.done", duration_ms=round((time.monotonic() - started) * 1000))
 
     async def _heartbeat(self) -> None:
