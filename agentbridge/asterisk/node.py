@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import structlog
 
 from agentbridge.asterisk.ami import Account, AmiLink, Timing
+from agentbridge.asterisk.ami_connection import ignore
+from agentbridge.asterisk.ami_wire import Fields as WireFields
 from agentbridge.asterisk.ami_wire import Message
 from agentbridge.asterisk.ari import Ari
 from agentbridge.asterisk.contacts import DEAF, ContactHooks, Contacts
@@ -38,9 +40,16 @@ from agentbridge.model import (
 log = structlog.get_logger()
 
 AUTOPAUSE = "Auto-Pause"
-EVENTS = "agent,system"
+EVENTS = "agent,system,call,user"
 # a busy queue sends ten events for each call; these are the ones that change a member
-FILTERS = ("Event: QueueMember(Added|Removed|Pause|Penalty)", "Event: (FullyBooted|Reload|Shutdown|ContactStatus)")
+FILTERS = (
+    "Event: QueueMember(Added|Removed|Pause|Penalty)",
+    "Event: (FullyBooted|Reload|Shutdown|ContactStatus)",
+    # and these follow a call; without the end HangupRequest would be twice as many
+    "Event: (Hangup|DeviceStateChange)[[:space:]]",
+    "Event: (MixMonitor|ChanSpy)",
+    "UserEvent: Agentbridge",
+)
 MISSING_QUEUE_SECONDS = 2.0
 _DEPTH = re.compile(r"^(\S+)\s+\d+\s+(\d+)\s", re.MULTILINE)
 
@@ -48,12 +57,15 @@ _DEPTH = re.compile(r"^(\S+)\s+\d+\s+(\d+)\s", re.MULTILINE)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hooks:
     """Whom the node tells: a key changed without our doing; app_queue paused a member by itself; all has to
-    be looked at again; Asterisk is gone."""
+    be looked at again; registrations; what happens to calls; a policy that is now in Asterisk, '' when it was
+    removed."""
 
     changed: Callable[[EndpointId], None]
     autopaused: Callable[[EndpointId, QueueName], None]
     stale: Callable[[], None]
     contacts: ContactHooks = DEAF
+    call: Callable[[Message], None] = ignore
+    policy: Callable[[str, str], None] = lambda _path, _value: None
 
 
 class Node:
@@ -124,6 +136,14 @@ class Node:
     def count_members(self, queues: Collection[QueueName]) -> int:
         return self._seen.count_members(queues)
 
+    def policy(self, path: str) -> str:
+        """The value at a path below our AstDB family, e.g. `agent/1001/chanspy`; '' where there is none."""
+        return self._seen.state(EndpointId(path.split("/")[1])).policy.get(path, "")
+
+    def agents(self) -> Collection[EndpointId]:
+        """The internal numbers that are ours."""
+        return [key for key in self._seen.owned() if self.policy(f"agent/{key}/id")]
+
     async def read_all(self, *, timeout: float = 30.0) -> None:
         """Reads everything that is ours anew; Unavailable when a link does not come up in time."""
         async with self._reading:
@@ -142,6 +162,20 @@ class Node:
         shown = await self._actions.command("core show taskprocessors", timeout=10.0)
         return max((int(waiting) for _, waiting in _DEPTH.findall(shown)), default=0)
 
+    # ------------------------------------------------------------ questions and orders of others
+
+    async def action(self, action: str, fields: WireFields = (), *, timeout: float) -> Message:
+        """See AmiConnection.action."""
+        return await self._actions.action(action, fields, timeout=timeout)
+
+    async def action_list(self, action: str, fields: WireFields = (), *, timeout: float) -> list[Message]:
+        """See AmiConnection.action_list; on the link for bulk answers."""
+        return await self._bulk.action_list(action, fields, timeout=timeout)
+
+    async def command(self, line: str, *, timeout: float) -> str:
+        """See AmiLink.command."""
+        return await self._actions.command(line, timeout=timeout)
+
     # ------------------------------------------------------------ what should be
 
     async def apply(self, step: Step) -> None:
@@ -150,6 +184,7 @@ class Node:
                 await self._members.apply(action)
             case PutPolicy() | DeletePolicy() as action:
                 await self._policy.apply(action)
+                self._hooks.policy(action.path, action.value if isinstance(action, PutPolicy) else "")
             case PutObject() | DeleteObject() as action:
                 await self._endpoints.apply(action)
 
@@ -185,7 +220,7 @@ class Node:
             case "Reload" if "queue" in event.get("Module").lower() or event.get("Module") == "All":
                 self._hooks.stale()
             case _:
-                pass
+                self._hooks.call(event)
 
     def _paused(self, event: Message) -> None:
         member = member_of(event)
