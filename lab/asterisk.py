@@ -24,6 +24,7 @@ from lab.ports import PortBlock
 from lab.processes import LabError, Process, run
 
 CONF = Path(__file__).with_name("asterisk_conf")
+DIALPLAN = Path(__file__).parents[1] / "dialplan" / "agentbridge.conf"
 PORTS = 3  # AMI, HTTP, SIP; RTP has the rest of the block
 BOOT_WITHIN_S = 60.0
 MUSIC_HZ = 260
@@ -34,6 +35,7 @@ QUEUE_DEFAULTS = {
     "retry": "1",
     "timeout": "15",
     "autofill": "yes",
+    "membergosub": "agentbridge-member-answer",
 }
 # exec all the way: the process that we start is the one that becomes Asterisk
 IN_ROOT = """
@@ -213,6 +215,7 @@ class Asterisk:
             (self.dir / folder).mkdir(parents=True, exist_ok=True)
         files = {path.name: self._filled(path.read_text()) for path in sorted(CONF.glob("*.conf"))}
         files["queues.conf"] += self._queue_sections()
+        files[DIALPLAN.name] = DIALPLAN.read_text()  # the product's own file: what is tried is what is shipped
         for name, text in self._extra.items():
             files[name] = files.get(name, "") + "\n" + text
         for name, text in files.items():

@@ -1,0 +1,161 @@
+"""A call centre whose policy is typed into the AstDB: what the dialplan does with a call, daemon or no daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import wave
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agentbridge.asterisk.ami import Account, AmiLink
+from agentbridge.asterisk.ami_wire import Message
+from lab.asterisk import Asterisk
+from lab.phones import Call, Farm, Phone
+from lab.phones.audio import AUDIBLE, PERIOD, RATE, loudness
+from lab.processes import run, until
+
+AGENTS = ("1001", "1002", "1003", "10010", "1009")
+DEVICES = (*AGENTS, "desk-7", "desk-8")
+ENDPOINT = """
+[{user}]
+type = aor
+max_contacts = 1
+remove_existing = yes
+[{user}]
+type = auth
+auth_type = userpass
+username = {user}
+password = secret-{user}
+[{user}]
+type = endpoint
+context = from-sip
+allow = !all,ulaw
+auth = {user}
+aors = {user}
+callerid = "Phone {user}" <{user}>
+send_pai = yes
+trust_id_outbound = yes
+direct_media = no
+"""
+# the customer's number and name are what its own INVITE says
+TRUSTED = "\n[caller](+)\ntrust_id_inbound = yes\n"
+FILES: Mapping[str, str] = {"pjsip.conf": "".join(ENDPOINT.format(user=user) for user in DEVICES) + TRUSTED}
+
+
+@dataclass(slots=True)
+class Calls:
+    """`events`: the dialplan's own events since it opened, oldest first."""
+
+    pbx: Asterisk
+    farm: Farm
+    events: list[Message] = field(default_factory=list)
+
+    async def put(self, path: str, value: str) -> None:
+        await self.pbx.cli(f'database put agentbridge {path} "{value}"')
+
+    async def agent(self, internal: str, *, device: str | None = None, **options: str) -> None:
+        """A logged-in agent on its own device, or on that one (empty: logged out)."""
+        device = internal if device is None else device
+        values = {"id": internal, "device": device, **options}
+        for name, value in values.items():
+            if value:
+                await self.put(f"agent/{internal}/{name}", value)
+        if device and device != internal:
+            await self.put(f"telephone/{device}/agent", internal)
+
+    async def phone(self, user: str, display: str = "") -> Phone:
+        phone = await self.farm.phone(user, f"secret-{user}", display=display)
+        await phone.register()
+        return phone
+
+    async def customer(self, display: str = "") -> Phone:
+        return await self.farm.phone(self.pbx.caller_user, self.pbx.caller_secret, display=display)
+
+    async def member(self, device: str, queue: str = "sales") -> None:
+        await self.pbx.cli(f"queue add member PJSIP/{device} to {queue}")
+
+    async def pause(self, device: str, queue: str = "sales") -> None:
+        await self.pbx.cli(f"queue pause member PJSIP/{device} queue {queue}")
+
+    async def clear(self) -> None:
+        await self.silence()
+        await self.pbx.cli("database deltree agentbridge")
+        for queue in self.pbx.queues:
+            for device in DEVICES:
+                await self.pbx.cli(f"queue remove member PJSIP/{device} from {queue}")
+
+    async def silence(self) -> None:
+        """Wait for the end of all channels; what they recorded is whole then."""
+        await until(self._quiet, within=5, what="the end of all channels")
+
+    async def _quiet(self) -> bool:
+        return "0 active channels" in await self.pbx.cli("core show channels count")
+
+    def named(self, name: str) -> list[Message]:
+        return [event for event in self.events if event.get("UserEvent") == name]
+
+    async def told(self, name: str, count: int = 1) -> list[Message]:
+        """The events of that name, when there are so many."""
+
+        async def there() -> bool:
+            return len(self.named(name)) >= count
+
+        await until(there, within=3, what=f"{count} of {name}")
+        return self.named(name)
+
+    # ------------------------------------------------------------ recordings
+
+    def recordings(self) -> list[Path]:
+        return sorted(path for path in (self.pbx.spool / "monitor/agentbridge").rglob("*") if path.is_file())
+
+    async def recording(self, at: int = 0) -> list[int]:
+        """The samples of a recording, in whatever format it is."""
+        path = self.recordings()[at]
+        if path.suffix == ".wav":
+            return samples_of(path)
+        plain = path.with_name(f"{path.stem}-plain.wav")
+        await self.pbx.cli(f"file convert {path} {plain}")
+        try:
+            return samples_of(plain)
+        finally:
+            plain.unlink()
+
+
+@asynccontextmanager
+async def calls_on(pbx: Asterisk) -> AsyncIterator[Calls]:
+    async with Farm((pbx.host, pbx.sip_port)) as farm:
+        calls = Calls(pbx, farm)
+        account = Account(host=pbx.host, port=pbx.ami_port, username=pbx.ami_user, secret=pbx.ami_secret)
+        link = AmiLink(account, name="test", events="system,user", on_event=calls.events.append)
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(link.run())
+            await link.wait_up(5)
+            yield calls
+            running.cancel()
+    await calls.clear()
+    await run("rm", "-rf", str(pbx.spool / "monitor/agentbridge"))
+
+
+async def hear_each_other(one: Call, other: Call, tones: tuple[Phone, Phone]) -> None:
+    """`tones`: the phones of the two calls."""
+    first, second = tones
+    assert first.tone
+    assert second.tone
+    await one.hears(second.tone, timeout=5)
+    await other.hears(first.tone, timeout=5)
+
+
+def samples_of(path: Path) -> list[int]:
+    with wave.open(str(path)) as file:
+        assert file.getframerate() == RATE
+        data = file.readframes(file.getnframes())
+    return [int.from_bytes(data[at : at + 2], "little", signed=True) for at in range(0, len(data), 2)]
+
+
+def heard_at(samples: Sequence[int], tone: int | None) -> list[float]:
+    """The seconds at which a tone is audible, in steps of 40 ms."""
+    assert tone
+    stretches = range(0, len(samples) - PERIOD + 1, PERIOD)
+    return [at / RATE for at in stretches if loudness(samples[at : at + PERIOD], tone) > AUDIBLE]
