@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -33,6 +34,9 @@ NO_CALLS_CONTEXT = "agentbridge-nothing"
 """V4: the context of a `peer`, which is called and never calls: it has no extension."""
 # persistentmembers writes a queue's members as one string, split at these
 _SPLITS_MEMBERS = str.maketrans({";": " ", ",": " ", "|": " "})
+MAILBOX_CONTEXT = "agentbridge"
+NO_PIN = "none"
+"""of a box without a PIN: no telephone can dial letters, while an empty one would let everybody in"""
 TEXT_BYTES = 79
 """what Asterisk keeps of a member's name, a pause's reason and each half of a caller id (char[80])"""
 # what Asterisk itself takes out of a number
@@ -72,6 +76,8 @@ def desired(subject: Subject, sip: SipDefaults) -> State:
         objects=objects,
         members=_members(subject.key, subject.carried),
         policy=_policy(subject),
+        mailbox=_mailbox(subject.agent),
+        transports=_transports(subject),
         agent=subject.carried.id if subject.carried else None,
         problem=subject.problem,
     )
@@ -138,8 +144,14 @@ def _aor(line: Line, key: EndpointId, sip: SipDefaults) -> Fields:
         "remove_existing": "yes",
         "maximum_expiration": str(line.sip_expires),
         "qualify_frequency": str(sip.qualify_seconds),
-        "contact": "" if line.host == "dynamic" else f"sip:{key}@{_uri_host(line.host)}",
+        "contact": "" if line.host == "dynamic" else _fixed_contact(key, line),
     }
+
+
+def _fixed_contact(key: EndpointId, line: Line) -> str:
+    """Over the transport of first choice; a WebSocket is opened by the client, so there is nowhere to call."""
+    over_tcp = ";transport=tcp" if line.transports[0] == "tcp" else ""
+    return f"sip:{key}@{_uri_host(line.host)}{over_tcp}"
 
 
 def _uri_host(host: str) -> str:
@@ -170,11 +182,17 @@ def _endpoint(subject: Subject, line: Line) -> Fields:
         "auth": key,
         # a recording or a spy needs the audio to pass through Asterisk
         "direct_media": "no",
+        "mailboxes": _mailbox_of(subject),
         "call_group": groups(line.call_group),
         "pickup_group": groups(line.pickup_group),
         **_nat(line.nat),
         **_media(line.transports),
     }
+
+
+def _transports(subject: Subject) -> frozenset[str]:
+    line = _line_of(subject)
+    return frozenset(line.transports) if line else frozenset()
 
 
 def _caller_id(subject: Subject, line: Line) -> str:
@@ -273,6 +291,30 @@ def _member(key: EndpointId, agent: Agent, session: Session, membership: Members
         reason=member_text(reason) if paused else "",
         state_interface=interface_of(key),
     )
+
+
+# ---------------------------------------------------------------- voicemail
+
+
+def _mailbox(agent: Agent | None) -> Fields:
+    if agent is None or not agent.options.voicemail:
+        return {}
+    return {
+        "password": agent.options.voicemail_pin or NO_PIN,
+        "fullname": mailbox_name(agent.display_name),
+    }
+
+
+def _mailbox_of(subject: Subject) -> str:
+    """Whose new messages this endpoint's lamp shows."""
+    agent = subject.carried or subject.agent
+    return f"{agent.internal}@{MAILBOX_CONTEXT}" if agent and agent.options.voicemail else ""
+
+
+def mailbox_name(text: str) -> str:
+    """What of a name goes into a command line of Asterisk: nothing that a quote or an escape could end."""
+    kept = (c if c.isalnum() or unicodedata.category(c).startswith("M") or c in " ._-" else " " for c in text)
+    return clipped(" ".join("".join(kept).split()))
 
 
 # ---------------------------------------------------------------- call policy

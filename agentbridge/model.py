@@ -221,13 +221,21 @@ class State:
     objects: Mapping[ObjectKind, Fields] = field(default_factory=dict)
     members: Mapping[QueueName, Member] = field(default_factory=dict)
     policy: Fields = field(default_factory=dict)
+    mailbox: Fields = field(default_factory=dict)
+    """the voicemail box of this number; empty: there is none"""
     agent: AgentId | None = None
     """desired only: whose calls the endpoint takes"""
+    transports: frozenset[str] = frozenset()
+    """desired only: how a client may be registered; empty: any way"""
+    contacts: frozenset[str] = frozenset()
+    """observed only: the URIs at which the endpoint is reached"""
+    turned_away: str = ""
+    """observed only: the transport of a client whose registration was taken back, until another registers"""
     problem: str = ""
     """desired only: why this key can't be worked on"""
 
     def __bool__(self) -> bool:
-        return bool(self.objects or self.members or self.policy)
+        return bool(self.objects or self.members or self.policy or self.mailbox)
 
 
 # ---------------------------------------------------------------- the actions
@@ -285,7 +293,38 @@ class DeletePolicy:
     path: str
 
 
-Action = PutObject | DeleteObject | AddMember | RemoveMember | PauseMember | SetPenalty | PutPolicy | DeletePolicy
+@dataclass(frozen=True, slots=True)
+class PutMailbox:
+    id: EndpointId
+    fields: Fields = field(repr=False)
+    """all of them, the PIN too"""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteMailbox:
+    id: EndpointId
+    """the messages in it stay on disk"""
+
+
+@dataclass(frozen=True, slots=True)
+class DropContact:
+    id: EndpointId
+    uri: str
+
+
+Action = (
+    PutObject
+    | DeleteObject
+    | AddMember
+    | RemoveMember
+    | PauseMember
+    | SetPenalty
+    | PutPolicy
+    | DeletePolicy
+    | PutMailbox
+    | DeleteMailbox
+    | DropContact
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,16 @@ from typing import Protocol
 from agentbridge.model import (
     Action,
     AddMember,
+    DeleteMailbox,
     DeleteObject,
     DeletePolicy,
+    DropContact,
     EndpointId,
     Fields,
     Member,
     ObjectKind,
     PauseMember,
+    PutMailbox,
     PutObject,
     PutPolicy,
     QueueName,
@@ -29,6 +32,7 @@ from agentbridge.model import (
     State,
     Step,
 )
+from agentbridge.registration import complaint, strays
 
 
 class Observed(Protocol):
@@ -69,16 +73,22 @@ def plan(
             continue
         found = observed.state(key)
         missing = sorted(q for q in wanted.members if not observed.knows_queue(q))
-        if missing:
-            problems[key] = f"queue: Asterisk does not know {', '.join(missing)}; add it to queues.conf"
+        if problem := "; ".join(filter(None, (_unknown_queues(missing), complaint(wanted, found)))):
+            problems[key] = problem
         taken = _taken_elsewhere(key, wanted, found, observed)
         if taken:
             waiting.add(key)
+        steps += (Step(key, DropContact(key, uri), was=uri) for uri in strays(wanted, found))
         steps += _object_steps(key, wanted, found)
         steps += _policy_steps(key, wanted.policy, found.policy)
         members = {q: m for q, m in wanted.members.items() if q not in missing and q not in taken}
         steps += _member_steps(key, members, wanted.members, found.members, queues)
+        steps += _mailbox_steps(key, wanted.mailbox, found.mailbox)
     return Plan(steps=tuple(sorted(steps, key=rank)), problems=problems, waiting=frozenset(waiting))
+
+
+def _unknown_queues(missing: Collection[QueueName]) -> str:
+    return f"queue: Asterisk does not know {', '.join(missing)}; add it to queues.conf" if missing else ""
 
 
 def joined(plans: Iterable[Plan]) -> Plan:
@@ -94,7 +104,7 @@ def joined(plans: Iterable[Plan]) -> Plan:
 def rank(step: Step) -> int:
     """Actions of a lower rank are done before those of a higher one; equal ranks may go side by side."""
     match step.action:
-        case RemoveMember():
+        case RemoveMember() | DropContact():
             return 0
         case PauseMember(paused=True):
             return 1
@@ -111,6 +121,9 @@ def rank(step: Step) -> int:
             return 12 - _PUT_ORDER.index(kind)
         case DeletePolicy():
             return 13
+        case PutMailbox() | DeleteMailbox():
+            # last, since a voicemail that doesn't work must not keep an agent from working
+            return 14
 
 
 _PUT_ORDER = (ObjectKind.AOR, ObjectKind.AUTH, ObjectKind.ENDPOINT, ObjectKind.IDENTIFY)
@@ -140,6 +153,13 @@ def _policy_steps(key: EndpointId, wanted: Fields, found: Fields) -> Iterator[St
             yield Step(key, PutPolicy(path, value), was="absent" if was is None else was)
     for path in found.keys() - wanted.keys():
         yield Step(key, DeletePolicy(path), was=found[path])
+
+
+def _mailbox_steps(key: EndpointId, wanted: Fields, found: Fields) -> Iterator[Step]:
+    if wanted and wanted != found:
+        yield Step(key, PutMailbox(key, wanted), was=found.get("fullname", "absent"))
+    elif found and not wanted:
+        yield Step(key, DeleteMailbox(key), was=found.get("fullname", "present"))
 
 
 def _member_steps(

@@ -8,10 +8,13 @@ from agentbridge.dirty import Cause
 from agentbridge.model import (
     Action,
     AddMember,
+    DeleteMailbox,
     DeleteObject,
     DeletePolicy,
+    DropContact,
     ObjectKind,
     PauseMember,
+    PutMailbox,
     PutObject,
     PutPolicy,
     RemoveMember,
@@ -19,6 +22,7 @@ from agentbridge.model import (
     Step,
 )
 from agentbridge.plan import shown_member
+from agentbridge.registration import transport_of
 
 log = structlog.get_logger()
 
@@ -30,7 +34,9 @@ def log_step(step: Step, *, cause: Cause, seconds: float) -> None:
     """
     name, now, where = _described(step.action)
     fields = {"agent": step.key, **where, "now": now, "duration_ms": round(seconds * 1000, 1)}
-    if isinstance(step.action, PutObject | DeleteObject) and step.action.kind is not ObjectKind.ENDPOINT:
+    if isinstance(step.action, DropContact):
+        log.warning(name, was=step.was, **fields)
+    elif isinstance(step.action, PutObject | DeleteObject) and step.action.kind is not ObjectKind.ENDPOINT:
         log.debug(name, **fields)
     elif cause is Cause.EVENT or (cause is Cause.RESYNC and step.was != "absent"):
         log.warning("drift.repaired", what=name, was=step.was, **fields)
@@ -50,6 +56,14 @@ def _described(action: Action) -> tuple[str, str, dict[str, str]]:
             return name, f"paused reason={reason!r}" if paused else "unpaused", {"queue": queue}
         case SetPenalty(queue, _, penalty):
             return "member.penalty_set", f"penalty={penalty}", {"queue": queue}
+        case _:
+            return _described_otherwise(action)
+
+
+def _described_otherwise(
+    action: PutObject | DeleteObject | PutPolicy | DeletePolicy | PutMailbox | DeleteMailbox | DropContact,
+) -> tuple[str, str, dict[str, str]]:
+    match action:
         case PutObject(kind, _, fields):
             return f"{kind}.pushed", ",".join(fields), {}
         case DeleteObject(kind, _):
@@ -58,3 +72,9 @@ def _described(action: Action) -> tuple[str, str, dict[str, str]]:
             return "policy.set", value, {"path": path}
         case DeletePolicy(path):
             return "policy.removed", "absent", {"path": path}
+        case PutMailbox(_, fields):
+            return "mailbox.pushed", ",".join(fields), {}
+        case DeleteMailbox():
+            return "mailbox.removed", "absent", {}
+        case DropContact(_, uri):
+            return "contact.refused", "absent", {"transport": transport_of(uri)}

@@ -12,10 +12,12 @@ import re
 import secrets
 import shutil
 import signal
+import sqlite3
 import subprocess
 import tempfile
 import wave
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,6 +27,7 @@ from lab.processes import LabError, Process, run
 
 CONF = Path(__file__).with_name("asterisk_conf")
 DIALPLAN = Path(__file__).parents[1] / "dialplan" / "agentbridge.conf"
+MAILBOXES = Path(__file__).parents[1] / "config/asterisk/voicemail.sql"
 PORTS = 3  # AMI, HTTP, SIP; RTP has the rest of the block
 BOOT_WITHIN_S = 60.0
 MUSIC_HZ = 260
@@ -220,6 +223,12 @@ class Asterisk:
             files[name] = files.get(name, "") + "\n" + text
         for name, text in files.items():
             self.write_config(name, text)
+        self._make_mailboxes()
+
+    def _make_mailboxes(self) -> None:
+        """The file of voicemail boxes, by the statement that is shipped for it."""
+        with closing(sqlite3.connect(self.dir / "lib/agentbridge-voicemail.sqlite3")) as boxes:
+            boxes.executescript(MAILBOXES.read_text())
 
     def _filled(self, template: str) -> str:
         values = {

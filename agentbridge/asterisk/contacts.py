@@ -48,6 +48,9 @@ class Contacts:
     def registered(self, device: EndpointId) -> bool:
         return bool(self._contacts.get(device))
 
+    def uris(self, device: EndpointId) -> frozenset[str]:
+        return frozenset(self._contacts.get(device, ()))
+
     def seen(self, event: Message) -> None:
         """A ContactStatus event."""
         device, uri = EndpointId(event.get("AOR")), event.get("URI")
@@ -57,6 +60,14 @@ class Contacts:
         self._note(self._contacts, device, uri, there)
         if (now := self.registered(device)) != was:
             self._hooks.changed(device, now)
+
+    def forget(self, device: EndpointId, uri: str) -> None:
+        """A contact that we have deleted; its event is on the way."""
+        was = self.registered(device)
+        self._touched[device, uri] = False
+        self._note(self._contacts, device, uri, False)
+        if was and not self.registered(device):
+            self._hooks.changed(device, False)
 
     async def read_all(self) -> None:
         self._touched.clear()

@@ -19,14 +19,19 @@ from agentbridge.asterisk.endpoints import Endpoints
 from agentbridge.asterisk.members import Members, member_of
 from agentbridge.asterisk.observe import Observation, endpoint_of
 from agentbridge.asterisk.policy import PolicyStore
+from agentbridge.asterisk.transports import Transports
+from agentbridge.asterisk.voicemail import Mailboxes
 from agentbridge.errors import Unavailable
 from agentbridge.model import (
     AddMember,
+    DeleteMailbox,
     DeleteObject,
     DeletePolicy,
+    DropContact,
     EndpointId,
     Interface,
     PauseMember,
+    PutMailbox,
     PutObject,
     PutPolicy,
     QueueName,
@@ -92,6 +97,8 @@ class Node:
         self._policy = PolicyStore(self._actions, self._bulk, self._seen)
         self._endpoints = Endpoints(ari, self._bulk, self._seen)
         self._contacts = Contacts(self._bulk, hooks.contacts)
+        self._transports = Transports(ari, self._contacts, hooks.changed)
+        self._mailboxes = Mailboxes(self._actions, self._bulk, self._seen)
         self._read = False
         self._reading = asyncio.Lock()
         self._missing: set[QueueName] = set()
@@ -115,7 +122,7 @@ class Node:
         return self._events.up and self._actions.up and self._bulk.up
 
     def state(self, key: EndpointId) -> State:
-        return self._seen.state(key)
+        return self._transports.added_to(self._seen.state(key), key)
 
     def is_telephone(self, key: EndpointId) -> bool:
         """Whether our AstDB family lists it as a telephone."""
@@ -154,6 +161,7 @@ class Node:
             await self._endpoints.read_all()
             self._missing.clear()
             await self._members.read_all()
+            await self._mailboxes.read_all()
             await self._contacts.read_all()
             self._read = True
 
@@ -187,6 +195,10 @@ class Node:
                 self._hooks.policy(action.path, action.value if isinstance(action, PutPolicy) else "")
             case PutObject() | DeleteObject() as action:
                 await self._endpoints.apply(action)
+            case PutMailbox() | DeleteMailbox() as action:
+                await self._mailboxes.apply(action)
+            case DropContact() as action:
+                await self._transports.apply(action)
 
     async def _look_for_missing_queues(self) -> None:
         """`queue reload` has no event: a queue that agents wait for is asked after until it is there."""
@@ -216,7 +228,7 @@ class Node:
             case "QueueMemberRemoved":
                 self._seen.member_gone(queue_name(event.get("Queue")), Interface(event.get("Interface")))
             case "ContactStatus":
-                self._contacts.seen(event)
+                self._transports.seen(event)
             case "Reload" if "queue" in event.get("Module").lower() or event.get("Module") == "All":
                 self._hooks.stale()
             case _:

@@ -35,6 +35,8 @@ class Observation:
         """the numbers under which an agent's row id is known; two in the midst of a change of number"""
         self._telephones: dict[str, set[EndpointId]] = {}
         """the telephones that name a number as their agent"""
+        self._mailboxes: dict[EndpointId, Fields] = {}
+        self._touched_mailboxes: set[EndpointId] = set()
         self._awaited: dict[_Pair, asyncio.Future[None]] = {}
         self._touched_members: set[_Pair] = set()
         self._touched_objects: set[tuple[ObjectKind, EndpointId]] = set()
@@ -47,13 +49,14 @@ class Observation:
             objects={kind: objects[key] for kind, objects in self._objects.items() if key in objects},
             members=self._members.get(key, {}),
             policy={**self._policy.get(f"agent/{key}", {}), **self._policy.get(f"telephone/{key}", {})},
+            mailbox=self._mailboxes.get(key, {}),
         )
 
     def knows_queue(self, queue: QueueName) -> bool:
         return queue in self._queues
 
     def owned(self) -> Collection[EndpointId]:
-        return {EndpointId(node.partition("/")[2]) for node in self._policy}
+        return {EndpointId(node.partition("/")[2]) for node in self._policy} | self._mailboxes.keys()
 
     def count_members(self, queues: Collection[QueueName]) -> int:
         owned = self.owned()
@@ -147,6 +150,14 @@ class Observation:
             case _:
                 pass
 
+    def mailbox_seen(self, key: EndpointId, fields: Fields) -> None:
+        """Empty fields: there is none."""
+        self._touched_mailboxes.add(key)
+        if fields:
+            self._mailboxes[key] = fields
+        else:
+            self._mailboxes.pop(key, None)
+
     # ------------------------------------------------------------ full reads
 
     def begin_read(self) -> None:
@@ -154,6 +165,7 @@ class Observation:
         self._touched_members.clear()
         self._touched_objects.clear()
         self._touched_paths.clear()
+        self._touched_mailboxes.clear()
 
     def members_read(self, queues: Iterable[QueueName], members: Iterable[Member]) -> None:
         """All members of all queues."""
@@ -182,6 +194,11 @@ class Observation:
         fresh = {key: fields for key, fields in objects.items() if (kind, key) not in self._touched_objects}
         kept = {key: fields for key, fields in self._objects[kind].items() if (kind, key) in self._touched_objects}
         self._objects[kind] = {**fresh, **kept}
+
+    def mailboxes_read(self, boxes: Mapping[EndpointId, Fields]) -> None:
+        fresh = {key: fields for key, fields in boxes.items() if key not in self._touched_mailboxes}
+        kept = {key: fields for key, fields in self._mailboxes.items() if key in self._touched_mailboxes}
+        self._mailboxes = fresh | kept
 
     def policy_read(self, paths: Mapping[str, str]) -> None:
         kept = {

@@ -14,14 +14,17 @@ from agentbridge.asterisk.observe import Observation, endpoint_of
 from agentbridge.errors import InvalidValue, Refused, Unavailable
 from agentbridge.model import (
     AddMember,
+    DeleteMailbox,
     DeleteObject,
     DeletePolicy,
+    DropContact,
     EndpointId,
     Fields,
     Interface,
     Member,
     ObjectKind,
     PauseMember,
+    PutMailbox,
     PutObject,
     PutPolicy,
     QueueName,
@@ -139,6 +142,17 @@ class AsteriskInMemory:
             case DeleteObject(kind, key):
                 self.objects.pop((kind, key), None)
                 self.seen.object_deleted(kind, key)
+            case PutMailbox() | DeleteMailbox() | DropContact() as action:
+                self._do_to_phone(action)
+
+    def _do_to_phone(self, action: PutMailbox | DeleteMailbox | DropContact) -> None:
+        match action:
+            case PutMailbox(key, fields):
+                self.seen.mailbox_seen(key, fields)
+            case DeleteMailbox(key):
+                self.seen.mailbox_seen(key, {})
+            case DropContact():
+                raise AssertionError("nobody registers with it")
 
     # ------------------------------------------------------------ app_queue's rules
 

@@ -1,0 +1,41 @@
+"""A5: which registered clients came over a transport that their row does not allow. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from agentbridge.model import ObjectKind, State
+
+_TRANSPORT = re.compile(r";transport=([a-z]+)", re.IGNORECASE)
+# RFC 7118 writes `ws` in the URI of either, so that a contact can't tell them apart
+_WEBSOCKETS = frozenset({"ws", "wss"})
+
+
+def transport_of(uri: str) -> str:
+    """The transport over which Asterisk reaches a contact, lower case; without a word of it, it is udp."""
+    found = _TRANSPORT.search(uri)
+    return found[1].lower() if found else "udp"
+
+
+def strays(wanted: State, found: State) -> list[str]:
+    """The contacts to be dropped. The address of a fixed host is the row's own and never one of them."""
+    if not wanted.transports:
+        return []
+    fixed = wanted.objects.get(ObjectKind.AOR, {}).get("contact", "")
+    return sorted(uri for uri in found.contacts if uri != fixed and not _allowed(transport_of(uri), wanted))
+
+
+def complaint(wanted: State, found: State) -> str:
+    """What to tell of the client that comes the wrong way; empty when there is none."""
+    stray = strays(wanted, found)
+    way = transport_of(stray[0]) if stray else found.turned_away
+    if not way or not wanted.transports or _allowed(way, wanted) or len(found.contacts) > len(stray):
+        return ""
+    allowed = " or ".join(sorted(wanted.transports))
+    return f"transport: a client registered over {way} and was turned away; this one must use {allowed}"
+
+
+def _allowed(transport: str, wanted: State) -> bool:
+    if transport in _WEBSOCKETS:
+        return bool(wanted.transports & _WEBSOCKETS)
+    return transport in wanted.transports
