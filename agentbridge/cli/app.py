@@ -16,6 +16,7 @@ from agentbridge.cli import (
     database,
     plan,
     queues,
+    recording,
     run,
     status,
     teams,
@@ -43,6 +44,7 @@ for name, group in {
     "telephone": telephones.app,
     "queue": queues.app,
     "team": teams.app,
+    "recording": recording.app,
 }.items():
     app.add_typer(group, name=name)
 for module in (agent_files, agent_passwords, agent_sessions):
