@@ -65,12 +65,17 @@ class Dirty:
             self._put_later(key, cause, until)
         self._wake.set()
 
-    def clear(self) -> None:
-        """Forget every mark; what is in a pass stays there until its release."""
+    def clear(self) -> dict[EndpointId, Cause]:
+        """Forget every mark, and say which there were; what is in a pass stays there until its release."""
+        marks = {key: cause for key, (_, cause) in self._waiting.items()}
+        for key, cause in [*self._due.items(), *self._busy.items()]:
+            if cause is not None:
+                marks[key] = max(cause, marks.get(key, cause))
         self._due.clear()
         self._later.clear()
         self._waiting.clear()
         self._busy = dict.fromkeys(self._busy)
+        return marks
 
     async def take(self) -> dict[EndpointId, Cause]:
         """All keys that are due and in no pass; at least one."""

@@ -67,7 +67,6 @@ class Asterisk(Observed, Target, Protocol):
     def count_members(self, queues: Collection[QueueName]) -> int: ...
 
 
-
 class Reconciler:
     """Marks come from any side (`mark`, `resync`); `run` works them off until it is cancelled."""
 
@@ -96,6 +95,7 @@ class Reconciler:
         self._passes: dict[int, float] = {}
         """when each pass under way began"""
         self._active = False
+        self._missed: dict[EndpointId, Cause] = {}
 
     def oldest_pass_seconds(self) -> float:
         """How long the oldest pass under way has taken; 0 when there is none."""
@@ -106,11 +106,19 @@ class Reconciler:
     def suspend(self) -> None:
         """Without the directory nothing is to be done; `resync` goes on again."""
         self._active = False
-        self.dirty.clear()
+        self._miss(self.dirty.clear())
 
     def mark(self, keys: Iterable[EndpointId], cause: Cause) -> None:
         if self._active:
             self.dirty.mark(keys, cause)
+        else:
+            self._miss(dict.fromkeys(keys, cause))
+
+    def _miss(self, marks: Mapping[EndpointId, Cause]) -> None:
+        """Kept for the next resync: it looks at no stranger's member, and can't know that a change was wished."""
+        for key, cause in marks.items():
+            if cause is not Cause.RESYNC:
+                self._missed[key] = max(cause, self._missed.get(key, cause))
 
     def autopaused(self, key: EndpointId, queue: QueueName) -> None:
         """app_queue has paused a member by itself: to be adopted before the next pass could undo it."""
@@ -125,6 +133,9 @@ class Reconciler:
         keys |= {number for number in self._reserve if not self._asterisk.state(number).objects}
         log.debug("resync.started", keys=len(keys))
         self._active = True
+        for key, cause in self._missed.items():
+            self.mark([key], cause)
+        self._missed.clear()
         self.mark(keys, Cause.RESYNC)
 
     # ------------------------------------------------------------ passes
@@ -146,6 +157,8 @@ class Reconciler:
                 log.debug("pass.postponed", keys=len(batch), reason=str(lost))
                 if self._active:
                     self.dirty.mark_later(batch, after=RETRY_AFTER_LOSS_SECONDS)
+                else:
+                    self._miss(batch)
             finally:
                 del self._passes[pass_id]
                 self.dirty.release(batch)
