@@ -32,7 +32,7 @@ def as_it_should_be(internal: str) -> dict[tuple[str, str], Seen]:
     ("typed", "what", "was", "now"),
     [
         ("queue remove member PJSIP/{} from sales", "member.added", "absent", "unpaused"),
-        ("queue pause member PJSIP/{} queue sales reason prank", "member.unpaused", "paused reason='prank'", "unpaused"),
+        ("queue pause member PJSIP/{} queue sales reason x", "member.unpaused", "paused reason='x'", "unpaused"),
         ("queue unpause member PJSIP/{} queue support", "member.paused", "unpaused", "paused reason='training'"),
         ("queue set penalty 9 on PJSIP/{} in sales", "member.penalty_set", "penalty=9", "penalty=2"),
     ],

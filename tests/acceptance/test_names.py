@@ -3,6 +3,7 @@
 import asyncpg
 import pytest
 
+from lab.bridge import prepare
 from lab.postgres import Postgres
 from tests.acceptance.centre import Centre
 
@@ -25,6 +26,8 @@ REFUSED = {
     "300 characters": "A" * 300,
 }
 
+HEADERS = {"ActionID", "Queue", "Interface", "MemberName", "Penalty", "StateInterface", "Paused", "Reason"}
+
 
 def as_carried(name: str) -> str:
     """Asterisk's own member store is split at three characters: they become spaces."""
@@ -33,8 +36,6 @@ def as_carried(name: str) -> str:
 
 @pytest.mark.parametrize("name", REFUSED.values(), ids=REFUSED)
 async def test_a_name_that_no_line_can_carry_is_refused(database: str, name: str) -> None:
-    from lab.bridge import prepare
-
     await prepare(database)
     db = await asyncpg.connect(database)
     try:
@@ -59,7 +60,7 @@ async def test_every_other_name_arrives_unharmed_and_survives_a_restart_of_aster
         added = [sent for sent in centre.wire.writes() if sent.name == "QueueAdd"]
         assert len(added) == len(CARRIED)
         headers = {line.partition(":")[0] for sent in added for line in sent.detail.split("\r\n") if line}
-        assert headers <= {"ActionID", "Queue", "Interface", "MemberName", "Penalty", "StateInterface", "Paused", "Reason"}
+        assert headers <= HEADERS
         assert not [sent for sent in centre.wire.sent if sent.name == "Command" and "core stop" in sent.detail]
         await centre.bridge.stop()
         await centre.asterisk.restart()

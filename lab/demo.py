@@ -1,0 +1,266 @@
+"""`make demo`: the whole product on private servers, with real calls, in one sitting.
+
+KEEP=1 leaves everything up until Ctrl-C and says how to look around.
+"""
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+import asyncpg
+
+from agentbridge.errors import AgentbridgeError
+from lab.asterisk import Asterisk
+from lab.bridge import Bridge
+from lab.manager import Seen, members
+from lab.phones import Answer, Call, Farm, Phone, RegistrationRefusedError
+from lab.postgres import Postgres
+from lab.processes import LabError, until
+
+WITHIN_S = 10.0
+WATCHED_S = 1.5
+"""how long the phone on pause is watched: the queue tries each second"""
+FAULTS = (LabError, TimeoutError, OSError, AgentbridgeError, asyncpg.PostgresError, RegistrationRefusedError)
+SET_UP = """
+UPDATE agentbridge.settings SET internal_from = 1000, internal_to = 1019;
+INSERT INTO agentbridge.queues (name) VALUES ('sales'), ('support');
+INSERT INTO agentbridge.agents (username, full_name, internal) VALUES ('ana', 'Ana Conda', '1001');
+INSERT INTO agentbridge.agents (username, full_name, internal, login_in_pause)
+    VALUES ('ben', 'Ben Galo', '1002', true);
+INSERT INTO agentbridge.queue_members (agent_id, queue_id)
+    SELECT a.id, q.id FROM agentbridge.agents a, agentbridge.queues q;
+"""
+
+
+class StepFailed(Exception):
+    """The message says what was expected, and what came instead."""
+
+
+@contextlib.asynccontextmanager
+async def step(what: str) -> AsyncIterator[None]:
+    """Prints what was seen and how long it took."""
+    started = time.monotonic()
+    try:
+        yield
+    except (*FAULTS, ExceptionGroup) as fault:
+        raise StepFailed(f"expected: {what}\nbut: {first(fault)}") from fault
+    print(f"{(time.monotonic() - started) * 1000:7.0f} ms  {what}", flush=True)
+
+
+def first(fault: BaseException) -> BaseException:
+    """What went wrong inside a group."""
+    while isinstance(fault, BaseExceptionGroup):
+        fault = fault.exceptions[0]
+    return fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    postgres: Postgres
+    asterisk: Asterisk
+    bridge: Bridge
+    farm: Farm
+    dsn: str
+    db: "asyncpg.Connection[asyncpg.Record]"
+
+    async def sql(self, statement: str) -> None:
+        await self.db.execute(statement)
+
+    async def until(self, condition: Callable[[], Awaitable[bool]], what: str) -> None:
+        await until(condition, within=WITHIN_S, what=what)
+
+    async def member(self, internal: str, queue: str = "sales") -> Seen | None:
+        return (await members(self.asterisk, [queue])).get((queue, f"PJSIP/{internal}"))
+
+    async def until_member(self, internal: str, *, paused: bool) -> None:
+        async def there() -> bool:
+            seen = await self.member(internal)
+            return seen is not None and seen.paused is paused
+
+        await self.until(there, f"{internal} in queue sales, paused={paused}")
+
+    async def in_asterisk(self) -> None:
+        """Until the daemon says of every agent that Asterisk has it."""
+
+        async def applied() -> bool:
+            query = "SELECT bool_and(applied_at IS NOT NULL) FROM agentbridge.agent_status"
+            return bool(await self.db.fetchval(query))
+
+        await self.until(applied, "every agent being in Asterisk")
+
+    async def caller(self) -> Phone:
+        return await self.farm.phone(self.asterisk.caller_user, self.asterisk.caller_secret)
+
+
+@contextlib.asynccontextmanager
+async def servers() -> AsyncIterator[tuple[Postgres, Asterisk]]:
+    """Both at once; gone after the block."""
+    async with contextlib.AsyncExitStack() as stack:
+        async with step("a private PostgreSQL and a private Asterisk run on free ports of 127.0.0.1"):
+            asterisk = Asterisk(queues={"sales": {}, "support": {}})
+            async with asyncio.TaskGroup() as both:
+                postgres = both.create_task(stack.enter_async_context(Postgres(fsync=False)))
+                both.create_task(stack.enter_async_context(asterisk))
+        yield postgres.result(), asterisk
+
+
+@contextlib.asynccontextmanager
+async def stage() -> AsyncIterator[Stage]:
+    async with contextlib.AsyncExitStack() as stack:
+        postgres, asterisk = await stack.enter_async_context(servers())
+        dsn = await postgres.create_database("agentbridge")
+        bridge = await stack.enter_async_context(Bridge(asterisk, dsn, sections={"log": {"format": "json"}}))
+        async with step("agentbridge db migrate: the schema is there"):
+            await bridge.cli("db", "migrate")
+        db = await asyncpg.connect(dsn)
+        stack.callback(db.terminate)
+        farm = await stack.enter_async_context(Farm((asterisk.host, asterisk.sip_port)))
+        yield Stage(postgres=postgres, asterisk=asterisk, bridge=bridge, farm=farm, dsn=dsn, db=db)
+
+
+# ---------------------------------------------------------------- the story
+
+
+async def tell(on: Stage) -> None:
+    async with step("agentbridge run: the daemon is connected to both"):
+        await on.sql(SET_UP)
+        await on.bridge.start()
+    async with step("two agents of the database are endpoints in Asterisk, with digests for passwords"):
+        await on.in_asterisk()
+    ana, ben = await their_phones(on)
+    await first_call(on, ana)
+    await login_in_pause(on, ana, ben)
+    await drift(on)
+    await kill_of_asterisk(on, ana)
+    async with step("agentbridge status: everything is as the database says"):
+        await on.bridge.cli("status")
+
+
+async def their_phones(on: Stage) -> list[Phone]:
+    async with step("their phones register with what the daemon pushed"):
+        rows = await on.db.fetch("SELECT internal, sip_secret FROM agentbridge.agents ORDER BY internal")
+        return await on.farm.register({row["internal"]: row["sip_secret"] for row in rows})
+
+
+async def first_call(on: Stage, ana: Phone) -> None:
+    async with step("ana logs in by SQL: a member of queue sales"):
+        await on.sql("SELECT agentbridge.login('ana', source => 'phonebar')")
+        await on.until_member("1001", paused=False)
+    async with step("a customer calls sales: ana's phone rings, and both hear each other"):
+        caller = await on.caller()
+        call = await caller.call("sales", timeout=WITHIN_S)
+        await hear_each_other(call, caller, await ana.rings(timeout=WITHIN_S), ana)
+
+
+async def login_in_pause(on: Stage, ana: Phone, ben: Phone) -> None:
+    waiting = await on.caller()
+    await waiting.call("sales", timeout=WITHIN_S)
+    async with step("ben logs in with a second customer waiting: a member on pause from the first moment"):
+        await on.sql("SELECT agentbridge.login('ben', source => 'phonebar')")
+        await on.until_member("1002", paused=True)
+    async with step("the queue tries again and again, and ben's phone does not ring"):
+        await asyncio.sleep(WATCHED_S)
+        if ben.invites:
+            raise LabError("ben's phone rang while ben was on pause")
+    async with step("ben unpauses: the phone rings, and the waiting customer is heard"):
+        await on.sql("SELECT agentbridge.unpause('ben', source => 'phonebar')")
+        await hear_each_other(waiting.calls[0], waiting, await ben.rings(timeout=WITHIN_S), ben)
+    async with step("all calls end; ben goes to lunch"):
+        for call in (*ana.live_calls, *ben.live_calls, *waiting.live_calls):
+            await call.hangup()
+        await on.sql("SELECT agentbridge.pause('ben', 'lunch', source => 'phonebar')")
+        await on.until_member("1002", paused=True)
+
+
+async def drift(on: Stage) -> None:
+    async with step("somebody types `queue unpause member PJSIP/1002` into Asterisk: repaired"):
+        before = len(on.bridge.lines())
+        await on.asterisk.cli("queue unpause member PJSIP/1002 queue sales")
+        line = await on.bridge.logged("drift.repaired", since=before, agent="1002")
+        await on.until_member("1002", paused=True)
+    print(f"{'':12}the log: drift.repaired what={line['what']} was={line['was']!r} now={line['now']!r}")
+
+
+async def kill_of_asterisk(on: Stage, ana: Phone) -> None:
+    async with step("kill -9 of Asterisk, and it boots again"):
+        await on.asterisk.kill()
+        await on.asterisk.start()
+    async with step("ana works and ben is on lunch, as before: nobody was logged out"):
+        await on.until_member("1001", paused=False)
+        await on.until_member("1002", paused=True)
+        await on.in_asterisk()
+    async with step("a customer calls sales again: ana's phone rings, and both hear each other"):
+        ana.behaviour = Answer()
+        await ana.register(timeout=WITHIN_S)
+        caller = await on.caller()
+        call = await caller.call("sales", timeout=WITHIN_S)
+        await hear_each_other(call, caller, await ana.rings(timeout=WITHIN_S), ana)
+        await call.hangup()
+
+
+async def hear_each_other(call: Call, caller: Phone, answered: Call, agent: Phone) -> None:
+    """Each phone plays a tone of its own."""
+    await call.hears(agent.tone or 0, timeout=5)
+    await answered.hears(caller.tone or 0, timeout=5)
+
+
+# ---------------------------------------------------------------- looking around
+
+
+def directions(on: Stage) -> str:
+    asterisk, config = on.asterisk, on.bridge.config
+    inside = f"nsenter --target={asterisk.pid} --mount --root --wd"
+    return f"""
+Everything stays up until Ctrl-C. Look around from another terminal:
+
+  psql {on.dsn}
+      select * from agentbridge.agent_status;
+      select agentbridge.unpause('ben', source => 'admin');
+  {sys.executable} -m agentbridge status --config {config}
+  {sys.executable} -m agentbridge agent list --config {config}
+  {inside} /usr/sbin/asterisk -C {asterisk.etc}/asterisk.conf -rx 'queue show'
+  tail -f {on.bridge.log}
+
+A SIP phone of yours: 127.0.0.1:{asterisk.sip_port}, user 1001, with agents.sip_secret as its password.
+"""  # noqa: S608 - for people to type
+
+
+async def keep(on: Stage) -> None:
+    print(directions(on), flush=True)
+    await asyncio.Event().wait()  # until Ctrl-C cancels
+
+
+async def main() -> None:
+    started = time.monotonic()
+    async with stage() as on:
+        await tell(on)
+        print(f"{time.monotonic() - started:7.1f} s   in all")
+        if os.environ.get("KEEP"):
+            await keep(on)
+        async with step("SIGTERM: the daemon stops, and Asterisk stays as it is"):
+            if not await on.bridge.stop():
+                raise LabError("the daemon did not stop")
+            await on.until_member("1002", paused=True)
+    print("Nothing is left running.")
+
+
+def run() -> int:
+    try:
+        asyncio.run(main())
+    except KeyboardInterrupt:
+        print("\nNothing is left running.")
+    except StepFailed as failed:
+        print(f"\nThe demo failed.\n{failed}", file=sys.stderr)
+        return 1
+    except (*FAULTS, ExceptionGroup) as fault:
+        print(f"\nThe demo failed outside its steps: {first(fault)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run())
