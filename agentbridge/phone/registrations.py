@@ -113,9 +113,8 @@ class Registrations:
         return max(0.0, min([LOOK_SECONDS, *due])) if self._active() else LOOK_SECONDS
 
     def _due(self, device: EndpointId) -> float:
-        if (last := self._written.get(device)) is None:
-            return self._clock()
-        return last[1] + self._settings.settle_seconds
+        last = self._written.get(device)
+        return last[1] + self._settings.settle_seconds if last is not None else 0.0
 
     async def _round(self) -> None:
         try:
