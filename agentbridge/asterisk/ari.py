@@ -18,13 +18,8 @@ from yarl import URL
 from agentbridge.errors import InvalidValue, Refused, Unavailable
 from agentbridge.model import ObjectKind
 
-MODULES = {
-    ObjectKind.AOR: "res_pjsip",
-    ObjectKind.AUTH: "res_pjsip",
-    ObjectKind.ENDPOINT: "res_pjsip",
-    ObjectKind.IDENTIFY: "res_pjsip_endpoint_identifier_ip",
-}
-"""The module that each kind of object belongs to, as in sorcery.conf."""
+CONFIG_CLASS = "res_pjsip"
+"""of every kind of object, identify too, though sorcery.conf gives that a section of another name"""
 
 BODY_BYTES = 40_960  # what Asterisk reads of a request's body
 CONNECTIONS = 8  # more don't go faster: Asterisk has one thread that writes AstDB
@@ -101,11 +96,11 @@ class Ari:
 
 
 def _object_path(kind: ObjectKind, object_id: object) -> str:
-    if kind not in MODULES:
-        raise InvalidValue(f"kind: {kind!r} is none of {', '.join(MODULES)}")
+    if kind not in frozenset(ObjectKind):
+        raise InvalidValue(f"kind: {kind!r} is none of {', '.join(ObjectKind)}")
     if not isinstance(object_id, str) or not ID.fullmatch(object_id):
         raise InvalidValue(f"id: {object_id!r} must be 1 to 80 of letters, digits, '_', '.', '-'")
-    return f"/asterisk/config/dynamic/{MODULES[kind]}/{kind}/{object_id}"
+    return f"/asterisk/config/dynamic/{CONFIG_CLASS}/{kind}/{object_id}"
 
 
 def _body(fields: Mapping[str, str]) -> bytes:
