@@ -168,12 +168,11 @@ async def test_all_modules_are_on_for_a_new_agent_and_a_later_one_is_off_for_the
     await add_agent(sql, "anna")
     await sql.execute("insert into agentbridge.modules values ('video')")
     await add_agent(sql, "bea")
-    modules = dict(
-        await sql.fetch(
-            "select a.username, array_agg(m.module) from agentbridge.agents a"
-            " join agentbridge.agent_modules m on m.agent_id = a.id group by 1"
-        )
+    rows = await sql.fetch(
+        "select a.username, array_agg(m.module) as modules from agentbridge.agents a"
+        " join agentbridge.agent_modules m on m.agent_id = a.id group by 1"
     )
+    modules = {row["username"]: row["modules"] for row in rows}
     assert "video" not in modules["anna"]
     assert "voice" in modules["anna"]
     assert set(modules["bea"]) == set(modules["anna"]) | {"video"}

@@ -7,8 +7,10 @@ create function agentbridge.note(touched text[]) returns void language plpgsql s
 set search_path = agentbridge, pg_temp
 as $$
 begin
+    -- a key that is named twice is no harm: whoever reads them takes each once
+    touched := array_remove(touched, null);
     if cardinality(touched) > 0 then
-        insert into changes (keys) values (array(select distinct key from unnest(touched) key where key is not null));
+        insert into changes (keys) values (touched);
         perform pg_notify('agentbridge', '');
     end if;
 end $$;
@@ -43,9 +45,12 @@ begin
     if (select count(*) from (select from new_rows limit 101) sample) > 100 then
         -- Comparing thousands of rows costs the writer more than a look at what did not change costs us;
         -- and the plan of the join below is made once, for few rows.
-        select array_agg(id), array_agg(internal) into ids, numbers from old_rows;
+        select array_agg(internal) into numbers from new_rows;
+        select numbers || array_agg(internal), array_agg(id) filter (where hot_desk) into numbers, ids from old_rows;
     else
-        select array_agg(n.id), array_agg(o.internal) into ids, numbers
+        -- a number that was left must be looked at too
+        select array_agg(n.internal) || array_agg(o.internal), array_agg(n.id) filter (where n.hot_desk or o.hot_desk)
+        into numbers, ids
         from new_rows n join old_rows o on o.id = n.id
         where (
             n.username, n.full_name, n.alias, n.internal, n.typology, n.voicemail,
@@ -66,9 +71,10 @@ begin
         );
     end if;
     if ids is not null then
-        -- a number that was left must be looked at too
-        perform note(numbers || keys_of(ids));
+        numbers := numbers || (select array_agg(t.name) from sessions s join telephones t on t.id = s.telephone_id
+            where s.agent_id = any (ids));
     end if;
+    perform note(numbers);
     return null;
 end $$;
 create trigger hint_insert after insert on agentbridge.agents referencing new table as new_rows
