@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from agentbridge.asterisk.live import TIMEOUT_SECONDS, Asks, Channel, channels, set_variable, variable
+from agentbridge.asterisk.live import TIMEOUT_SECONDS, Asks, Channel, channels, set_variable
 from agentbridge.calls import PARTS, RECORDINGS, recording_file, recording_path
 from agentbridge.errors import Refused
 from agentbridge.model import EndpointId, Recording
@@ -143,16 +143,13 @@ class Recorder:
 
     async def _calls(self, agent: EndpointId) -> list[Channel]:
         """The agent's channels, the latest first: on the device that the policy names, or on its own."""
-        if not _INTERNAL.fullmatch(agent):
-            raise Refused(f"{agent}: is no internal number")
-        device = await self._policy(agent, "device")
-        own = {agent, EndpointId(device)}
+        own = {agent, EndpointId((await self._policy(agent)).get("device", ""))}
         found = [channel for channel in await channels(self._link) if channel.endpoint in own]
         return sorted(found, key=_age, reverse=True)
 
     async def _call_to_record(self, agent: EndpointId) -> Channel:
         calls = await self._calls(agent)
-        if await self._policy(agent, "manual") != "1":
+        if (await self._policy(agent)).get("manual") != "1":
             raise Refused(f"{agent}: may not record by hand; manual_recording is off")
         for call in calls:
             if call.up and call.bridged:
@@ -169,10 +166,8 @@ class Recorder:
         raise Refused(f"{agent}: this call has its two recordings already")
 
     async def _path(self, agent: EndpointId, call: Channel, part: int) -> str:
-        kind = await self._policy(agent, "record")
-        path = recording_path(
-            self._now().astimezone().date(), call.linkedid, agent, part, Recording(kind) if kind else Recording.WAV
-        )
+        kind = Recording((await self._policy(agent)).get("record", Recording.WAV))
+        path = recording_path(self._now().astimezone().date(), call.linkedid, agent, part, kind)
         if path is None:
             raise Refused(f"{call.linkedid}: can't be part of a file's name; set a plain systemname in asterisk.conf")
         return path
@@ -190,8 +185,19 @@ class Recorder:
         days = min((today - since.astimezone().date()).days, LONGEST_CALL_DAYS)
         return (spool / RECORDINGS / f"{today - timedelta(days=back):%Y/%m/%d}" for back in range(max(days, 0) + 1))
 
-    async def _policy(self, agent: EndpointId, key: str) -> str:
-        return await variable(self._link, f"DB(agentbridge/agent/{agent}/{key})")
+    async def _policy(self, agent: EndpointId) -> dict[str, str]:
+        """As it is in Asterisk, so that the calls' rules hold without the directory."""
+        if not _INTERNAL.fullmatch(agent):
+            raise Refused(f"{agent}: is no internal number")
+        # Getvar reads DB() only on a channel
+        tree = {"Family": "agentbridge", "Key": f"agent/{agent}"}
+        items = await self._link.action_list("DBGetTree", tree, timeout=TIMEOUT_SECONDS)
+        prefix = f"/agentbridge/agent/{agent}/"
+        return {
+            item.get("Key").removeprefix(prefix): item.get("Val")
+            for item in items
+            if item.get("Key").startswith(prefix)
+        }
 
 
 def _age(channel: Channel) -> tuple[float, ...]:
