@@ -5,7 +5,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,7 +14,7 @@ import asyncpg
 
 from agentbridge.directory import migrate
 from lab.asterisk import Asterisk
-from lab.processes import Process, run, until
+from lab.processes import LabError, Process, run, until
 
 STOP_WITHIN_S = 12.0
 Sections = Mapping[str, Mapping[str, object]]
@@ -98,7 +98,9 @@ class Bridge:
     async def start(self, *, wait: str = "daemon.ready", within: float = 20.0) -> None:
         """Returns when it has logged a line with that; at once for an empty one."""
         before = len(self.lines())
-        await self._process.start(sys.executable, "-m", "agentbridge", "run", "--config", str(self.config))
+        # the death signal: the daemon must not outlive a lab that was killed
+        command = ("setpriv", "--pdeathsig=KILL", sys.executable, "-m", "agentbridge", "run")
+        await self._process.start(*command, "--config", str(self.config))
         if wait:
 
             async def told() -> bool:
@@ -137,7 +139,7 @@ class Bridge:
         async def there() -> bool:
             return bool(self.events(name, since=since, **fields))
 
-        await until(there, within=within, what=f"the log line {name} {fields}")
+        await self._until(there, within, f"the log line {name} {fields}")
         return self.events(name, since=since, **fields)[0]
 
     async def line_with(self, text: str, *, within: float = 10.0) -> str:
@@ -146,8 +148,14 @@ class Bridge:
         async def there() -> bool:
             return any(text in line for line in self.lines())
 
-        await until(there, within=within, what=f"a log line with {text}")
+        await self._until(there, within, f"a log line with {text}")
         return next(line for line in self.lines() if text in line)
+
+    async def _until(self, there: Callable[[], Awaitable[bool]], within: float, what: str) -> None:
+        try:
+            await until(there, within=within, what=what)
+        except LabError as late:
+            raise LabError("\n".join((str(late), "the log ends in:", *self.lines()[-20:]))) from None
 
     def _secret(self, name: str, secret: str) -> str:
         file = self.dir / f"{name}.secret"

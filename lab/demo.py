@@ -6,6 +6,7 @@ KEEP=1 leaves everything up until Ctrl-C and says how to look around.
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -234,8 +235,17 @@ async def keep(on: Stage) -> None:
     await asyncio.Event().wait()  # until Ctrl-C cancels
 
 
+def cancel_on_signals() -> None:
+    """So that all servers are ended in order, whichever way the demo is ended."""
+    loop, this = asyncio.get_running_loop(), asyncio.current_task()
+    assert this is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, this.cancel)
+
+
 async def main() -> None:
     started = time.monotonic()
+    cancel_on_signals()
     async with stage() as on:
         await tell(on)
         print(f"{time.monotonic() - started:7.1f} s   in all")
@@ -251,7 +261,7 @@ async def main() -> None:
 def run() -> int:
     try:
         asyncio.run(main())
-    except KeyboardInterrupt:
+    except asyncio.CancelledError:  # Ctrl-C or SIGTERM
         print("\nNothing is left running.")
     except StepFailed as failed:
         print(f"\nThe demo failed.\n{failed}", file=sys.stderr)

@@ -21,7 +21,7 @@ from agentbridge.asterisk.observe import Observation, endpoint_of
 from agentbridge.asterisk.policy import PolicyStore
 from agentbridge.asterisk.transports import Transports
 from agentbridge.asterisk.voicemail import Mailboxes
-from agentbridge.errors import Unavailable
+from agentbridge.errors import Refused, Unavailable
 from agentbridge.model import (
     AddMember,
     DeleteMailbox,
@@ -208,7 +208,7 @@ class Node:
                 continue
             try:
                 found = {queue for queue in tuple(self._missing) if await self._members.queue_exists(queue)}
-            except Unavailable:
+            except (Unavailable, Refused):
                 continue  # everything is read again when the link is back
             if found:
                 self._hooks.stale()
