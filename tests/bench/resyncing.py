@@ -1,0 +1,77 @@
+"""The daemon in this process, with a clock beside it on the same event loop.
+
+`python -m tests.bench.resyncing CONFIG RESYNCS` prints JSON: seconds from the start until nothing is left to
+do, mean seconds of a resync, the longest stall of the loop during the resyncs, and the process's memory.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from agentbridge import logs
+from agentbridge.daemon import Bridge, built
+from agentbridge.settings import Log, load
+
+TICK_S = 0.002
+CALM_TICKS = 100
+"""that long nothing is pending before a start counts as done"""
+
+
+class Stalls:
+    """How late the loop wakes a sleeper, at worst."""
+
+    def __init__(self) -> None:
+        self.worst = 0.0
+
+    async def watch(self) -> None:
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(TICK_S)
+            self.worst = max(self.worst, time.perf_counter() - before - TICK_S)
+
+
+async def main(config: Path, resyncs: int) -> dict[str, float]:
+    settings = load(config)
+    logs.configure(Log(level="error"), settings.node.name)
+    async with built(settings) as bridge, asyncio.TaskGroup() as tasks:
+        started = time.perf_counter()
+        serving = tasks.create_task(bridge.run())
+        await _started(bridge)
+        start_s = time.perf_counter() - started - CALM_TICKS * TICK_S
+        stalls = Stalls()
+        watching = tasks.create_task(stalls.watch())
+        taken = [await _resync(bridge) for _ in range(resyncs)]
+        watching.cancel()
+        serving.cancel()
+    return {
+        "start_s": round(start_s, 2),
+        "resync_s": round(sum(taken) / len(taken), 3) if taken else 0.0,
+        "stall_ms": round(stalls.worst * 1000, 1),
+        "rss_mb": round(psutil.Process().memory_info().rss / 1e6, 1),
+    }
+
+
+async def _started(bridge: Bridge) -> None:
+    await bridge._synced.wait()
+    calm = 0
+    while calm < CALM_TICKS:
+        await asyncio.sleep(TICK_S)
+        calm = 0 if len(bridge._reconciler.dirty) else calm + 1
+
+
+async def _resync(bridge: Bridge) -> float:
+    """Seconds from the request until every key was compared."""
+    started = time.perf_counter()
+    bridge._stale_now()
+    for done in (False, True):  # first there is something to do, then nothing any more
+        while (not len(bridge._reconciler.dirty)) is not done:  # noqa: ASYNC110 - the product has no event for it
+            await asyncio.sleep(TICK_S)
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))))
