@@ -83,7 +83,7 @@ class Installation:
 async def asterisk() -> AsyncIterator[Asterisk]:
     """Wired as it should be; besides the account that is right there are some that are not."""
     async with Asterisk(
-        queues={"sales": {"membergosub": "agentbridge-member-answer"}, "support": {}},
+        queues={"sales": {"membergosub": "agentbridge-member-answer"}, "support": {"membergosub": "another-one"}},
         extra={
             "manager.conf": "".join(
                 ACCOUNTS.format(name=name, read=reads, write=writes) for name, (reads, writes, *_) in WEAK.items()

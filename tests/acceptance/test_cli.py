@@ -1,0 +1,337 @@
+"""The operator's commands as a user runs them: a process, its exit status, what it prints, and where."""
+
+import asyncio
+import csv
+import io
+import itertools
+import json
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from agentbridge.directory import migrate
+from lab.postgres import Postgres
+
+WITHIN_S = 30.0
+numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Ran:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Shell:
+    """Runs `agentbridge …` with the test's configuration."""
+
+    def __init__(self, config: Path) -> None:
+        self.config = config
+
+    async def __call__(self, *words: str, stdin: str = "", status: int = 0) -> Ran:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "agentbridge", *words, "--config", str(self.config),
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+        )  # fmt: skip
+        async with asyncio.timeout(WITHIN_S):
+            out, err = await process.communicate(stdin.encode())
+        ran = Ran(process.returncode or 0, out.decode(), err.decode())
+        assert ran.status == status, ran
+        assert "Traceback" not in ran.err
+        return ran
+
+
+def write_config(folder: Path, dsn: str) -> Path:
+    file = folder / "agentbridge.toml"
+    file.write_text(
+        f'[node]\nname = "lab"\n[database]\ndsn = "{dsn}"\n'
+        '[ami]\nport = 1\nsecret = "x"\n[ari]\nurl = "http://127.0.0.1:1/ari"\nsecret = "x"\n'
+    )
+    file.chmod(0o600)
+    return file
+
+
+@pytest_asyncio.fixture
+async def empty(postgres: Postgres, tmp_path: Path) -> AsyncIterator[Shell]:
+    name = f"cli_{next(numbers)}"
+    dsn = await postgres.create_database(name)
+    yield Shell(write_config(tmp_path, dsn))
+    await postgres.drop_database(name)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def migrated(postgres: Postgres) -> str:
+    """A database that each test's is a copy of: migrating it costs a second."""
+    dsn = await postgres.create_database("cli_template")
+    connection = await asyncpg.connect(dsn)
+    try:
+        await migrate.migrate(connection, lambda _: None)
+    finally:
+        await connection.close()
+    return "cli_template"
+
+
+@pytest_asyncio.fixture
+async def shell(postgres: Postgres, migrated: str, tmp_path: Path) -> AsyncIterator[Shell]:
+    name = f"cli_{next(numbers)}"
+    yield Shell(write_config(tmp_path, await postgres.create_database(name, migrated)))
+    await postgres.drop_database(name)
+
+
+async def execute(shell: Shell, sql: str) -> None:
+    dsn = shell.config.read_text().split('dsn = "')[1].split('"')[0]
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
+
+
+# ---------------------------------------------------------------- schema and configuration
+
+
+async def test_a_new_database_is_brought_up_to_date_once(empty: Shell) -> None:
+    assert "run `agentbridge db migrate`" in (await empty("db", "status", status=1)).err
+    assert "done: 0001 tables" in (await empty("db", "migrate")).out
+    again = await empty("db", "migrate")
+    assert (again.out, again.err) == ("", "the schema is up to date\n")
+    assert (await empty("db", "status", "--json")).json["problem"] == ""
+
+
+async def test_a_bad_configuration_ends_with_2_and_names_the_key(shell: Shell) -> None:
+    shell.config.write_text(shell.config.read_text() + "[pace]\nceling = 5\n")
+    for words in (["run"], ["status"], ["agent", "list"], ["plan"], ["check"]):
+        ran = await shell(*words, status=2)
+        assert "pace.celing: there is no such setting; did you mean pace.ceiling?" in ran.err
+        assert ran.out == ""
+
+
+async def test_config_is_taken_before_the_command_and_after_it(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "agentbridge", "--config", str(tmp_path / "none.toml"), "status",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, err = await asyncio.wait_for(process.communicate(), WITHIN_S)
+    assert process.returncode == 2
+    assert "none.toml: there is no such file" in err.decode()
+
+
+async def test_a_database_that_is_away_is_one_line_and_no_traceback(tmp_path: Path) -> None:
+    shell = Shell(write_config(tmp_path, "postgresql://nobody@127.0.0.1:1/none"))
+    ran = await shell("agent", "list", status=1)
+    assert ran.err.count("\n") == 1
+    assert "database" in ran.err
+
+
+# ---------------------------------------------------------------- agents
+
+
+async def test_an_agent_is_made_shown_changed_and_deleted(shell: Shell) -> None:
+    await shell("queue", "create", "sales")
+    await shell("queue", "create", "support")
+    await shell("team", "create", "north")
+    made = await shell("agent", "create", "anna", "full_name=Anna Rossi", "typology=external", "--queue", "*",
+                       "--team", "north", "--json")  # fmt: skip
+    assert made.json["internal"] == "1000"
+    assert made.json["queues"] == {"sales": 0, "support": 0}
+    assert made.json["teams"] == ["north"]
+
+    assert (await shell("agent", "set", "anna", "alias=Anni", "codecs=alaw,g722", "chanspy=yes")).out.splitlines() == [
+        "alias:  → Anni",
+        "codecs: ulaw,alaw → alaw,g722",
+        "chanspy: no → yes",
+    ]
+    assert (await shell("agent", "set", "anna", "alias=Anni")).err == "nothing changed: it was so already\n"
+    assert (await shell("agent", "show", "anna", "--json")).json["chanspy"] is True
+
+    await shell("agent", "delete", "anna")
+    assert "there is no agent anna" in (await shell("agent", "show", "anna", status=1)).err
+
+
+@pytest.mark.parametrize(
+    ("field", "rule"),
+    [
+        ("fullname=x", "fullname: there is no such field; did you mean full_name?"),
+        ("internal=abc", "internal: must be 1 to 16 digits"),
+        ("chanspy=maybe", "chanspy: must be yes or no (got maybe)"),
+        ("sip_expires=ten", "sip_expires: must be a whole number (got ten)"),
+        ("sip_expires=99999999999", "sip_expires: must be at most"),
+        ("locked_at=now", "locked_at: can't be set here; it is set by `agent unlock`"),
+        ("transport=wss", "transport"),
+        ("password_hash=x", "password_hash: can't be set here; it is set by `agent password`"),
+    ],
+)
+async def test_a_refused_field_is_named_with_its_rule(shell: Shell, field: str, rule: str) -> None:
+    ran = await shell("agent", "create", "anna", field, status=1)
+    assert rule in ran.err
+    assert ran.out == ""
+    assert (await shell("agent", "list", "--json")).json == []
+
+
+async def test_no_secret_is_shown_listed_exported_or_told_in_a_change(shell: Shell) -> None:
+    await shell("agent", "create", "anna")
+    secret = "s3cr3t-of-anna-123"
+    assert secret not in (await shell("agent", "set", "anna", f"sip_secret={secret}")).out
+    for words in (["show", "anna"], ["show", "anna", "--json"], ["list"], ["export"]):
+        ran = await shell("agent", *words)
+        assert secret not in ran.out
+        assert "sip_secret" not in ran.out
+    assert (await shell("agent", "secret", "anna")).out == f"{secret}\n"
+
+
+async def test_agents_are_searched_sorted_and_paged(shell: Shell) -> None:
+    for name in ("carla", "anna", "bert"):
+        await shell("agent", "create", name, f"email={name}@example.com")
+    names = [agent["username"] for agent in (await shell("agent", "list", "--json")).json]
+    assert names == ["anna", "bert", "carla"]
+    found = await shell("agent", "list", "--sort", "-internal", "--limit", "1", "--offset", "1", "--json")
+    assert [agent["username"] for agent in found.json] == ["anna"]
+    assert "for more: --offset 2" in found.err
+    assert [agent["username"] for agent in (await shell("agent", "list", "bert@", "--json")).json] == ["bert"]
+    assert (await shell("agent", "list", "%", "--json")).json == []
+    assert "did you mean email?" in (await shell("agent", "list", "--sort", "emial", status=1)).err
+
+
+async def test_deleting_several_asks_and_is_all_or_nothing(shell: Shell) -> None:
+    await shell("agent", "create", "anna")
+    await shell("agent", "create", "bert")
+    assert "Say --yes" in (await shell("agent", "delete", "anna", "bert", status=1)).err
+    assert "there is no agent zoe" in (await shell("agent", "delete", "anna", "zoe", "--yes", status=1)).err
+    assert len((await shell("agent", "list", "--json")).json) == 2
+    await shell("agent", "delete", "anna", "bert", "--yes")
+    assert (await shell("agent", "list", "--json")).json == []
+
+
+async def test_a_password_is_read_from_standard_input_and_kept_as_a_hash(shell: Shell) -> None:
+    await shell("agent", "create", "anna")
+    await shell("agent", "password", "anna", stdin="Right-Horse-7\n")
+    await execute(
+        shell,
+        "do $$ begin if not exists (select from agentbridge.agents where password_hash like '$argon2id$%') then "
+        "raise 'no hash'; end if; end $$",
+    )
+    await execute(shell, "update agentbridge.settings set security_suite = true")
+    assert "needs" in (await shell("agent", "password", "anna", stdin="weak\n", status=1)).err
+
+
+# ---------------------------------------------------------------- sessions
+
+
+async def test_verbs_say_what_is_so_and_a_refusal_says_why(shell: Shell) -> None:
+    await shell("queue", "create", "sales")
+    await shell("agent", "create", "anna", "--queue", "sales")
+    assert "not logged in" in (await shell("agent", "pause", "anna", status=1)).err
+    assert (await shell("agent", "login", "anna")).err == "anna is logged in\n"
+    assert (await shell("agent", "login", "anna")).err == "anna was logged in already\n"
+    assert (await shell("agent", "pause", "anna", "--reason", "lunch")).err == "anna is on pause\n"
+    assert (await shell("agent", "show", "anna", "--json")).json["status"]["pause_reason"] == "lunch"
+    assert (await shell("agent", "unpause", "anna")).err == "anna is not on pause\n"
+    assert "phonebar" in (await shell("agent", "logout", "anna", "--source", "web", status=1)).err
+    assert (await shell("agent", "logout", "anna")).err == "anna is logged out\n"
+
+
+async def test_waiting_without_a_daemon_ends_with_1_and_says_so(shell: Shell) -> None:
+    await shell("agent", "create", "anna")
+    ran = await shell("agent", "login", "anna", "--wait", "--timeout", "0.3", status=1)
+    assert "it is in the directory, but not in Asterisk within 0.3 s: no daemon has done it" in ran.err
+
+
+async def test_status_knows_when_no_daemon_runs(shell: Shell) -> None:
+    ran = await shell("status", "--json", status=4)
+    assert ran.json["state"] == "no_daemon"
+
+
+@pytest.mark.parametrize(
+    ("columns", "values", "status"),
+    [
+        ("asterisk_up", "true", 0),
+        ("asterisk_up", "false", 1),
+        ("asterisk_up, failed", "true, 1", 1),
+        ("asterisk_up, seen_at", "true, now() - interval '1 minute'", 4),
+    ],
+)
+async def test_status_judges_what_the_daemon_said(shell: Shell, columns: str, values: str, status: int) -> None:
+    await execute(shell, f"insert into agentbridge.nodes (node, {columns}) values ('lab', {values})")
+    await shell("status", status=status)
+
+
+async def test_a_refused_removal_is_told_and_confirmed(shell: Shell) -> None:
+    assert "no daemon has refused anything" in (await shell("plan", "--confirm")).err
+    await execute(shell, "insert into agentbridge.nodes (node, asterisk_up) values ('lab', true)")
+    await execute(shell, "insert into agentbridge.refusals (node, removals, total) values ('lab', 40, 50)")
+    assert "refused to remove 40 of 50" in (await shell("status", status=1)).out
+    assert "confirmed" in (await shell("plan", "--confirm")).err
+
+
+# ---------------------------------------------------------------- queues, teams, telephones
+
+
+async def test_agents_and_teams_go_into_queues_and_out(shell: Shell) -> None:
+    for queue in ("sales", "support"):
+        await shell("queue", "create", queue)
+    for agent in ("anna", "bert"):
+        await shell("agent", "create", agent)
+    await shell("team", "create", "north")
+    await shell("team", "add", "north", "bert")
+    await shell("queue", "add", "*", "anna", "--penalty", "3")
+    await shell("queue", "add", "sales", "--team", "north")
+    assert (await shell("queue", "show", "sales", "--json")).json["members"] == {"anna": 3, "bert": 0}
+    await shell("queue", "remove", "sales", "anna")
+    await shell("team", "remove", "north", "bert")
+    assert (await shell("queue", "show", "sales", "--json")).json["members"] == {}
+    assert "there is no agent zoe" in (await shell("queue", "add", "sales", "zoe", status=1)).err
+
+
+async def test_available_telephones_are_those_registered_and_bound_to_nobody(shell: Shell) -> None:
+    for name in ("desk1", "desk2", "desk3"):
+        await shell("telephone", "create", name)
+    await execute(shell, "update agentbridge.telephones set registered = true where name <> 'desk3'")
+    await shell("agent", "create", "anna", "typology=external", "hot_desk=yes")
+    await shell("agent", "login", "anna", "--telephone", "desk1")
+    free = (await shell("telephone", "list", "--available", "--json")).json
+    assert [telephone["name"] for telephone in free] == ["desk2"]
+
+
+# ---------------------------------------------------------------- files
+
+
+async def test_an_export_is_rfc_4180_runs_no_formula_and_can_be_imported_again(shell: Shell) -> None:
+    name = '=HYPERLINK("http://x"), "Zoë"'
+    await shell("queue", "create", "sales")
+    await shell("agent", "create", "anna", f"full_name={name}", "--queue", "sales")
+    await shell("agent", "create", "bert", "caller_id=+39123")
+    text = (await shell("agent", "export")).out
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert rows[0]["full_name"] == f"'{name}"
+    assert rows[1]["caller_id"] == "'+39123"
+    assert not any(value.startswith(("=", "+", "-", "@")) for row in rows for value in row.values())
+
+    await shell("agent", "delete", "anna", "bert", "--yes")
+    file = shell.config.with_name("agents.csv")
+    file.write_text(text, newline="")
+    assert (await shell("agent", "import", str(file))).err == "2 agents are made\n"
+    anna = (await shell("agent", "show", "anna", "--json")).json
+    assert (anna["full_name"], anna["queues"]) == (name, {"sales": 0})
+    assert (await shell("agent", "export")).out == text
+
+
+async def test_an_import_with_errors_tells_line_and_field_and_makes_nobody(shell: Shell) -> None:
+    file = shell.config.with_name("agents.csv")
+    file.write_text("username,internal,queues\nanna,,\nbert,abc,\ncarla,,nowhere\n")
+    errors = (await shell("agent", "import", str(file), status=1)).err
+    assert "line 3: internal: must be 1 to 16 digits" in errors
+    assert "line 4: name: there is no queue nowhere" in errors
+    assert "nothing was imported" in errors
+    assert (await shell("agent", "list", "--json")).json == []
