@@ -176,7 +176,9 @@ class Observation:
                 fresh.setdefault(key, {})[member.queue] = member
         for queue, interface in self._touched_members:
             self._keep(fresh, queue, interface)
-        self._members = fresh
+        before, self._members = self._members, fresh
+        # also who is a stranger: a look at everything goes by what the directory and our policy list
+        self._tell(key for key in before.keys() | fresh.keys() if before.get(key) != fresh.get(key))
 
     def _keep(self, fresh: dict[EndpointId, dict[QueueName, Member]], queue: QueueName, interface: Interface) -> None:
         if (key := endpoint_of(interface)) and (member := self._members.get(key, {}).get(queue)):
@@ -184,11 +186,16 @@ class Observation:
 
     def queue_read(self, queue: QueueName, members: Iterable[Member]) -> None:
         """All members of one queue; an empty read of an unknown queue is how it shows that it is gone."""
-        for key in [key for key, queues in self._members.items() if queue in queues]:
+        before = {key: queues[queue] for key, queues in self._members.items() if queue in queues}
+        found = {owner: member for member in members if (owner := endpoint_of(member.interface))}
+        for key in before.keys() - found.keys():
             self._forget(key, queue)
-        for member in members:
-            if owner := endpoint_of(member.interface):
-                self._members.setdefault(owner, {})[queue] = member
+        for key, member in found.items():
+            self._members.setdefault(key, {})[queue] = member
+        for member in (before | found).values():
+            # a full read that is under way may be older
+            self._touched_members.add((queue, member.interface))
+        self._tell(key for key in before.keys() | found.keys() if before.get(key) != found.get(key))
 
     def objects_read(self, kind: ObjectKind, objects: Mapping[EndpointId, Fields]) -> None:
         fresh = {key: fields for key, fields in objects.items() if (kind, key) not in self._touched_objects}
@@ -208,9 +215,16 @@ class Observation:
             if path in self._touched_paths
         }
         fresh = {path: value for path, value in paths.items() if path not in self._touched_paths}
+        before = self._policy
         self._policy, self._internals, self._telephones = {}, {}, {}
         for path, value in {**fresh, **kept}.items():
             self._add_path(path, value)
+        # what was ours and is not listed any more is in no list but this one
+        self._tell(EndpointId(node.partition("/")[2]) for node in before.keys() - self._policy.keys())
+
+    def _tell(self, keys: Iterable[EndpointId]) -> None:
+        for key in keys:
+            self._on_change(key)
 
 
 def _node(path: str) -> str:
