@@ -15,13 +15,12 @@ from agentbridge.cli.options import ConfigPath, in_directory, settings_of
 from agentbridge.directory import admin
 from agentbridge.directory.connecting import Connection
 from agentbridge.directory.kinds import AGENT
-from agentbridge.directory.passwords import Passwords, hash_password
 from agentbridge.directory.postgres import Directory
 from agentbridge.errors import Refused
 
 
 class Secret(StrEnum):
-    PASSWORD = "password"
+    WEB = "web"
     PIN = "pin"
     SIP = "sip"
     VOICEMAIL = "voicemail"
@@ -35,27 +34,36 @@ def password(
     username: Username,
     which: Annotated[
         Secret,
-        typer.Option("--for", help="The web password, the PIN for a telephone, the SIP secret, or the mailbox."),
-    ] = Secret.PASSWORD,
+        typer.Option("--for", help="The web password, the PIN typed on a telephone, the SIP secret, the mailbox."),
+    ] = Secret.WEB,
     config: ConfigPath = None,
 ) -> None:
     """Set a secret: typed twice on a terminal, else read from standard input."""
-    typed = editing.typed_secret(f"New {which.value} of {username}")
+    typed = editing.typed_secret(f"New secret of {username} for {which.value}")
     match which:
-        case Secret.PASSWORD:
+        case Secret.WEB:
             asyncio.run(_set_password(config, username, typed))
         case Secret.PIN:
             if not typed.isdigit() or len(typed) < 4:
                 raise Refused("pin: must be at least 4 digits")
-            _set_field(config, username, "pin_hash", hash_password(typed))
+            _set_field(config, username, "pin_hash", _hashed(typed))
         case Secret.SIP:
             _set_field(config, username, "sip_secret", typed)
         case Secret.VOICEMAIL:
             _set_field(config, username, "voicemail_pin", typed)
-    output.message(f"the {which.value} of {username} is set")
+    output.message(f"the secret of {username} for {which.value} is set")
+
+
+def _hashed(typed: str) -> str:
+    # argon2 is slow on purpose, and begins with it at its import
+    from agentbridge.directory.passwords import hash_password
+
+    return hash_password(typed)
 
 
 async def _set_password(config: Path | None, username: str, typed: str) -> None:
+    from agentbridge.directory.passwords import Passwords
+
     settings = settings_of(config)
     deadline = settings.database.statement_seconds
     async with Directory(settings.database.url(), node=settings.node.name, deadline=deadline) as directory:

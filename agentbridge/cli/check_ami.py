@@ -13,7 +13,7 @@ from agentbridge.errors import AgentbridgeError, Refused
 from agentbridge.settings import Ami
 
 SECONDS = 10.0
-READ = ("system", "agent", "call")
+READ = ("system", "agent", "call", "user")
 WRITE = ("agent", "call", "system", "command")
 DANGEROUS = ("originate", "config", "dialplan")
 _BY_CLASS = {"agent": "QueueAdd", "call": "Atxfer", "system": "DBPut", "command": "Command"}

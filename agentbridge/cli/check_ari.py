@@ -48,7 +48,8 @@ async def findings(manager: Manager, settings: AriSettings) -> AsyncIterator[Fin
             yield Finding(
                 "ari.read_only",
                 f"the ARI user {settings.username} may not write, so no endpoint can be pushed",
-                f"in ari.conf, section [{settings.username}]: read_only = no; then `asterisk -rx 'module reload res_ari'`",
+                f"in ari.conf, section [{settings.username}]: read_only = no; "
+                "then `asterisk -rx 'module reload res_ari'`",
             )
             return
         async for finding in _sorcery(manager, ari):
@@ -77,7 +78,8 @@ def _bound_elsewhere(shown: str) -> Iterator[Finding]:
         yield Finding(
             "ari.exposed",
             f"ARI listens on {found[1]}: its password goes unencrypted, and it can change every endpoint",
-            "in http.conf: bindaddr = 127.0.0.1 (browsers' phones use tlsbindaddr); restart Asterisk when no call is up",
+            "in http.conf: bindaddr = 127.0.0.1 (phones in browsers use tlsbindaddr); "
+            "restart Asterisk when no call is up",
         )
 
 

@@ -13,7 +13,7 @@ from agentbridge.errors import AgentbridgeError
 from agentbridge.settings import Database, Settings
 
 REACH = "look at database.dsn, at whether PostgreSQL runs, and at whether its pg_hba.conf lets this machine in"
-SET_PASSWORD = (  # noqa: S105 - an advice
+CREDENTIAL = (
     "set the role's password with `ALTER ROLE … PASSWORD` and give the same one as credential database_password, "
     "as database.password_file or in AGENTBRIDGE_DATABASE__PASSWORD"
 )
@@ -31,7 +31,7 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding(
             "database.password" if wrong_password else "database.unreachable",
             " ".join(str(error).split()),
-            SET_PASSWORD if wrong_password else REACH,
+            CREDENTIAL if wrong_password else REACH,
         )
 
 

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentbridge.asterisk.ami import Account, Timing
-from agentbridge.asterisk.ari import Ari
-from agentbridge.asterisk.node import Hooks, Node
 from agentbridge.cli import output
 from agentbridge.cli.options import ConfigPath, Json, in_directory, settings_of
-from agentbridge.desired import SipDefaults, desired
-from agentbridge.directory.postgres import Directory
 from agentbridge.model import Step
-from agentbridge.plan import Limit, Plan, Refusal, within
-from agentbridge.plan import plan as differences
-from agentbridge.settings import Settings
+
+if TYPE_CHECKING:
+    from agentbridge.cli.differences import Found
 
 SOME = 3
-CONNECT_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    plan: Plan
-    refusal: Refusal | None
 
 
 def register(app: typer.Typer) -> None:
@@ -46,6 +34,9 @@ def plan(
     if confirm:
         _confirm(config)
         return
+    # the other commands don't wait for what it imports
+    from agentbridge.cli.differences import worked_out
+
     found = asyncio.run(worked_out(settings_of(config)))
     if as_json:
         output.document(_document(found))
@@ -60,43 +51,6 @@ def _confirm(config: Path | None) -> None:
         output.message("confirmed: the daemon removes them now")
     else:
         output.message("no daemon has refused anything")
-
-
-async def worked_out(settings: Settings) -> Found:
-    directory = Directory(
-        settings.database.url(), node=settings.node.name, deadline=settings.database.statement_seconds
-    )
-    ari = Ari(
-        settings.ari.url, settings.ari.username, settings.ari.password(), deadline=settings.ari.deadline_seconds
-    )
-    async with directory, ari:
-        node = Node(
-            Account(settings.ami.host, settings.ami.port, settings.ami.username, settings.ami.password()),
-            ari,
-            Hooks(changed=lambda _: None, autopaused=lambda _, __: None, stale=lambda: None),
-            timing=Timing(connect=CONNECT_SECONDS, boot=CONNECT_SECONDS),
-        )
-        links = asyncio.create_task(node.run(), name="links")
-        try:
-            await node.read_all(timeout=CONNECT_SECONDS)
-            return await _compared(settings, directory, node)
-        finally:
-            links.cancel()
-            await asyncio.wait((links,), timeout=1.0)
-
-
-async def _compared(settings: Settings, directory: Directory, node: Node) -> Found:
-    sip = SipDefaults(realm=settings.sip.realm, qualify_seconds=settings.sip.qualify_seconds)
-    reading = await directory.read(await directory.keys() | set(node.owned()))
-    wanted = {key: desired(subject, sip) for key, subject in reading.subjects.items()}
-    planned = differences(wanted, node, reading.queues)
-    _, refusal = within(
-        Limit(share=settings.limits.removals_share, at_least=settings.limits.removals_at_least),
-        planned,
-        owned_endpoints=len(node.owned()),
-        owned_members=node.count_members(reading.queues),
-    )
-    return Found(planned, refusal)
 
 
 def _document(found: Found) -> dict[str, Any]:

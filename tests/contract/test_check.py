@@ -15,9 +15,9 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from agentbridge.cli import check
 from agentbridge.cli.asterisk_conf import read
 from agentbridge.cli.check_ami import Manager
+from agentbridge.cli.checks import findings
 from agentbridge.cli.findings import Finding
 from agentbridge.directory import migrate
 from agentbridge.settings import load
@@ -36,9 +36,12 @@ permit = 127.0.0.1/255.255.255.255
 read = {read}
 write = {write}
 """
-READ, WRITE = "system,agent,call", "agent,call,system,command"
+READ, WRITE = "system,agent,call,user", "agent,call,system,command"
 WEAK = {
-    "reads-no-agent": ("system,call", WRITE, "ami.permission", "read permission agent"),
+    "reads-no-system": ("agent,call,user", WRITE, "ami.permission", "read permission system"),
+    "reads-no-agent": ("system,call,user", WRITE, "ami.permission", "read permission agent"),
+    "reads-no-call": ("system,agent,user", WRITE, "ami.permission", "read permission call"),
+    "reads-no-user": ("system,agent,call", WRITE, "ami.permission", "read permission user"),
     "writes-no-agent": (READ, "call,system,command", "ami.permission", "write permission agent"),
     "writes-no-call": (READ, "agent,system,command", "ami.permission", "write permission call"),
     "writes-no-system": (READ, "agent,call,command", "ami.permission", "write permission system"),
@@ -74,7 +77,7 @@ class Installation:
 
     async def check(self) -> dict[str, Finding]:
         file = self.write()
-        found = [finding async for finding in check.findings(file, load(file))]
+        found = [finding async for finding in findings(file, load(file))]
         assert all(finding.to_do for finding in found)
         return {finding.name: finding for finding in found}
 
@@ -320,6 +323,6 @@ async def test_a_wrong_password_of_the_database_is_told(
 async def test_a_file_with_a_secret_that_others_may_read_is_told(installation: Installation) -> None:
     file = installation.write()
     file.chmod(file.stat().st_mode | stat.S_IROTH)
-    found = [finding async for finding in check.findings(file, load(file))]
+    found = [finding async for finding in findings(file, load(file))]
     assert [finding.name for finding in found] == ["config.readable"]
     assert f"chmod 640 {file}" in found[0].to_do

@@ -1,0 +1,74 @@
+"""What the daemon would do now, worked out by the same parts, with connections of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from agentbridge.asterisk.ami import Account, Timing
+from agentbridge.asterisk.ari import Ari
+from agentbridge.asterisk.node import Hooks, Node
+from agentbridge.desired import SipDefaults, desired, reserve
+from agentbridge.directory.postgres import Directory
+from agentbridge.model import EndpointId, ObjectKind, State, Subject
+from agentbridge.plan import Limit, Plan, Refusal, plan, within
+from agentbridge.settings import Settings
+
+CONNECT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    plan: Plan
+    refusal: Refusal | None
+
+
+async def worked_out(settings: Settings) -> Found:
+    directory = Directory(
+        settings.database.url(), node=settings.node.name, deadline=settings.database.statement_seconds
+    )
+    ari = Ari(
+        settings.ari.url, settings.ari.username, settings.ari.password(), deadline=settings.ari.deadline_seconds
+    )
+    async with directory, ari:
+        node = Node(
+            Account(settings.ami.host, settings.ami.port, settings.ami.username, settings.ami.password()),
+            ari,
+            Hooks(changed=lambda _: None, autopaused=lambda _, __: None, stale=lambda: None),
+            timing=Timing(connect=CONNECT_SECONDS, boot=CONNECT_SECONDS),
+        )
+        links = asyncio.create_task(node.run(), name="links")
+        try:
+            await node.read_all(timeout=CONNECT_SECONDS)
+            return await _compared(settings, directory, node)
+        finally:
+            links.cancel()
+            await asyncio.wait((links,), timeout=1.0)
+
+
+async def _compared(settings: Settings, directory: Directory, node: Node) -> Found:
+    sip = SipDefaults(realm=settings.sip.realm, qualify_seconds=settings.sip.qualify_seconds)
+    numbers = frozenset(await directory.reserve())
+    missing = {number for number in numbers if not node.state(number).objects}
+    reading = await directory.read(await directory.keys() | set(node.owned()) | missing)
+    wanted = {key: _wanted(subject, node, numbers, sip) for key, subject in reading.subjects.items()}
+    planned = plan(wanted, node, reading.queues)
+    _, refusal = within(
+        Limit(share=settings.limits.removals_share, at_least=settings.limits.removals_at_least),
+        planned,
+        owned_endpoints=len(node.owned()),
+        owned_members=node.count_members(reading.queues),
+    )
+    return Found(planned, refusal)
+
+
+def _wanted(subject: Subject, node: Node, numbers: Collection[EndpointId], sip: SipDefaults) -> State:
+    """As the daemon wants it: a number that no agent has now keeps its AOR, unless an endpoint goes with it."""
+    try:
+        state = desired(subject, sip)
+    except ValueError as error:
+        return State(problem=f"the directory's row makes no sense: {error}")
+    if state or state.problem or subject.key not in numbers:
+        return state
+    return State() if ObjectKind.ENDPOINT in node.state(subject.key).objects else reserve(sip)
