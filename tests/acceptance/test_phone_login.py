@@ -5,8 +5,10 @@ import signal
 import time
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest_asyncio
 
+from agentbridge.directory.passwords import hash_password
 from lab.phones import Call, Phone
 from lab.postgres import Postgres
 from lab.processes import until
@@ -22,15 +24,15 @@ from tests.acceptance.desk import (
     telephones,
 )
 
+INPUT_SECONDS = 5.0
 LOGIN, LOGOUT, PAUSE, UNPAUSE = "*54", "*55", "*56", "*57"
-LIMITS = {"phone": {"digit_seconds": 1.0, "input_seconds": 5.0, "reasons.1": "break"}}
 PIN, WRONG_PIN = "48215", "11111"
 
 
 @pytest_asyncio.fixture
 async def desk(postgres: Postgres) -> AsyncIterator[Centre]:
     """Two telephones that are on, and prompts that are tones."""
-    sections = {"phone": {"digit_seconds": 1.0, "input_seconds": 5.0}, **PROMPT_TONES}
+    sections = {"phone": {"digit_seconds": 1.0, "input_seconds": INPUT_SECONDS}, **PROMPT_TONES}
     async with Centre(postgres, sections=sections) as centre:
         await centre.bridge.logged("ari.connected", app="agentbridge")
         await telephones(centre, "desk-1", "desk-2")
@@ -75,3 +77,211 @@ async def test_an_agent_logs_in_with_number_and_pin_and_the_telephone_takes_its_
     assert phone.tone
     await queue.hears(phone.tone, 5)
     await queue.hangup()
+
+
+async def test_a_phone_that_is_the_agents_own_is_asked_for_the_pin_alone(desk: Centre) -> None:
+    internal = await desk.agent("olga", "sales", typology="external", pin_hash=hash_password(PIN))
+    await desk.settled()
+    own = await desk.phone("olga")
+    call = await own.call(LOGIN, 5)
+    await enter(call, "pin", f"{PIN}#")
+    await hears(call, "logged_in")
+    assert await desk.member("sales", internal) is not None
+
+
+async def test_an_agent_with_a_device_of_its_own_can_not_take_a_telephone(desk: Centre, phone: Phone) -> None:
+    internal = await desk.agent("olga", "sales", typology="external", pin_hash=hash_password(PIN))
+    call = await log_in(phone, internal, PIN)
+    await hears(call, "refused")
+    await call.ended(5)
+    assert not (await desk.status("olga"))["logged_in"]
+    refused = await desk.bridge.logged("phone.refused", agent="olga")
+    assert "has a device of its own" in refused["reason"]
+
+
+async def test_a_telephone_that_is_taken_is_refused_and_stays_with_its_agent(desk: Centre, phone: Phone) -> None:
+    await desk_agent(desk, "ana", "sales")
+    internal = await desk_agent(desk, "ben", "sales", pin=PIN)
+    await sit_down(desk, "ana", "desk-1")
+    call = await log_in(phone, internal, PIN)
+    await hears(call, "refused")
+    await call.ended(5)
+    assert await seat(desk, "ana") == "desk-1"
+    assert not (await desk.status("ben"))["logged_in"]
+
+
+async def test_three_wrong_pins_end_the_call_count_towards_the_lock_and_are_never_logged(
+    desk: Centre, phone: Phone
+) -> None:
+    internal = await desk_agent(desk, "ana", "sales", pin=PIN)
+    await desk.db.execute("UPDATE agentbridge.settings SET lock_after = 3")
+    call = await phone.call(LOGIN, 5)
+    for _ in range(3):
+        await enter(call, "number", f"{internal}#")
+        await enter(call, "pin", f"{WRONG_PIN}#")
+        await hears(call, "wrong")
+    await hears(call, "goodbye")
+    await call.ended(5)
+    row = await desk.db.fetchrow("SELECT failed_logins, locked_at FROM agentbridge.agents")
+    assert row is not None
+    assert (row["failed_logins"], row["locked_at"] is not None) == (3, True)
+    locked = await log_in(phone, internal, PIN)
+    await hears(locked, "wrong")
+    await locked.hangup()
+    assert not (await desk.status("ana"))["logged_in"]
+    assert len(desk.bridge.events("phone.denied", telephone="desk-1")) == 4
+    assert not [line for line in desk.bridge.lines() if PIN in line or WRONG_PIN in line]
+    assert PIN not in desk.asterisk.log_path.read_text()
+
+
+async def test_a_second_try_with_the_right_pin_succeeds(desk: Centre, phone: Phone) -> None:
+    internal = await desk_agent(desk, "ana", "sales", pin=PIN)
+    call = await log_in(phone, internal, WRONG_PIN)
+    await hears(call, "wrong")
+    await enter(call, "number", f"{internal}#")
+    await enter(call, "pin", f"9*{PIN}#")  # a star begins the input anew
+    await hears(call, "logged_in")
+    assert await desk.db.fetchval("SELECT failed_logins FROM agentbridge.agents") == 0
+
+
+async def test_who_types_nothing_is_asked_three_times_and_then_released(desk: Centre, phone: Phone) -> None:
+    await desk_agent(desk, "ana", "sales", pin=PIN)
+    call = await phone.call(LOGIN, 5)
+    began = time.monotonic()
+    for _ in range(3):
+        await hears(call, "number")
+        await hears(call, "wrong")
+    await hears(call, "goodbye")
+    await call.ended(5)
+    assert time.monotonic() - began < 3 * (INPUT_SECONDS + 2) + 2
+    assert await desk.db.fetchval("SELECT failed_logins FROM agentbridge.agents") == 0
+
+
+async def test_pause_with_a_reason_number_unpause_and_logout(desk: Centre, phone: Phone) -> None:
+    await desk_agent(desk, "ana", "sales")
+    await sit_down(desk, "ana", "desk-1")
+    await desk.until_member("sales", "desk-1", paused=False)
+
+    call = await phone.call(f"{PAUSE}2", 5)
+    await hears(call, "paused")
+    await desk.until_member("sales", "desk-1", within=0.5, paused=True, reason="lunch")
+    await call.ended(5)
+
+    call = await phone.call(UNPAUSE, 5)
+    await hears(call, "unpaused")
+    await desk.until_member("sales", "desk-1", within=0.5, paused=False)
+    await call.ended(5)
+
+    call = await phone.call(PAUSE, 5)
+    await enter(call, "reason", "77#")
+    await hears(call, "wrong")
+    await enter(call, "reason", "1#")
+    await hears(call, "paused")
+    await desk.until_member("sales", "desk-1", within=0.5, paused=True, reason="break")
+    await call.ended(5)
+
+    call = await phone.call(LOGOUT, 5)
+    await hears(call, "logged_out")
+    assert await desk.member("sales", "desk-1") is None
+    assert not (await desk.status("ana"))["logged_in"]
+
+
+async def test_a_telephone_that_nobody_is_on_can_not_pause_anybody(desk: Centre, phone: Phone) -> None:
+    await desk_agent(desk, "ana", "sales")
+    (other,) = await switched_on(desk, "desk-2")
+    await sit_down(desk, "ana", "desk-2")
+    for code in (f"{PAUSE}1", UNPAUSE, LOGOUT):
+        call = await phone.call(code, 5)
+        await hears(call, "refused")
+        await call.ended(5)
+    status = await desk.status("ana")
+    assert (status["logged_in"], status["paused"]) == (True, False)
+    assert other.registered
+
+
+async def test_ten_agents_log_in_from_ten_telephones_at_once(desk: Centre) -> None:
+    names = [f"row-{number}" for number in range(10)]
+    await telephones(desk, *names)
+    phones = await switched_on(desk, *names)
+    numbers = [await desk_agent(desk, f"agent{n}", "sales", pin=f"{PIN}{n}") for n in range(10)]
+
+    async def one(phone: Phone, number: str, pin: str) -> None:
+        call = await log_in(phone, number, pin)
+        await hears(call, "logged_in", within=15)
+        await call.ended(5)
+
+    async with asyncio.TaskGroup() as calls:
+        for n, phone in enumerate(phones):
+            calls.create_task(one(phone, numbers[n], f"{PIN}{n}"))
+    assert [await seat(desk, f"agent{n}") for n in range(10)] == names
+    assert {interface for _, interface in await desk.members("sales")} == {f"PJSIP/{name}" for name in names}
+
+
+# ---------------------------------------------------------------- without a daemon that answers
+
+
+async def released(call: Call, began: float, within: float) -> None:
+    """The caller hears that it doesn't work, and is let go."""
+    await call.hears(SORRY, within)
+    await call.ended(5)
+    assert time.monotonic() - began < within + 4
+
+
+async def test_with_the_daemon_dead_the_caller_hears_so_at_once(desk: Centre, phone: Phone) -> None:
+    await desk.bridge.kill()
+
+    async def forgotten() -> bool:
+        return "agentbridge" not in await desk.asterisk.cli("ari show apps")
+
+    await until(forgotten, within=5, what="Asterisk knowing that the application is gone")
+    began = time.monotonic()
+    call = await phone.call(LOGIN, 5)
+    await released(call, began, within=8)
+
+
+async def test_with_the_daemon_hung_the_caller_hears_so_within_seconds(desk: Centre, phone: Phone) -> None:
+    desk.bridge.send(signal.SIGSTOP)
+    began = time.monotonic()
+    call = await phone.call(LOGIN, 5)
+    await released(call, began, within=12)
+    desk.bridge.send(signal.SIGCONT)
+    # and it serves the next caller
+    await desk_agent(desk, "ana", "sales", pin=PIN)
+    call = await phone.call(LOGIN, 5)
+    await hears(call, "number")
+    await call.hangup()
+
+
+async def test_a_daemon_that_hangs_in_the_middle_of_a_conversation_loses_it(desk: Centre, phone: Phone) -> None:
+    call = await phone.call(LOGIN, 5)
+    await hears(call, "number")
+    desk.bridge.send(signal.SIGSTOP)
+    await call.send_digits("1000#", 10)
+    await released(call, time.monotonic(), within=INPUT_SECONDS + 3 + 6)
+    desk.bridge.send(signal.SIGCONT)
+
+
+async def test_with_the_database_gone_the_caller_hears_so_and_is_released(desk: Centre, phone: Phone) -> None:
+    server = await asyncpg.connect(desk.postgres.dsn("postgres", "postgres"))
+    await server.execute(f"ALTER DATABASE {desk.dsn.rpartition('/')[2]} ALLOW_CONNECTIONS false")
+    await server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'centre%'")
+    await server.close()
+    await desk.bridge.logged("database.lost")
+    began = time.monotonic()
+    call = await phone.call(LOGIN, 5)
+    await released(call, began, within=12)
+
+
+async def test_a_caller_who_hangs_up_in_the_middle_leaves_nothing_behind(desk: Centre, phone: Phone) -> None:
+    internal = await desk_agent(desk, "ana", "sales", pin=PIN)
+    call = await phone.call(LOGIN, 5)
+    await enter(call, "number", f"{internal}#")
+    await hears(call, "pin")
+    await call.hangup()
+
+    async def quiet() -> bool:
+        return "0 active channels" in await desk.asterisk.cli("core show channels count")
+
+    await until(quiet, within=5, what="the end of the call")
+    call = await log_in(phone, internal, PIN)
+    await hears(call, "logged_in")
