@@ -114,6 +114,22 @@ async def test_every_change_that_asterisk_must_know_of_marks_the_keys_it_touches
             await keys_after(sql, seen, statement, *expected)
 
 
+async def test_a_change_of_hundreds_of_agents_marks_each_its_old_number_and_its_telephone(
+    sql: Connection, database: str
+) -> None:
+    await sql.execute("insert into agentbridge.agents (username) select 'a' || n from generate_series(1, 300) n")
+    await add_agent(sql, "hot", hot_desk=True, internal="777")
+    await add_telephone(sql, "desk1")
+    await sql.execute("select agentbridge.login('hot', 'desk1')")
+    old = {row["internal"] for row in await sql.fetch("select internal from agentbridge.agents")}
+    seen = Seen()
+    async with watching(database, seen):
+        moved = {"5" + number for number in old}
+        await keys_after(
+            sql, seen, "update agentbridge.agents set internal = '5' || internal", "desk1", *old, *moved
+        )
+
+
 async def test_a_commit_is_told_at_once_and_a_rollback_never(sql: Connection, database: str) -> None:
     number = await add_agent(sql, "anna")
     seen = Seen()

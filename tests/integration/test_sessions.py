@@ -17,6 +17,14 @@ async def keys_of_changes(sql: Connection) -> set[str]:
     return {row["key"] for row in await sql.fetch("select unnest(keys) as key from agentbridge.changes")}
 
 
+async def waiting_for_a_lock(sql: Connection) -> None:
+    """Until somebody else in this database waits for one."""
+    asked = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    async with asyncio.timeout(10):
+        while not await sql.fetchval(asked):  # noqa: ASYNC110 - it is the server that knows
+            await asyncio.sleep(0.01)
+
+
 async def test_each_verb_can_be_repeated_and_only_the_first_changes_anything(sql: Connection) -> None:
     await add_agent(sql, "anna")
     await add_queue(sql, "sales", "anna")
@@ -276,6 +284,23 @@ async def test_hundred_agents_created_at_once_all_get_a_number_of_their_own_with
 
     groups = await asyncio.gather(*(create_four(c, group) for group, c in enumerate(connections)))
     assert sorted(int(number) for group in groups for number in group) == list(range(1000, 1100))
+
+
+async def test_of_two_that_create_the_same_name_or_number_at_once_the_second_is_told_the_rule(
+    sql: Connection, connect: Connect
+) -> None:
+    first, second = await connect(), await connect()
+    for one, other, rule in (
+        (("anna", "55"), ("anna", "66"), "username must be unique"),
+        (("bea", "77"), ("cleo", "77"), "internal must be unique among agents and telephones"),
+    ):
+        transaction = first.transaction()
+        await transaction.start()
+        await add_agent(first, one[0], internal=one[1])
+        late = asyncio.create_task(refusal(add_agent(second, other[0], internal=other[1]), code="23505"))
+        await waiting_for_a_lock(sql)
+        await transaction.commit()
+        assert rule in await late
 
 
 async def test_fifty_claims_at_once_never_exceed_the_capacity(sql: Connection, connect: Connect) -> None:
