@@ -103,12 +103,18 @@ class Dirty:
         for key in keys:
             self._writes.setdefault(key, deque(maxlen=WRITES_AT_ONCE)).append(now)
 
-    def retry(self, keys: Mapping[EndpointId, Cause]) -> None:
-        """These keys failed: each backs off alone, twice as long each time."""
+    def retry(
+        self,
+        keys: Mapping[EndpointId, Cause],
+        *,
+        first: float = FIRST_RETRY_SECONDS,
+        last: float = LAST_RETRY_SECONDS,
+    ) -> None:
+        """These keys are not done: each backs off alone, twice as long each time until it has succeeded."""
         now = self._clock()
         for key, cause in keys.items():
-            wait = self._retries.get(key, FIRST_RETRY_SECONDS)
-            self._retries[key] = min(2 * wait, LAST_RETRY_SECONDS)
+            wait = min(self._retries.get(key, first), last)
+            self._retries[key] = min(2 * wait, last)
             self._put_later(key, cause, now + wait)
         self._wake.set()
 

@@ -248,20 +248,26 @@ def within(limit: Limit, planned: Plan, *, owned_endpoints: int, owned_members: 
 
     The rest of the plan stands: a database that has lost its agents may still pause one.
     """
-    endpoints = {s.key for s in planned.steps if isinstance(s.action, DeleteObject)}
+    refusal = None
+    # an AOR alone is a number in reserve: nobody loses anything by it
+    endpoints = {
+        s.key for s in planned.steps if isinstance(s.action, DeleteObject) and s.action.kind is ObjectKind.ENDPOINT
+    }
+    if not limit.allows(len(endpoints), owned_endpoints):
+        refusal = Refusal("endpoints", len(endpoints), owned_endpoints)
+        planned = _held_back(planned, refusal, endpoints)
     added = {(s.key, s.action.member.queue) for s in planned.steps if isinstance(s.action, AddMember)}
     members = [
         s
         for s in planned.steps
         if isinstance(s.action, RemoveMember) and (s.key, s.action.member.queue) not in added
     ]
-    if not limit.allows(len(endpoints), owned_endpoints):
-        return _held_back(planned, Refusal("endpoints", len(endpoints), owned_endpoints), endpoints)
     if not limit.allows(len(members), owned_members):
-        return _held_back(planned, Refusal("members", len(members), owned_members), {s.key for s in members})
-    return planned, None
+        of_members = Refusal("members", len(members), owned_members)
+        return _held_back(planned, of_members, {s.key for s in members}), refusal or of_members
+    return planned, refusal
 
 
-def _held_back(planned: Plan, refusal: Refusal, keys: Collection[EndpointId]) -> tuple[Plan, Refusal]:
+def _held_back(planned: Plan, refusal: Refusal, keys: Collection[EndpointId]) -> Plan:
     steps = tuple(s for s in planned.steps if s.key not in keys)
-    return replace(planned, steps=steps, problems={**planned.problems, **dict.fromkeys(keys, str(refusal))}), refusal
+    return replace(planned, steps=steps, problems={**planned.problems, **dict.fromkeys(keys, str(refusal))})

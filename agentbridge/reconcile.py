@@ -38,6 +38,8 @@ log = structlog.get_logger()
 AUTOPAUSE = "Auto-Pause"
 """app_queue's own reason, when it pauses a member that did not answer"""
 WAIT_FOR_LEAVE_SECONDS = 0.05
+LONGEST_WAIT_SECONDS = 2.0
+"""between two looks at a key that another key or another writer keeps from being done"""
 RETRY_AFTER_LOSS_SECONDS = 0.5
 KEYS_AT_ONCE = 200
 """compared without a break; about 10 ms"""
@@ -179,9 +181,10 @@ class Reconciler:
                 self.dirty.release(batch)
 
     async def _work(self, batch: Mapping[EndpointId, Cause]) -> None:
+        # also while Asterisk is away: kept until then, it could undo what the agent has done since
+        await self._adopt(batch)
         if not self._asterisk.up:
             raise Unavailable("Asterisk is not connected")
-        await self._adopt(batch)
         reading = await self._directory.read(batch)
         wanted = {key: self._desired(subject) for key, subject in reading.subjects.items()}
         planned = await self._plan(wanted, reading.queues)
@@ -311,9 +314,11 @@ class Reconciler:
         proof = await self._plan({key: wanted[key] for key in written}, reading.queues)
         unseen = {step.key for step in proof.steps}
         unfinished = (unseen - errors.keys()) | planned.waiting
-        self.dirty.mark_later({key: batch[key] for key in unfinished}, after=WAIT_FOR_LEAVE_SECONDS)
+        self.dirty.retry(
+            {key: batch[key] for key in unfinished}, first=WAIT_FOR_LEAVE_SECONDS, last=LONGEST_WAIT_SECONDS
+        )
         self.dirty.rest(written)
-        self._note_failures(wanted.keys(), errors)
+        self._note_failures(wanted.keys() - unfinished, errors)
         self.dirty.retry({key: batch[key] for key in failures})
         done = {key: Outcome(errors.get(key, "")) for key in wanted if key not in unfinished}
         await self._directory.record(reading.snapshot, done)
@@ -328,6 +333,8 @@ class Reconciler:
             elif self.failed.get(key) != error:
                 self.failed[key] = error
                 log.warning("key.failed", agent=key, reason=error)
+        if self.refusal is not None and str(self.refusal) not in self.failed.values():
+            self.refusal = None
 
 
 def _seat(step: Step, agent: AgentId | None) -> Seat | None:

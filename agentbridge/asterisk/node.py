@@ -100,6 +100,7 @@ class Node:
         self._transports = Transports(ari, self._contacts, hooks.changed)
         self._mailboxes = Mailboxes(self._actions, self._bulk, self._seen)
         self._read = False
+        self._losses = 0
         self._reading = asyncio.Lock()
         self._missing: set[QueueName] = set()
         """queues that were asked for and that Asterisk does not know"""
@@ -156,6 +157,7 @@ class Node:
         async with self._reading:
             for link in (self._events, self._actions, self._bulk):
                 await link.wait_up(timeout)
+            losses = self._losses
             self._seen.begin_read()
             await self._policy.read_all()
             await self._endpoints.read_all()
@@ -163,7 +165,8 @@ class Node:
             await self._members.read_all()
             await self._mailboxes.read_all()
             await self._contacts.read_all()
-            self._read = True
+            # a link that was lost meanwhile has missed events; it asks for another read when it is back
+            self._read = losses == self._losses
 
     async def depth(self) -> int:
         """Tasks in the deepest of Asterisk's task processors."""
@@ -217,6 +220,7 @@ class Node:
 
     def _lost(self, _reason: str) -> None:
         self._read = False
+        self._losses += 1
         self._contacts.lost()
 
     def _on_event(self, event: Message) -> None:
