@@ -7,12 +7,13 @@ field that is only left out would keep its old value for ever.
 from __future__ import annotations
 
 import hashlib
-import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from agentbridge.call_policy import policy_of
+from agentbridge.caller_id import caller_id, clipped, member_text, merged
 from agentbridge.model import (
     Agent,
     EndpointId,
@@ -23,7 +24,6 @@ from agentbridge.model import (
     Membership,
     ObjectKind,
     QueueName,
-    Recording,
     Session,
     SipType,
     State,
@@ -32,19 +32,9 @@ from agentbridge.model import (
 
 NO_CALLS_CONTEXT = "agentbridge-nothing"
 """V4: the context of a `peer`, which is called and never calls: it has no extension."""
-# persistentmembers writes a queue's members as one string, split at these
-_SPLITS_MEMBERS = str.maketrans({";": " ", ",": " ", "|": " "})
 MAILBOX_CONTEXT = "agentbridge"
 NO_PIN = "none"
 """of a box without a PIN: no telephone can dial letters, while an empty one would let everybody in"""
-TEXT_BYTES = 79
-"""what Asterisk keeps of a member's name, a pause's reason and each half of a caller id (char[80])"""
-# what Asterisk itself takes out of a number
-_NOT_DIALLED = str.maketrans("", "", " ()-.")
-_NUMBER = re.compile(r"[0-9*#+]+")
-_BRACKETED = re.compile(r"(?P<name>[^<>]*)<(?P<number>[^<>]*)>\s*")
-_ESCAPES = 5
-"""how many quotes and backslashes of a name Asterisk's own buffer has room to write escaped"""
 _LAX_NAT = frozenset({"yes", "force_rport", "route"})
 _SYMMETRIC_RTP = frozenset({"yes", "comedia"})
 _WEBRTC_TRANSPORTS = frozenset({"ws", "wss"})
@@ -75,7 +65,7 @@ def desired(subject: Subject, sip: SipDefaults) -> State:
     return State(
         objects=objects,
         members=_members(subject.key, subject.carried),
-        policy=_policy(subject),
+        policy=policy_of(subject),
         mailbox=_mailbox(subject.agent),
         transports=_transports(subject),
         agent=subject.carried.id if subject.carried else None,
@@ -95,20 +85,6 @@ def digest(endpoint: EndpointId, realm: str, secret: str) -> str:
     """HA1 of RFC 2617, lower-case hex: what Asterisk holds instead of the secret."""
     # MD5 is what SIP phones of every make can do
     return hashlib.md5(f"{endpoint}:{realm}:{secret}".encode(), usedforsecurity=False).hexdigest()
-
-
-def member_text(text: str) -> str:
-    """A member's name or a pause's reason as app_queue can carry it.
-
-    What would break its persistent form becomes a space, and what it would cut is cut here, at a whole
-    character: else what is would never be what should be.
-    """
-    return clipped(" ".join(text.translate(_SPLITS_MEMBERS).split()))
-
-
-def clipped(text: str) -> str:
-    """The beginning that has room in TEXT_BYTES of UTF-8. Half a character makes Asterisk's JSON fail."""
-    return text.encode()[:TEXT_BYTES].decode(errors="ignore").rstrip()
 
 
 # ---------------------------------------------------------------- PJSIP objects
@@ -198,35 +174,7 @@ def _transports(subject: Subject) -> frozenset[str]:
 def _caller_id(subject: Subject, line: Line) -> str:
     if line.caller_id or subject.agent is None:
         return caller_id(line.caller_id)
-    return _merged(subject.agent.display_name, subject.key)
-
-
-def caller_id(text: str) -> str:
-    """V6 as Asterisk gives it back: `Sales <0800 1>` is `"Sales" <08001>`, `<1>` is `1`."""
-    if found := _BRACKETED.fullmatch(text):
-        return _merged(_unquoted(found["name"]), found["number"])
-    number = text.translate(_NOT_DIALLED)
-    return number if _NUMBER.fullmatch(number) else clipped(_unquoted(text).replace('"', ""))
-
-
-def _merged(name: str, number: str) -> str:
-    name, number = member_text(name), clipped(number.translate(_NOT_DIALLED))
-    if name and number:
-        return f'"{_quoted(name)}" <{number}>'
-    return number or name.replace('"', "")
-
-
-def _unquoted(name: str) -> str:
-    name = name.strip()
-    if len(name) > 1 and name[0] == name[-1] == '"':
-        return re.sub(r"\\(.)", r"\1", name[1:-1])
-    return name
-
-
-def _quoted(text: str) -> str:
-    if text.count("\\") + text.count('"') > _ESCAPES:
-        return text.replace("\\", "/").replace('"', "'")
-    return text.replace("\\", "\\\\").replace('"', '\\"')
+    return merged(subject.agent.display_name, subject.key)
 
 
 def _nat(modes: Iterable[str]) -> Fields:
@@ -315,45 +263,3 @@ def mailbox_name(text: str) -> str:
     """What of a name goes into a command line of Asterisk: nothing that a quote or an escape could end."""
     kept = (c if c.isalnum() or unicodedata.category(c).startswith("M") or c in " ._-" else " " for c in text)
     return clipped(" ".join("".join(kept).split()))
-
-
-# ---------------------------------------------------------------- call policy
-
-
-def _policy(subject: Subject) -> Fields:
-    """AstDB paths of the call policy; they also say that the endpoint id is ours."""
-    paths: dict[str, str] = {}
-    if subject.agent is not None:
-        paths |= _agent_policy(subject.agent)
-    if subject.telephone is not None:
-        # the empty value keeps the telephone ours while nobody is bound to it
-        paths[f"telephone/{subject.key}/agent"] = subject.carried.internal if subject.carried else ""
-    return paths
-
-
-def _agent_policy(agent: Agent) -> Fields:
-    values = {"id": str(agent.id), "device": agent.device or "", **_options(agent)}
-    return {f"agent/{agent.internal}/{name}": value for name, value in values.items() if value}
-
-
-def _options(agent: Agent) -> Fields:
-    """Only what differs from the safe default is stated; a key that is absent denies or does nothing."""
-    options = agent.options
-    return {
-        "record": "" if options.record is Recording.INACTIVE else options.record.value,
-        "chanspy": _flag(options.chanspy),
-        "spy": _flag(options.may_spy),
-        "mask": "" if options.mask is None else str(options.mask),
-        "nodnd": _flag(not options.dnd_in_pause),
-        "ringinuse": _flag(options.ring_in_use),
-        "autoanswer": "" if options.auto_answer is None else str(options.auto_answer),
-        "manual": _flag(options.manual_recording),
-        "forward": options.forward_to,
-        "voicemail": _flag(options.voicemail),
-        "prefix": _flag(options.prefix_required),
-        "nocalls": _flag(not options.may_call),
-    }
-
-
-def _flag(value: bool) -> str:
-    return "1" if value else ""

@@ -1,5 +1,6 @@
 """Who dials an agent's number gets a stated outcome, whatever the agent is doing."""
 
+import itertools
 from collections.abc import AsyncIterator
 
 import pytest
@@ -195,7 +196,7 @@ async def test_a_forward_to_a_number_that_the_outside_does_not_have_is_not_found
 
 @pytest.mark.parametrize("chain", [("1001", "1001"), ("1001", "1002", "1001"), ("1001", "1002", "1003", "1002")])
 async def test_a_forward_that_runs_in_a_circle_is_refused(calls: Calls, chain: tuple[str, ...]) -> None:
-    for internal, target in zip(chain, chain[1:], strict=False):
+    for internal, target in itertools.pairwise(chain):
         await calls.agent(internal, forward=target)
     assert await status_of(calls, "1001") == 403
 

@@ -1,0 +1,68 @@
+"""What the dialplan finds in the AstDB for an agent."""
+
+from dataclasses import replace
+
+from agentbridge.desired import SipDefaults, desired
+from agentbridge.model import (
+    Agent,
+    AgentId,
+    EndpointId,
+    Fields,
+    Line,
+    Membership,
+    QueueName,
+    Session,
+    Subject,
+    Typology,
+)
+
+ANA = Agent(
+    id=AgentId(7),
+    username="ana",
+    internal=EndpointId("1001"),
+    display_name="Ana",
+    typology=Typology.EXTERNAL,
+    line=Line(secret="s"),
+    session=Session(),
+)
+
+
+def policy(agent: Agent) -> Fields:
+    state = desired(Subject(key=agent.internal, agent=agent, carried=agent), SipDefaults())
+    return {path.removeprefix("agent/1001/"): value for path, value in state.policy.items()}
+
+
+def membership(queue: str, *, paused: bool = False) -> Membership:
+    return Membership(queue=QueueName(queue), paused=paused)
+
+
+def test_an_ordinary_agent_has_only_its_id_and_its_device() -> None:
+    assert policy(ANA) == {"id": "7", "device": "1001"}
+
+
+def test_three_queues_at_most_tell_whether_the_agent_is_on_pause() -> None:
+    agent = replace(ANA, memberships=tuple(membership(queue) for queue in ("d", "b", "c", "a")))
+    assert policy(agent)["queues"] == "a&b&c"
+    assert policy(replace(agent, session=Session(paused=True)))["queues"] == "a&b&c"
+
+
+def test_a_pause_of_one_queue_is_not_taken_for_the_agents() -> None:
+    agent = replace(ANA, memberships=(membership("a", paused=True), membership("b")))
+    assert policy(agent)["queues"] == "b"
+
+
+def test_an_agent_whose_queues_are_each_on_pause_is_on_pause() -> None:
+    agent = replace(ANA, memberships=(membership("a", paused=True), membership("b", paused=True)))
+    assert policy(agent)["queues"] == "a&b"
+
+
+def test_an_agent_in_no_queue_has_its_pause_in_the_policy() -> None:
+    assert policy(replace(ANA, session=Session(paused=True)))["paused"] == "1"
+    assert "paused" not in policy(replace(ANA, session=None))
+
+
+def test_a_hot_desk_agent_brings_its_caller_id_along() -> None:
+    desk = replace(ANA, hot_desk=True, session=Session(telephone=EndpointId("desk-7")))
+    assert policy(desk)["callerid"] == '"Ana" <1001>'
+    assert policy(replace(desk, line=Line(secret="s", caller_id="0441001")))["callerid"] == "0441001"
+    assert "callerid" not in policy(ANA)
