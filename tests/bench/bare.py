@@ -11,7 +11,7 @@ import asyncpg
 
 QUERY = """
 SELECT a.internal, s.paused, s.pause_reason FROM agentbridge.sessions s JOIN agentbridge.agents a ON a.id = s.agent_id
-WHERE a.internal = (SELECT keys[1] FROM agentbridge.changes ORDER BY seq DESC LIMIT 1)
+WHERE a.internal = (SELECT keys[1] FROM agentbridge.changes ORDER BY xid DESC LIMIT 1)
 """
 
 

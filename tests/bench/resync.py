@@ -78,7 +78,7 @@ async def _fill(dsn: str) -> None:
             "INSERT INTO agentbridge.queue_members (agent_id, queue_id) "
             "SELECT a.id, q.id FROM agentbridge.agents a, agentbridge.queues q"
         )
-        await db.execute("INSERT INTO agentbridge.sessions (agent_id) SELECT id FROM agentbridge.agents")
+        await db.execute("SELECT agentbridge.login(username, source => 'admin') FROM agentbridge.agents")
     finally:
         await db.close()
 
