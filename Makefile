@@ -13,7 +13,7 @@ demo: setup
 	@$(PYTHON) -m lab.demo
 
 test: setup
-	$(PYTHON) -m pytest tests --ignore=tests/bench
+	$(PYTHON) -m pytest tests --ignore=tests/bench --ignore=tests/faults
 
 check: setup
 	.venv/bin/ruff check .

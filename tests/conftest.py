@@ -3,8 +3,10 @@
 import itertools
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest_asyncio
 
+from agentbridge.directory import migrate
 from lab.asterisk import Asterisk
 from lab.postgres import Postgres
 
@@ -14,9 +16,17 @@ _numbers = itertools.count(1)
 
 
 async def make_template(server: Postgres) -> str:
-    """The database that each test's is a copy of; the schema's migrations are run here, once."""
-    await server.create_database(TEMPLATE)
+    """The database that each test's is a copy of: migrated once."""
+    connection = await asyncpg.connect(await server.create_database(TEMPLATE))
+    try:
+        await migrate.migrate(connection, _quiet)
+    finally:
+        await connection.close(timeout=5)
     return TEMPLATE
+
+
+def _quiet(_step: str) -> None:
+    return
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -5,22 +5,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest_asyncio
 
-from agentbridge.directory import migrate
-from lab.postgres import Postgres
-from tests.integration.words import Connect, Connection, quiet
-
-TEMPLATE = "template_directory"
-
-
-@pytest_asyncio.fixture(scope="session")
-async def template(postgres: Postgres) -> str:
-    """Migrated once; each test's database is a copy."""
-    connection = await asyncpg.connect(await postgres.create_database(TEMPLATE))
-    try:
-        await migrate.migrate(connection, quiet)
-    finally:
-        await connection.close(timeout=5)
-    return TEMPLATE
+from tests.integration.words import Connect, Connection
 
 
 @pytest_asyncio.fixture
