@@ -1,0 +1,91 @@
+"""The writer never fills Asterisk's task processors."""
+
+import asyncio
+
+import pytest
+
+from agentbridge.errors import Unavailable
+from agentbridge.pace import DRAIN_SECONDS, FRESH_SECONDS, SPARE, TASKS_A_WRITE, Pace
+from tests.unit.loop_clock import JumpingLoop
+
+CEILING = 300
+
+
+class Processors:
+    """Asterisk's deepest task processor, which works off one task at each look."""
+
+    def __init__(self, depth: int = 0, *, drains: int = 0) -> None:
+        self.depth = depth
+        self.looks = 0
+        self._drains = drains
+
+    async def __call__(self) -> int:
+        self.looks += 1
+        self.depth = max(0, self.depth - self._drains)
+        return self.depth
+
+
+def paced(loop: JumpingLoop, processors: Processors) -> Pace:
+    return Pace(processors, clock=loop.time, ceiling=CEILING)
+
+
+def test_a_single_change_does_not_wait_for_a_look() -> None:
+    loop, processors = JumpingLoop(), Processors()
+    pace = paced(loop, processors)
+    assert [loop.run(pace.take(1)) for _ in range(SPARE)] == [1] * SPARE
+    assert processors.looks == 0
+    assert loop.run(pace.take(1)) == 1
+    assert processors.looks == 1
+    loop.end()
+
+
+def test_a_thousand_writes_get_what_has_room_below_the_ceiling() -> None:
+    loop, processors = JumpingLoop(), Processors(depth=100)
+    granted = loop.run(paced(loop, processors).take(1000))
+    assert granted == (CEILING - 100) // TASKS_A_WRITE
+    loop.end()
+
+
+def test_ten_thousand_writes_stay_below_what_stops_calls() -> None:
+    """Above the ceiling there is only what goes without a look; at 450 Asterisk begins to refuse calls."""
+    most = CEILING + SPARE * TASKS_A_WRITE
+    assert most < 450
+    loop, processors = JumpingLoop(), Processors(drains=37)
+    pace, todo = paced(loop, processors), 10_000
+    while todo:
+        granted = loop.run(pace.take(todo))
+        assert granted >= 1
+        todo -= granted
+        processors.depth += granted * TASKS_A_WRITE
+        assert processors.depth <= most
+    assert 0 < pace.deepest <= most
+    loop.end()
+
+
+def test_it_waits_while_asterisk_is_behind() -> None:
+    loop, processors = JumpingLoop(), Processors(depth=CEILING + 10 * 40, drains=40)
+    assert loop.run(paced(loop, processors).take(1000)) >= 1
+    assert loop.time() >= 9 * DRAIN_SECONDS
+    assert processors.looks >= 10
+    loop.end()
+
+
+def test_an_old_look_gives_no_credit() -> None:
+    loop, processors = JumpingLoop(), Processors()
+    pace = paced(loop, processors)
+    loop.run(pace.take(SPARE + 1))
+    processors.depth = CEILING - TASKS_A_WRITE
+    loop.run(asyncio.sleep(FRESH_SECONDS))
+    assert loop.run(pace.take(1000)) == 1
+    loop.end()
+
+
+def test_a_look_that_fails_is_told() -> None:
+    async def gone() -> int:
+        raise Unavailable("not connected")
+
+    loop = JumpingLoop()
+    pace = Pace(gone, clock=loop.time)
+    with pytest.raises(Unavailable, match="not connected"):
+        loop.run(pace.take(SPARE + 1))
+    loop.end()

@@ -1,0 +1,154 @@
+"""The difference between what should be and what is, and its order."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from agentbridge.model import (
+    AddMember,
+    AgentId,
+    DeleteObject,
+    DeletePolicy,
+    EndpointId,
+    Interface,
+    Member,
+    ObjectKind,
+    PauseMember,
+    PutObject,
+    PutPolicy,
+    QueueName,
+    RemoveMember,
+    SetPenalty,
+    State,
+    Step,
+)
+from agentbridge.plan import plan, rank
+
+SALES, SUPPORT, THEIRS = (QueueName(name) for name in ("sales", "support", "theirs"))
+OURS = [SALES, SUPPORT]
+KEY, OTHER = EndpointId("1001"), EndpointId("desk7")
+ME = Interface("PJSIP/1001")
+
+
+@dataclass
+class Seen:
+    """What is in Asterisk, as told."""
+
+    states: Mapping[EndpointId, State] = field(default_factory=dict)
+    queues: Collection[QueueName] = (SALES, SUPPORT, THEIRS)
+    carrying: Collection[EndpointId] = ()
+
+    def state(self, key: EndpointId) -> State:
+        return self.states.get(key, State())
+
+    def knows_queue(self, queue: QueueName) -> bool:
+        return queue in self.queues
+
+    def carriers(self, agent: str) -> Collection[EndpointId]:
+        return self.carrying if agent == "1" else ()
+
+
+def member(queue: QueueName = SALES, **changes: object) -> Member:
+    return replace(Member(queue=queue, interface=ME, name="Ann", state_interface=ME), **changes)  # type: ignore[arg-type]
+
+
+def members(*found: Member) -> State:
+    return State(members={m.queue: m for m in found})
+
+
+def actions(wanted: State, found: State, queues: Collection[QueueName] = OURS) -> list[object]:
+    return [step.action for step in plan({KEY: wanted}, Seen({KEY: found}), queues).steps]
+
+
+A, P = member(), member(paused=True, reason="lunch")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "expected"),
+    [
+        (members(A), members(A), []),
+        (members(P), members(P), []),
+        (members(A), State(), [AddMember(A)]),
+        (State(), members(A), [RemoveMember(A)]),
+        (members(P), members(A), [PauseMember(SALES, ME, True, "lunch")]),
+        (members(A), members(P), [PauseMember(SALES, ME, False, "")]),
+        (members(P), members(replace(P, reason="x")), [PauseMember(SALES, ME, True, "lunch")]),
+        (members(replace(A, penalty=3)), members(A), [SetPenalty(SALES, ME, 3)]),
+        (members(replace(P, name="Beth")), members(P), [RemoveMember(P), AddMember(replace(P, name="Beth"))]),
+        (State(), members(member(THEIRS)), []),
+        (members(A), members(A, member(THEIRS)), []),
+    ],
+)
+def test_members_differ_by_the_fewest_actions(wanted: State, found: State, expected: list[object]) -> None:
+    assert actions(wanted, found) == expected
+
+
+def test_only_the_fields_that_differ_are_put() -> None:
+    wanted = State(objects={ObjectKind.ENDPOINT: {"context": "a", "allow": "ulaw"}})
+    found = State(objects={ObjectKind.ENDPOINT: {"context": "b", "allow": "ulaw", "dtmf_mode": "info"}})
+    assert actions(wanted, found) == [PutObject(ObjectKind.ENDPOINT, KEY, {"context": "a"})]
+    assert actions(wanted, wanted) == []
+
+
+def test_the_password_is_not_in_what_is_logged() -> None:
+    wanted = State(objects={ObjectKind.AUTH: {"password_digest": "MD5:new"}})
+    found = State(objects={ObjectKind.AUTH: {"password_digest": "MD5:old"}})
+    [step] = plan({KEY: wanted}, Seen({KEY: found}), OURS).steps
+    assert "old" not in step.was
+
+
+def test_policy_is_put_changed_and_taken_back() -> None:
+    wanted, found = State(policy={"a": "1", "b": "2", "c": ""}), State(policy={"b": "3", "d": "4"})
+    expected = [PutPolicy("a", "1"), PutPolicy("b", "2"), PutPolicy("c", ""), DeletePolicy("d")]
+    assert actions(wanted, found) == expected
+
+
+def test_what_stops_a_ring_comes_first_and_what_may_start_one_last() -> None:
+    kinds = (ObjectKind.AOR, ObjectKind.AUTH, ObjectKind.ENDPOINT, ObjectKind.IDENTIFY)
+    in_order = [
+        RemoveMember(A),
+        PauseMember(SALES, ME, True, "lunch"),
+        PutPolicy("a", "1"),
+        *(PutObject(kind, KEY, {}) for kind in kinds),
+        AddMember(A),
+        PauseMember(SALES, ME, False, ""),
+        *(DeleteObject(kind, KEY) for kind in reversed(kinds)),
+        DeletePolicy("a"),
+    ]
+    ranks = [rank(Step(KEY, action)) for action in in_order]
+    assert ranks == sorted(ranks)
+    assert len(set(ranks)) == len(ranks)
+
+
+def test_the_aors_of_all_agents_go_before_the_first_endpoint() -> None:
+    objects = {ObjectKind.ENDPOINT: {"a": "1"}, ObjectKind.AUTH: {"a": "1"}, ObjectKind.AOR: {"a": "1"}}
+    wanted = {EndpointId(str(number)): State(objects=objects) for number in range(3)}
+    puts = [step.action for step in plan(wanted, Seen(), OURS).steps]
+    kinds = [put.kind for put in puts if isinstance(put, PutObject)]
+    assert kinds == [ObjectKind.AOR] * 3 + [ObjectKind.AUTH] * 3 + [ObjectKind.ENDPOINT] * 3
+
+
+def test_a_queue_that_asterisk_does_not_know_is_a_problem_and_the_others_go_on() -> None:
+    wanted = members(member(SALES), member(SUPPORT))
+    planned = plan({KEY: wanted}, Seen(queues=[SALES]), OURS)
+    assert [step.action for step in planned.steps] == [AddMember(member(SALES))]
+    assert "support" in planned.problems[KEY]
+    assert "queues.conf" in planned.problems[KEY]
+
+
+def test_a_row_that_makes_no_sense_changes_nothing_of_its_key() -> None:
+    wanted = {KEY: State(problem="codecs: there is none"), OTHER: members(A)}
+    planned = plan(wanted, Seen({KEY: members(A)}), OURS)
+    assert [step.key for step in planned.steps] == [OTHER]
+    assert planned.problems == {KEY: "codecs: there is none"}
+
+
+def test_an_agent_that_moves_waits_until_its_old_endpoint_has_left_the_queue() -> None:
+    wanted = {KEY: replace(members(member(SALES), member(SUPPORT)), agent=AgentId(1))}
+    there = replace(member(SALES), interface=Interface("PJSIP/desk7"))
+    planned = plan(wanted, Seen({OTHER: members(there)}, carrying=[KEY, OTHER]), OURS)
+    assert [step.action for step in planned.steps] == [AddMember(member(SUPPORT))]
+    assert planned.waiting == {KEY}
+    left = plan(wanted, Seen({}, carrying=[KEY, OTHER]), OURS)
+    assert (len(left.steps), left.waiting) == (2, frozenset())
