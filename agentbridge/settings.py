@@ -293,8 +293,9 @@ def _credentials() -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for name, (group, key) in CREDENTIALS.items():
         file = Path(folder, name)
-        if file.exists():
-            found.setdefault(group, {})[key] = _credential(file)
+        # an empty one is the unit's stand-in for a file that is not there
+        if file.exists() and (secret := _credential(file)):
+            found.setdefault(group, {})[key] = secret
     return found
 
 
