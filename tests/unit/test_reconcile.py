@@ -1,0 +1,258 @@
+"""The loop, one story at a time; the clock jumps, and nothing is asked of a server."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+import pytest
+from structlog.testing import capture_logs
+
+from agentbridge.asterisk.node import AUTOPAUSE, Hooks
+from agentbridge.desired import SipDefaults, interface_of
+from agentbridge.dirty import Cause
+from agentbridge.model import AgentId, EndpointId, Interface, Member, ObjectKind, QueueName, Session, Step
+from agentbridge.pace import Pace
+from agentbridge.plan import Limit
+from agentbridge.reconcile import Reconciler
+from tests.unit.asterisk_in_memory import AsteriskInMemory
+from tests.unit.directory_in_memory import DirectoryInMemory, agent
+from tests.unit.loop_clock import JumpingLoop, until
+
+SALES = QueueName("sales")
+KEY = EndpointId("1001")
+ANN = AgentId(1001)
+ME = Interface("PJSIP/1001")
+
+
+class Loop:
+    """The reconciler beside a directory and an Asterisk in memory."""
+
+    def __init__(self) -> None:
+        self.clock = JumpingLoop()
+        self.written: list[Step] = []
+        self.clock.run(self._build())
+
+    async def _build(self) -> None:
+        hint: Callable[..., None] = lambda keys: self.reconciler.mark(keys, Cause.CHANGE)  # noqa: E731
+        self.directory = DirectoryInMemory({SALES}, hint)
+        hooks = Hooks(
+            changed=lambda key: self.reconciler.mark([key], Cause.EVENT),
+            autopaused=lambda key, queue: self.reconciler.autopaused(key, queue),
+            stale=lambda: None,
+        )
+        self.asterisk = AsteriskInMemory([SALES], hooks, self.written.append)
+        pace = Pace(self._depth, clock=self.clock.time)
+        limit = Limit(share=0.3, at_least=2)
+        self.reconciler = Reconciler(
+            self.directory, self.asterisk, pace, sip=SipDefaults(), limit=limit, clock=self.clock.time
+        )
+        self.task = self.clock.create_task(self.reconciler.run())
+        await self.look()
+
+    async def _depth(self) -> int:
+        return 0
+
+    async def look(self) -> None:
+        await self.asterisk.read_all()
+        await self.reconciler.resync()
+
+    def settle(self) -> None:
+        self.clock.run(until(lambda: not self.reconciler.dirty, 300))
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.run(asyncio.sleep(seconds))
+
+    def look_again(self) -> None:
+        self.clock.run(self.look())
+        self.settle()
+
+    def member(self, key: EndpointId = KEY) -> Member | None:
+        return self.asterisk.members.get((SALES, Interface(interface_of(key).lower())))
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    loop = Loop()
+    yield loop
+    assert loop.asterisk.offences == []
+    loop.clock.end()
+
+
+def log_in(loop: Loop, number: int = 1001) -> None:
+    loop.directory.put(agent(number, queues=["sales"], session=Session()))
+
+
+def test_an_agent_that_logs_in_is_a_member_and_the_directory_is_told(loop: Loop) -> None:
+    log_in(loop)
+    loop.settle()
+    found = loop.member()
+    assert found is not None
+    assert not found.paused
+    assert loop.directory.outcomes[KEY].error == ""
+
+
+def test_a_second_look_writes_nothing(loop: Loop) -> None:
+    log_in(loop)
+    loop.settle()
+    loop.written.clear()
+    loop.look_again()
+    assert loop.written == []
+
+
+def test_what_asterisk_refuses_is_reported_and_tried_again_until_it_goes(loop: Loop) -> None:
+    loop.asterisk.faults.refuse.add(KEY)
+    log_in(loop)
+    log_in(loop, 1002)
+    loop.pass_time(5)
+    assert loop.member() is None
+    assert loop.member(EndpointId("1002")) is not None
+    assert "bad mood" in loop.directory.outcomes[KEY].error
+    assert "bad mood" in loop.reconciler.failed[KEY]
+    loop.asterisk.faults.refuse.clear()
+    loop.settle()
+    assert loop.member() is not None
+    assert loop.directory.outcomes[KEY].error == ""
+    assert loop.reconciler.failed == {}
+
+
+def test_a_row_that_makes_no_sense_stops_nobody_else(loop: Loop) -> None:
+    loop.directory.problems[KEY] = "typology: no such"
+    log_in(loop)
+    log_in(loop, 1002)
+    loop.settle()
+    assert loop.directory.outcomes[KEY].error == "typology: no such"
+    assert loop.member(EndpointId("1002")) is not None
+
+
+def test_without_the_directory_everything_stays_as_it_is(loop: Loop) -> None:
+    log_in(loop)
+    loop.settle()
+    loop.directory.up = False
+    loop.reconciler.suspend()
+    loop.written.clear()
+    loop.directory.agents.clear()
+    loop.asterisk.pause_by_hand(SALES, ME, "fun")
+    loop.pass_time(60)
+    assert loop.written == []
+
+
+def test_a_lost_link_only_postpones(loop: Loop) -> None:
+    loop.asterisk.faults.lose_link_in = 2
+    log_in(loop)
+    loop.pass_time(5)
+    assert loop.member() is None
+    loop.asterisk.faults.lose_link_in = None
+    loop.asterisk.restore_link()
+    loop.look_again()
+    assert loop.member() is not None
+
+
+def test_a_pause_by_hand_is_drift_and_is_repaired(loop: Loop) -> None:
+    log_in(loop)
+    loop.settle()
+    with capture_logs() as lines:
+        loop.asterisk.pause_by_hand(SALES, ME, "fun")
+        loop.settle()
+    assert [line["event"] for line in lines] == ["drift.repaired"]
+    found = loop.member()
+    assert found is not None
+    assert not found.paused
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_pause_that_the_queue_decided_becomes_the_directorys(loop: Loop, heard: bool) -> None:
+    log_in(loop)
+    loop.settle()
+    loop.asterisk.faults.lose_events = not heard
+    loop.asterisk.no_answer(SALES, ME)
+    loop.asterisk.faults.lose_events = False
+    loop.look_again()
+    assert loop.directory.agents[ANN].memberships[0].reason == AUTOPAUSE
+    assert _paused(loop)
+
+
+def test_an_unpause_wins_over_an_old_autopause_also_while_asterisk_or_the_directory_was_away(loop: Loop) -> None:
+    log_in(loop)
+    loop.settle()
+    loop.asterisk.no_answer(SALES, ME)
+    loop.settle()
+    loop.asterisk.lose_link()
+    loop.directory.unpause(ANN)
+    loop.pass_time(2)
+    loop.directory.up = False
+    loop.reconciler.suspend()
+    loop.pass_time(2)
+    loop.directory.up = True
+    loop.asterisk.restore_link()
+    loop.look_again()
+    assert not _paused(loop)
+    assert not loop.directory.agents[ANN].memberships[0].paused
+
+
+def test_an_autopause_is_adopted_while_asterisk_is_away_and_undoes_no_later_unpause(loop: Loop) -> None:
+    log_in(loop)
+    loop.settle()
+    loop.asterisk.no_answer(SALES, ME)
+    loop.asterisk.lose_link()
+    loop.pass_time(2)
+    assert loop.directory.agents[ANN].memberships[0].paused
+    loop.directory.unpause(ANN)
+    loop.asterisk.restore_link()
+    loop.look_again()
+    assert not _paused(loop)
+
+
+def _paused(loop: Loop) -> bool:
+    found = loop.member()
+    assert found is not None
+    return found.paused
+
+
+def test_a_directory_that_lost_its_agents_empties_nothing_until_it_is_confirmed(loop: Loop) -> None:
+    for number in range(1001, 1011):
+        log_in(loop, number)
+    loop.settle()
+    loop.directory.agents.clear()
+    loop.look_again()
+    assert len(loop.asterisk.members) == 10
+    assert loop.reconciler.refusal is not None
+    assert "plan --confirm" in loop.directory.outcomes[KEY].error
+    loop.directory.confirmed = True
+    loop.look_again()
+    assert not loop.asterisk.members
+    assert not loop.asterisk.objects
+    assert loop.reconciler.refusal is None
+    assert loop.reconciler.failed == {}
+
+
+def test_a_refusal_is_forgotten_when_the_agents_are_back(loop: Loop) -> None:
+    for number in range(1001, 1011):
+        log_in(loop, number)
+    loop.settle()
+    agents, loop.directory.agents = loop.directory.agents, {}
+    loop.look_again()
+    assert loop.reconciler.refusal is not None
+    loop.directory.agents = agents
+    loop.look_again()
+    assert loop.reconciler.refusal is None
+
+
+def test_the_aors_of_the_range_are_there_before_their_agents(loop: Loop) -> None:
+    loop.directory.numbers = [EndpointId("1001"), EndpointId("1002")]
+    loop.look_again()
+    assert loop.asterisk.objects.keys() == {(ObjectKind.AOR, KEY), (ObjectKind.AOR, EndpointId("1002"))}
+
+
+def test_two_writers_who_disagree_do_not_write_without_end(loop: Loop) -> None:
+    """Another program takes the member out as often as we add it."""
+    log_in(loop)
+    loop.settle()
+    loop.written.clear()
+
+    def contradict(step: Step) -> None:
+        loop.written.append(step)
+        asyncio.get_running_loop().call_soon(loop.asterisk.remove_by_hand, SALES, ME)
+
+    loop.asterisk._written = contradict
+    loop.asterisk.remove_by_hand(SALES, ME)
+    loop.pass_time(60)
+    assert 1 <= len(loop.written) <= 90
