@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from agentbridge import __version__
+from agentbridge import __version__, logs
 from agentbridge.cli import (
     agent_files,
     agent_passwords,
@@ -24,6 +24,7 @@ from agentbridge.cli import (
 )
 from agentbridge.cli.options import ConfigPath
 from agentbridge.errors import AgentbridgeError, ConfigError
+from agentbridge.settings import Log
 
 REFUSED, BAD_CONFIG = 1, 2
 
@@ -63,6 +64,8 @@ def everywhere(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show it and end."),
 ) -> None:
     del config, version  # a command looks for --config here too
+    # what the parts say goes to standard error, which is not the result; `run` then has its own settings
+    logs.configure(Log(level="warning"), "cli")
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ import csv
 import io
 import itertools
 import json
+import re
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -16,7 +17,10 @@ import pytest
 import pytest_asyncio
 
 from agentbridge.directory import migrate
+from lab.asterisk import Asterisk
+from lab.bridge import Bridge, prepare
 from lab.postgres import Postgres
+from lab.processes import LabError, until
 
 WITHIN_S = 30.0
 numbers = itertools.count(1)
@@ -335,3 +339,46 @@ async def test_an_import_with_errors_tells_line_and_field_and_makes_nobody(shell
     assert "line 4: name: there is no queue nowhere" in errors
     assert "nothing was imported" in errors
     assert (await shell("agent", "list", "--json")).json == []
+
+
+# ---------------------------------------------------------------- with a daemon and a real Asterisk
+
+
+async def test_plan_shows_what_a_daemon_then_does_and_waiting_ends_when_asterisk_has_it(
+    asterisk: Asterisk, postgres: Postgres, migrated: str
+) -> None:
+    name = f"cli_{next(numbers)}"
+    dsn = await postgres.create_database(name, migrated)
+    await prepare(dsn, numbers=range(7100, 7110))
+    async with Bridge(asterisk, dsn, name=name) as bridge:
+        shell = Shell(bridge.config)
+        await shell("queue", "create", "sales")
+        await shell("agent", "create", "anna", "--queue", "sales")
+        secret = (await shell("agent", "secret", "anna")).out.strip()
+        planned = await shell("plan", "--json", status=3)
+        assert {step["action"] for step in planned.json["steps"] if step["key"] == "7100"} >= {"PutObject", "PutPolicy"}
+        assert secret not in planned.out
+        assert not re.search("MD5:[0-9a-f]{32}", planned.out)
+        assert "7100: PutObject" in (await shell("plan", status=3)).out
+
+        await bridge.start()
+        assert "Asterisk has it, after" in (await shell("agent", "login", "anna", "--wait")).err
+        assert "PJSIP/7100" in await asterisk.cli("queue show sales")
+        assert "Asterisk has it" in (await shell("agent", "pause", "anna", "--reason", "lunch", "--wait")).err
+        assert "(paused:lunch" in await asterisk.cli("queue show sales")
+
+        async def converged() -> bool:
+            try:
+                return (await bridge.cli("status")).startswith("converged")
+            except LabError:
+                return False
+
+        await until(converged, within=20.0, what="status converged")
+        told = (await shell("status", "--json")).json
+        assert (told["logged_in"], told["paused"], told["nodes"][0]["asterisk_up"]) == (1, 1, True)
+        assert (await shell("plan")).err == "no difference\n"
+
+        await shell("agent", "delete", "anna")
+        await until(converged, within=20.0, what="status converged")
+        assert "7100" not in await asterisk.cli("queue show sales")
+    await postgres.drop_database(name)
