@@ -1,0 +1,254 @@
+"""Where telephones are registered, and what becomes of agents whose telephone is lost: the directory's rules."""
+
+import asyncio
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from agentbridge.directory.passwords import hash_password
+from agentbridge.directory.postgres import Directory
+from agentbridge.directory.telephones import PhoneDesk, Telephones
+from agentbridge.errors import Refused
+from agentbridge.model import EndpointId
+from tests.integration.words import Connect, Connection, add_agent, add_telephone, refusal, status
+
+DESKS = tuple(EndpointId(f"desk{number}") for number in range(1, 4))
+PIN = "48215"
+
+
+@pytest_asyncio.fixture
+async def rows(sql: Connection) -> Connection:
+    """Three telephones of which nothing is known."""
+    await sql.execute("insert into agentbridge.telephones (name) select unnest($1::text[])", DESKS)
+    return sql
+
+
+@pytest.fixture
+def directory(database: str) -> Directory:
+    return Directory(database, node="pbx1")
+
+
+def node(directory: Directory, name: str) -> Telephones:
+    return Telephones(directory.transaction, name)
+
+
+async def registered(sql: Connection) -> dict[str, bool | None]:
+    found = await sql.fetch("select name, registered from agentbridge.telephones order by name")
+    return {row["name"]: row["registered"] for row in found}
+
+
+async def on_desk1(sql: Connection, username: str, **columns: object) -> None:
+    await add_agent(sql, username, hot_desk=True, **columns)
+    await sql.fetchval("select agentbridge.login($1, 'desk1')", username)
+
+
+# ---------------------------------------------------------------- registrations
+
+
+async def test_a_full_read_says_of_every_telephone_whether_it_is_there(rows: Connection, directory: Directory) -> None:
+    async with directory:
+        await node(directory, "pbx1").these({DESKS[0], EndpointId("1001")})
+    assert await registered(rows) == {"desk1": True, "desk2": False, "desk3": False}
+
+
+async def test_only_what_differs_is_written(rows: Connection, directory: Directory) -> None:
+    async with directory:
+        pbx = node(directory, "pbx1")
+        await pbx.these({DESKS[0]})
+        before = await rows.fetch("select name, xmin::text, registered_at from agentbridge.telephones order by name")
+        await pbx.these({DESKS[0]})
+        await pbx.changed({DESKS[0]: True, DESKS[1]: False})
+        after = await rows.fetch("select name, xmin::text, registered_at from agentbridge.telephones order by name")
+    # locking a row shows in xmax alone
+    assert before == after
+    assert await rows.fetchval("select count(*) from agentbridge.changes where 'desk1' = any (keys)") == 1
+
+
+async def test_while_an_asterisk_is_away_its_telephones_are_unknown_and_refused(
+    rows: Connection, directory: Directory
+) -> None:
+    await add_agent(rows, "ana", hot_desk=True)
+    async with directory:
+        pbx = node(directory, "pbx1")
+        await pbx.these(DESKS)
+        await pbx.unknown()
+    assert set((await registered(rows)).values()) == {None}
+    said = await refusal(rows.fetchval("select agentbridge.login('ana', 'desk1')"), "AB006")
+    assert "desk1 is not registered" in said
+
+
+async def test_a_telephone_of_another_asterisk_is_not_lost_because_this_one_does_not_have_it(
+    rows: Connection, directory: Directory
+) -> None:
+    async with directory:
+        here, there = node(directory, "pbx1"), node(directory, "pbx2")
+        await here.these({DESKS[0]})
+        await there.these({DESKS[1]})
+        assert await registered(rows) == {"desk1": True, "desk2": True, "desk3": False}
+        await there.unknown()
+        assert (await registered(rows))["desk1"]
+        # it moves
+        await there.changed({DESKS[0]: True})
+        await here.changed({DESKS[0]: False})
+        assert (await registered(rows))["desk1"]
+        await there.changed({DESKS[0]: False})
+        assert (await registered(rows))["desk1"] is False
+
+
+# ---------------------------------------------------------------- lost and back
+
+
+async def test_a_telephone_is_lost_when_it_is_away_for_so_long(rows: Connection, directory: Directory) -> None:
+    async with directory:
+        pbx = node(directory, "pbx1")
+        await pbx.these(DESKS)
+        await on_desk1(rows, "ana")
+        await pbx.changed({DESKS[0]: False})
+        assert await pbx.settle_lost(60, "pause", "unpause") == []
+        (done,) = await pbx.settle_lost(0, "pause", "unpause")
+        assert (done.agent, done.telephone, done.done) == ("ana", "desk1", "pause")
+        assert await pbx.settle_lost(0, "pause", "unpause") == []
+        row = await status(rows, "ana")
+        assert (row["paused"], row["pause_reason"]) == (True, "telephone lost")
+        await pbx.changed({DESKS[0]: True})
+        assert await pbx.settle_lost(0, "pause", "nothing") == []
+        (back,) = await pbx.settle_lost(0, "pause", "unpause")
+        assert back.done == "unpause"
+        assert not (await status(rows, "ana"))["paused"]
+
+
+async def test_nothing_is_done_about_a_telephone_of_which_nothing_is_known(
+    rows: Connection, directory: Directory
+) -> None:
+    async with directory:
+        pbx = node(directory, "pbx1")
+        await pbx.these(DESKS)
+        await on_desk1(rows, "ana")
+        await pbx.unknown()
+        assert await pbx.settle_lost(0, "logout", "unpause") == []
+    assert (await status(rows, "ana"))["logged_in"]
+
+
+async def test_an_agent_is_logged_out_or_left_alone_as_wanted(rows: Connection, directory: Directory) -> None:
+    async with directory:
+        pbx = node(directory, "pbx1")
+        await pbx.these(DESKS)
+        await on_desk1(rows, "ana")
+        await pbx.changed({DESKS[0]: False})
+        assert await pbx.settle_lost(0, "nothing", "unpause") == []
+        (done,) = await pbx.settle_lost(0, "logout", "unpause")
+        assert done.done == "logout"
+    assert not (await status(rows, "ana"))["logged_in"]
+
+
+async def test_an_unknown_action_is_refused(rows: Connection) -> None:
+    said = await refusal(rows.fetch("select agentbridge.settle_lost_telephones('1s', 'shout', 'unpause')"))
+    assert "lost_action: must be one of pause, logout, nothing" in said
+
+
+# ---------------------------------------------------------------- from the telephone
+
+
+async def test_fifty_agents_race_for_five_telephones_and_exactly_five_win(sql: Connection, connect: Connect) -> None:
+    for number in range(5):
+        await add_telephone(sql, f"prize{number}")
+    for number in range(50):
+        await add_agent(sql, f"racer{number}", hot_desk=True)
+
+    async def race(number: int) -> str:
+        connection = await connect()
+        try:
+            await connection.fetchval("select agentbridge.login($1, $2)", f"racer{number}", f"prize{number % 5}")
+            return "won"
+        except asyncpg.PostgresError as error:
+            return f"{error.sqlstate} {error}"
+
+    results = await asyncio.gather(*(race(number) for number in range(50)))
+    assert results.count("won") == 5
+    assert all(result.startswith("AB006") and "is taken by racer" in result for result in results if result != "won")
+    assert await sql.fetchval("select count(distinct telephone_id) from agentbridge.sessions") == 5
+
+
+async def test_number_and_pin_name_an_agent_and_each_wrong_pin_counts(sql: Connection, directory: Directory) -> None:
+    await sql.execute("update agentbridge.settings set lock_after = 3")
+    number = EndpointId(await add_agent(sql, "ana", pin_hash=hash_password(PIN)))
+    without = EndpointId(await add_agent(sql, "ben"))
+    async with directory:
+        desk = PhoneDesk(directory.transaction)
+        assert await desk.identify(number, "0000") is None
+        assert await desk.identify(number, PIN) == "ana"
+        assert await desk.identify(EndpointId("77777"), PIN) is None
+        assert await desk.identify(without, "") is None
+        for _ in range(3):
+            assert await desk.identify(number, "0000") is None
+        # locked now: the right PIN is as good as a wrong one
+        assert await desk.identify(number, PIN) is None
+    row = await sql.fetchrow("select failed_logins, locked_at from agentbridge.agents where username = 'ana'")
+    assert row is not None
+    assert (row["failed_logins"], row["locked_at"] is not None) == (3, True)
+
+
+async def test_a_device_speaks_for_its_own_agent_or_for_the_one_bound_to_it(
+    rows: Connection, directory: Directory
+) -> None:
+    own = EndpointId(await add_agent(rows, "olga"))
+    async with directory:
+        await node(directory, "pbx1").these(DESKS)
+        await on_desk1(rows, "ana")
+        hot = EndpointId((await status(rows, "ana"))["internal"])
+        desk = PhoneDesk(directory.transaction)
+        olga, ana = await desk.caller(own), await desk.caller(DESKS[0])
+        assert olga is not None
+        assert ana is not None
+        assert (olga.username, olga.own, olga.logged_in) == ("olga", True, False)
+        assert (ana.username, ana.own, ana.logged_in) == ("ana", False, True)
+        assert await desk.caller(DESKS[1]) is None
+        # a hot-desk agent has no device of its own, whoever calls itself so
+        assert await desk.caller(hot) is None
+        assert await desk.caller(EndpointId("trunk")) is None
+
+
+async def test_an_agent_logs_in_on_the_device_it_calls_from_and_on_no_other(
+    rows: Connection, directory: Directory
+) -> None:
+    own = EndpointId(await add_agent(rows, "olga"))
+    await add_agent(rows, "ana", hot_desk=True)
+    async with directory:
+        await node(directory, "pbx1").these(DESKS)
+        desk = PhoneDesk(directory.transaction)
+        await desk.log_in("olga", own)
+        await desk.log_in("ana", DESKS[1])
+        assert (await status(rows, "olga"))["telephone"] is None
+        assert (await status(rows, "ana"))["telephone"] == "desk2"
+        for username, device in (("olga", DESKS[0]), ("ana", own), ("ana", EndpointId("trunk"))):
+            with pytest.raises(Refused, match="telephone:"):
+                await desk.log_in(username, device)
+
+
+@pytest.mark.parametrize(
+    ("typology", "source", "allowed"),
+    [
+        ("phonebar", "web", False),
+        ("phonebar", "phonebar", True),
+        ("phonebar", "phone", True),
+        ("phonebar", "admin", True),
+        ("external", "web", True),
+        ("external", "phonebar", False),
+        ("external", "phone", True),
+        ("webrtc", "web", True),
+        ("webrtc", "phonebar", False),
+    ],
+)
+async def test_who_may_act_depends_on_the_typology_on_every_way_in(
+    sql: Connection, typology: str, source: str, allowed: bool
+) -> None:
+    columns = {"transport": ["wss"]} if typology == "webrtc" else {}
+    await add_agent(sql, "ana", typology=typology, **columns)
+    verbs = ("login($1, null, $2)", "pause($1, 'lunch', null, $2)", "unpause($1, null, $2)", "logout($1, $2)")
+    for verb in verbs:
+        doing = sql.fetchval(f"select agentbridge.{verb}", "ana", source)
+        if allowed:
+            assert await doing is True
+        else:
+            assert "source:" in await refusal(doing, "AB004")
