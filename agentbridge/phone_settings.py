@@ -9,14 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 PROMPTS = {
     "number": ["sound:agent-user", "tone:!600/150,!0/100"],
     "pin": ["sound:agent-pass", "tone:!600/150,!0/100,!600/150,!0/100"],
-    "reason": ["sound:vm-enter-num-to-call", "tone:!800/150,!0/100"],
+    "reason": ["sound:beep", "tone:!800/150,!0/100"],
     "wrong": ["sound:agent-incorrect", "tone:!350/400,!0/100"],
-    "refused": ["sound:an-error-has-occurred", "tone:!350/200,!0/100,!350/200,!0/100"],
+    "refused": ["sound:feature-not-avail-line", "tone:!350/200,!0/100,!350/200,!0/100"],
     "logged_in": ["sound:agent-loginok", "tone:!900/150,!1200/300"],
     "logged_out": ["sound:agent-loggedoff", "tone:!1200/150,!900/300"],
-    "paused": ["sound:beep", "tone:!1000/200"],
-    "unpaused": ["sound:auth-thankyou", "tone:!1000/100,!0/100,!1000/100"],
-    "late": ["sound:an-error-has-occurred", "tone:!350/200,!0/100,!350/200,!0/100,!350/200"],
+    "paused": ["sound:activated", "tone:!1000/200"],
+    "unpaused": ["sound:de-activated", "tone:!1000/100,!0/100,!1000/100"],
+    "late": ["sound:please-try-call-later", "tone:!350/200,!0/100,!350/200,!0/100,!350/200"],
     "goodbye": ["sound:vm-goodbye", "tone:!600/100,!0/100,!400/300"],
 }
 """prompt → what is played, the first that this Asterisk has"""
