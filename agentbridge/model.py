@@ -187,6 +187,14 @@ class Reading:
     queues: frozenset[QueueName]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """How many endpoint ids and how many members there are, or should be."""
+
+    endpoints: int
+    members: int
+
+
 # ---------------------------------------------------------------- what Asterisk holds
 
 

@@ -31,6 +31,7 @@ from agentbridge.model import (
     SetPenalty,
     State,
     Step,
+    Totals,
 )
 from agentbridge.registration import complaint, strays
 
@@ -243,29 +244,46 @@ class Refusal:
         )
 
 
-def within(limit: Limit, planned: Plan, *, owned_endpoints: int, owned_members: int) -> tuple[Plan, Refusal | None]:
+def within(limit: Limit, planned: Plan, *, owned: Totals, wanted: Totals) -> tuple[Plan, Refusal | None]:
     """The plan without the removals that exceed the limit, and what was refused.
 
-    The rest of the plan stands: a database that has lost its agents may still pause one.
+    owned: what is in Asterisk; wanted: what the directory asks for in all. A plan may be of a few keys only, so
+    it is judged by all that is to go. The rest of it stands: a database that has lost its agents may still
+    pause one.
     """
     refusal = None
-    # an AOR alone is a number in reserve: nobody loses anything by it
-    endpoints = {
+    endpoints = _endpoints_gone(planned)
+    gone = max(len(endpoints), owned.endpoints - wanted.endpoints)
+    if endpoints and not limit.allows(gone, owned.endpoints):
+        refusal = Refusal("endpoints", gone, owned.endpoints)
+        planned = _held_back(planned, refusal, endpoints)
+    members = _members_gone(planned)
+    gone = max(len(members), owned.members - wanted.members)
+    if members and not limit.allows(gone, owned.members):
+        of_members = Refusal("members", gone, owned.members)
+        return _held_back(planned, of_members, {s.key for s in members}), refusal or of_members
+    return planned, refusal
+
+
+def takes_away(planned: Plan) -> bool:
+    """Whether somebody loses an endpoint or a membership by it."""
+    return bool(_endpoints_gone(planned) or _members_gone(planned))
+
+
+def _endpoints_gone(planned: Plan) -> set[EndpointId]:
+    """An AOR alone is a number in reserve: nobody loses anything by it."""
+    return {
         s.key for s in planned.steps if isinstance(s.action, DeleteObject) and s.action.kind is ObjectKind.ENDPOINT
     }
-    if not limit.allows(len(endpoints), owned_endpoints):
-        refusal = Refusal("endpoints", len(endpoints), owned_endpoints)
-        planned = _held_back(planned, refusal, endpoints)
+
+
+def _members_gone(planned: Plan) -> list[Step]:
     added = {(s.key, s.action.member.queue) for s in planned.steps if isinstance(s.action, AddMember)}
-    members = [
+    return [
         s
         for s in planned.steps
         if isinstance(s.action, RemoveMember) and (s.key, s.action.member.queue) not in added
     ]
-    if not limit.allows(len(members), owned_members):
-        of_members = Refusal("members", len(members), owned_members)
-        return _held_back(planned, of_members, {s.key for s in members}), refusal or of_members
-    return planned, refusal
 
 
 def _held_back(planned: Plan, refusal: Refusal, keys: Collection[EndpointId]) -> Plan:

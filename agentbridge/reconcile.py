@@ -30,7 +30,8 @@ from agentbridge.model import (
     Subject,
 )
 from agentbridge.pace import Pace
-from agentbridge.plan import Limit, Observed, Plan, Refusal, joined, plan, within
+from agentbridge.plan import Limit, Observed, Plan, Refusal, joined, plan
+from agentbridge.removals import Holdings, Judge, Removals
 from agentbridge.writer import Target, Writer
 
 log = structlog.get_logger()
@@ -53,7 +54,7 @@ class Outcome:
     error: str = ""
 
 
-class Directory(Protocol):
+class Directory(Judge, Protocol):
     async def read(self, keys: Collection[EndpointId]) -> Reading: ...
 
     async def keys(self) -> set[EndpointId]:
@@ -68,17 +69,9 @@ class Directory(Protocol):
 
     async def adopt_pause(self, key: EndpointId, queue: QueueName, reason: str) -> None: ...
 
-    async def refused(self, removals: int, owned: int) -> bool:
-        """Notes a refusal; True when an administrator has confirmed removals of this size."""
-        ...
 
-
-class Asterisk(Observed, Target, Protocol):
-    def owned(self) -> Collection[EndpointId]:
-        """Endpoint ids that our AstDB family lists."""
-        ...
-
-    def count_members(self, queues: Collection[QueueName]) -> int: ...
+class Asterisk(Observed, Target, Holdings, Protocol):
+    """What is there, what is ours of it, and how it is changed."""
 
 
 class Reconciler:
@@ -97,12 +90,11 @@ class Reconciler:
         self._directory = directory
         self._asterisk = asterisk
         self._writer = Writer(asterisk, pace, clock)
+        self._removals = Removals(directory, asterisk, limit)
         self.sip = sip
-        self.limit = limit
         self._clock = clock
         self.dirty = Dirty(clock)
         self.failed: dict[EndpointId, str] = {}
-        self.refusal: Refusal | None = None
         self._reserve: frozenset[EndpointId] = frozenset()
         self._adoptions: dict[tuple[EndpointId, QueueName], str] = {}
         self._pass_ids = itertools.count(1)
@@ -117,6 +109,11 @@ class Reconciler:
     def oldest_pass_seconds(self) -> float:
         """How long the oldest pass under way has taken; 0 when there is none."""
         return self._clock() - min(self._passes.values()) if self._passes else 0.0
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """What is held back until it is confirmed."""
+        return self._removals.refusal
 
     # ------------------------------------------------------------ marks
 
@@ -189,7 +186,7 @@ class Reconciler:
         wanted = {key: self._desired(subject) for key, subject in reading.subjects.items()}
         planned = await self._plan(wanted, reading.queues)
         planned = self._adopt_found(planned, batch)
-        planned = await self._limited(planned, reading.queues)
+        planned = await self._removals.limited(planned, reading.queues)
         planned, seats = self._seated(planned, wanted)
         try:
             failures = await self._writer.write(planned.steps, batch)
@@ -217,26 +214,6 @@ class Reconciler:
         # an endpoint that goes takes its AOR along, since that holds the contact of a phone that may not ring
         gone = ObjectKind.ENDPOINT in self._asterisk.state(subject.key).objects
         return State() if gone else reserve(self.sip)
-
-    async def _limited(self, planned: Plan, queues: frozenset[QueueName]) -> Plan:
-        if len(planned.steps) <= self.limit.at_least:
-            return planned
-        limited, refusal = within(
-            self.limit,
-            planned,
-            owned_endpoints=len(self._asterisk.owned()),
-            owned_members=self._asterisk.count_members(queues),
-        )
-        if refusal is None:
-            return planned
-        if await self._directory.refused(refusal.removals, refusal.owned):
-            log.warning("removals.confirmed", removals=refusal.removals, owned=refusal.owned)
-            self.refusal = None
-            return planned
-        if self.refusal != refusal:
-            log.error("removals.refused", kind=refusal.kind, removals=refusal.removals, owned=refusal.owned)
-        self.refusal = refusal
-        return limited
 
     # ------------------------------------------------------------ adoption
 
@@ -334,7 +311,7 @@ class Reconciler:
                 self.failed[key] = error
                 log.warning("key.failed", agent=key, reason=error)
         if self.refusal is not None and str(self.refusal) not in self.failed.values():
-            self.refusal = None
+            self._removals.refusal = None
 
 
 def _seat(step: Step, agent: AgentId | None) -> Seat | None:

@@ -11,7 +11,7 @@ from agentbridge.asterisk.ari import Ari
 from agentbridge.asterisk.node import Hooks, Node
 from agentbridge.desired import SipDefaults, desired, reserve
 from agentbridge.directory.postgres import Directory
-from agentbridge.model import EndpointId, ObjectKind, State, Subject
+from agentbridge.model import EndpointId, ObjectKind, State, Subject, Totals
 from agentbridge.plan import Limit, Plan, Refusal, plan, within
 from agentbridge.settings import Settings
 
@@ -38,13 +38,16 @@ async def worked_out(settings: Settings) -> Found:
             Hooks(changed=lambda _: None, autopaused=lambda _, __: None, stale=lambda: None),
             timing=Timing(connect=CONNECT_SECONDS, boot=CONNECT_SECONDS),
         )
-        links = asyncio.create_task(node.run(), name="links")
         try:
-            await node.read_all(timeout=CONNECT_SECONDS)
-            return await _compared(settings, directory, node)
-        finally:
-            links.cancel()
-            await asyncio.wait((links,), timeout=1.0)
+            async with asyncio.TaskGroup() as tasks:
+                links = tasks.create_task(node.run(), name="links")
+                await node.read_all(timeout=CONNECT_SECONDS)
+                found = await _compared(settings, directory, node)
+                links.cancel()
+        except ExceptionGroup as group:
+            # the first is the cause; that it comes in a group is the TaskGroup's way
+            raise group.exceptions[0] from None
+        return found
 
 
 async def _compared(settings: Settings, directory: Directory, node: Node) -> Found:
@@ -57,8 +60,8 @@ async def _compared(settings: Settings, directory: Directory, node: Node) -> Fou
     _, refusal = within(
         Limit(share=settings.limits.removals_share, at_least=settings.limits.removals_at_least),
         planned,
-        owned_endpoints=len(node.owned()),
-        owned_members=node.count_members(reading.queues),
+        owned=Totals(endpoints=len(node.owned()), members=node.count_members(reading.queues)),
+        wanted=await directory.totals(),
     )
     return Found(planned, refusal)
 

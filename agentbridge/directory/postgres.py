@@ -16,7 +16,7 @@ from agentbridge.directory.connecting import POOLER_ERRORS, STATEMENTS_KEPT, Poo
 from agentbridge.directory.queries import QUERIES
 from agentbridge.directory.rows import subject
 from agentbridge.errors import Unavailable
-from agentbridge.model import EndpointId, QueueName, Reading, Subject, queue_name
+from agentbridge.model import EndpointId, QueueName, Reading, Subject, Totals, queue_name
 
 DEADLINE_SECONDS = 5.0
 """of one query; also how soon a hung server is noticed"""
@@ -96,6 +96,13 @@ class Directory:
         if bounds is None:
             raise Unavailable("agentbridge.settings has no row: restore it with its defaults")
         return [EndpointId(str(number)) for number in range(bounds["internal_from"], bounds["internal_to"] + 1)]
+
+    async def totals(self) -> Totals:
+        async with self._connection() as connection:
+            row = await connection.fetchrow(QUERIES["totals"])
+        if row is None:
+            raise Unavailable("the database answered a query without a row")
+        return Totals(endpoints=row["endpoints"], members=row["members"])
 
     # ------------------------------------------------------------ what became of it
 

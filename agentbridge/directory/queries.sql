@@ -51,11 +51,19 @@ left join memberships m on m.agent_id = p.agent_id
 -- name: all_keys
 select internal as key from agentbridge.agents union all select name from agentbridge.telephones
 
+-- name: totals
+-- How much there should be in Asterisk at most, to judge by what is there how much would go.
+select (select count(*) from agentbridge.agents) + (select count(*) from agentbridge.telephones) as endpoints,
+    (select count(*) from agentbridge.sessions s
+        join agentbridge.effective_members e on e.agent_id = s.agent_id
+        join agentbridge.queues q on q.id = e.queue_id and q.channel = 'voice') as members
+
 -- name: number_range
 select internal_from, internal_to from agentbridge.settings
 
--- name: snapshot
-select pg_current_snapshot()::text
+-- name: last_snapshot
+-- How far the changes were read by the daemon that was this node's before.
+select coalesce((select snapshot from agentbridge.nodes where node = $1), pg_current_snapshot())::text
 
 -- name: changes_since
 -- Commits are not in the order of their xids: asked for is what the last snapshot could not see yet.

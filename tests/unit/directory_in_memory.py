@@ -17,6 +17,7 @@ from agentbridge.model import (
     Session,
     Subject,
     Telephone,
+    Totals,
     Typology,
 )
 from agentbridge.reconcile import Outcome
@@ -84,6 +85,14 @@ class DirectoryInMemory:
         await self._reach()
         if (carried := self.subject(key).carried) is not None:
             self.pause_in(carried.id, queue, reason)
+
+    async def totals(self) -> Totals:
+        await self._reach()
+        logged_in = [agent for agent in self.agents.values() if agent.device]
+        return Totals(
+            endpoints=len(self.agents) + len(self.telephones),
+            members=sum(len(agent.memberships) for agent in logged_in),
+        )
 
     async def refused(self, removals: int, owned: int) -> bool:
         await self._reach()

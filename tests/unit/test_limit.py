@@ -13,11 +13,14 @@ from agentbridge.model import (
     QueueName,
     RemoveMember,
     Step,
+    Totals,
 )
 from agentbridge.plan import Limit, Plan, within
 
 LIMIT = Limit(share=0.3, at_least=2)
 SALES = QueueName("sales")
+TEN = Totals(endpoints=10, members=10)
+NONE = Totals(endpoints=0, members=0)
 
 
 def leaves(key: int) -> Step:
@@ -49,7 +52,7 @@ def test_a_share_may_go_and_a_few_always(removals: int, owned: int, allowed: boo
 
 
 def limited(*steps: Step) -> tuple[list[Step], str]:
-    plan, refusal = within(LIMIT, Plan(steps=steps), owned_endpoints=10, owned_members=10)
+    plan, refusal = within(LIMIT, Plan(steps=steps), owned=TEN, wanted=TEN)
     held = {step.key for step in steps} - {step.key for step in plan.steps}
     assert plan.problems.keys() == held
     return list(plan.steps), refusal.kind if refusal else ""
@@ -80,7 +83,20 @@ def test_numbers_in_reserve_may_go() -> None:
     assert limited(*steps) == (steps, "")
 
 
+@pytest.mark.parametrize(("step", "kind"), [(goes(1), "endpoints"), (leaves(1), "members")])
+def test_a_small_part_of_a_large_removal_is_held_back_too(step: Step, kind: str) -> None:
+    plan, refusal = within(LIMIT, Plan(steps=(step, pauses(9))), owned=TEN, wanted=NONE)
+    assert plan.steps == (pauses(9),)
+    assert refusal is not None
+    assert (refusal.kind, refusal.removals) == (kind, 10)
+
+
+def test_what_is_missing_elsewhere_holds_nothing_else_up() -> None:
+    steps = (joins(1), pauses(9))
+    assert within(LIMIT, Plan(steps=steps), owned=TEN, wanted=NONE) == (Plan(steps=steps), None)
+
+
 def test_the_refusal_says_how_to_confirm() -> None:
-    _, refusal = within(LIMIT, Plan(steps=tuple(map(goes, range(9)))), owned_endpoints=10, owned_members=0)
+    _, refusal = within(LIMIT, Plan(steps=tuple(map(goes, range(9)))), owned=TEN, wanted=TEN)
     assert "9 of 10 endpoints" in str(refusal)
     assert "plan --confirm" in str(refusal)
