@@ -125,7 +125,9 @@ class Changes:
         await self._wait_for_lock(connection)
         # first listen, then read: a change between the two is a wake-up too many, never one too few
         await connection.add_listener(CHANNEL, self._woken)
-        self.snapshot = await connection.fetchval(QUERIES["snapshot"])
+        if self.snapshot is None:
+            self.snapshot = await connection.fetchval(QUERIES["last_snapshot"], self._node)
+        self._wake.set()  # what changed since then is a wish, which a resync alone could not tell from drift
         self._came_up()
         while True:
             await self._woken_or_due()
