@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -18,20 +18,18 @@ from agentbridge.desired import SipDefaults, desired, reserve
 from agentbridge.dirty import Cause, Dirty
 from agentbridge.errors import Unavailable
 from agentbridge.model import (
-    AddMember,
-    AgentId,
     EndpointId,
     ObjectKind,
     PauseMember,
     QueueName,
     Reading,
     State,
-    Step,
     Subject,
 )
 from agentbridge.pace import Pace
 from agentbridge.plan import Limit, Observed, Plan, Refusal, joined, plan
 from agentbridge.removals import Holdings, Judge, Removals
+from agentbridge.seats import Seats
 from agentbridge.writer import Target, Writer
 
 log = structlog.get_logger()
@@ -44,7 +42,6 @@ LONGEST_WAIT_SECONDS = 2.0
 RETRY_AFTER_LOSS_SECONDS = 0.5
 KEYS_AT_ONCE = 200
 """compared without a break; about 10 ms"""
-Seat = tuple[AgentId, QueueName]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +98,7 @@ class Reconciler:
         self._passes: dict[int, float] = {}
         """when each pass under way began"""
         self._active = False
-        self._seats: dict[Seat, EndpointId] = {}
-        """by which endpoint each agent joined each queue last"""
-        self._joining: set[Seat] = set()
+        self._seats = Seats(asterisk)
         self._missed: dict[EndpointId, Cause] = {}
 
     def oldest_pass_seconds(self) -> float:
@@ -187,11 +182,11 @@ class Reconciler:
         planned = await self._plan(wanted, reading.queues)
         planned = self._adopt_found(planned, batch)
         planned = await self._removals.limited(planned, reading.queues)
-        planned, seats = self._seated(planned, wanted)
+        planned, seats = self._seats.taken(planned, wanted)
         try:
             failures = await self._writer.write(planned.steps, batch)
         finally:
-            self._joining -= seats
+            self._seats.give_back(seats)
         await self._conclude(reading, wanted, planned, failures, batch)
 
     async def _plan(self, wanted: Mapping[EndpointId, State], queues: frozenset[QueueName]) -> Plan:
@@ -247,34 +242,6 @@ class Reconciler:
             waiting=planned.waiting | keys,
         )
 
-    # ------------------------------------------------------------ one seat for each agent in a queue
-
-    def _seated(self, planned: Plan, wanted: Mapping[EndpointId, State]) -> tuple[Plan, set[Seat]]:
-        """The plan without who joins a queue in which another pass seats the same agent, and the seats it takes.
-
-        Passes with an older and a newer look at an agent that moves go side by side; and the policy by which
-        Asterisk knows an agent's endpoints may be missing.
-        """
-        taken: set[Seat] = set()
-        late: set[EndpointId] = set()
-        steps: list[Step] = []
-        for step in planned.steps:
-            seat = _seat(step, wanted[step.key].agent)
-            if seat is None:
-                steps.append(step)
-            elif self._is_free(seat, step.key):
-                self._seats[seat] = step.key
-                taken.add(seat)
-                steps.append(step)
-            else:
-                late.add(step.key)
-        self._joining |= taken
-        return replace(planned, steps=tuple(steps), waiting=planned.waiting | late), taken
-
-    def _is_free(self, seat: Seat, key: EndpointId) -> bool:
-        holder = self._seats.get(seat, key)
-        return holder == key or (seat not in self._joining and seat[1] not in self._asterisk.state(holder).members)
-
     # ------------------------------------------------------------ afterwards
 
     async def _conclude(
@@ -312,11 +279,3 @@ class Reconciler:
                 log.warning("key.failed", agent=key, reason=error)
         if self.refusal is not None and str(self.refusal) not in self.failed.values():
             self._removals.refusal = None
-
-
-def _seat(step: Step, agent: AgentId | None) -> Seat | None:
-    match step.action:
-        case AddMember(member) if agent is not None:
-            return agent, member.queue
-        case _:
-            return None
