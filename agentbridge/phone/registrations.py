@@ -132,6 +132,7 @@ class Registrations:
             self._written.clear()
         if (whole := self._whole) is not None:
             await self._telephones.these(whole)
+            self._written = {device: (device in whole, at) for device, (_, at) in self._written.items()}
             if self._whole is whole:
                 self._whole = None
         await self._write_changes()
