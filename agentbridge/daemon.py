@@ -39,6 +39,7 @@ log = structlog.get_logger()
 STOP_SECONDS = 8.0
 """systemd and the administrator wait 10"""
 HEARTBEAT_SECONDS = 2.0
+LOOK_SECONDS = 0.25
 PRUNE_SECONDS = 60.0
 READY_WITHIN_SECONDS = 15.0
 """after that the service counts as started, though a server is still away: it will come"""
@@ -188,11 +189,16 @@ class Bridge:
         log.debug("resync.done", duration_ms=round((time.monotonic() - started) * 1000))
 
     async def _heartbeat(self) -> None:
+        """At intervals, and soon when the state changes, so that `status` does not tell of what is over."""
+        sent, told = 0.0, ""
         while True:
-            with contextlib.suppress(Unavailable):  # the changes' connection says that the database is lost
-                await self._directory.heartbeat(self._beat())
-            notify.status(self._summary())
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+            now, state = time.monotonic(), self._summary()
+            if state != told or now - sent >= HEARTBEAT_SECONDS:
+                with contextlib.suppress(Unavailable):  # the changes' connection says that the database is lost
+                    await self._directory.heartbeat(self._beat())
+                notify.status(state)
+                sent, told = now, state
+            await asyncio.sleep(LOOK_SECONDS)
 
     def _beat(self) -> Heartbeat:
         return Heartbeat(
