@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-import asyncpg
 import typer
 
 from agentbridge.cli import agents, editing, output
@@ -86,9 +85,8 @@ def import_agents(
 ) -> None:
     """Make the agents of a CSV file: all of them, or with one error none."""
     rows = list(_rows(file))
-    errors = in_directory(config, lambda connection: _imported(connection, rows), deadline=IMPORT_SECONDS)
+    in_directory(config, lambda connection: _imported(connection, rows), deadline=IMPORT_SECONDS)
     output.message(f"{len(rows)} agents are made")
-    del errors
 
 
 def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -130,8 +128,6 @@ async def _try(connection: Connection, values: dict[str, str]) -> str:
     except Refused as refused:
         await connection.execute("rollback to one_agent")
         return str(refused)
-    except asyncpg.PostgresError:
-        raise
     await connection.execute("release one_agent")
     return ""
 

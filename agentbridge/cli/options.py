@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Annotated, TypeVar
 
+import asyncpg
 import typer
 
 from agentbridge.directory.connecting import Connection, connect, transaction, translated
+from agentbridge.errors import Refused
 from agentbridge.settings import Settings, chosen_path, load
 
 T = TypeVar("T")
@@ -50,10 +52,23 @@ async def connected(settings: Settings) -> AsyncIterator[Connection]:
         settings.database.url(), deadline=settings.database.connect_seconds, name="agentbridge cli"
     )
     try:
-        yield connection
+        with _schema_errors():
+            yield connection
     finally:
         # close() waits for a server that may hang
         connection.terminate()
+
+
+@contextmanager
+def _schema_errors() -> Iterator[None]:
+    try:
+        yield
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError) as error:
+        raise Refused(f"{error}: the schema is not this program's; see `agentbridge db status`") from error
+    except asyncpg.InvalidSchemaNameError as error:
+        raise Refused(f"{error}: run `agentbridge db migrate`") from error
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise Refused(f"{error}: use the database's owner, or grant its role what is missing") from error
 
 
 def in_directory(

@@ -94,9 +94,8 @@ async def shell(postgres: Postgres, migrated: str, tmp_path: Path) -> AsyncItera
     await postgres.drop_database(name)
 
 
-async def execute(shell: Shell, sql: str) -> None:
-    dsn = shell.config.read_text().split('dsn = "')[1].split('"')[0]
-    connection = await asyncpg.connect(dsn)
+async def execute(shell: Shell, sql: str, *, dsn: str = "") -> None:
+    connection = await asyncpg.connect(dsn or shell.config.read_text().split('dsn = "')[1].split('"')[0])
     try:
         await connection.execute(sql)
     finally:
@@ -108,6 +107,8 @@ async def execute(shell: Shell, sql: str) -> None:
 
 async def test_a_new_database_is_brought_up_to_date_once(empty: Shell) -> None:
     assert "run `agentbridge db migrate`" in (await empty("db", "status", status=1)).err
+    assert "agentbridge db" in (await empty("agent", "list", status=1)).err
+    assert "agentbridge db" in (await empty("status", status=1)).err
     assert "done: 0001 tables" in (await empty("db", "migrate")).out
     again = await empty("db", "migrate")
     assert (again.out, again.err) == ("", "the schema is up to date\n")
@@ -130,6 +131,15 @@ async def test_config_is_taken_before_the_command_and_after_it(tmp_path: Path) -
     _, err = await asyncio.wait_for(process.communicate(), WITHIN_S)
     assert process.returncode == 2
     assert "none.toml: there is no such file" in err.decode()
+
+
+async def test_a_role_that_may_not_write_is_told_so(shell: Shell, postgres: Postgres) -> None:
+    await execute(shell, "create role reader login", dsn=postgres.dsn("postgres", "postgres"))
+    await execute(shell, "grant usage on schema agentbridge to reader")
+    shell.config.write_text(shell.config.read_text().replace("agentbridge@", "reader@"))
+    ran = await shell("agent", "list", status=1)
+    assert "permission denied" in ran.err
+    assert "grant" in ran.err
 
 
 async def test_a_database_that_is_away_is_one_line_and_no_traceback(tmp_path: Path) -> None:

@@ -111,6 +111,15 @@ def test_the_environment_goes_over_credentials_over_the_file(
     assert settings.pace.ceiling == 200
 
 
+def test_a_credential_stands_in_for_a_file_that_only_root_may_read(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ami_secret").write_text("of-the-credential")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    settings = load(written(file, "[ami]\nsecret_file = '/not/for/you'\n[ari]\nsecret = 'x'\n"))
+    assert settings.ami.password() == "of-the-credential"
+
+
 def test_a_misspelt_variable_of_the_environment_is_an_error(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGENTBRIDGE_AMI__SECERT", "hunter2")
     with pytest.raises(ConfigError, match=r"ami\.secert: there is no such setting; did you mean ami\.secret\?"):
