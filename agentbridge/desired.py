@@ -32,6 +32,8 @@ from agentbridge.model import (
 
 NO_CALLS_CONTEXT = "agentbridge-nothing"
 """V4: the context of a `peer`, which is called and never calls: it has no extension."""
+FIELD_BYTES = 128
+"""Asterisk's buffer for a list of group numbers, with the NUL"""
 MAILBOX_CONTEXT = "agentbridge"
 NO_PIN = "none"
 """of a box without a PIN: no telephone can dial letters, while an empty one would let everybody in"""
@@ -152,6 +154,8 @@ def _endpoint(subject: Subject, line: Line) -> Fields:
     return {
         "context": NO_CALLS_CONTEXT if line.sip_type is SipType.PEER else line.context,
         "allow": ",".join(line.codecs),
+        # else the caller's order would come before the agent's (V5)
+        "outgoing_call_offer_pref": "local_merge",
         "callerid": _caller_id(subject, line),
         # without an AOR it can't register and is never called
         "aors": "" if line.sip_type is SipType.USER else key,
@@ -159,8 +163,9 @@ def _endpoint(subject: Subject, line: Line) -> Fields:
         # a recording or a spy needs the audio to pass through Asterisk
         "direct_media": "no",
         "mailboxes": _mailbox_of(subject),
-        "call_group": groups(line.call_group),
-        "pickup_group": groups(line.pickup_group),
+        **_groups("call_group", line.call_group),
+        # `*8` asks no context: a peer would call by picking up
+        **_groups("pickup_group", "" if line.sip_type is SipType.PEER else line.pickup_group),
         **_nat(line.nat),
         **_media(line.transports),
     }
@@ -175,6 +180,16 @@ def _caller_id(subject: Subject, line: Line) -> str:
     if line.caller_id or subject.agent is None:
         return caller_id(line.caller_id)
     return merged(subject.agent.display_name, subject.key)
+
+
+def _groups(name: str, text: str) -> Fields:
+    """As named groups all of them; as numbered ones, which the administrator's phones may be in, what fits.
+
+    Asterisk gives the numbers back, and keeps them over its restart, in 127 bytes: about 40 groups.
+    """
+    numbers = groups(text).split(",")
+    fitting = [number for count, number in enumerate(numbers, 1) if len(", ".join(numbers[:count])) < FIELD_BYTES]
+    return {name: ",".join(fitting), f"named_{name}": ",".join(numbers)}
 
 
 def _nat(modes: Iterable[str]) -> Fields:

@@ -34,12 +34,15 @@ _MANAGED = {
     ObjectKind.ENDPOINT: (
         "context",
         "allow",
+        "outgoing_call_offer_pref",
         "callerid",
         "aors",
         "auth",
         "direct_media",
         "call_group",
         "pickup_group",
+        "named_call_group",
+        "named_pickup_group",
         "force_rport",
         "rewrite_contact",
         "rtp_symmetric",
@@ -136,6 +139,11 @@ def _groups(value: str) -> str:
     return value.replace(" ", "")
 
 
+def _sorted_groups(value: str) -> str:
+    """Names come back in the order of a hash."""
+    return ",".join(sorted(_groups(value).split(","), key=lambda name: (len(name), name)))
+
+
 def _match(value: str) -> str:
     """One address comes back with the mask of a single host."""
     return _ONE_HOST.sub("", value)
@@ -149,6 +157,8 @@ _DECODERS: Mapping[str, Callable[[str], str]] = {
     "allow": _codecs,
     "call_group": _groups,
     "pickup_group": _groups,
+    "named_call_group": _sorted_groups,
+    "named_pickup_group": _sorted_groups,
     "callerid": _caller_id,
     "context": str,
     "match": _match,

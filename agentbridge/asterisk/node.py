@@ -196,8 +196,11 @@ class Node:
             case PutPolicy() | DeletePolicy() as action:
                 await self._policy.apply(action)
                 self._hooks.policy(action.path, action.value if isinstance(action, PutPolicy) else "")
-            case PutObject() | DeleteObject() as action:
+            case PutObject() as action:
                 await self._endpoints.apply(action)
+            case DeleteObject(id=key) as action:
+                await self._endpoints.apply(action)
+                self._transports.forget(key)
             case PutMailbox() | DeleteMailbox() as action:
                 await self._mailboxes.apply(action)
             case DropContact() as action:

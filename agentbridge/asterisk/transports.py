@@ -45,6 +45,10 @@ class Transports:
             self._turned_away.pop(key, None)
         self._on_registered(key)
 
+    def forget(self, key: EndpointId) -> None:
+        """The endpoint is gone: who gets its number next has turned nobody away."""
+        self._turned_away.pop(key, None)
+
     async def apply(self, action: DropContact) -> None:
         # as the registrar names a contact: the AOR, then MD5 of the URI
         name = f"{action.id};@{hashlib.md5(action.uri.encode(), usedforsecurity=False).hexdigest()}"

@@ -40,14 +40,25 @@ class Farm:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            async with asyncio.TaskGroup() as tasks:
-                for phone in self.phones:
-                    tasks.create_task(self._leave(phone))
+            await self._all_leave()
         finally:
             self._close()
         faults = [*self._faults, *(fault for phone in self.phones for fault in phone.faults)]
         if faults and error is None:
             raise ExceptionGroup("inside the phones", faults)
+
+    async def _all_leave(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for phone in self.phones:
+                tasks.create_task(self._leave(phone))
+
+    async def dismissed(self) -> None:
+        """All phones of now hang up, unregister and close; new ones may come."""
+        await self._all_leave()
+        for phone in self.phones:
+            phone.close()
+            self._faults += phone.faults
+        self.phones.clear()
 
     async def _leave(self, phone: Phone) -> None:
         try:

@@ -137,6 +137,17 @@ class Centre:
 
         await until(all_there, within=within, what="everything of the directory being in Asterisk")
 
+    async def emptied(self, within: float = WITHIN_S) -> None:
+        """Nobody is left: no agent, no telephone, no phone, no endpoint of theirs."""
+        await self.farm.dismissed()
+        await self.db.execute("DELETE FROM agentbridge.agents")
+        await self.db.execute("DELETE FROM agentbridge.telephones")
+
+        async def gone() -> bool:
+            return (await self.asterisk.cli("database show agentbridge")).startswith("0 results")
+
+        await until(gone, within=within, what="the last agent being gone from Asterisk")
+
     # ------------------------------------------------------------ Asterisk
 
     async def members(self, *queues: str) -> dict[tuple[str, str], Seen]:
