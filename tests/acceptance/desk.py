@@ -26,7 +26,10 @@ PROMPTS = {
 }
 SORRY = 425
 """what the dialplan plays when the daemon doesn't take the call"""
-PROMPT_TONES: Sections = {"phone.prompts": {name: [f"tone:!{hertz}/700"] for name, hertz in PROMPTS.items()}}
+# Asterisk has no such sound, so that the tone is what is left
+PROMPT_TONES: Sections = {
+    "phone.prompts": {name: ["sound:no-such-sound", f"tone:!{hertz}/700"] for name, hertz in PROMPTS.items()}
+}
 SECRET = "toy-secret-of-the-lab-telephones"
 
 

@@ -22,6 +22,7 @@ from tests.acceptance.desk import (
     sit_down,
     switched_on,
     telephones,
+    until_registered,
 )
 
 INPUT_SECONDS = 5.0
@@ -285,3 +286,29 @@ async def test_a_caller_who_hangs_up_in_the_middle_leaves_nothing_behind(desk: C
     await until(quiet, within=5, what="the end of the call")
     call = await log_in(phone, internal, PIN)
     await hears(call, "logged_in")
+
+
+async def test_after_a_restart_of_asterisk_the_feature_codes_work_again(desk: Centre, phone: Phone) -> None:
+    internal = await desk_agent(desk, "ana", "sales", pin=PIN)
+    before = len(desk.bridge.lines())
+    await desk.asterisk.restart()
+    await desk.bridge.logged("ari.connected", app="agentbridge", since=before, within=20)
+    await until_registered(desk, ["desk-1"], True, within=20)
+    call = await log_in(phone, internal, PIN)
+    await hears(call, "logged_in")
+
+
+async def test_asterisks_own_sounds_are_heard_where_it_has_them(desk: Centre, phone: Phone) -> None:
+    await desk.bridge.stop()
+    del desk.bridge.sections["phone.prompts"]
+    desk.bridge.write_config(desk.bridge.sections)
+    before = len(desk.bridge.lines())
+    await desk.bridge.start()
+    await desk.bridge.logged("ari.connected", app="agentbridge", since=before)
+    call = await phone.call(LOGIN, 5)
+
+    async def playing() -> bool:
+        return "agent-user" in desk.asterisk.log_path.read_text()
+
+    await until(playing, within=5, what="Asterisk playing agent-user")
+    await call.hangup()
