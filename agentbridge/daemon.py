@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import structlog
 
@@ -21,6 +23,7 @@ from agentbridge.asterisk.node import Hooks, Node
 from agentbridge.asterisk.watch import CallWatch
 from agentbridge.desired import SipDefaults
 from agentbridge.directory.changes import Changes, Pulse
+from agentbridge.directory.lineage import Memory
 from agentbridge.directory.postgres import Directory, Heartbeat
 from agentbridge.directory.recordings import CallLedger
 from agentbridge.directory.telephones import PhoneDesk, Telephones
@@ -94,8 +97,9 @@ class Bridge:
             settings.database.url(),
             node=settings.node.name,
             on_keys=self._hinted,
-            on_up=self._stale_now,
+            on_up=self._obeyed,
             on_down=self._frozen,
+            memory=Memory(_state_file(), time.monotonic),
             pulse=Pulse(
                 poll_seconds=settings.database.poll_seconds, deadline_seconds=settings.database.probe_seconds
             ),
@@ -158,6 +162,10 @@ class Bridge:
     def _stale_now(self) -> None:
         self._stale.set()
 
+    def _obeyed(self) -> None:
+        self._directory.obey(self._changes.lineage)
+        self._stale_now()
+
     def _frozen(self, _reason: str) -> None:
         """Without the directory Asterisk stays as it is."""
         self._reconciler.suspend()
@@ -213,7 +221,8 @@ class Bridge:
 
     def _summary(self) -> str:
         asterisk = "up" if self._node.up else "away"
-        database = "up" if self._changes.up else "standby" if self._changes.standby else "away"
+        changes = self._changes
+        database = "up" if changes.up else "standby" if changes.standby else "older" if changes.older else "away"
         counts = f"{len(self._reconciler.dirty)} pending, {len(self._reconciler.failed)} failed"
         return f"database {database}, Asterisk {asterisk}, {counts}"
 
@@ -239,6 +248,12 @@ class Bridge:
             notify.watchdog()
             await asyncio.sleep(every / 3)
         log.critical("pass.stuck", seconds=round(self._reconciler.oldest_pass_seconds()))
+
+
+def _state_file() -> Path | None:
+    """In the folder that systemd gives (StateDirectory=); without one the daemon forgets at its end."""
+    folder = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    return Path(folder, "database") if folder else None
 
 
 @contextlib.asynccontextmanager

@@ -99,7 +99,8 @@ class Bridge:
         """Returns when it has logged a line with that; at once for an empty one."""
         before = len(self.lines())
         # the death signal: the daemon must not outlive a lab that was killed
-        command = ("setpriv", "--pdeathsig=KILL", sys.executable, "-m", "agentbridge", "run")
+        state = f"STATE_DIRECTORY={self.dir}"  # what systemd gives
+        command = ("setpriv", "--pdeathsig=KILL", "env", state, sys.executable, "-m", "agentbridge", "run")
         await self._process.start(*command, "--config", str(self.config))
         if wait:
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ import structlog
 
 from agentbridge.directory import migrate
 from agentbridge.directory.connecting import POOLER_ERRORS, STATEMENTS_KEPT, Connection, connect, translated
+from agentbridge.directory.lineage import Lineage, Mark, Memory, why_older
 from agentbridge.directory.queries import QUERIES
 from agentbridge.errors import Unavailable
 from agentbridge.model import EndpointId
@@ -60,6 +62,7 @@ class Changes:
         on_up: Callable[[], None],
         on_down: Callable[[str], None],
         pulse: Pulse | None = None,
+        memory: Memory | None = None,
         random_: Callable[[], float] = random.random,
     ) -> None:
         self._dsn = dsn
@@ -68,6 +71,7 @@ class Changes:
         self._on_up = on_up
         self._on_down = on_down
         self._pulse = pulse or Pulse()
+        self._memory = memory or Memory(None, time.monotonic)
         self._random = random_
         self._wake = asyncio.Event()
         self._failures = 0
@@ -75,10 +79,17 @@ class Changes:
         self.up = False
         self.standby = False
         """another daemon writes to this node's Asterisk; this one waits"""
+        self.older = ""
+        """why this database is not obeyed until somebody confirms it"""
         self.snapshot: str | None = None
         """how far the changes were read; None before the first read"""
         self.lag_seconds: float | None = None
         """the age of the oldest change of the last read that had any"""
+
+    @property
+    def lineage(self) -> Lineage | None:
+        """Of the database that is obeyed; None before the first connect."""
+        return self._memory.mark.lineage if self._memory.mark is not None else None
 
     async def run(self) -> None:
         while True:
@@ -156,6 +167,32 @@ class Changes:
             await asyncio.sleep(self._pulse.standby_seconds)
         self.standby = False
 
+    async def _wait_until_obeyed(self, connection: Connection) -> None:
+        """A database that forgot what Asterisk was told changes nothing there before somebody says that it may."""
+        while reason := await self._why_older(connection):
+            if await connection.fetchval(QUERIES["database_older"], self._node, reason):
+                log.warning("database.confirmed", node=self._node, reason=reason)
+                break
+            if self.older != reason:
+                log.error("database.older", node=self._node, reason=reason, cure="agentbridge plan --confirm")
+                self.older = reason
+            await asyncio.sleep(self._pulse.standby_seconds)
+        self.older = ""
+        self._memory.keep(await self._mark(connection))
+
+    async def _why_older(self, connection: Connection) -> str:
+        known = self._memory.mark
+        if known is None:
+            return ""
+        has_known = await connection.fetchval(QUERIES["has_change"], str(known.xid), known.change)
+        return why_older(known, await self._mark(connection), has_known=has_known)
+
+    async def _mark(self, connection: Connection) -> Mark:
+        row = await connection.fetchrow(QUERIES["lineage"])
+        if row is None:
+            raise Unavailable("the database answered a query without a row")
+        return Mark(cluster=row["cluster"], timeline=row["timeline"], change=row["change"], xid=int(row["xid"]))
+
     async def _woken_or_due(self) -> None:
         try:
             async with asyncio.timeout(self._pulse.poll_seconds):
@@ -171,9 +208,13 @@ class Changes:
         if row is None:
             raise Unavailable("the database answered a query without a row")
         self.snapshot = row["snapshot"]
+        mark = self._memory.mark
         if row["keys"]:
             self.lag_seconds = row["oldest_seconds"]
+            mark = mark and mark.with_change(row["newest"], int(row["newest_xid"]))
             self._on_keys({EndpointId(key) for key in row["keys"]})
+        if mark is not None:
+            self._memory.keep(mark)
 
 
 def lock_key(node: str) -> int:

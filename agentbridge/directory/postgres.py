@@ -12,7 +12,15 @@ from typing import Protocol, Self
 
 import asyncpg
 
-from agentbridge.directory.connecting import POOLER_ERRORS, STATEMENTS_KEPT, PooledConnection, transaction, translated
+from agentbridge.directory.connecting import (
+    POOLER_ERRORS,
+    STATEMENTS_KEPT,
+    Connection,
+    PooledConnection,
+    transaction,
+    translated,
+)
+from agentbridge.directory.lineage import Lineage
 from agentbridge.directory.queries import QUERIES
 from agentbridge.directory.rows import subject
 from agentbridge.errors import Unavailable
@@ -55,6 +63,7 @@ class Directory:
         self._connections = connections
         self._deadline = deadline
         self._statements = STATEMENTS_KEPT
+        self._lineage: Lineage | None = None
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
 
@@ -67,6 +76,14 @@ class Directory:
         if self._pool is not None:
             # closing waits for the server to say goodbye; one that hangs never does
             self._pool.terminate()
+
+    def obey(self, lineage: Lineage | None) -> None:
+        """From now on only servers of this lineage: after a failover nothing is read from another one before
+        it is known how old that is, nor from the old one that comes back."""
+        if lineage != self._lineage and self._pool is not None:
+            self._pool.terminate()
+            self._pool = None
+        self._lineage = lineage
 
     # ------------------------------------------------------------ what should be
 
@@ -202,9 +219,17 @@ class Directory:
                     statement_cache_size=self._statements,
                     # nothing is left behind in a session here, so nothing has to be reset in a round trip
                     reset=_leave,
+                    init=self._check_lineage,
                     server_settings={"application_name": f"agentbridge {self._node}"},
                 )
             return self._pool
+
+    async def _check_lineage(self, connection: Connection) -> None:
+        if self._lineage is None:
+            return
+        row = await connection.fetchrow(QUERIES["lineage"])
+        if row is None or (row["cluster"], row["timeline"]) != self._lineage:
+            raise Unavailable("this is another database server than the one that is obeyed")
 
 
 async def _leave(_: object) -> None:

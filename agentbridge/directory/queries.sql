@@ -69,10 +69,24 @@ select coalesce((select snapshot from agentbridge.nodes where node = $1), pg_cur
 -- Commits are not in the order of their xids: asked for is what the last snapshot could not see yet.
 select pg_current_snapshot()::text as snapshot,
     extract(epoch from clock_timestamp() - min(c.at))::float8 as oldest_seconds,
-    array_agg(distinct k) filter (where k is not null) as keys
+    array_agg(distinct k) filter (where k is not null) as keys,
+    max(c.seq) as newest, (array_agg(c.xid order by c.seq desc))[1]::text as newest_xid
 from agentbridge.changes c cross join unnest(c.keys) k
 where c.xid >= pg_snapshot_xmin($1::text::pg_snapshot)
     and not pg_visible_in_snapshot(c.xid, $1::text::pg_snapshot)
+
+-- name: lineage
+-- the timeline is the first part of a WAL file's name; the control file says it only after a checkpoint
+select (select system_identifier from pg_control_system())::text as cluster,
+    ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer as timeline,
+    coalesce(n.seq, 0) as change, coalesce(n.xid::text, '0') as xid
+from (values (1)) one left join lateral (select seq, xid from agentbridge.changes order by seq desc limit 1) n on true
+
+-- name: has_change
+select exists (select from agentbridge.changes where xid = $1::text::xid8 and seq = $2)
+
+-- name: database_older
+select agentbridge.database_older($1, $2)
 
 -- name: record_applied
 select agentbridge.record_applied($1, $2::text::pg_snapshot, $3::text[], $4::text[])

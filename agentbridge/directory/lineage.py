@@ -1,0 +1,109 @@
+"""Which history a database has: one that forgot what Asterisk was told, or another one, is not obeyed.
+
+A standby that was promoted before it had everything answers as if nothing had happened, and so does a backup
+that was restored. Asterisk would lose what agents did since. So the daemon remembers the newest change that
+it has read, also over its own restart, and looks for it at each connect.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+import structlog
+
+log = structlog.get_logger()
+
+SAVE_SECONDS = 1.0
+"""between two writes of the file; a busy day has many changes a second"""
+
+Lineage = tuple[str, int]
+"""cluster and timeline: the same for all servers that can't contradict each other"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A moment in the history of a directory. `change` is 0 when there has been none."""
+
+    cluster: str
+    """PostgreSQL's system identifier: initdb makes it, and physical standbys have the same"""
+    timeline: int
+    """grows by one at each promotion"""
+    change: int
+    xid: int
+    """of the newest change: a promoted standby may use its number once more"""
+
+    def __str__(self) -> str:
+        return f"{self.cluster} {self.timeline} {self.change} {self.xid}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """None for what is no mark."""
+        match text.split():
+            case [cluster, timeline, change, xid] if timeline.isdecimal() and change.isdecimal() and xid.isdecimal():
+                return cls(cluster=cluster, timeline=int(timeline), change=int(change), xid=int(xid))
+            case _:
+                return None
+
+    @property
+    def lineage(self) -> Lineage:
+        return self.cluster, self.timeline
+
+    def with_change(self, change: int, xid: int) -> Self:
+        return replace(self, change=change, xid=xid) if change > self.change else self
+
+
+def why_older(known: Mark, found: Mark, *, has_known: bool) -> str:
+    """Why a database is not to be obeyed; empty when it may be. has_known: it holds the known change."""
+    if found.cluster != known.cluster:
+        return "this is another database than the one that Asterisk was told from"
+    if has_known or known.change == 0:
+        return ""
+    if found.timeline == known.timeline and found.change > known.change:
+        return ""  # it was pruned: newer ones came, and every daemon had read it
+    return f"change {known.change}, which Asterisk was told of, is not in this database"
+
+
+class Memory:
+    """The last mark, in a file when there is a place for it; else it lasts as long as the process."""
+
+    def __init__(self, file: Path | None, clock: Callable[[], float]) -> None:
+        self._file = file
+        self._clock = clock
+        self._saved: Mark | None = None
+        self._saved_at = float("-inf")
+        self.mark = self._load()
+
+    def keep(self, mark: Mark) -> None:
+        self.mark = mark
+        if mark != self._saved and self._clock() - self._saved_at >= SAVE_SECONDS:
+            self._save(mark)
+
+    def _load(self) -> Mark | None:
+        if self._file is None:
+            return None
+        with contextlib.suppress(FileNotFoundError):  # the first start
+            try:
+                self._saved = Mark.parse(self._file.read_text("ascii", "replace"))
+            except OSError as error:
+                self._report(error)
+        return self._saved
+
+    def _save(self, mark: Mark) -> None:
+        self._saved_at = self._clock()
+        if self._file is None:
+            return
+        fresh = self._file.with_suffix(".new")
+        try:
+            fresh.write_text(f"{mark}\n")
+            fresh.replace(self._file)
+        except OSError as error:
+            self._report(error)  # and go on: only a restart would miss it
+        else:
+            self._saved = mark
+
+    def _report(self, error: OSError) -> None:
+        log.warning("state.unwritable", file=str(self._file), reason=error.strerror)

@@ -1,0 +1,168 @@
+"""A TCP proxy on 127.0.0.1 that does what networks and servers do at their worst, on demand and repeatably."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import random
+import re
+from types import TracebackType
+from typing import Self
+
+CHUNK = 65536
+_REQUEST = re.compile(rb"(?:GET|PUT|POST|DELETE) \S+ HTTP/1\.1\r\n")
+_ERROR_500 = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class Fault(enum.Enum):
+    """What a proxy does with connections old and new, until it is told otherwise."""
+
+    NONE = enum.auto()
+    HALF_OPEN = enum.auto()
+    """connections are accepted and stay, and nothing comes through: what is sent meanwhile is lost"""
+    REFUSED = enum.auto()
+    """the connections of now are reset, new ones at once"""
+    ERROR_500 = enum.auto()
+    """every HTTP request is answered with status 500 and never reaches the server"""
+    SLOW = enum.auto()
+    """the server's answers are read `slow_bytes` a second, so that its socket fills up"""
+
+
+class FaultProxy:
+    """`async with FaultProxy(port) as proxy`: what connects to `proxy.port` gets to the server on `port`.
+
+    delay: seconds, at most, by which each piece is held up; how long is drawn from `seed`.
+    """
+
+    def __init__(self, target: int, *, seed: int = 0) -> None:
+        self.delay = 0.0
+        self.slow_bytes = 20_000
+        self.connections = 0
+        self.cuts = 0
+        self._target = target
+        self._dice = random.Random(seed)
+        self._fault = Fault.NONE
+        self._cut_after: bytes | None = None
+        self._ends: set[asyncio.StreamWriter] = set()
+        self._whole: set[asyncio.StreamWriter] = set()
+        """the clients that are between two messages"""
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._server is not None:
+            self._server.close()
+        self.cut()
+
+    @property
+    def fault(self) -> Fault:
+        return self._fault
+
+    @fault.setter
+    def fault(self, fault: Fault) -> None:
+        """Whoever was held up by a half-open connection finds it reset at the end of the fault."""
+        was, self._fault = self._fault, fault
+        if fault is Fault.REFUSED or was is Fault.HALF_OPEN:
+            self.cut()
+
+    def cut(self) -> None:
+        """All connections of now are reset."""
+        for end in list(self._ends):
+            end.transport.abort()
+
+    def cut_after(self, request: bytes) -> None:
+        """Once: the next piece with that in it reaches the server, which acts on it; the answer is never seen."""
+        self._cut_after = request
+
+    async def flood(self, message: bytes, *, per_second: int, seconds: float) -> float:
+        """Puts so many messages into what each client reads; returns how many a second the fastest one took."""
+        loop = asyncio.get_running_loop()
+        started, due, taken = loop.time(), 0, dict.fromkeys(self._whole, 0)
+        while (passed := loop.time() - started) < seconds:
+            now, due = int(passed * per_second) - due, int(passed * per_second)
+            for client in self._whole & taken.keys():
+                # between two messages, and to who takes them: a full socket is left alone
+                if client.transport.get_write_buffer_size() < CHUNK:
+                    client.write(message * now)
+                    taken[client] += now
+            await asyncio.sleep(0.005)
+        return max(taken.values(), default=0) / seconds
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._ends.add(writer)
+        try:
+            if self._fault is not Fault.REFUSED:
+                await self._connect(reader, writer)
+        finally:
+            writer.transport.abort()
+            self._ends.discard(writer)
+            self._whole.discard(writer)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:
+            return
+        self._ends.add(back)
+        cutting = asyncio.Event()
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._forth(reader, back, writer, cutting))
+                both.create_task(self._back(there, writer, cutting))
+        except* (OSError, EOFError):
+            pass  # one side has gone, and the other is told below
+        finally:
+            back.transport.abort()
+            self._ends.discard(back)
+
+    async def _forth(
+        self,
+        reader: asyncio.StreamReader,
+        server: asyncio.StreamWriter,
+        client: asyncio.StreamWriter,
+        cutting: asyncio.Event,
+    ) -> None:
+        while data := await reader.read(CHUNK):
+            await self._hold_up()
+            match self._fault:
+                case Fault.HALF_OPEN:
+                    continue
+                case Fault.ERROR_500:
+                    client.write(_ERROR_500 * len(_REQUEST.findall(data)))
+                    continue
+                case _:
+                    pass
+            if self._cut_after is not None and self._cut_after in data:
+                self._cut_after = None
+                cutting.set()
+            server.write(data)
+            await server.drain()
+        raise EOFError("the client has closed")
+
+    async def _back(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter, cutting: asyncio.Event) -> None:
+        while data := await reader.read(self._piece()):
+            if cutting.is_set():
+                self.cuts += 1
+                raise EOFError("the server has acted, and its answer is cut off")
+            await self._hold_up()
+            if self._fault is Fault.SLOW:
+                await asyncio.sleep(len(data) / self.slow_bytes)
+            if self._fault is not Fault.HALF_OPEN:
+                client.write(data)
+                (self._whole.add if data.endswith(b"\r\n\r\n") else self._whole.discard)(client)
+                await client.drain()
+        raise EOFError("the server has closed")
+
+    def _piece(self) -> int:
+        return 1024 if self._fault is Fault.SLOW else CHUNK
+
+    async def _hold_up(self) -> None:
+        if self.delay:
+            await asyncio.sleep(self.delay * self._dice.random())

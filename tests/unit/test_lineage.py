@@ -1,0 +1,68 @@
+"""Which database may be obeyed after which, and what of it is remembered over a restart."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agentbridge.directory.lineage import Mark, Memory, why_older
+
+KNOWN = Mark(cluster="7711751197984048434", timeline=1, change=100, xid=5000)
+
+
+def test_the_same_database_is_obeyed_whatever_came_meanwhile() -> None:
+    assert why_older(KNOWN, replace(KNOWN, change=900, xid=9000), has_known=True) == ""
+
+
+def test_a_promoted_standby_that_has_all_is_obeyed() -> None:
+    assert why_older(KNOWN, replace(KNOWN, timeline=2), has_known=True) == ""
+
+
+def test_a_promoted_standby_that_is_behind_is_not_obeyed_even_when_it_has_gone_on() -> None:
+    found = replace(KNOWN, timeline=2, change=133, xid=5001)
+    assert "change 100" in why_older(KNOWN, found, has_known=False)
+
+
+def test_a_backup_that_was_restored_is_not_obeyed() -> None:
+    assert "change 100" in why_older(KNOWN, replace(KNOWN, change=90, xid=4000), has_known=False)
+
+
+def test_another_cluster_is_not_obeyed_even_with_the_same_rows() -> None:
+    assert "another database" in why_older(KNOWN, replace(KNOWN, cluster="1"), has_known=True)
+
+
+def test_a_change_that_was_pruned_long_ago_is_not_missed() -> None:
+    assert why_older(KNOWN, replace(KNOWN, change=500, xid=7000), has_known=False) == ""
+
+
+def test_a_directory_without_any_change_yet_may_be_followed_by_a_later_one() -> None:
+    assert why_older(replace(KNOWN, change=0, xid=0), KNOWN, has_known=False) == ""
+
+
+def test_the_mark_outlives_the_process(tmp_path: Path) -> None:
+    Memory(tmp_path / "database", lambda: 0.0).keep(KNOWN)
+    assert Memory(tmp_path / "database", lambda: 0.0).mark == KNOWN
+
+
+def test_a_busy_directory_is_written_down_once_a_second(tmp_path: Path) -> None:
+    now = 0.0
+    memory = Memory(tmp_path / "database", lambda: now)
+    for change in range(100, 200):
+        memory.keep(replace(KNOWN, change=change))
+    assert Memory(tmp_path / "database", lambda: now).mark == KNOWN
+    now = 1.0
+    memory.keep(replace(KNOWN, change=200))
+    assert Memory(tmp_path / "database", lambda: now).mark == replace(KNOWN, change=200)
+
+
+@pytest.mark.parametrize("text", ["", "rubbish", "1 2 3", "1 x 3 4", "\0\0\0\0"])
+def test_a_file_that_is_no_mark_is_as_good_as_none(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "database"
+    file.write_text(text)
+    assert Memory(file, lambda: 0.0).mark is None
+
+
+def test_a_place_that_can_not_be_written_costs_only_the_memory_over_a_restart(tmp_path: Path) -> None:
+    memory = Memory(tmp_path / "no such folder" / "database", lambda: 0.0)
+    memory.keep(KNOWN)
+    assert memory.mark == KNOWN
