@@ -9,13 +9,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from agentbridge.asterisk.ami import Account, AmiLink
 from agentbridge.asterisk.ami_wire import Message
-from lab.asterisk import Asterisk
+from lab.asterisk import Asterisk, installed_root
 from lab.phones import Call, Farm, Phone
 from lab.phones.audio import AUDIBLE, PERIOD, RATE, loudness
-from lab.processes import run, until
+from lab.processes import LabError, run, until
 
+ASTERISKS = (22, 16)
 AGENTS = ("1001", "1002", "1003", "10010", "1009")
 DEVICES = (*AGENTS, "desk-7", "desk-8")
 ENDPOINT = """
@@ -42,6 +45,16 @@ direct_media = no
 # the customer's number and name are what its own INVITE says
 TRUSTED = "\n[caller](+)\ntrust_id_inbound = yes\n"
 FILES: Mapping[str, str] = {"pjsip.conf": "".join(ENDPOINT.format(user=user) for user in DEVICES) + TRUSTED}
+
+
+def root_of(major: int) -> Path:
+    """22 is always there; 16 where `lab/setup --asterisk-16` was run."""
+    try:
+        return installed_root(major)
+    except LabError as missing:
+        if major == ASTERISKS[0]:
+            raise
+        pytest.skip(str(missing))
 
 
 @dataclass(slots=True)
@@ -104,6 +117,10 @@ class Calls:
 
         await until(there, within=3, what=f"{count} of {name}")
         return self.named(name)
+
+    async def drops_digits(self) -> bool:
+        """16's FRAME_DROP lets them through: there a telephone that sends them unasked may end its spy."""
+        return "Asterisk 16." not in await self.pbx.cli("core show version")
 
     # ------------------------------------------------------------ recordings
 

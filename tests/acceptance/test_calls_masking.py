@@ -8,7 +8,7 @@ import pytest_asyncio
 from lab.asterisk import Asterisk
 from lab.phones import Phone
 from lab.phones.sip_message import Headers
-from tests.acceptance.calls import FILES, Calls, calls_on, hear_each_other
+from tests.acceptance.calls import ASTERISKS, FILES, Calls, calls_on, hear_each_other, root_of
 
 NUMBER, NAME = "0551234567", "Erika Mustermann"
 
@@ -22,9 +22,9 @@ def asserted(number: str, name: str) -> Headers:
 CALLER = asserted(NUMBER, NAME)
 
 
-@pytest_asyncio.fixture(scope="module")
-async def pbx() -> AsyncIterator[Asterisk]:
-    async with Asterisk(queues={"sales": {}}, extra=FILES) as server:
+@pytest_asyncio.fixture(scope="module", params=ASTERISKS, ids="asterisk-{}".format)
+async def pbx(request: pytest.FixtureRequest) -> AsyncIterator[Asterisk]:
+    async with Asterisk(root=root_of(request.param), queues={"sales": {}}, extra=FILES) as server:
         yield server
 
 

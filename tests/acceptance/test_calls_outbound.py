@@ -7,7 +7,7 @@ import pytest_asyncio
 
 from lab.asterisk import Asterisk
 from lab.phones import Answer, Phone, Reject
-from tests.acceptance.calls import FILES, Calls, calls_on, hear_each_other
+from tests.acceptance.calls import ASTERISKS, FILES, Calls, calls_on, hear_each_other, root_of
 
 OUTSIDE_TONE = 1000
 # what the outside is told: the customer is a phone of the lab as well
@@ -19,9 +19,11 @@ exten => _**X.,1,Goto(from-sip,${EXTEN},1)
 """
 
 
-@pytest_asyncio.fixture(scope="module")
-async def pbx() -> AsyncIterator[Asterisk]:
-    async with Asterisk(queues={"sales": {}}, extra={**FILES, "extensions.conf": DIALPLAN}) as server:
+@pytest_asyncio.fixture(scope="module", params=ASTERISKS, ids="asterisk-{}".format)
+async def pbx(request: pytest.FixtureRequest) -> AsyncIterator[Asterisk]:
+    async with Asterisk(
+        root=root_of(request.param), queues={"sales": {}}, extra={**FILES, "extensions.conf": DIALPLAN}
+    ) as server:
         yield server
 
 

@@ -8,12 +8,12 @@ import pytest_asyncio
 
 from lab.asterisk import Asterisk
 from lab.phones import Call, Phone
-from tests.acceptance.calls import FILES, Calls, calls_on, hear_each_other, heard_at
+from tests.acceptance.calls import ASTERISKS, FILES, Calls, calls_on, hear_each_other, heard_at, root_of
 
 
-@pytest_asyncio.fixture(scope="module")
-async def pbx() -> AsyncIterator[Asterisk]:
-    async with Asterisk(queues={"sales": {}}, extra=FILES) as server:
+@pytest_asyncio.fixture(scope="module", params=ASTERISKS, ids="asterisk-{}".format)
+async def pbx(request: pytest.FixtureRequest) -> AsyncIterator[Asterisk]:
+    async with Asterisk(root=root_of(request.param), queues={"sales": {}}, extra=FILES) as server:
         yield server
 
 
