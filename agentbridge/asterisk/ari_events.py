@@ -42,12 +42,14 @@ class AriEvents:
         on_event: Callable[[Event], None],
         on_up: Callable[[], None] = lambda: None,
         on_down: Callable[[], None] = lambda: None,
+        heartbeat: float = HEARTBEAT_SECONDS,
     ) -> None:
         self._url = url.rstrip("/")
         self._headers = {"Authorization": "Basic " + base64.b64encode(f"{user}:{secret}".encode()).decode()}
         self._app = app
         self._wanted = wanted
         self._on_event, self._on_up, self._on_down = on_event, on_up, on_down
+        self._heartbeat = heartbeat
         self._last_failure = ""
         self.up = False
 
@@ -70,7 +72,7 @@ class AriEvents:
             socket = await session.ws_connect(
                 f"{self._url}/events",
                 params={"app": self._app},
-                heartbeat=HEARTBEAT_SECONDS,
+                heartbeat=self._heartbeat,
                 max_msg_size=MESSAGE_BYTES,
                 timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
             )

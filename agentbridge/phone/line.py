@@ -51,6 +51,7 @@ class Line:
         self._digits: asyncio.Queue[str] = asyncio.Queue(DIGITS_KEPT)
         self._numbers = itertools.count(1)
         self._finished: dict[str, asyncio.Event] = {}
+        self._playing: set[str] = set()
 
     # ------------------------------------------------------------ events
 
@@ -59,6 +60,7 @@ class Line:
             self._digits.put_nowait(digit)
 
     def playback_finished(self, playback: str) -> None:
+        self._playing.discard(playback)
         if playback in self._finished:
             self._finished[playback].set()
 
@@ -73,7 +75,7 @@ class Line:
             async with asyncio.timeout(_seconds(media)):
                 await self._finished[playback].wait()
         except TimeoutError:  # a tone has no end of its own
-            await self._channels.stop(playback)
+            await self._stop(playback)
         finally:
             del self._finished[playback]
 
@@ -90,10 +92,16 @@ class Line:
             async with asyncio.timeout(limit):
                 await self._collect(typed, longest, playback)
         except TimeoutError:
-            await self._channels.stop(playback)
+            await self._stop(playback)
         finally:
             del self._finished[playback]
         return "".join(typed)
+
+    async def hush(self) -> None:
+        """Ends what is played: Asterisk does nothing else with the call until then."""
+        for playback in list(self._playing):
+            await self._channels.stop(playback)
+            self._playing.discard(playback)
 
     def forget_digits(self) -> None:
         """What was typed towards a question that is asked again."""
@@ -106,7 +114,7 @@ class Line:
 
     async def _collect(self, typed: list[str], longest: int, playback: str) -> None:
         digit = await self._digits.get()
-        await self._channels.stop(playback)
+        await self._stop(playback)
         while digit != "#":
             if digit == "*":
                 typed.clear()
@@ -128,7 +136,12 @@ class Line:
         except BaseException:
             del self._finished[playback]
             raise
+        self._playing.add(playback)
         return playback
+
+    async def _stop(self, playback: str) -> None:
+        await self._channels.stop(playback)
+        self._playing.discard(playback)
 
 
 def _seconds(media: str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from agentbridge.phone_settings import Phone
 log = structlog.get_logger()
 
 APP = "agentbridge"
+GIVE_BACK_SECONDS = 2.0
+"""at a stop, for all calls together"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +45,14 @@ class PhoneService:
         self._starts: asyncio.Queue[Start] = asyncio.Queue(settings.calls)
         self._lines: dict[str, Line] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._held: dict[str, Line] = {}
+        """calls that are ours, as far as we know"""
 
     # ------------------------------------------------------------ what Asterisk tells
 
     def up(self) -> None:
         self._prompts.forget()
+        self._held.clear()
 
     def down(self) -> None:
         """Asterisk or the websocket is gone: the dialplan's time limit ends the calls."""
@@ -64,6 +70,7 @@ class PhoneService:
                 if line := self._lines.get(target.removeprefix("channel:")):
                     line.playback_finished(playback)
             case {"type": "StasisEnd" | "ChannelDestroyed", "channel": {"id": str(channel)}}:
+                self._held.pop(channel, None)
                 if channel in self._tasks:
                     self._tasks[channel].cancel()
             case _:
@@ -77,17 +84,21 @@ class PhoneService:
             return
         # a line from now on, so that no digit is missed
         self._lines[channel] = Line(channel, self._channels, self._prompts.media_of, self._settings)
+        self._held[channel] = self._lines[channel]
         self._starts.put_nowait(start)
 
     # ------------------------------------------------------------ the conversations
 
     async def run(self) -> None:
-        async with asyncio.TaskGroup() as calls:
-            while True:
-                start = await self._starts.get()
-                task = calls.create_task(self._serve(start), name=f"phone-{start.channel}")
-                self._tasks[start.channel] = task
-                task.add_done_callback(lambda _, channel=start.channel: self._forget(channel))  # type: ignore[misc]
+        try:
+            async with asyncio.TaskGroup() as calls:
+                while True:
+                    start = await self._starts.get()
+                    task = calls.create_task(self._serve(start), name=f"phone-{start.channel}")
+                    self._tasks[start.channel] = task
+                    task.add_done_callback(lambda _, channel=start.channel: self._forget(channel))  # type: ignore[misc]
+        finally:
+            await self._give_all_back()
 
     def _forget(self, channel: str) -> None:
         self._tasks.pop(channel, None)
@@ -95,23 +106,34 @@ class PhoneService:
 
     async def _serve(self, start: Start) -> None:
         """A call that can't be served goes back to the dialplan, which says so."""
+        line = self._lines[start.channel]
         try:
             if start.verb is None or len(self._tasks) > self._settings.calls:
                 raise Unavailable(f"no such verb, or more than {self._settings.calls} calls at once")
             async with asyncio.timeout(self._settings.call_seconds):
-                await self._dialogue.hold(self._lines[start.channel], start.device, start.verb, start.argument)
+                await self._dialogue.hold(line, start.device, start.verb, start.argument)
+            self._held.pop(start.channel, None)
             await self._channels.hang_up(start.channel)
         except (Unavailable, TimeoutError) as reason:
             log.warning("phone.failed", telephone=start.device, verb=start.verb, reason=str(reason) or "time is up")
-            await self._give_back(start.channel)
+            await self._give_back(line)
         except Refused as gone:
             log.debug("phone.gone", telephone=start.device, verb=start.verb, reason=str(gone))
 
-    async def _give_back(self, channel: str) -> None:
+    async def _give_all_back(self) -> None:
+        """A stop or a reload: nobody waits for the dialplan's time limit."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GIVE_BACK_SECONDS), asyncio.TaskGroup() as calls:
+                for line in list(self._held.values()):
+                    calls.create_task(self._give_back(line))
+
+    async def _give_back(self, line: Line) -> None:
+        self._held.pop(line.channel, None)
         try:
-            await self._channels.go_on(channel)
+            await line.hush()
+            await self._channels.go_on(line.channel)
         except (Unavailable, Refused) as reason:
-            log.debug("phone.not_given_back", channel=channel, reason=str(reason))
+            log.debug("phone.not_given_back", channel=line.channel, reason=str(reason))
 
 
 def _verb(word: str) -> Verb | None:

@@ -228,6 +228,26 @@ async def test_the_agents_mask_do_not_disturb_and_recording_apply_on_the_telepho
     assert len(phone.invites) == 1
 
 
+async def test_a_supervisor_listens_on_the_telephone_to_an_agent_who_may_be_listened_to(office: Centre) -> None:
+    phone, other = await switched_on(office, "row-0", "row-1")
+    open_to_all = await desk_agent(office, "ana", chanspy=True)
+    closed = await desk_agent(office, "ben")
+    await office.agent("boss", typology="external", may_spy=True)
+    await office.login("boss")
+    await sit_down(office, "ana", "row-0")
+    await sit_down(office, "ben", "row-1")
+    await office.settled()
+    boss, customer = await office.phone("boss"), await office.caller()
+    for number in (open_to_all, closed):
+        await customer.call(number, 8)
+    spy = await boss.call(f"*51{open_to_all}", 8)
+    assert phone.tone
+    await spy.hears(phone.tone, 5)
+    assert other.tone not in spy.heard()
+    await spy.hangup()
+    assert (await boss.call(f"*51{closed}", 8)).status == 403
+
+
 async def test_a_deactivated_or_deleted_agent_leaves_the_telephone_free(office: Centre) -> None:
     await switched_on(office, "row-0")
     for end in ("UPDATE agentbridge.agents SET deactivated = true", "DELETE FROM agentbridge.agents"):

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 
 import asyncpg
+import pytest
 import pytest_asyncio
 
 from agentbridge.directory.passwords import hash_password
@@ -253,6 +254,18 @@ async def test_with_the_daemon_hung_the_caller_hears_so_within_seconds(desk: Cen
     await call.hangup()
 
 
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP], ids=["stop", "reload"])
+async def test_a_stop_or_a_reload_in_the_middle_of_a_conversation_releases_the_caller_at_once(
+    desk: Centre, phone: Phone, how: signal.Signals
+) -> None:
+    call = await phone.call(LOGIN, 5)
+    await hears(call, "number")
+    began = time.monotonic()
+    desk.bridge.send(how)
+    # Asterisk's own words come before the tone
+    await released(call, began, within=6)
+
+
 async def test_a_daemon_that_hangs_in_the_middle_of_a_conversation_loses_it(desk: Centre, phone: Phone) -> None:
     call = await phone.call(LOGIN, 5)
     await hears(call, "number")
@@ -312,3 +325,17 @@ async def test_asterisks_own_sounds_are_heard_where_it_has_them(desk: Centre, ph
 
     await until(playing, within=5, what="Asterisk playing agent-user")
     await call.hangup()
+
+
+async def test_a_conversation_has_a_limit_in_all(desk: Centre, phone: Phone) -> None:
+    await desk.bridge.stop()
+    desk.bridge.sections["phone"]["call_seconds"] = 2.0
+    desk.bridge.write_config(desk.bridge.sections)
+    before = len(desk.bridge.lines())
+    await desk.bridge.start()
+    await desk.bridge.logged("ari.connected", app="agentbridge", since=before)
+    began = time.monotonic()
+    call = await phone.call(LOGIN, 5)
+    await hears(call, "number")
+    await released(call, began, within=9)
+    assert (await desk.bridge.logged("phone.failed", telephone="desk-1"))["reason"] == "time is up"
