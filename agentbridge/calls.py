@@ -105,4 +105,4 @@ class SpyAttempt:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     ending: str = ""
-    """`hangup`, or `revoked` when the permission was taken away"""
+    """`hangup`, `revoked` when the permission was taken away, `unseen` when no daemon ran"""

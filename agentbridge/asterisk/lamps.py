@@ -11,14 +11,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from enum import StrEnum
 from typing import NoReturn
 
-import structlog
-
 from agentbridge.asterisk.ami_wire import Message
 from agentbridge.asterisk.live import Asks, Policy, agent_on, set_variable, variable
-from agentbridge.errors import Refused, Unavailable
+from agentbridge.asterisk.retrying import repeat
 from agentbridge.model import EndpointId
-
-log = structlog.get_logger()
 
 RETRY_SECONDS = 1.0
 AT_ONCE = 50
@@ -104,15 +100,7 @@ class Lamps:
                 self._mark(agent_found)
 
     async def run(self) -> NoReturn:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            try:
-                await self._work()
-            except (Unavailable, Refused) as reason:
-                log.warning("lamps.postponed", reason=str(reason))
-                await asyncio.sleep(RETRY_SECONDS)
-                self._wake.set()
+        await repeat(self._work, self._wake, name="lamps", retry_seconds=RETRY_SECONDS)
 
     async def _work(self) -> None:
         if self._look:

@@ -47,13 +47,18 @@ async def spool_folder(link: Asks) -> Path:
 
 async def monitors(link: Asks, channel: str) -> list[Monitor]:
     """What records this channel into our folder; nothing when the channel is gone."""
-    listed = await link.command(f"mixmonitor list {channel}", timeout=TIMEOUT_SECONDS)
-    rows = (line.split("\t") for line in listed.splitlines() if line.startswith("0x"))
-    return [
-        Monitor(channel=channel, id=row[0], stem=stem)
-        for row in rows
-        if len(row) > 1 and (stem := _stem(row[1])) is not None
-    ]
+    return ours(channel, await listed(link, channel))
+
+
+async def listed(link: Asks, channel: str) -> list[tuple[str, str]]:
+    """Id and path of all that records this channel, whoever began it."""
+    shown = await link.command(f"mixmonitor list {channel}", timeout=TIMEOUT_SECONDS)
+    rows = (line.split("\t") for line in shown.splitlines() if line.startswith("0x"))
+    return [(row[0], row[1]) for row in rows if len(row) > 1 and row[1]]
+
+
+def ours(channel: str, rows: Iterable[tuple[str, str]]) -> list[Monitor]:
+    return [Monitor(channel=channel, id=id_, stem=stem) for id_, path in rows if (stem := _stem(path)) is not None]
 
 
 def _stem(path: str) -> str | None:

@@ -8,8 +8,7 @@ unfinished ends when its channel is gone.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -20,20 +19,23 @@ import structlog
 
 from agentbridge.asterisk.ami_wire import Message
 from agentbridge.asterisk.live import Asks, Channel, channels, variable
-from agentbridge.asterisk.recorder import FILE, Monitor, monitors, spool_folder
+from agentbridge.asterisk.recorder import FILE, Monitor, listed, monitors, ours, spool_folder
+from agentbridge.asterisk.retrying import repeat
 from agentbridge.calls import RECORDINGS, Finished, RecordingFile, Started, recording_file
-from agentbridge.errors import Refused, Unavailable
+from agentbridge.errors import Unavailable
 
 log = structlog.get_logger()
 
 STILL_SECONDS = 1.0
 """a file that has not grown for so long after its channel's end is whole: Asterisk writes a last buffer late"""
 LOOK_EVERY_SECONDS = 0.25
+LOOKS = 12
 RETRY_SECONDS = 1.0
 KEPT = 10_000
 """rows that wait for the database at most; beyond that the folder is read anew"""
 AT_ONCE = 1000
-RECENT = timedelta(days=2)
+OVERLAP = timedelta(minutes=5)
+LONGEST_CALL = timedelta(days=7)
 
 
 class Ledger(Protocol):
@@ -58,6 +60,13 @@ class _Ending:
     """of the clock; None: not looked at yet"""
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    uniqueid: str
+    left: int
+    """tries: under load the event of a beginning comes before Asterisk lists it"""
+
+
 class Recordings:
     """`clock` only grows, in seconds; `now` is the time of day."""
 
@@ -71,9 +80,13 @@ class Recordings:
         self._finished: dict[str, Finished] = {}
         self._live: dict[str, set[str]] = {}
         """Uniqueid → what records it, by path"""
-        self._looks: dict[str, str] = {}
-        """channels on which a recording began or ended: name → Uniqueid"""
-        self._scan_all = self._scan = False
+        self._looks: dict[str, _Look] = {}
+        """channels on which a recording began or ended, by name"""
+        self._running: dict[str, int] = {}
+        """Uniqueid → how many recordings, as told by events"""
+        self._scan = False
+        self._scanned_at: datetime | None = None
+        """what was not written to since then needs no second look"""
         self._spool: Path | None = None
         self._wake = asyncio.Event()
 
@@ -83,17 +96,24 @@ class Recordings:
         match event.event:
             case "UserEvent" if event.get("UserEvent") == "AgentbridgeRecordingStarted":
                 self._announced(event)
-            case "MixMonitorStart" | "MixMonitorStop":
-                self._looks[event.get("Channel")] = event.get("Uniqueid")
+            case "MixMonitorStart":
+                self._counted(event, 1)
+            case "MixMonitorStop":
+                self._counted(event, -1)
             case "Hangup":
                 self._hung_up(event.get("Uniqueid"))
             case _:
                 return
         self._wake.set()
 
-    def look_again(self, *, everything: bool = False) -> None:
-        """After a start or a reconnect with `everything`, else the last days: the folder is compared."""
-        self._scan, self._scan_all = True, self._scan_all or everything
+    def _counted(self, event: Message, change: int) -> None:
+        uniqueid = event.get("Uniqueid")
+        self._running[uniqueid] = max(0, self._running.get(uniqueid, 0) + change)
+        self._looks[event.get("Channel")] = _Look(uniqueid, LOOKS)
+
+    def look_again(self) -> None:
+        """After a start, a reconnect, and at intervals: the folder is compared with the rows."""
+        self._scan = True
         self._wake.set()
 
     def _announced(self, event: Message) -> None:
@@ -104,7 +124,10 @@ class Recordings:
         self._began(file, event.get("Uniqueid"), self._now())
 
     def _began(self, file: RecordingFile, channel: str, at: datetime) -> None:
-        self._live.setdefault(channel, set()).add(file.path)
+        running = self._live.setdefault(channel, set())
+        if file.path in running:
+            return  # told of twice: by the dialplan, and by Asterisk
+        running.add(file.path)
         self._ending.pop(file.path, None)
         self._keep(Started(file=file, at=at, channel=channel))
         log.info("recording.started", agent=file.internal, file=file.path)
@@ -116,31 +139,31 @@ class Recordings:
         self._started[row.file.path] = row
 
     def _hung_up(self, channel: str) -> None:
+        self._running.pop(channel, None)
         for path in self._live.pop(channel, ()):
             self._ending[path] = _Ending(at=self._now())
 
     # ------------------------------------------------------------ the loop
 
     async def run(self) -> NoReturn:
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY_SECONDS if self._ending else None):
-                    await self._wake.wait()
-            self._wake.clear()
-            try:
-                await self._work()
-            except (Unavailable, Refused) as reason:
-                log.warning("recordings.postponed", reason=str(reason), waiting=len(self._started) + len(self._ending))
-                await asyncio.sleep(RETRY_SECONDS)
-                self._wake.set()
+        await repeat(
+            self._work,
+            self._wake,
+            name="recordings",
+            retry_seconds=RETRY_SECONDS,
+            idle_seconds=lambda: LOOK_EVERY_SECONDS if self._ending or self._looks else None,
+        )
 
     async def _work(self) -> None:
         """Asterisk is asked first: what it says is gone soon, while the rows wait."""
-        while self._looks:
-            name, uniqueid = next(iter(self._looks.items()))
-            await self._look_at(name, uniqueid)
-            if self._looks.get(name) == uniqueid:
+        for name, look in list(self._looks.items()):
+            seen = await self._look_at(name, look.uniqueid)
+            if self._looks.get(name) is not look:
+                continue  # something more happened meanwhile
+            if seen or look.left <= 1:
                 del self._looks[name]
+            else:
+                self._looks[name] = _Look(look.uniqueid, look.left - 1)
         await self._write_starts()
         if self._scan:
             self._scan = False
@@ -149,23 +172,26 @@ class Recordings:
 
     # ------------------------------------------------------------ one channel
 
-    async def _look_at(self, name: str, uniqueid: str) -> None:
-        found = await monitors(self._link, name)
+    async def _look_at(self, name: str, uniqueid: str) -> bool:
+        """Whether Asterisk lists all that were told of."""
+        rows = await listed(self._link, name)
+        found = ours(name, rows)
         known = {_stem(path): path for path in self._live.get(uniqueid, ())}
         for stem in known.keys() - {monitor.stem for monitor in found}:
             self._live[uniqueid].discard(known[stem])
             self._ending[known[stem]] = _Ending(at=self._now())
-        for monitor in found:
-            if monitor.stem not in known:
-                await self._identify(monitor, uniqueid)
+        fresh = [monitor for monitor in found if monitor.stem not in known]
+        identified = [await self._identify(monitor, uniqueid) for monitor in fresh]
+        return all(identified) and len(rows) >= self._running.get(uniqueid, 0)
 
-    async def _identify(self, monitor: Monitor, uniqueid: str) -> None:
+    async def _identify(self, monitor: Monitor, uniqueid: str) -> bool:
         """Asterisk does not say a file's suffix: the channel's variable does, or the file itself."""
         file = recording_file(await variable(self._link, FILE, monitor.channel))
         if file is None or file.stem != monitor.stem:
             file = await asyncio.to_thread(_on_disk, await self._folder(), monitor.stem)
         if file is not None:
             self._began(file, uniqueid, self._now())
+        return file is not None
 
     # ------------------------------------------------------------ the rows
 
@@ -208,6 +234,7 @@ class Recordings:
     # ------------------------------------------------------------ what was missed
 
     async def _compare(self) -> None:
+        began = self._now()
         try:
             alive = {channel.uniqueid: channel for channel in await channels(self._link)}
             await self._end_what_is_gone(alive)
@@ -215,22 +242,24 @@ class Recordings:
         except BaseException:
             self._scan = True
             raise
-        self._scan_all = False
+        self._scanned_at = began
 
     async def _end_what_is_gone(self, alive: Mapping[str, Channel]) -> None:
         for path, channel in (await self._ledger.unfinished()).items():
             if channel in alive:
                 self._live.setdefault(channel, set()).add(path)
-            elif path not in self._ending and path not in self._finished:
+                continue
+            self._live.pop(channel, None)
+            if path not in self._ending and path not in self._finished:
                 self._ending[path] = _Ending(at=None)
 
     async def _find_unknown(self, alive: Mapping[str, Channel]) -> None:
-        since = None if self._scan_all else self._now() - RECENT
-        spool = await self._folder()
-        files = await asyncio.to_thread(_files, spool, since)
+        since = self._scanned_at - OVERLAP if self._scanned_at else None
+        files = await asyncio.to_thread(_files, await self._folder(), since)
         for start in range(0, len(files), AT_ONCE):
             some = files[start : start + AT_ONCE]
             unknown = await self._ledger.unknown([file.path for file in some])
+            unknown -= set().union(*self._live.values())  # began meanwhile; its row is on its way
             await self._note_unknown([file for file in some if file.path in unknown], alive)
 
     async def _note_unknown(self, files: Sequence[RecordingFile], alive: Mapping[str, Channel]) -> None:
@@ -281,16 +310,15 @@ def _size(file: Path) -> tuple[int | None, datetime | None]:
 
 
 def _files(spool: Path, since: datetime | None) -> list[RecordingFile]:
-    """All recordings, or those in the folders of the days from `since` on; whatever else is there is not ours."""
+    """All recordings, or those that were written to since then; whatever else is there is not ours."""
     folder = spool / RECORDINGS
-    first = f"{since.astimezone():%Y/%m/%d}" if since else ""
+    # a file lies where its call began, however long that is ago
+    first = f"{(since - LONGEST_CALL).astimezone():%Y/%m/%d}" if since else ""
     try:
         days = [day for day in folder.glob("[0-9]*/[0-9]*/[0-9]*") if str(day.relative_to(folder)) >= first]
-        return list(filter(None, (recording_file(str(path)) for path in _within(days))))
+        files = (path for day in sorted(days) for path in sorted(day.iterdir()))
+        oldest = since.timestamp() if since else 0.0
+        recent = (path for path in files if path.stat().st_mtime >= oldest)
+        return list(filter(None, (recording_file(str(path)) for path in recent)))
     except OSError as error:
         raise Unavailable(f"{folder}: can't be read: {error.strerror}") from error
-
-
-def _within(days: Iterable[Path]) -> Iterator[Path]:
-    for day in sorted(days):
-        yield from sorted(day.iterdir())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -12,7 +11,7 @@ import structlog
 from agentbridge.asterisk.ami_wire import Message
 from agentbridge.asterisk.live import Asks, channels, endpoint_of_channel, variable
 from agentbridge.asterisk.recorder import PAUSED, resume_channel
-from agentbridge.errors import Refused, Unavailable
+from agentbridge.asterisk.retrying import repeat
 
 log = structlog.get_logger()
 
@@ -63,17 +62,9 @@ class Resumer:
         self._wake.set()
 
     async def run(self) -> NoReturn:
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._seconds_left()):
-                    await self._wake.wait()
-            self._wake.clear()
-            try:
-                await self._work()
-            except (Unavailable, Refused) as reason:
-                log.warning("recording.resume_postponed", reason=str(reason))
-                await asyncio.sleep(RETRY_SECONDS)
-                self._wake.set()
+        await repeat(
+            self._work, self._wake, name="resuming", retry_seconds=RETRY_SECONDS, idle_seconds=self._seconds_left
+        )
 
     def _plan(self, channel: str, seconds: float) -> None:
         self._due[channel] = self._clock() + seconds

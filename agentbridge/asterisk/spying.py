@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
@@ -28,8 +28,8 @@ from agentbridge.asterisk.live import (
     set_variable,
     variable,
 )
+from agentbridge.asterisk.retrying import repeat
 from agentbridge.calls import NO_SPY_GROUP, SPY_GROUP, SpyAttempt
-from agentbridge.errors import Refused, Unavailable
 from agentbridge.model import EndpointId
 
 log = structlog.get_logger()
@@ -49,7 +49,7 @@ class Audit(Protocol):
 
     async def note_spying(self, attempts: Sequence[SpyAttempt]) -> None: ...
 
-    async def end_spying(self, living: Sequence[str]) -> None: ...
+    async def unended_spying(self) -> Sequence[SpyAttempt]: ...
 
 
 class Spying:
@@ -64,6 +64,10 @@ class Spying:
         self._expelled: set[str] = set()
         """channels to hang up by name: they listen to whom they may not"""
         self._look = False
+        self._living: frozenset[str] | None = None
+        """Uniqueids; not None when what the directory says goes on must be compared with them"""
+        self._stopped: set[str] = set()
+        """Uniqueids of spies that ended since the last look"""
         self._obey, self._write = asyncio.Event(), asyncio.Event()
 
     # ------------------------------------------------------------ what is told
@@ -75,6 +79,7 @@ class Spying:
             case "ChanSpyStart":
                 self._attached(event)
             case "ChanSpyStop":
+                self._stopped.add(event.get("SpyerUniqueid"))
                 self._ended(event.get("SpyerUniqueid"))
             case "Hangup":
                 self._ended(event.get("Uniqueid"))
@@ -158,22 +163,17 @@ class Spying:
     async def run(self) -> NoReturn:
         """Two loops: a database that is away must not delay the taking back."""
         async with asyncio.TaskGroup() as loops:
-            loops.create_task(self._repeat(self._obey, self._obeyed), name="spying-obey")
-            loops.create_task(self._repeat(self._write, self._written), name="spying-audit")
+            for name, wake, work in (
+                ("spying", self._obey, self._obeyed),
+                ("spy_audit", self._write, self._written),
+            ):
+                loops.create_task(repeat(work, wake, name=name, retry_seconds=RETRY_SECONDS), name=name)
         raise AssertionError("a loop without an end has ended")
 
-    async def _repeat(self, wake: asyncio.Event, work: Callable[[], Awaitable[None]]) -> NoReturn:
-        while True:
-            await wake.wait()
-            wake.clear()
-            try:
-                await work()
-            except (Unavailable, Refused) as reason:
-                log.warning("spying.postponed", reason=str(reason))
-                await asyncio.sleep(RETRY_SECONDS)
-                wake.set()
-
     async def _written(self) -> None:
+        if self._living is not None:
+            await self._recall(self._living)
+            self._living = None
         while batch := list(islice(self._unwritten.items(), AT_ONCE)):
             await self._audit.note_spying([attempt for _, attempt in batch])
             for key, attempt in batch:
@@ -183,8 +183,12 @@ class Spying:
     async def _obeyed(self) -> None:
         if not (self._look or self._changed or self._expelled):
             return
+        asked_at = self._now()
+        if self._look:
+            self._stopped.clear()
         living = await channels(self._link)
         if self._look:
+            self._end_what_is_gone(living, asked_at)
             await self._look_at_all(living)
             self._look = False
         for agent, opened in list(self._changed.items()):
@@ -222,14 +226,32 @@ class Spying:
             if known or spied_endpoint(channel) in theirs:
                 yield channel
 
+    async def _recall(self, living: frozenset[str]) -> None:
+        """What goes on since before this daemon started, and what ended while nobody saw it."""
+        for attempt in await self._audit.unended_spying():
+            if attempt.channel in self._tries or (attempt.channel, attempt.at) in self._unwritten:
+                continue
+            if attempt.channel in living - self._stopped:
+                self._tries[attempt.channel] = attempt
+            else:
+                self._note(replace(attempt, ended_at=self._now(), ending="unseen"))
+
+    def _end_what_is_gone(self, living: Sequence[Channel], asked_at: datetime) -> None:
+        """An event that was lost with its connection."""
+        alive = {channel.uniqueid for channel in living}
+        for channel, attempt in list(self._tries.items()):
+            if channel not in alive and (attempt.started_at or attempt.at) < asked_at:
+                self._ended(channel)
+
     async def _look_at_all(self, living: Sequence[Channel]) -> None:
+        self._living = frozenset(channel.uniqueid for channel in living)
+        self._write.set()
         for channel in living:
             spied = spied_endpoint(channel)
             agent = agent_on(spied, self._policy) if spied else None
             if agent is not None and not self._open(agent):
                 log.warning("spy.revoked", agent=agent, spyer=channel.endpoint)
                 await hang_up(self._link, channel.name)
-        await self._audit.end_spying([channel.uniqueid for channel in living])
 
 
 def spied_endpoint(channel: Channel) -> EndpointId | None:

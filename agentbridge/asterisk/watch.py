@@ -38,7 +38,6 @@ class CallWatch:
         self.resumer = Resumer(link, after_seconds=resume_after, now=time.time, clock=time.monotonic)
         self.spying = Spying(link, ledger, policy, now=_now)
         self.lamps = Lamps(link, policy, agents, depth)
-        self._looked = False
 
     def on_event(self, event: Message) -> None:
         self.recordings.on_event(event)
@@ -53,9 +52,7 @@ class CallWatch:
 
     def look_again(self) -> None:
         """After a start or a reconnect, and at intervals."""
-        # while this daemon runs nothing is older than the last days
-        self.recordings.look_again(everything=not self._looked)
-        self._looked = True
+        self.recordings.look_again()
         self.resumer.look_again()
         self.spying.look_again()
         self.lamps.look_again()

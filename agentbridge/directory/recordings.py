@@ -58,9 +58,11 @@ class CallLedger:
         columns = [[getattr(attempt, field) for attempt in attempts] for field in fields]
         await self._execute("note_spying", *columns)
 
-    async def end_spying(self, living: Sequence[str]) -> None:
-        """Ends what was going on, except on these channels."""
-        await self._execute("end_spying", list(living))
+    async def unended_spying(self) -> Sequence[SpyAttempt]:
+        """What goes on, as far as the directory knows."""
+        async with self._directory.transaction() as connection:
+            rows = await connection.fetch(SQL["unended_spying"], self._node)
+        return [SpyAttempt(**row) for row in rows]
 
     async def _execute(self, query: str, *columns: Sequence[object]) -> None:
         async with self._directory.transaction() as connection:

@@ -35,10 +35,9 @@ left join agentbridge.agents a on a.internal = n.target
 on conflict (node, channel, at) do update set started_at = excluded.started_at, ended_at = excluded.ended_at,
     ending = excluded.ending, allowed = excluded.allowed, reason = excluded.reason
 
--- name: end_spying
--- After a restart of the daemon: those whose channel is gone ended at some time that nobody saw.
-update agentbridge.spy_audit set ended_at = clock_timestamp(), ending = 'unseen'
-where node = $1 and started_at is not null and ended_at is null and channel <> all ($2::text[])
+-- name: unended_spying
+select channel, at, spyer, target, mode, allowed, reason, started_at, ended_at, ending
+from agentbridge.spy_audit where node = $1 and started_at is not null and ended_at is null
 
 -- name: list_recordings
 select r.username, r.internal, r.linkedid, r.part, r.format, r.started_at, r.ended_at, r.bytes, r.file, r.node

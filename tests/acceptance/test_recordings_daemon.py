@@ -30,23 +30,22 @@ class Talk:
     call: Call
     internal: str
 
-    async def rows(self, count: int, within: float = 5) -> list[asyncpg.Record]:
-        """When there are so many."""
+    async def rows(self, count: int, *, ended: int = 0, within: float = 8) -> list[asyncpg.Record]:
+        """When there are so many, and so many of them have their end."""
 
         async def there() -> bool:
-            return len(await self.centre.db.fetch(ROW)) >= count
+            rows = await self.centre.db.fetch(ROW)
+            return len(rows) >= count and len([row for row in rows if row["ended_at"]]) >= ended
 
-        await until(there, within=within, what=f"{count} recordings in the directory")
+        try:
+            await until(there, within=within, what=f"{count} recordings in the directory, {ended} ended")
+        except LabError as late:
+            late.add_note("\n".join(self.centre.bridge.lines()[-20:]))
+            raise
         return list(await self.centre.db.fetch(ROW))
 
     async def whole(self, count: int = 1, within: float = 8) -> list[asyncpg.Record]:
-        """The rows, when so many have their end."""
-
-        async def there() -> bool:
-            return len([row for row in await self.centre.db.fetch(ROW) if row["ended_at"]]) >= count
-
-        await until(there, within=within, what=f"{count} finished recordings in the directory")
-        return list(await self.centre.db.fetch(ROW))
+        return await self.rows(count, ended=count, within=within)
 
     def file(self, row: asyncpg.Record) -> Path:
         return self.centre.asterisk.spool / row["file"]

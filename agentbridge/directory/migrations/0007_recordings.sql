@@ -40,4 +40,5 @@ create table agentbridge.spy_audit (
     constraint "a try is noted once" unique (node, channel, at)
 );
 create index spy_audit_agent on agentbridge.spy_audit (agent_id, at);
+create index spy_audit_unended on agentbridge.spy_audit (node) where started_at is not null and ended_at is null;
 create index spy_audit_at on agentbridge.spy_audit (at);

@@ -1,0 +1,125 @@
+"""The rows of recordings and of listening in a real PostgreSQL."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import pytest_asyncio
+
+from agentbridge.calls import Finished, SpyAttempt, Started, recording_file
+from agentbridge.directory.postgres import Directory
+from agentbridge.directory.recordings import CallLedger, internal_of, listed
+from tests.integration.words import Connection
+
+AT = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+SPY = SpyAttempt(channel="lab-1.5", at=AT, spyer="1002", target="1001", mode="listen", allowed=True)
+
+
+def started(internal: str = "1001", part: int = 1, *, call: int = 1, channel: str = "lab-1.2") -> Started:
+    file = recording_file(f"monitor/agentbridge/2026/11/24/lab-179553076{call}.1-{internal}-{part}.wav")
+    assert file is not None
+    return Started(file=file, at=AT, channel=channel)
+
+
+def finished(row: Started, size: int = 16044) -> Finished:
+    return Finished(path=row.file.path, at=AT + timedelta(seconds=5), bytes=size)
+
+
+@pytest_asyncio.fixture
+async def directory(database: str) -> AsyncIterator[Directory]:
+    async with Directory(database, node="lab") as directory:
+        yield directory
+
+
+@pytest.fixture
+def ledger(directory: Directory) -> CallLedger:
+    return CallLedger(directory, node="lab")
+
+
+@pytest_asyncio.fixture
+async def ana(sql: Connection) -> None:
+    await sql.execute("INSERT INTO agentbridge.agents (username, internal) VALUES ('ana', '1001')")
+
+
+async def test_a_recording_is_unfinished_until_its_end_is_written(ledger: CallLedger, sql: Connection) -> None:
+    row = started()
+    await ledger.start([row])
+    assert await ledger.unfinished() == {row.file.path: "lab-1.2"}
+    await ledger.finish([finished(row)])
+    assert await ledger.unfinished() == {}
+    kept = await sql.fetchrow("SELECT * FROM agentbridge.recordings")
+    assert kept is not None
+    assert (kept["bytes"], kept["ended_at"] - kept["started_at"]) == (16044, timedelta(seconds=5))
+
+
+async def test_writing_twice_changes_nothing(ledger: CallLedger, sql: Connection) -> None:
+    row = started()
+    for _ in range(2):
+        await ledger.start([row])
+    for size in (16044, 1):
+        await ledger.finish([finished(row, size)])
+    assert [tuple(kept) for kept in await sql.fetch("SELECT part, bytes FROM agentbridge.recordings")] == [(1, 16044)]
+
+
+async def test_a_file_that_is_recorded_into_again_is_unfinished_again(ledger: CallLedger, sql: Connection) -> None:
+    row = started()
+    await ledger.start([row])
+    await ledger.finish([finished(row)])
+    await ledger.start([replace(row, channel="lab-1.9", at=AT + timedelta(seconds=60))])
+    assert await ledger.unfinished() == {row.file.path: "lab-1.9"}
+    assert await sql.fetchval("SELECT started_at FROM agentbridge.recordings") == AT
+
+
+async def test_the_same_file_on_another_node_is_another_recording(ledger: CallLedger, directory: Directory) -> None:
+    row, other = started(), CallLedger(directory, node="other")
+    await ledger.start([row])
+    assert await other.unknown([row.file.path]) == {row.file.path}
+    assert await ledger.unknown([row.file.path]) == set()
+    await other.start([row])
+    await other.finish([finished(row)])
+    assert await ledger.unfinished() == {row.file.path: "lab-1.2"}
+
+
+@pytest.mark.usefixtures("ana")
+async def test_a_recording_outlives_its_agent(ledger: CallLedger, sql: Connection) -> None:
+    await ledger.start([started()])
+    await sql.execute("DELETE FROM agentbridge.agents")
+    (row,) = await listed(sql, "ana", limit=10, offset=0)
+    assert (row["username"], row["internal"]) == ("ana", "1001")
+
+
+@pytest.mark.usefixtures("ana")
+async def test_a_list_has_the_newest_first_by_username_or_number_and_in_pages(
+    ledger: CallLedger, sql: Connection
+) -> None:
+    rows = [replace(started(call=call), at=AT + timedelta(minutes=call)) for call in (1, 2, 3)]
+    await ledger.start([*rows, started("1009")])
+    files = [row.file.path for row in reversed(rows)]
+    for name in ("ana", "1001"):
+        assert [row["file"] for row in await listed(sql, name, limit=10, offset=0)] == files
+    assert [row["file"] for row in await listed(sql, "ana", limit=1, offset=1)] == files[1:2]
+    assert len(await listed(sql, "", limit=10, offset=0)) == 4
+
+
+@pytest.mark.usefixtures("ana")
+async def test_a_username_that_looks_like_a_number_is_a_username(sql: Connection) -> None:
+    await sql.execute("INSERT INTO agentbridge.agents (username, internal) VALUES ('1001', '1007')")
+    assert await internal_of(sql, "ana") == "1001"
+    assert await internal_of(sql, "1001") == "1007"
+    assert await internal_of(sql, "1007") == "1007"
+    assert await internal_of(sql, "1008") is None
+
+
+@pytest.mark.usefixtures("ana")
+async def test_a_try_to_listen_is_one_row_from_its_start_to_its_end(ledger: CallLedger, sql: Connection) -> None:
+    refused = replace(SPY, channel="lab-1.7", allowed=False, reason="agent", target="1003")
+    await ledger.note_spying([SPY, refused])
+    assert await ledger.unended_spying() == []
+    running = replace(SPY, started_at=AT + timedelta(seconds=1))
+    await ledger.note_spying([running])
+    assert await ledger.unended_spying() == [running]
+    await ledger.note_spying([replace(running, ended_at=AT + timedelta(seconds=9), ending="revoked")])
+    assert await ledger.unended_spying() == []
+    rows = await sql.fetch("SELECT username, allowed, reason, ending FROM agentbridge.spy_audit ORDER BY channel")
+    assert [tuple(row) for row in rows] == [("ana", True, "", "revoked"), (None, False, "agent", "")]
