@@ -7,11 +7,11 @@ import io
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from agentbridge.cli import agents, editing, output
+from agentbridge.cli import agents, output
 from agentbridge.cli.options import ConfigPath, in_directory
 from agentbridge.directory import admin
 from agentbridge.directory.connecting import Connection, translated
@@ -37,17 +37,12 @@ def export_agents(
 ) -> None:
     """Agents as CSV on standard output: safe to open in a spreadsheet, never with secrets."""
 
-    async def work(connection: Connection) -> list[admin.Record]:
+    async def work(connection: Connection) -> tuple[list[str], list[admin.Record]]:
         keys = usernames or await _found(connection, search)
-        return [await admin.shown(connection, AGENT, key) for key in keys]
+        names = [name for name in await admin.fields(connection, AGENT) if name not in AGENT.secret]
+        return names, await admin.agents_with_memberships(connection, keys)
 
-    async def named(connection: Connection) -> list[str]:
-        return [name for name in await admin.fields(connection, AGENT) if name not in AGENT.secret]
-
-    async def both(connection: Connection) -> tuple[list[str], list[admin.Record]]:
-        return await named(connection), await work(connection)
-
-    fields, records = in_directory(config, both, deadline=IMPORT_SECONDS)
+    fields, records = in_directory(config, work, deadline=IMPORT_SECONDS)
     sys.stdout.write(as_csv([*fields, *MEMBERSHIPS], records))
 
 
@@ -61,13 +56,8 @@ def as_csv(fields: list[str], records: Iterable[admin.Record]) -> str:
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(fields)
     for record in records:
-        writer.writerow(_safe(_told(record[name])) for name in fields)
+        writer.writerow(_safe(output.told(record[name])) for name in fields)
     return text.getvalue()
-
-
-def _told(value: Any) -> str:
-    # memberships come with their penalties, which a list of names has no place for
-    return ",".join(value) if isinstance(value, dict) else output.told(value)
 
 
 def _safe(text: str) -> str:
@@ -107,8 +97,9 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
 async def _imported(connection: Connection, rows: list[tuple[int, dict[str, str]]]) -> None:
     """Refused, and so undone, with the line and field of each error."""
     errors: list[str] = []
+    known = await admin.fields(connection, AGENT)
     for number, (line, values) in enumerate(rows, 1):
-        if error := await _try(connection, values):
+        if error := await _try(connection, known, values):
             errors.append(f"line {line}: {error}")
         if len(errors) == ERRORS_SHOWN:
             errors.append("and perhaps more; these first")
@@ -119,12 +110,12 @@ async def _imported(connection: Connection, rows: list[tuple[int, dict[str, str]
         raise Refused("\n".join([*errors, "nothing was imported"]))
 
 
-async def _try(connection: Connection, values: dict[str, str]) -> str:
+async def _try(connection: Connection, known: dict[str, str], values: dict[str, str]) -> str:
     """Why this agent can't be made; empty when it was."""
     await connection.execute("savepoint one_agent")
     try:
         with translated():
-            await _make(connection, dict(values))
+            await _make(connection, known, dict(values))
     except Refused as refused:
         await connection.execute("rollback to one_agent")
         return str(refused)
@@ -132,12 +123,12 @@ async def _try(connection: Connection, values: dict[str, str]) -> str:
     return ""
 
 
-async def _make(connection: Connection, values: dict[str, str]) -> None:
+async def _make(connection: Connection, known: dict[str, str], values: dict[str, str]) -> None:
     queues, teams = (
         [part.strip() for part in values.pop(name, "").split(",") if part.strip()] for name in MEMBERSHIPS
     )
     if "username" not in values:
         raise Refused("username: is missing")
-    username = values.pop("username")
-    await editing.create(connection, AGENT, username, values)
-    await agents.join(connection, username, queues, teams)
+    username = await admin.created(connection, AGENT, admin.parsed(known, AGENT, values))
+    if queues or teams:
+        await agents.join(connection, username, queues, teams)

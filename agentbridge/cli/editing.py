@@ -28,7 +28,8 @@ def show_one(config: Path | None, kind: Kind, key: str, *, as_json: bool) -> Non
 
 async def create(connection: Connection, kind: Kind, key: str, given: dict[str, str]) -> admin.Record:
     known = await admin.fields(connection, kind)
-    return await admin.created(connection, kind, admin.parsed(known, kind, {kind.key: key, **given}))
+    made = await admin.created(connection, kind, admin.parsed(known, kind, {kind.key: key, **given}))
+    return await admin.shown(connection, kind, made)
 
 
 def set_fields(config: Path | None, kind: Kind, key: str, given: Sequence[str], *, as_json: bool) -> None:

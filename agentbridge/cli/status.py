@@ -14,6 +14,7 @@ from agentbridge.directory.connecting import Connection
 
 SILENT_SECONDS = 15
 """a daemon says every two seconds that it is there"""
+SHOWN = 20
 _STATUS = """
 select jsonb_build_object(
     'nodes', coalesce((select jsonb_agg(jsonb_build_object(
@@ -73,10 +74,15 @@ def _print(found: dict[str, Any]) -> None:
     for node in found["nodes"]:
         output.line(f"node {node['node']}: {_told(node)}")
     output.line(f"agents: {found['agents']}, logged in {found['logged_in']}, on pause {found['paused']}")
-    for name in found["pending_agents"]:
-        output.line(f"pending: agent {name}")
-    for failure in found["failed"]:
-        output.line(f"failed: {failure['key']} on {failure['node']}: {failure['error']}")
+    _some("pending", [f"agent {name}" for name in found["pending_agents"]])
+    _some("failed", [f"{one['key']} on {one['node']}: {one['error']}" for one in found["failed"]])
+
+
+def _some(what: str, lines: list[str]) -> None:
+    for line in lines[:SHOWN]:
+        output.line(f"{what}: {line}")
+    if len(lines) > SHOWN:
+        output.line(f"{what}: and {len(lines) - SHOWN} more; --json has all")
 
 
 def _told(node: dict[str, Any]) -> str:

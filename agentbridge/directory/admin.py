@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentbridge.directory.connecting import Connection
-from agentbridge.directory.kinds import Kind
+from agentbridge.directory.kinds import AGENT, Kind
 from agentbridge.errors import Refused
 
 Value = str | int | bool | list[str] | None
@@ -72,15 +72,35 @@ async def shown(connection: Connection, kind: Kind, key: str) -> Record:
     return {name: value for name, value in record.items() if name not in kind.secret} | details
 
 
-async def _record(connection: Connection, kind: Kind, key: str) -> Record:
+async def _record(connection: Connection, kind: Kind, key: str, *, lock: bool = False) -> Record:
     text = await connection.fetchval(
-        f"select to_jsonb(r) - '{{avatar}}'::text[] from {kind.table} r where r.{kind.key} = $1 for update",  # noqa: S608
+        f"select to_jsonb(r) - '{{avatar}}'::text[] from {kind.table} r where r.{kind.key} = $1"  # noqa: S608
+        + (" for update" if lock else ""),
         key,
     )
     if text is None:
         raise _absent(kind, key)
     found: Record = json.loads(text)
     return found
+
+
+async def agents_with_memberships(connection: Connection, usernames: Sequence[str]) -> list[Record]:
+    """All fields of many agents in one query, with `queues` and `teams` by name; Refused when one does not exist."""
+    await identifiers(connection, AGENT, usernames)
+    rows = await connection.fetch(
+        """
+        select (to_jsonb(a) - $2::text[] || jsonb_build_object(
+            'queues', array(select q.name
+                from agentbridge.queue_members m join agentbridge.queues q on q.id = m.queue_id
+                where m.agent_id = a.id order by q.name),
+            'teams', array(select t.name from agentbridge.team_members m join agentbridge.teams t on t.id = m.team_id
+                where m.agent_id = a.id order by t.name)))
+        from unnest($1::text[]) with ordinality as wanted (username, place)
+            join agentbridge.agents a using (username) order by place""",
+        list(usernames),
+        list(AGENT.secret),
+    )
+    return [json.loads(row[0]) for row in rows]
 
 
 async def fields(connection: Connection, kind: Kind) -> dict[str, str]:
@@ -96,20 +116,19 @@ async def fields(connection: Connection, kind: Kind) -> dict[str, str]:
 # ---------------------------------------------------------------- changing
 
 
-async def created(connection: Connection, kind: Kind, values: Mapping[str, Value]) -> Record:
-    """The fields left out get the database's defaults."""
+async def created(connection: Connection, kind: Kind, values: Mapping[str, Value]) -> str:
+    """The new one's key; the fields left out get the database's defaults."""
     names = ", ".join(f'"{name}"' for name in values)
     places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
-    key = await connection.fetchval(
+    return str(await connection.fetchval(
         f"insert into {kind.table} ({names}) values ({places}) returning {kind.key}",  # noqa: S608 - checked by `parsed`
         *values.values(),
-    )
-    return await shown(connection, kind, key)
+    ))
 
 
 async def changed(connection: Connection, kind: Kind, key: str, values: Mapping[str, Value]) -> list[Change]:
     """What differs afterwards; a secret's values are not in it."""
-    before = await _record(connection, kind, key)
+    before = await _record(connection, kind, key, lock=True)
     assignments = ", ".join(f'"{name}" = ${number}' for number, name in enumerate(values, 2))
     key = await connection.fetchval(
         f"update {kind.table} set {assignments} where {kind.key} = $1 returning {kind.key}",  # noqa: S608
