@@ -6,9 +6,7 @@ all of them with their defaults.
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
 import socket
 import tomllib
 from collections.abc import Mapping
@@ -18,12 +16,12 @@ from urllib.parse import urlencode, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from agentbridge.call_settings import Recording
 from agentbridge.errors import ConfigError
 from agentbridge.phone_settings import HotDesk, Phone
+from agentbridge.settings_errors import details, told
 
 DEFAULT_PATH = Path("/etc/agentbridge/agentbridge.toml")
 PREFIX = "AGENTBRIDGE_"
@@ -247,7 +245,7 @@ def load(path: Path) -> Settings:
         # an absent section must be validated too, or its missing secret would go unnoticed
         return Settings(**{name: content.pop(name, {}) for name in Settings.model_fields}, **content)
     except ValidationError as error:
-        raise ConfigError("\n".join(f"{path}: {_told(detail)}" for detail in _details(error))) from None
+        raise ConfigError("\n".join(f"{path}: {told(Settings, detail)}" for detail in details(error))) from None
     except SettingsError as error:
         raise ConfigError(f"{path}: {error}: use AGENTBRIDGE_SECTION__KEY, with two underscores") from None
 
@@ -317,35 +315,3 @@ def _first_line(file: Path) -> str:
 
 def _refuse(key: str, rule: str) -> ValueError:
     return ValueError(f"{key}: {rule}")
-
-
-# ---------------------------------------------------------------- messages
-
-
-def _details(error: ValidationError) -> list[ErrorDetails]:
-    return error.errors(include_url=False, include_input=False)
-
-
-def _told(detail: ErrorDetails) -> str:
-    key = ".".join(str(part) for part in detail["loc"])
-    match detail["type"]:
-        case "extra_forbidden":
-            return f"{key}: there is no such setting{_near(detail['loc'])}"
-        case "value_error":
-            rule = str(detail["ctx"]["error"])
-            # a rule of a whole section names its key itself
-            return f"{key}.{rule}" if re.match(r"[a-z_]+: ", rule) else f"{key}: {rule}"
-        case _:
-            return f"{key}: {detail['msg'][:1].lower()}{detail['msg'][1:]}"
-
-
-def _near(location: tuple[int | str, ...]) -> str:
-    *group, name = (str(part) for part in location)
-    model: type[BaseModel] = Settings
-    for part in group:
-        annotation = model.model_fields[part].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return ""
-        model = annotation
-    near = difflib.get_close_matches(name, model.model_fields, n=1)
-    return f"; did you mean {'.'.join([*group, near[0]])}?" if near else f"; known are {', '.join(model.model_fields)}"

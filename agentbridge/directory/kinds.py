@@ -50,7 +50,7 @@ AGENT = Kind(
         "created_at": "nothing",
         "password_hash": "`agent password`",
         "password_changed_at": "`agent password`",
-        "pin_hash": "`agent password --pin`",
+        "pin_hash": "`agent password --for pin`",
         "locked_at": "`agent unlock`",
         "failed_logins": "`agent unlock`",
         "avatar": "the application",
