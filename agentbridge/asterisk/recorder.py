@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from agentbridge.asterisk.live import TIMEOUT_SECONDS, Asks, Channel, channels, set_variable
+from agentbridge.asterisk.live import TIMEOUT_SECONDS, Asks, Channel, channels, set_variable, variable
 from agentbridge.calls import PARTS, RECORDINGS, recording_file, recording_path
 from agentbridge.errors import Refused
 from agentbridge.model import EndpointId, Recording
@@ -137,12 +137,20 @@ class Recorder:
         async with self._starting:  # two at a time would take the same file
             call = await self._call_to_record(agent)
             path = await self._free_path(agent, call)
-            spool = await spool_folder(self._link)
             # before it begins, so that whoever hears of it can see into which file
             await set_variable(self._link, FILE, path, call.name)
-            fields = {"Channel": call.name, "File": f"{spool}/{path}", "Options": f"i({MONITOR})"}
+            # below Asterisk's own folder: nothing but checked characters, since a comma would begin the options
+            file = path.removeprefix("monitor/")
+            fields = {"Channel": call.name, "File": file, "Options": f"i({MONITOR})"}
             await self._link.action("MixMonitor", fields, timeout=TIMEOUT_SECONDS)
+            await self._keep_silent(call.name)
             return path
+
+    async def _keep_silent(self, channel: str) -> None:
+        """Asterisk does not mute what begins during a pause."""
+        if await variable(self._link, PAUSED, channel):
+            for monitor in await monitors(self._link, channel):
+                await mute(self._link, monitor, muted=True)
 
     # ------------------------------------------------------------ the agent's calls
 

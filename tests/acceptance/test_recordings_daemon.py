@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from lab.phones import Call, Phone
+from lab.phones import Call, Phone, Ring
 from lab.postgres import Postgres
 from lab.processes import LabError, until
 from tests.acceptance.calls import heard_at, samples_of
@@ -253,6 +253,33 @@ async def test_a_call_that_goes_on_over_a_restart_of_the_daemon_is_not_ended_by_
     assert row["bytes"] == talk.file(row).stat().st_size
 
 
+async def test_a_recording_that_is_started_during_a_pause_is_paused_too(centre: Centre) -> None:
+    talk = await talking(centre, record_calls="wav", manual_recording=True)
+    await talk.recorded(1)
+    await talk.cli("pause", "ana")
+    await talk.cli("start", "ana")
+    await talk.recorded(1, part=2)
+    await talk.cli("resume", "ana")
+    await talk.recorded(1, part=2)
+    await talk.hang_up()
+    rows = await talk.whole(2)
+    # a moment passes between the beginning and the mute
+    begins_at = [at for at in heard_at(samples_of(talk.file(rows[1])), talk.customer.tone) if at > 0.3]
+    assert begins_at
+    assert min(begins_at) > 1
+
+
+async def test_a_call_that_ends_with_asterisk_itself_gets_its_end(postgres: Postgres) -> None:
+    async with Centre(postgres) as centre:
+        talk = await talking(centre, record_calls="wav")
+        await talk.recorded(1)
+        await centre.asterisk.kill()
+        await centre.asterisk.start()
+        (row,) = await talk.whole(within=20)
+        assert row["bytes"] == talk.file(row).stat().st_size > 16000
+        talk.call.drop()
+
+
 async def test_a_recording_outlives_a_database_that_is_away_and_its_agent(fresh_postgres: Postgres) -> None:
     async with Centre(fresh_postgres) as centre:
         talk = await talking(centre, record_calls="wav")
@@ -279,12 +306,15 @@ async def test_a_lamp_follows_the_agents_calls(centre: Centre) -> None:
     internal = await centre.agent("ana", "sales")
     await lit(centre, internal, "UNAVAILABLE")
     await centre.login("ana")
+    await centre.until_member("sales", internal)
     phone = await centre.phone("ana")
     await lit(centre, internal, "NOT_INUSE")
-    await centre.until_member("sales", internal)
     customer = await centre.caller()
-    call = await customer.call("sales", timeout=10)
-    await phone.rings(timeout=10)
+    phone.behaviour = Ring()
+    call = customer.dial("sales")
+    ringing = await phone.rings(timeout=10)
+    await lit(centre, internal, "RINGING")
+    ringing.answer()
     await lit(centre, internal, "INUSE")
     await call.hangup()
     await lit(centre, internal, "NOT_INUSE")
