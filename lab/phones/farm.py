@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from lab.phones.audio import TONES
-from lab.phones.phone import Phone
+from lab.phones.phone import Phone, RegistrationRefusedError
 from lab.phones.rtp import Ticker
 from lab.phones.wire import Address
 
@@ -64,8 +64,9 @@ class Farm:
         try:
             async with asyncio.timeout(LEAVE_WITHIN):
                 await phone.leave(LEAVE_WITHIN)
-        except* (TimeoutError, ConnectionError):
-            # The test may have killed Asterisk: the phone goes all the same, and the farm says which.
+        except* (TimeoutError, ConnectionError, RegistrationRefusedError):
+            # The test may have killed Asterisk or taken the account: the phone goes all the same, and the farm says
+            # which.
             self.unconfirmed.append(phone.user)
 
     def _close(self) -> None:
