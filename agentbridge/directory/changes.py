@@ -136,6 +136,7 @@ class Changes:
         await self._wait_for_lock(connection)
         # first listen, then read: a change between the two is a wake-up too many, never one too few
         await connection.add_listener(CHANNEL, self._woken)
+        await self._wait_until_obeyed(connection)
         if self.snapshot is None:
             self.snapshot = await connection.fetchval(QUERIES["last_snapshot"], self._node)
         self._wake.set()  # what changed since then is a wish, which a resync alone could not tell from drift
@@ -172,6 +173,7 @@ class Changes:
         while reason := await self._why_older(connection):
             if await connection.fetchval(QUERIES["database_older"], self._node, reason):
                 log.warning("database.confirmed", node=self._node, reason=reason)
+                self.snapshot = None  # it counts its transactions by itself
                 break
             if self.older != reason:
                 log.error("database.older", node=self._node, reason=reason, cure="agentbridge plan --confirm")
