@@ -31,6 +31,7 @@ class Fault(enum.Enum):
 class FaultProxy:
     """`async with FaultProxy(port) as proxy`: what connects to `proxy.port` gets to the server on `port`.
 
+    target: may be changed; new connections go there.
     delay: seconds, at most, by which each piece is held up; how long is drawn from `seed`.
     """
 
@@ -39,7 +40,7 @@ class FaultProxy:
         self.slow_bytes = 20_000
         self.connections = 0
         self.cuts = 0
-        self._target = target
+        self.target = target
         self._dice = random.Random(seed)
         self._fault = Fault.NONE
         self._cut_after: bytes | None = None
@@ -107,7 +108,7 @@ class FaultProxy:
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            there, back = await asyncio.open_connection("127.0.0.1", self._target)
+            there, back = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
             return
         self._ends.add(back)

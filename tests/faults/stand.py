@@ -7,6 +7,7 @@ no call was lost is heard; that nobody was rung wrongly is what the phones saw.
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,7 +18,7 @@ from agentbridge.errors import Refused, Unavailable
 from agentbridge.settings import load
 from lab.bridge import Bridge, Sections
 from lab.faults import FaultProxy
-from lab.phones import Call, Phone, Ring, State
+from lab.phones import Call, Phone, RegistrationRefusedError, Ring, State
 from lab.postgres import Postgres
 from lab.processes import until
 from tests.acceptance.centre import Centre
@@ -124,14 +125,49 @@ class Stand(Centre):
 
         await until(over, within=seconds + 5, what="the end of the fault")
 
+    async def bridge_stays_away(self, seconds: float) -> bool:
+        """Whether the daemon, which has ended, is still gone after so long."""
+        end = time.monotonic() + seconds
+
+        async def over() -> bool:
+            return self.bridge.running or time.monotonic() > end
+
+        await until(over, within=seconds + 5, what="the end of the look")
+        return not self.bridge.running
+
+    async def bridge_is_quiet(
+        self, heard: socket.socket, feeds: Callable[[socket.socket], int], *, seconds: float
+    ) -> None:
+        """Until it has not fed the watchdog for so long."""
+        last = time.monotonic()
+
+        async def quiet() -> bool:
+            nonlocal last
+            last = time.monotonic() if feeds(heard) else last
+            return time.monotonic() - last > seconds
+
+        await until(quiet, within=seconds + 10, what=f"{seconds} s without a feed of the watchdog")
+
     async def phones_return(self) -> None:
         """As phones do that notice a restart of Asterisk; its calls went with it, and new ones come."""
         for phone in (self.ana, self.ben, self.cem, self.dua, self.eve):
             for call in phone.calls:
                 call.drop()
-            await phone.register(timeout=10)
+            await self._registered(phone)
         await self.until_member("sales", self.internal["ana"], paused=False)
         await self.talk()
+
+    async def _registered(self, phone: Phone) -> None:
+        """Asterisk may have lost an endpoint of its last second, until the daemon gives it back."""
+
+        async def let_in() -> bool:
+            try:
+                await phone.register(timeout=10)
+            except RegistrationRefusedError:
+                return False
+            return True
+
+        await until(let_in, within=10, what=f"the registration of {phone.user}")
 
     # ------------------------------------------------------------ what must hold
 

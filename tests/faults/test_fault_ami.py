@@ -1,13 +1,16 @@
 """The way to Asterisk's manager is cut, silent, slow or full."""
 
 import asyncio
+import sys
 import time
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 import pytest
 
 from lab.faults import Fault
 from lab.manager import Manager
+from lab.postgres import Postgres
 from lab.processes import until
 from tests.faults.stand import Stand
 
@@ -93,34 +96,43 @@ async def test_another_client_of_ami_does_not_read(stand: Stand) -> None:
     await stand.healed()
 
 
-async def test_a_flood_of_events(stand: Stand) -> None:
+SHOUTER = {
+    "manager.conf": "[shouter]\nsecret = very-loud\nread = user\nwrite = user\nwritetimeout = 10000\n",
+}
+
+
+async def test_a_flood_of_events(postgres: Postgres, seed: int) -> None:
     """As many of our own class as Asterisk can send, for ten seconds, and changes all the while."""
-    seen = 0
-
-    def count(_: object) -> None:
-        nonlocal seen
-        seen += 1
-
-    async with AsyncExitStack() as stack:
-        shouting = [await stack.enter_async_context(Manager(stand.asterisk)) for _ in range(2)]
-        counting = await stack.enter_async_context(Manager(stand.asterisk, events="user", on_event=count))
-        started = time.monotonic()
+    async with Stand(postgres, seed=seed, extra=SHOUTER) as stand, AsyncExitStack() as stack:
+        account = Shouter(stand.asterisk.ami_port)
+        shouting = [await stack.enter_async_context(Manager(account)) for _ in range(2)]
+        counting = await stack.enter_async_context(Manager(account, events="user"))
         async with asyncio.TaskGroup() as tasks:
+            counter = tasks.create_task(_count(counting, seconds=10))
             floods = [tasks.create_task(_flood(manager)) for manager in shouting]
-            counter = tasks.create_task(_read(counting, count))
             number = 0
-            while time.monotonic() < started + 10:
+            while not counter.done():
                 number += 1
                 await stand.pause("dua", f"flood {number}")
                 await stand.until_member("support", stand.internal["dua"], reason=f"flood {number}", within=5)
-            for task in (*floods, counter):
+            for task in floods:
                 task.cancel()
-    rate = seen / (time.monotonic() - started)
-    print(f"    {rate:,.0f} events a second, {number} changes applied meanwhile")
-    assert rate > 1000
-    assert number >= 10
-    await stand.unpause("dua")
-    await stand.healed()
+        rate = counter.result()
+        sys.stderr.write(f"    {rate:,.0f} events a second, {number} changes applied meanwhile\n")
+        assert rate > 1000
+        assert number >= 10
+        await stand.unpause("dua")
+        await stand.healed()
+
+
+@dataclass(frozen=True, slots=True)
+class Shouter:
+    """An account that may send events of class user."""
+
+    ami_port: int
+    host: str = "127.0.0.1"
+    ami_user: str = "shouter"
+    ami_secret: str = "very-loud"
 
 
 async def _flood(manager: Manager) -> None:
@@ -131,10 +143,12 @@ async def _flood(manager: Manager) -> None:
             await manager.read()
 
 
-async def _read(manager: Manager, count: object) -> None:
-    assert callable(count)
-    while True:
-        count(await manager.read())
+async def _count(manager: Manager, *, seconds: float) -> float:
+    """Events a second."""
+    started, seen = time.monotonic(), 0
+    while time.monotonic() < started + seconds:
+        seen += "Event" in await manager.read()
+    return seen / seconds
 
 
 async def test_a_hundred_thousand_events_a_second(stand: Stand) -> None:
@@ -146,6 +160,6 @@ async def test_a_hundred_thousand_events_a_second(stand: Stand) -> None:
         number += 1
         await stand.pause("dua", f"flood {number}")
         await stand.until_member("support", stand.internal["dua"], reason=f"flood {number}", within=10)
-    print(f"    {flood.result():,.0f} events a second taken in, {number} changes applied meanwhile")
+    sys.stderr.write(f"    {flood.result():,.0f} events a second taken in, {number} changes applied meanwhile\n")
     await stand.unpause("dua")
     await stand.healed()

@@ -1,0 +1,183 @@
+"""PostgreSQL is gone, hung, read-only, behind a pooler, or another one than before."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+import pytest
+
+from lab.faults import Fault
+from lab.processes import LabError, until
+from tests.faults.servers import Pooler, Standby
+from tests.faults.stand import Stand
+
+
+async def kill(stand: Stand) -> None:
+    await stand.postgres.kill()
+    await stand.bridge.logged("database.lost", within=10)
+    await stand.lasts(3)
+    await stand.postgres.start()
+
+
+async def hang(stand: Stand) -> None:
+    stand.postgres.pause()
+    await stand.bridge.logged("database.lost", within=15)
+    await stand.lasts(30)
+    stand.postgres.resume()
+
+
+async def restart(stand: Stand) -> None:
+    for _ in range(3):
+        await stand.postgres.restart("immediate")
+
+
+async def half_open(stand: Stand) -> None:
+    stand.pg.fault = Fault.HALF_OPEN
+    await stand.bridge.logged("database.lost", within=15)
+    stand.pg.fault = Fault.NONE
+
+
+async def cut(stand: Stand) -> None:
+    for _ in range(5):
+        stand.pg.cut()
+        await stand.lasts(0.3)
+
+
+@pytest.mark.parametrize("fault", [kill, hang, restart, half_open, cut])
+async def test_postgresql_gone(own: Stand, fault: Callable[[Stand], Awaitable[None]]) -> None:
+    members = await own.members()
+    task = asyncio.create_task(fault(own))
+    while not task.done():
+        await own.hears()
+        assert await own.members() == members
+    await task
+    await own.reconnect()
+    await own.healed()
+
+
+async def test_postgresql_read_only(own: Stand) -> None:
+    await superuser(own, "ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
+    members = await own.members()
+    # what is changed in Asterisk is put right again, though the database can't note it
+    await own.asterisk.cli(f"queue unpause member PJSIP/{own.internal['ben']} queue waiting")
+    await own.until_member("waiting", own.internal["ben"], paused=True, reason="lunch")
+    await own.lasts(5)
+    assert await own.members() == members
+    await superuser(own, "ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()")
+    await own.reconnect()
+    # a repair that lasted a moment: ben may have been rung once
+    own.ben.invites.clear()
+    await own.healed()
+
+
+async def superuser(stand: Stand, *statements: str) -> None:
+    connection = await asyncpg.connect(stand.postgres.dsn(stand.dsn.rsplit("/", 1)[1], "postgres"))
+    try:
+        await connection.execute("SET default_transaction_read_only = off")
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def test_postgresql_through_a_pooler_in_transaction_mode(own: Stand) -> None:
+    """Every LISTEN is lost there: changes wait for the poll, and none is missed. Also by a daemon that starts."""
+    async with Pooler(own.postgres) as pooler:
+        own.pg.target = pooler.port
+        lines = len(own.bridge.lines())
+        own.pg.cut()
+        await own.bridge.logged("database.connected", since=lines, within=15)
+        await own.healed()
+        await own.bridge.kill()
+        await own.bridge.start(within=30)
+        await own.healed()
+
+
+async def failed_over(stand: Stand, standby: Standby) -> None:
+    await stand.postgres.kill()
+    await standby.promote()
+    stand.pg.target = standby.port
+    stand.pg.cut()
+    stand.dsn = standby.dsn(stand.dsn.rsplit("/", 1)[1])
+    stand.eye.write_config({**stand.eye.sections, "database": {"dsn": stand.dsn}})
+    await stand.reconnect()
+
+
+async def test_failover_to_a_standby_that_has_everything(own: Stand) -> None:
+    async with Standby(own.postgres) as standby:
+        await own.pause("dua", "on the first one")
+        await own.unpause("dua")
+        await standby.caught_up()
+        lines = len(own.bridge.lines())
+        await failed_over(own, standby)
+        await own.bridge.logged("database.connected", since=lines, within=20)
+        assert own.bridge.events("database.older") == []
+        await own.healed()
+
+
+async def test_failover_to_a_standby_that_is_behind(own: Stand) -> None:
+    """It lacks a pause: obeyed, it would take dua off it. It is not obeyed, also after it has gone on by itself
+    and after a restart of the daemon, until somebody confirms it."""
+    async with Standby(own.postgres) as standby:
+        await standby.caught_up()
+        standby.stream.fault = Fault.REFUSED
+        await own.pause("dua", "only on the first one")
+        await own.until_member("support", own.internal["dua"], paused=True, reason="only on the first one")
+        await own.lasts(1.5)  # it is written down once a second
+        before = await own.members()
+        await failed_over(own, standby)
+        await own.bridge.logged("database.older", within=20)
+        for number in range(100):  # more transactions than it is behind
+            await own.pause("ana", f"on the second one {number}")
+        await own.unpause("ana")
+        await own.lasts(5)
+        assert await own.members() == before
+        await own.bridge.kill()
+        lines = len(own.bridge.lines())
+        await own.bridge.start(within=30)
+        await own.bridge.logged("database.older", since=lines, within=10)
+        assert await own.members() == before
+        with pytest.raises(LabError, match="failed with 1"):
+            await own.eye.cli("status")
+        await own.hears()
+        await own.eye.cli("plan", "--confirm")
+        await own.until_member("support", own.internal["dua"], paused=False)
+        await own.healed()
+
+
+async def test_a_directory_of_another_cluster_is_not_obeyed(own: Stand) -> None:
+    """As when the address in the configuration is that of the test system."""
+    from lab.bridge import prepare
+    from lab.postgres import Postgres
+
+    before = await own.members()
+    async with Postgres(fsync=False) as other:
+        await prepare(await other.create_database(own.dsn.rsplit("/", 1)[1]))
+        right, own.pg.target = own.pg.target, other.port
+        own.pg.cut()
+        await own.bridge.logged("database.older", within=20)
+        await own.lasts(5)
+        assert await own.members() == before
+        own.pg.target = right
+        own.pg.cut()
+        await own.healed()
+
+
+async def test_a_backup_of_this_morning_is_not_obeyed(own: Stand) -> None:
+    """The table of changes as it was: what a restore into the same cluster looks like."""
+    before = await own.members()
+
+    async def lost() -> bool:
+        return bool(own.bridge.events("database.lost"))
+
+    await superuser(own, "DELETE FROM agentbridge.changes WHERE seq > 2")
+    await own.pause("dua", "after the restore")
+    await own.until_member("support", own.internal["dua"], paused=True)
+    await own.unpause("dua")
+    await superuser(own, "DELETE FROM agentbridge.changes WHERE seq > 2")
+    own.pg.cut()
+    await until(lost, within=5, what="the loss of the database")
+    await own.bridge.logged("database.older", within=20)
+    assert await own.members() == before
+    await own.eye.cli("plan", "--confirm")
+    await own.healed()
