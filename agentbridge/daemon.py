@@ -29,7 +29,7 @@ from agentbridge.directory.recordings import CallLedger
 from agentbridge.directory.telephones import PhoneDesk, Telephones
 from agentbridge.dirty import Cause
 from agentbridge.errors import ConfigError, Refused, Unavailable
-from agentbridge.model import ALL_KEYS, EndpointId, QueueName
+from agentbridge.model import ALL_KEYS, EndpointId, QueueName, Reading
 from agentbridge.pace import Pace
 from agentbridge.phone.registrations import Registrations
 from agentbridge.phone.service import APP, PhoneService
@@ -148,10 +148,10 @@ class Bridge:
 
     # ------------------------------------------------------------ who tells whom
 
-    def _hinted(self, keys: set[EndpointId]) -> None:
+    def _hinted(self, keys: set[EndpointId], reading: Reading | None) -> None:
         if ALL_KEYS in keys:
             self._stale_now()
-        self._reconciler.mark(keys - {ALL_KEYS}, Cause.CHANGE)
+        self._reconciler.mark(keys - {ALL_KEYS}, Cause.CHANGE, reading)
 
     def _drifted(self, key: EndpointId) -> None:
         self._reconciler.mark([key], Cause.EVENT)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -95,6 +95,8 @@ class Reconciler:
         self._reserve: frozenset[EndpointId] = frozenset()
         self._adoptions: dict[tuple[EndpointId, QueueName], str] = {}
         self._pass_ids = itertools.count(1)
+        self._readings: dict[EndpointId, Reading] = {}
+        """what came along with the last mark of a key"""
         self._passes: dict[int, float] = {}
         """when each pass under way began"""
         self._active = False
@@ -117,7 +119,13 @@ class Reconciler:
         self._active = False
         self._miss(self.dirty.clear())
 
-    def mark(self, keys: Iterable[EndpointId], cause: Cause) -> None:
+    def mark(self, keys: Collection[EndpointId], cause: Cause, reading: Reading | None = None) -> None:
+        """`reading` spares the pass a look at the directory; anything newer is hinted and marks the key anew."""
+        for key in keys:
+            if reading is None:
+                self._readings.pop(key, None)
+            else:
+                self._readings[key] = reading
         if self._active:
             self.dirty.mark(keys, cause)
         else:
@@ -174,11 +182,13 @@ class Reconciler:
 
     async def _work(self, batch: Mapping[EndpointId, Cause]) -> None:
         # also while Asterisk is away: kept until then, it could undo what the agent has done since
-        await self._adopt(batch)
+        adopted = await self._adopt(batch)
         if not self._asterisk.up:
             raise Unavailable("Asterisk is not connected")
-        reading = await self._directory.read(batch)
-        wanted = {key: self._desired(subject) for key, subject in reading.subjects.items()}
+        reading = self._brought(batch)
+        if reading is None or adopted:
+            reading = await self._directory.read(batch)
+        wanted = {key: self._desired(reading.subjects[key]) for key in batch}
         planned = await self._plan(wanted, reading.queues)
         planned = self._adopt_found(planned, batch)
         planned = await self._removals.limited(planned, reading.queues)
@@ -188,6 +198,11 @@ class Reconciler:
         finally:
             self._seats.give_back(seats)
         await self._conclude(reading, wanted, planned, failures, batch)
+
+    def _brought(self, batch: Collection[EndpointId]) -> Reading | None:
+        """What came along with the marks, if one look covers the batch."""
+        found = [self._readings.pop(key, None) for key in batch]
+        return found[0] if all(reading is found[0] for reading in found) else None
 
     async def _plan(self, wanted: Mapping[EndpointId, State], queues: frozenset[QueueName]) -> Plan:
         """Part by part, so that events are taken in while many thousand keys are compared."""
@@ -212,12 +227,16 @@ class Reconciler:
 
     # ------------------------------------------------------------ adoption
 
-    async def _adopt(self, keys: Collection[EndpointId]) -> None:
+    async def _adopt(self, keys: Collection[EndpointId]) -> bool:
+        """Whether anything was adopted: then the directory says something new."""
+        adopted = False
         for (key, queue), reason in list(self._adoptions.items()):
             if key in keys:
                 await self._directory.adopt_pause(key, queue, reason)
                 self._adoptions.pop((key, queue), None)
                 log.info("pause.adopted", agent=key, queue=queue, reason=reason)
+                adopted = True
+        return adopted
 
     def _adopt_found(self, planned: Plan, batch: Mapping[EndpointId, Cause]) -> Plan:
         """An autopause that happened while nobody listened is adopted too.

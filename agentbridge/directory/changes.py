@@ -20,9 +20,10 @@ import structlog
 from agentbridge.directory import migrate
 from agentbridge.directory.connecting import POOLER_ERRORS, STATEMENTS_KEPT, Connection, connect, translated
 from agentbridge.directory.lineage import Lineage, Mark, Memory, why_older
-from agentbridge.directory.queries import QUERIES
+from agentbridge.directory.queries import NEWS, QUERIES
+from agentbridge.directory.rows import reading
 from agentbridge.errors import Unavailable
-from agentbridge.model import EndpointId
+from agentbridge.model import EndpointId, Reading
 
 log = structlog.get_logger()
 
@@ -50,7 +51,8 @@ class Changes:
     """`run` connects, waits to be the node's only writer, then hands over keys until it is cancelled.
 
     `on_up` means: look at everything, since nothing is known of what happened before. `on_keys` may hold
-    ALL_KEYS. The three are called synchronously and may not block.
+    ALL_KEYS, and brings along what the directory says about the keys when they are few. The three are called
+    synchronously and may not block.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class Changes:
         dsn: str,
         *,
         node: str,
-        on_keys: Callable[[set[EndpointId]], None],
+        on_keys: Callable[[set[EndpointId], Reading | None], None],
         on_up: Callable[[], None],
         on_down: Callable[[str], None],
         pulse: Pulse | None = None,
@@ -206,15 +208,14 @@ class Changes:
         self._wake.set()
 
     async def _read(self, connection: Connection) -> None:
-        row = await connection.fetchrow(QUERIES["changes_since"], self.snapshot)
-        if row is None:
-            raise Unavailable("the database answered a query without a row")
-        self.snapshot = row["snapshot"]
+        rows = await connection.fetch(NEWS, self.snapshot)
+        news = rows[0]
+        self.snapshot = news["read_to"]
         mark = self._memory.mark
-        if row["keys"]:
-            self.lag_seconds = row["oldest_seconds"]
-            mark = mark and mark.with_change(row["newest"], int(row["newest_xid"]))
-            self._on_keys({EndpointId(key) for key in row["keys"]})
+        if news["keys"]:
+            self.lag_seconds = news["oldest_seconds"]
+            mark = mark and mark.with_change(news["newest"], int(news["newest_xid"]))
+            self._on_keys({EndpointId(key) for key in news["keys"]}, None if news["key"] is None else reading(rows))
         if mark is not None:
             self._memory.keep(mark)
 

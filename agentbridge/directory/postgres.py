@@ -22,9 +22,9 @@ from agentbridge.directory.connecting import (
 )
 from agentbridge.directory.lineage import Lineage
 from agentbridge.directory.queries import QUERIES
-from agentbridge.directory.rows import subject
+from agentbridge.directory.rows import reading
 from agentbridge.errors import Unavailable
-from agentbridge.model import EndpointId, QueueName, Reading, Subject, Totals, queue_name
+from agentbridge.model import EndpointId, QueueName, Reading, Totals
 
 DEADLINE_SECONDS = 5.0
 """of one query; also how soon a hung server is noticed"""
@@ -90,17 +90,17 @@ class Directory:
     async def read(self, keys: Collection[EndpointId]) -> Reading:
         """All that the directory says about these keys, at one moment."""
         asked = list(keys)
-        subjects: dict[EndpointId, Subject] = {}
-        queues: frozenset[QueueName] = frozenset()
-        snapshot = ""
         async with self._reading() as connection:
-            for start in range(0, len(asked), KEYS_AT_ONCE):
-                rows = await connection.fetch(QUERIES["subjects"], asked[start : start + KEYS_AT_ONCE])
-                # the snapshot of the first part: what is newer than it is looked at again, never missed
-                snapshot = snapshot or rows[0]["snapshot"]
-                queues |= {queue_name(name) for name in rows[0]["our_queues"]}
-                subjects.update((EndpointId(row["key"]), subject(row)) for row in rows)
-        return Reading(snapshot=snapshot, subjects=subjects, queues=queues)
+            parts = [
+                reading(await connection.fetch(QUERIES["subjects"], asked[start : start + KEYS_AT_ONCE]))
+                for start in range(0, len(asked), KEYS_AT_ONCE)
+            ]
+        return Reading(
+            # that of the first part: what is newer than it is looked at again, never missed
+            snapshot=parts[0].snapshot,
+            subjects={key: found for part in parts for key, found in part.subjects.items()},
+            queues=parts[0].queues,
+        )
 
     async def keys(self) -> set[EndpointId]:
         async with self.transaction() as connection:

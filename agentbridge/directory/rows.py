@@ -13,6 +13,7 @@ from agentbridge.model import (
     EndpointId,
     Line,
     Membership,
+    Reading,
     Recording,
     Session,
     SipType,
@@ -27,6 +28,15 @@ class Row(Protocol):
     """A record by column name."""
 
     def __getitem__(self, column: str, /) -> Any: ...
+
+
+def reading(rows: Sequence[Row]) -> Reading:
+    """The rows of one query `subjects`, at least one."""
+    return Reading(
+        snapshot=rows[0]["snapshot"],
+        subjects={EndpointId(row["key"]): subject(row) for row in rows},
+        queues=frozenset(queue_name(name) for name in rows[0]["our_queues"]),
+    )
 
 
 def subject(row: Row) -> Subject:
