@@ -20,6 +20,8 @@ class Seats:
         self._observed = observed
         self._holders: dict[Seat, EndpointId] = {}
         """by which endpoint each agent joined each queue last"""
+        self._sitting: dict[tuple[EndpointId, QueueName], AgentId] = {}
+        """who joined last by each endpoint: another's since, where two agents exchange their numbers"""
         self._joining: set[Seat] = set()
 
     def taken(self, planned: Plan, wanted: Mapping[EndpointId, State]) -> tuple[Plan, set[Seat]]:
@@ -35,6 +37,7 @@ class Seats:
             steps.append(step)
             if seat is not None:
                 self._holders[seat] = step.key
+                self._sitting[step.key, seat[1]] = seat[0]
                 taken.add(seat)
         self._joining |= taken
         return replace(planned, steps=tuple(steps), waiting=planned.waiting | late), taken
@@ -44,8 +47,11 @@ class Seats:
         self._joining -= taken
 
     def _is_free(self, seat: Seat, key: EndpointId) -> bool:
+        agent, queue = seat
         holder = self._holders.get(seat, key)
-        return holder == key or (seat not in self._joining and seat[1] not in self._observed.state(holder).members)
+        if holder == key or self._sitting.get((holder, queue)) != agent:
+            return True
+        return seat not in self._joining and queue not in self._observed.state(holder).members
 
 
 def _seat(step: Step, agent: AgentId | None) -> Seat | None:
