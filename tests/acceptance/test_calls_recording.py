@@ -176,8 +176,11 @@ async def test_a_phone_that_loses_its_power_leaves_a_whole_file(calls: Calls) ->
     assert len(heard_at(samples, customer.tone)) >= 5
 
 
-async def test_a_call_that_comes_back_to_the_agent_gets_a_second_file_and_never_a_third(calls: Calls) -> None:
-    await calls.agent("1001", record="wav")
+@pytest.mark.parametrize(("record", "ending"), [("wav", "wav"), ("wav49", "WAV"), ("gsm", "gsm")])
+async def test_a_call_that_comes_back_to_the_agent_gets_a_second_file_and_never_a_third(
+    calls: Calls, record: str, ending: str
+) -> None:
+    await calls.agent("1001", record=record)
     agent = await calls.phone("1001")
     await calls.member("1001")
     customer, outgoing, incoming = await queue_call(calls, agent)
@@ -188,7 +191,7 @@ async def test_a_call_that_comes_back_to_the_agent_gets_a_second_file_and_never_
     await outgoing.hangup()
     await calls.silence()
 
-    assert [file.name[-6:] for file in calls.recordings()] == ["-1.wav", "-2.wav"]
+    assert [file.name[-6:] for file in calls.recordings()] == [f"-1.{ending}", f"-2.{ending}"]
     assert len(heard_at(await calls.recording(0), customer.tone)) >= 5
     assert len(heard_at(await calls.recording(1), customer.tone)) >= 10  # two visits
     assert [event.get("Part") for event in await calls.told("AgentbridgeRecordingStarted", 3)] == ["1", "2", "2"]
