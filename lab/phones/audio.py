@@ -64,7 +64,9 @@ def fold(packets: Sequence[bytes]) -> list[float]:
 
     Of an odd number of packets the oldest is left out; empty for fewer than two.
     """
-    data = b"".join(packets[len(packets) % 2 :])
+    # where Asterisk changes from one source to another, a packet may be short
+    whole = [packet for packet in packets if len(packet) == PACKET]
+    data = b"".join(whole[len(whole) % 2 :])
     stretches = [[LINEAR[byte] for byte in data[i : i + PERIOD]] for i in range(0, len(data), PERIOD)]
     return [sum(column) / len(stretches) for column in zip(*stretches, strict=True)]
 
