@@ -21,7 +21,7 @@ check: setup
 	.venv/bin/lint-imports
 
 bench: setup
-	$(PYTHON) -m pytest -s tests/bench
+	$(PYTHON) -m tests.bench
 
 faults: setup
 	$(PYTHON) -m pytest tests/faults

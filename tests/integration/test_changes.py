@@ -198,7 +198,12 @@ async def test_a_database_without_our_schema_is_not_up_and_the_reason_says_what_
     dsn = await postgres.create_database("bare")
     seen = Seen()
     changes = Changes(
-        dsn, node="pbx1", on_keys=lambda keys, _: seen.keys.update(keys), on_up=seen.came_up, on_down=seen.downs.append, pulse=QUICK
+        dsn,
+        node="pbx1",
+        on_keys=lambda keys, _: seen.keys.update(keys),
+        on_up=seen.came_up,
+        on_down=seen.downs.append,
+        pulse=QUICK,
     )
     async with asyncio.TaskGroup() as group:
         running = group.create_task(changes.run())
