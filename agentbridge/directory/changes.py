@@ -18,7 +18,15 @@ from typing import Any
 import structlog
 
 from agentbridge.directory import migrate
-from agentbridge.directory.connecting import POOLER_ERRORS, STATEMENTS_KEPT, Connection, connect, translated
+from agentbridge.directory.connecting import (
+    POOLER_ERRORS,
+    STATEMENTS_KEPT,
+    Connection,
+    behind_pooler,
+    connect,
+    transaction,
+    translated,
+)
 from agentbridge.directory.lineage import Lineage, Mark, Memory, why_older
 from agentbridge.directory.queries import NEWS, QUERIES
 from agentbridge.directory.rows import reading
@@ -30,6 +38,8 @@ log = structlog.get_logger()
 CHANNEL = "agentbridge"
 FIRST_WAIT_SECONDS = 0.2
 LAST_WAIT_SECONDS = 10.0
+_OF_SESSION = "SELECT pg_try_advisory_lock($1)"
+_OF_TRANSACTION = "SELECT pg_try_advisory_xact_lock($1)"
 # PostgreSQL forgets the session of a host that vanished, and with it its lock, after this
 _KEEPALIVES = "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3"
 
@@ -133,11 +143,15 @@ class Changes:
 
     async def _follow(self, connection: Connection) -> None:
         connection.add_termination_listener(self._woken)
+        pooled = await behind_pooler(connection)
+        # One transaction keeps the pooler's server ours, and the lock with it. Its statements have a snapshot
+        # each and it writes nothing, so it keeps no vacuum waiting.
+        await connection.execute("BEGIN" if pooled else _KEEPALIVES)
         await self._check_schema(connection)
-        await connection.execute(_KEEPALIVES)
-        await self._wait_for_lock(connection)
-        # first listen, then read: a change between the two is a wake-up too many, never one too few
-        await connection.add_listener(CHANNEL, self._woken)
+        await self._wait_for_lock(connection, _OF_TRANSACTION if pooled else _OF_SESSION)
+        if not pooled:  # else nobody would be told of a notification
+            # first listen, then read: a change between the two is a wake-up too many, never one too few
+            await connection.add_listener(CHANNEL, self._woken)
         await self._wait_until_obeyed(connection)
         if self.snapshot is None:
             self.snapshot = await connection.fetchval(QUERIES["last_snapshot"], self._node)
@@ -160,10 +174,10 @@ class Changes:
         self.up = True
         self._on_up()
 
-    async def _wait_for_lock(self, connection: Connection) -> None:
-        """One writer for each node; the lock is the session's and goes with it."""
+    async def _wait_for_lock(self, connection: Connection, lock: str) -> None:
+        """One writer for each node; the lock goes with the connection."""
         key = lock_key(self._node)
-        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", key):
+        while not await connection.fetchval(lock, key):
             if not self.standby:
                 log.info("standby.waiting", node=self._node)
             self.standby = True
@@ -173,7 +187,7 @@ class Changes:
     async def _wait_until_obeyed(self, connection: Connection) -> None:
         """A database that forgot what Asterisk was told changes nothing there before somebody says that it may."""
         while reason := await self._why_older(connection):
-            if await connection.fetchval(QUERIES["database_older"], self._node, reason):
+            if await self._is_confirmed(reason):
                 log.warning("database.confirmed", node=self._node, reason=reason)
                 self.snapshot = None  # it counts its transactions by itself
                 break
@@ -183,6 +197,15 @@ class Changes:
             await asyncio.sleep(self._pulse.standby_seconds)
         self.older = ""
         self._memory.keep(await self._mark(connection))
+
+    async def _is_confirmed(self, reason: str) -> bool:
+        """Notes it for `plan --confirm`, on a connection of its own: ours may be in a long transaction."""
+        noting = await connect(self._dsn, deadline=self._pulse.deadline_seconds, name=f"agentbridge {self._node}")
+        try:
+            async with transaction(noting, deadline=self._pulse.deadline_seconds):
+                return bool(await noting.fetchval(QUERIES["database_older"], self._node, reason))
+        finally:
+            noting.terminate()
 
     async def _why_older(self, connection: Connection) -> str:
         known = self._memory.mark

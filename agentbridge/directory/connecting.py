@@ -26,7 +26,8 @@ def translated() -> Iterator[None]:
         yield
     except asyncpg.PostgresError as error:
         raise _ours(error) from error
-    except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+    except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        # the internal one: the server ended the session while we stood still, and the driver finds out in midst
         raise Unavailable(f"the database can't be reached: {_text(error)}") from error
 
 
@@ -66,6 +67,11 @@ async def connect(dsn: str, *, deadline: float, name: str = "agentbridge", state
             server_settings={"application_name": name},
         )
     return connection
+
+
+async def behind_pooler(connection: Connection) -> bool:
+    """A pooler invents the process number that it tells its clients at the log-in."""
+    return bool(await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid())
 
 
 @asynccontextmanager

@@ -13,38 +13,68 @@ from lab.postgres import Postgres
 from lab.processes import run, until
 from tests.faults.stand import Stand
 
-FAKETIME = "/usr/lib/*/faketime/libfaketime.so.1"
+FAKETIME = "usr/lib/*/faketime/libfaketime.so.1"
+
+
+class Clock:
+    """Of the processes that are started with its `environment`: `offset` seconds from the true one."""
+
+    def __init__(self, library: Path, folder: Path) -> None:
+        self._offset = folder / "offset"
+        self.offset = 0
+        self.environment = {
+            "LD_PRELOAD": str(library),
+            "FAKETIME_TIMESTAMP_FILE": str(self._offset),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+        for parent in (folder, *folder.parents):
+            if "pytest" in str(parent):
+                parent.chmod(0o755)  # PostgreSQL runs as another account
+
+    @property
+    def offset(self) -> int:
+        return int(self._offset.read_text())
+
+    @offset.setter
+    def offset(self, seconds: int) -> None:
+        self._offset.write_text(f"{seconds:+d}\n")
+
+
+@pytest.fixture
+def clock(tmp_path: Path) -> Clock:
+    library = next(Path("/").glob(FAKETIME), None)
+    if library is None:
+        pytest.skip("needs libfaketime: apt-get install libfaketime")
+    return Clock(library, tmp_path)
+
+
+class PostgresByClock(Postgres):
+    """Its clock is `clock`."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(fsync=False)
+        self._clock = clock
+
+    def _as_server(self, program: str, *arguments: str) -> list[str]:
+        # after the change of account: the library makes a semaphore that only its owner may open
+        command = super()._as_server(program, *arguments)
+        at = command.index("--") + 1
+        return [*command[:at], "env", *(f"{k}={v}" for k, v in self._clock.environment.items()), *command[at:]]
 
 
 @pytest.mark.parametrize("hours", [1, -1])
-async def test_the_wall_clock_jumps(
-    fresh_postgres: Postgres, seed: int, hours: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Of the daemon and of PostgreSQL: they get it from libfaketime. Asterisk's stays, as on another machine."""
-    library = next(Path("/").glob(FAKETIME[1:]), None)
-    if library is None:
-        pytest.skip("needs libfaketime: apt-get install libfaketime")
-    jump = tmp_path / "offset"
-    jump.write_text("+0\n")
-    jump.chmod(0o644)
-    for parent in tmp_path.parents[:3]:
-        if "pytest" in parent.name:
-            parent.chmod(0o755)  # PostgreSQL runs as another account
-    tmp_path.chmod(0o755)
-    async with Stand(fresh_postgres, seed=seed) as stand:
+async def test_the_wall_clock_jumps(seed: int, hours: int, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the daemon and of PostgreSQL. Asterisk's stays, as on another machine."""
+    async with PostgresByClock(clock) as postgres, Stand(postgres, seed=seed) as stand:
         await stand.bridge.stop()
-        monkeypatch.setenv("LD_PRELOAD", str(library))
-        monkeypatch.setenv("FAKETIME_TIMESTAMP_FILE", str(jump))
-        monkeypatch.setenv("FAKETIME_NO_CACHE", "1")
-        monkeypatch.setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-        await fresh_postgres.restart()
-        await stand.bridge.start()
-        for name in ("LD_PRELOAD", "FAKETIME_TIMESTAMP_FILE"):
-            monkeypatch.delenv(name)
-        await stand.reconnect()
+        with monkeypatch.context() as environment:
+            for name, value in clock.environment.items():
+                environment.setenv(name, value)
+            await stand.bridge.start()
         await stand.healed()
-        jump.write_text(f"{hours:+d}h\n")
-        assert abs(await off_by(stand) - hours * 3600) < 60
+        clock.offset = hours * 3600
+        assert abs(await off_by(stand) - clock.offset) < 60
         await stand.pause("dua", "in another hour")
         await stand.until_member("support", stand.internal["dua"], paused=True, reason="in another hour", within=5)
         await stand.lasts(5)
@@ -54,7 +84,7 @@ async def test_the_wall_clock_jumps(
         assert status is not None
         assert status["pending"] == 0
         assert status["age"].total_seconds() < 10
-        jump.write_text("+0\n")
+        clock.offset = 0
         await stand.healed()
 
 
@@ -105,12 +135,14 @@ async def in_asterisk(stand: Stand, *command: str) -> str:
 
 async def mount_small(stand: Stand, folder: Path, *, kilobytes: int) -> None:
     """In Asterisk's own mount namespace: it goes with Asterisk."""
-    await in_asterisk(stand, "mount", "-t", "tmpfs", "-o", f"size={kilobytes}k,mode=777", "lab", str(folder))
+    inside = ("nsenter", f"--target={stand.asterisk.pid}", "--mount")
+    there = Path(f"{stand.asterisk.root}/{folder}")  # its root folder has no mount command
+    await run(*inside, "mount", "-t", "tmpfs", "-o", f"size={kilobytes}k,mode=777", "lab", str(there))
 
 
 @asynccontextmanager
 async def small_disk(folder: Path) -> AsyncIterator[Path]:
-    folder.mkdir()
+    await run("mkdir", str(folder))
     await run("mount", "-t", "tmpfs", "-o", "size=64k", "lab", str(folder))
     try:
         yield folder
@@ -127,9 +159,11 @@ async def test_no_room_for_the_log(stand: Stand, tmp_path: Path) -> None:
         await stand.bridge.start()
         filler = disk / "filler"
         await asyncio.to_thread(fill, filler)
-        for number in range(50):
-            await stand.pause("dua", f"nobody reads of it {number}")
-            await stand.unpause("dua")
+        for number in range(40):
+            reason = f"nobody reads of it {number}"
+            await stand.pause("dua", reason)
+            await stand.until_member("support", stand.internal["dua"], reason=reason)
+        await stand.unpause("dua")
         await stand.healed()
         filler.unlink()
         await stand.pause("dua", "with room")
