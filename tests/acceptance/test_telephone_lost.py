@@ -40,6 +40,7 @@ async def opened(postgres: Postgres) -> AsyncIterator[Opened]:
             await desk_agent(centre, "ana", "sales", "support")
             await sit_down(centre, "ana", "desk-1")
             await centre.until_member("sales", "desk-1", paused=False)
+            await centre.settled()
             yield centre, phone
 
     yield open_one
