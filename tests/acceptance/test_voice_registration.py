@@ -41,7 +41,7 @@ async def endpoint(centre: Centre, internal: str) -> dict[str, str]:
 async def change(centre: Centre, username: str, **columns: object) -> None:
     places = ", ".join(f"{name} = ${number}" for number, name in enumerate(columns, 2))
     await centre.db.execute(f"UPDATE agentbridge.agents SET {places} WHERE username = $1", username, *columns.values())
-    await centre.settled()
+    await centre.healed(username)
 
 
 async def nothing_to_do(centre: Centre) -> bool:
@@ -111,10 +111,11 @@ async def test_a_transport_taken_from_the_row_takes_the_registered_client_along(
     await (await odd_phone(shared, internal, "tcp")).register()
     await shared.settled()
     assert await contacts(shared, internal) == 1
-    await change(shared, "ana", transport=["udp"])
+    await shared.db.execute("UPDATE agentbridge.agents SET transport = '{udp}'")
+    await shared.settled()
     assert await contacts(shared, internal) == 0
+    assert "must use udp" in (await shared.status("ana"))["error"]
     await change(shared, "ana", transport=["tcp"])
-    await shared.healed("ana")
 
 
 async def test_a_registration_lasts_no_longer_than_the_agent_s_sip_expires(shared: Centre) -> None:
