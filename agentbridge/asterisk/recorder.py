@@ -142,15 +142,14 @@ class Recorder:
             # below Asterisk's own folder: nothing but checked characters, since a comma would begin the options
             file = path.removeprefix("monitor/")
             fields = {"Channel": call.name, "File": file, "Options": f"i({MONITOR})"}
-            await self._link.action("MixMonitor", fields, timeout=TIMEOUT_SECONDS)
-            await self._keep_silent(call.name)
-            return path
-
-    async def _keep_silent(self, channel: str) -> None:
-        """Asterisk does not mute what begins during a pause."""
-        if await variable(self._link, PAUSED, channel):
-            for monitor in await monitors(self._link, channel):
+            paused = await variable(self._link, PAUSED, call.name)
+            begun = await self._link.action("MixMonitor", fields, timeout=TIMEOUT_SECONDS)
+            if paused:  # Asterisk does not mute what begins during a pause
+                # by the id of the answer: the list may not have it yet
+                stem = path.rpartition(".")[0]
+                monitor = Monitor(channel=call.name, id=begun.get("MixMonitorID"), stem=stem)
                 await mute(self._link, monitor, muted=True)
+            return path
 
     # ------------------------------------------------------------ the agent's calls
 
@@ -171,6 +170,9 @@ class Recorder:
 
     async def _free_path(self, agent: EndpointId, call: Channel) -> str:
         running = {monitor.stem for monitor in await monitors(self._link, call.name)}
+        # one that has just begun is not listed yet, and has no file
+        if latest := recording_file(await variable(self._link, FILE, call.name)):
+            running.add(latest.stem)
         spool = await spool_folder(self._link)
         for part in PARTS:
             path = await self._path(agent, call, part)
