@@ -12,6 +12,9 @@ from tests.acceptance.calls import ASTERISKS, FILES, Calls, calls_on, hear_each_
 OUTSIDE_TONE = 1000
 # what the outside is told: the customer is a phone of the lab as well
 DIALPLAN = r"""
+[from-sip](+)
+exten => 0300,1,Dial(PJSIP/1009,10)
+
 [lab-outside](+)
 exten => 0100,1,Dial(PJSIP/1009,10)
  same => n,Hangup(${HANGUPCAUSE})
@@ -122,6 +125,13 @@ async def test_a_busy_outside_is_busy_for_the_agent(calls: Calls) -> None:
     await calls.agent("1001")
     (await calls.phone("1009")).behaviour = Reject(486)
     assert (await (await calls.phone("1001")).call("0100", timeout=5)).status == 486
+
+
+async def test_an_extension_of_the_administrators_own_ends_where_it_ends(calls: Calls) -> None:
+    """It has one priority; the agents' dialplan has the same number, and must not take it up at the second."""
+    await calls.agent("1001", nocalls="1")
+    (await calls.phone("1009")).behaviour = Reject(486)
+    assert (await (await calls.phone("1001")).call("0300", timeout=5)).status == 486
 
 
 async def test_an_agent_transfers_a_customer_outside(calls: Calls) -> None:
