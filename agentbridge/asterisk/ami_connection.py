@@ -53,11 +53,16 @@ class _Pending:
 
     def answered(self, answer: Message) -> None:
         if (answer.response or "").lower() == "error":
-            self.settle(Refused(f"{self.action}: {answer.output or answer.get('Message', 'no reason given')}"))
+            self.settle(self._refusal(answer.output or answer.get("Message", "no reason given")))
         elif not self.listing:
             self.settle([answer])
         elif answer.get("EventList").lower() != "start":
             self.settle(Refused(f"{self.action}: answered without a list: {answer.get('Message')}"))
+
+    def _refusal(self, reason: str) -> Exception:
+        # one that goes down refuses everything until its connections break: it is away, and nothing was wrong
+        kind = Unavailable if "shutting down" in reason.lower() else Refused
+        return kind(f"{self.action}: {reason}")
 
     def listed(self, item: Message) -> None:
         match item.get("EventList").lower():
