@@ -169,6 +169,7 @@ class Bridge:
     def _frozen(self, _reason: str) -> None:
         """Without the directory Asterisk stays as it is."""
         self._reconciler.suspend()
+        self._directory.obey(None)
 
     # ------------------------------------------------------------ what goes on for ever
 

@@ -38,6 +38,7 @@ class Target:
     def __init__(self, descriptor: int) -> None:
         self.lost = 0
         self._descriptor = descriptor
+        self._torn = False
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
 
@@ -51,12 +52,15 @@ class Target:
     log = debug = info = warn = warning = error = err = critical = fatal = exception = msg
 
     def _write(self, line: str) -> bool:
-        data = (line + "\n").encode(errors="backslashreplace")
+        # what a full disk tore in two must not take the next line with it
+        data = (("\n" if self._torn else "") + line + "\n").encode(errors="backslashreplace")
         try:
             while data:
                 if not self._takes():
                     return False
-                data = data[os.write(self._descriptor, data[:CHUNK]) :]
+                written = os.write(self._descriptor, data[:CHUNK])
+                data = data[written:]
+                self._torn = bool(data)
         except OSError:  # nowhere to tell it: the next line that gets through does
             return False
         return True

@@ -188,6 +188,8 @@ class Reconciler:
         reading = self._brought(batch)
         if reading is None or adopted:
             reading = await self._directory.read(batch)
+        if not self._active:  # what was read may be of another server, older than what Asterisk was told
+            raise Unavailable("the directory was lost meanwhile")
         wanted = {key: self._desired(reading.subjects[key]) for key in batch}
         planned = await self._plan(wanted, reading.queues)
         planned = self._adopt_found(planned, batch)

@@ -27,7 +27,7 @@ def plan(
     config: ConfigPath = None,
     as_json: Json = False,
     confirm: Annotated[
-        bool, typer.Option("--confirm", help="Let the daemon do the removals that it has refused.")
+        bool, typer.Option("--confirm", help="Let the daemon remove what it refused to, or obey an older database.")
     ] = False,
 ) -> None:
     """0: there is no difference; 3: there are some."""
@@ -48,7 +48,7 @@ def plan(
 def _confirm(config: Path | None) -> None:
     confirmed = in_directory(config, lambda connection: connection.fetchval("select agentbridge.confirm_removals()"))
     if confirmed:
-        output.message("confirmed: the daemon removes them now")
+        output.message("confirmed: the daemon goes on now")
     else:
         output.message("no daemon has refused anything")
 

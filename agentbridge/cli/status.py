@@ -22,7 +22,9 @@ select jsonb_build_object(
             'alive', n.seen_at > clock_timestamp() - make_interval(secs => $1),
             'asterisk_up', n.asterisk_up, 'lag_seconds', n.lag_seconds, 'pending', n.pending, 'failed', n.failed,
             'refused', (select jsonb_build_object('removals', r.removals, 'of', r.total, 'since', r.refused_at)
-                from agentbridge.refusals r where r.node = n.node and r.confirmed_at is null)) order by n.node)
+                from agentbridge.refusals r where r.node = n.node and r.confirmed_at is null),
+            'older', (select reason from agentbridge.older_databases o
+                where o.node = n.node and o.confirmed_at is null)) order by n.node)
         from agentbridge.nodes n), '[]'),
     'pending_agents', coalesce((select jsonb_agg(username order by username) from agentbridge.agent_status s
         where s.pending and s.error is null), '[]'),
@@ -64,7 +66,8 @@ def judged(found: dict[str, Any]) -> Exit:
     if not alive:
         return Exit.NO_DAEMON
     fine = len(alive) == len(found["nodes"]) and all(
-        node["asterisk_up"] and not node["pending"] and not node["failed"] and not node["refused"] for node in alive
+        node["asterisk_up"] and not (node["pending"] or node["failed"] or node["refused"] or node["older"])
+        for node in alive
     )
     return Exit.CONVERGED if fine and not found["pending_agents"] and not found["failed"] else Exit.NOT_CONVERGED
 
@@ -96,4 +99,6 @@ def _told(node: dict[str, Any]) -> str:
             f", refused to remove {refused['removals']} of {refused['of']}: "
             "look at `agentbridge plan`, then `agentbridge plan --confirm`"
         )
+    if older := node["older"]:
+        text += f", does not obey this database: {older}; if it is the right one, `agentbridge plan --confirm`"
     return text

@@ -1,6 +1,7 @@
 """The machine under it all: its clock jumps, its disks are full."""
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import AsyncIterator
@@ -167,7 +168,7 @@ async def test_no_room_for_the_log(stand: Stand, tmp_path: Path) -> None:
         await stand.healed()
         filler.unlink()
         await stand.pause("dua", "with room")
-        resumed = await stand.bridge.logged("log.resumed")
+        resumed = json.loads(await stand.bridge.line_with("log.resumed"))
         assert resumed["lost"] > 0
         await stand.unpause("dua")
         await stand.healed()

@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 import pytest
 
+from lab.bridge import prepare
 from lab.faults import Fault
+from lab.postgres import Postgres
 from lab.processes import LabError, until
 from tests.faults.servers import Pooler, Standby
 from tests.faults.stand import Stand
@@ -127,6 +129,7 @@ async def test_failover_to_a_standby_that_is_behind(own: Stand) -> None:
         before = await own.members()
         await failed_over(own, standby)
         await own.bridge.logged("database.older", within=20)
+        await until_status_tells(own)
         for number in range(100):  # more transactions than it is behind
             await own.pause("ana", f"on the second one {number}")
         await own.unpause("ana")
@@ -137,19 +140,26 @@ async def test_failover_to_a_standby_that_is_behind(own: Stand) -> None:
         await own.bridge.start(within=30)
         await own.bridge.logged("database.older", since=lines, within=10)
         assert await own.members() == before
-        with pytest.raises(LabError, match="failed with 1"):
-            await own.eye.cli("status")
+        await until_status_tells(own)
         await own.hears()
         await own.eye.cli("plan", "--confirm")
         await own.until_member("support", own.internal["dua"], paused=False)
         await own.healed()
 
 
+async def until_status_tells(stand: Stand) -> None:
+    """`agentbridge status` says why, and that not all is well."""
+
+    async def told() -> bool:
+        with pytest.raises(LabError) as failed:
+            await stand.eye.cli("status")
+        return "failed with 1:" in str(failed.value) and "does not obey this database" in str(failed.value)
+
+    await until(told, within=10, what="the status that tells of an older database")
+
+
 async def test_a_directory_of_another_cluster_is_not_obeyed(own: Stand) -> None:
     """As when the address in the configuration is that of the test system."""
-    from lab.bridge import prepare
-    from lab.postgres import Postgres
-
     before = await own.members()
     async with Postgres(fsync=False) as other:
         await prepare(await other.create_database(own.dsn.rsplit("/", 1)[1]))
@@ -170,10 +180,10 @@ async def test_a_backup_of_this_morning_is_not_obeyed(own: Stand) -> None:
     async def lost() -> bool:
         return bool(own.bridge.events("database.lost"))
 
-    await superuser(own, "DELETE FROM agentbridge.changes WHERE seq > 2")
-    await own.pause("dua", "after the restore")
+    await own.pause("dua", "this noon")
     await own.until_member("support", own.internal["dua"], paused=True)
     await own.unpause("dua")
+    await own.until_member("support", own.internal["dua"], paused=False)
     await superuser(own, "DELETE FROM agentbridge.changes WHERE seq > 2")
     own.pg.cut()
     await until(lost, within=5, what="the loss of the database")
