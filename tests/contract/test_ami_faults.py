@@ -42,6 +42,13 @@ async def expect_lost(asked: Awaitable[object]) -> None:
             await asked
 
 
+async def test_an_asterisk_that_shuts_down_is_away_and_refuses_nothing(server: ScriptedAmi) -> None:
+    server.raw["QueueAdd"] = "Response: Error\r\nActionID: {id}\r\nMessage: Asterisk is shutting down\r\n\r\n"
+    async with connected(server) as session:
+        with pytest.raises(Unavailable, match="shutting down"):
+            await session.action("QueueAdd", MEMBER, timeout=LIMIT)
+
+
 async def test_nothing_is_sent_again_after_a_reconnect(server: ScriptedAmi) -> None:
     server.silent_on = {"QueueAdd", "Command"}
     async with up(server) as watched:
