@@ -23,8 +23,9 @@ check: setup
 bench: setup
 	$(PYTHON) -m tests.bench
 
+# make faults ONLY=pooler: some of them
 faults: setup
-	$(PYTHON) -m pytest tests/faults
+	$(PYTHON) -m pytest -s tests/faults -k "$(ONLY)"
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info

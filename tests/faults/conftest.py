@@ -1,5 +1,6 @@
 """Each fault gets a contact centre of its own; its seed is printed, and AGENTBRIDGE_SEED repeats it."""
 
+import logging
 import os
 import random
 import sys
@@ -7,9 +8,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+import structlog
 
 from lab.postgres import Postgres
 from tests.faults.stand import Stand
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet() -> None:
+    """Comparisons connect again and again, and this process is not the daemon whose log counts."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
 
 
 @pytest.fixture

@@ -105,6 +105,7 @@ async def test_a_flood_of_events(postgres: Postgres, seed: int) -> None:
     """As many of our own class as Asterisk can send, for ten seconds, and changes all the while."""
     async with Stand(postgres, seed=seed, extra=SHOUTER) as stand, AsyncExitStack() as stack:
         account = Shouter(stand.asterisk.ami_port)
+        lines = len(stand.bridge.lines())
         shouting = [await stack.enter_async_context(Manager(account)) for _ in range(2)]
         counting = await stack.enter_async_context(Manager(account, events="user"))
         async with asyncio.TaskGroup() as tasks:
@@ -121,6 +122,7 @@ async def test_a_flood_of_events(postgres: Postgres, seed: int) -> None:
         sys.stderr.write(f"    {rate:,.0f} events a second, {number} changes applied meanwhile\n")
         assert rate > 1000
         assert number >= 10
+        assert not stand.bridge.events("ami.lost", since=lines), "Asterisk cut the daemon off as a slow reader"
         await stand.unpause("dua")
         await stand.healed()
 
