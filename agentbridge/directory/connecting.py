@@ -49,8 +49,21 @@ def _text(error: BaseException) -> str:
 
 STATEMENTS_KEPT = 100
 """prepared in a session that lasts: parsing and planning the big read again would cost more than running it"""
-POOLER_ERRORS = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
-"""PgBouncer in transaction mode: the next server has not got our prepared statement, or somebody else's"""
+POOLER_ERRORS = (
+    asyncpg.InvalidSQLStatementNameError,
+    asyncpg.DuplicatePreparedStatementError,
+    asyncpg.ProtocolViolationError,
+)
+"""PgBouncer: in transaction mode the next server has not got our prepared statement, or somebody else's; and it
+refuses settings that it does not know."""
+
+
+def session_settings(name: str, statements: int) -> dict[str, str]:
+    """What a session starts with. A statement that is kept is planned once: with the keys of each call before
+    its eyes the planner takes eight times as long as the server needs to find one of them."""
+    if not statements:
+        return {"application_name": name}
+    return {"application_name": name, "plan_cache_mode": "force_generic_plan"}
 
 
 async def connect(dsn: str, *, deadline: float, name: str = "agentbridge", statements: int = 0) -> Connection:
@@ -59,13 +72,22 @@ async def connect(dsn: str, *, deadline: float, name: str = "agentbridge", state
     statements: how many to keep prepared; 0 works behind every pooler.
     """
     with translated():
-        connection: Connection = await asyncpg.connect(
-            dsn,
-            timeout=deadline,
-            command_timeout=deadline,
-            statement_cache_size=statements,
-            server_settings={"application_name": name},
-        )
+        try:
+            return await _connect(dsn, deadline, name, statements)
+        except POOLER_ERRORS:
+            if not statements:
+                raise
+            return await _connect(dsn, deadline, name, 0)
+
+
+async def _connect(dsn: str, deadline: float, name: str, statements: int) -> Connection:
+    connection: Connection = await asyncpg.connect(
+        dsn,
+        timeout=deadline,
+        command_timeout=deadline,
+        statement_cache_size=statements,
+        server_settings=session_settings(name, statements),
+    )
     return connection
 
 

@@ -17,6 +17,7 @@ from agentbridge.directory.connecting import (
     STATEMENTS_KEPT,
     Connection,
     PooledConnection,
+    session_settings,
     transaction,
     translated,
 )
@@ -193,13 +194,23 @@ class Directory:
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[PooledConnection]:
         with translated():
-            pool = await self._opened()
+            pool, connection = await self._acquired()
             try:
-                async with pool.acquire(timeout=self._deadline) as connection:
-                    yield connection
+                yield connection
             except POOLER_ERRORS as error:
                 self._forget_statements(pool)
                 raise Unavailable("a pooler in transaction mode: no prepared statements from now on") from error
+            finally:
+                await pool.release(connection)
+
+    async def _acquired(self) -> tuple[asyncpg.Pool[asyncpg.Record], PooledConnection]:
+        pool = await self._opened()
+        try:
+            return pool, await pool.acquire(timeout=self._deadline)
+        except POOLER_ERRORS:  # at the log-in: nothing was asked yet, so it is simply asked again
+            self._forget_statements(pool)
+        pool = await self._opened()
+        return pool, await pool.acquire(timeout=self._deadline)
 
     def _forget_statements(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         self._statements = 0
@@ -220,7 +231,7 @@ class Directory:
                     # nothing is left behind in a session here, so nothing has to be reset in a round trip
                     reset=_leave,
                     init=self._check_lineage,
-                    server_settings={"application_name": f"agentbridge {self._node}"},
+                    server_settings=session_settings(f"agentbridge {self._node}", self._statements),
                 )
             return self._pool
 

@@ -2,22 +2,12 @@
 
 -- name: subjects
 -- The memberships only of agents that are logged in, since nobody else is a member.
-with people as materialized (
+with people as (
     select w.key, t.id as telephone_id, coalesce(own.id, bound.agent_id) as agent_id
     from unnest($1::text[]) w (key)
     left join agentbridge.telephones t on t.name = w.key
     left join agentbridge.sessions bound on bound.telephone_id = t.id
     left join agentbridge.agents own on own.internal = w.key
-),
-memberships as materialized (
-    select e.agent_id,
-        array_agg(q.name) as queues, array_agg(e.penalty) as penalties,
-        array_agg(p.reason) as reasons      -- null: not on pause in this queue
-    from agentbridge.effective_members e
-    join agentbridge.queues q on q.id = e.queue_id and q.channel = 'voice'
-    left join agentbridge.queue_pauses p on p.agent_id = e.agent_id and p.queue_id = e.queue_id
-    where e.agent_id = any (array(select s.agent_id from people join agentbridge.sessions s using (agent_id)))
-    group by e.agent_id
 )
 select
     pg_current_snapshot()::text as snapshot,
@@ -46,7 +36,14 @@ left join agentbridge.telephones t on t.id = p.telephone_id
 left join agentbridge.agents a on a.id = p.agent_id
 left join agentbridge.sessions s on s.agent_id = p.agent_id
 left join agentbridge.telephones st on st.id = s.telephone_id
-left join memberships m on m.agent_id = p.agent_id
+left join lateral (
+    select array_agg(q.name) as queues, array_agg(e.penalty) as penalties,
+        array_agg(r.reason) as reasons      -- null: not on pause in this queue
+    from agentbridge.effective_members e
+    join agentbridge.queues q on q.id = e.queue_id and q.channel = 'voice'
+    left join agentbridge.queue_pauses r on r.agent_id = e.agent_id and r.queue_id = e.queue_id
+    where e.agent_id = s.agent_id
+) m on s.agent_id is not null
 
 -- name: all_keys
 select internal as key from agentbridge.agents union all select name from agentbridge.telephones
