@@ -11,17 +11,17 @@ from typing import Annotated
 
 import typer
 
-from agentbridge.cli import agents, output
+from agentbridge.cli import output
 from agentbridge.cli.options import ConfigPath, in_directory
-from agentbridge.directory import admin
-from agentbridge.directory.connecting import Connection, translated
+from agentbridge.directory import admin, bulk
+from agentbridge.directory.bulk import MEMBERSHIPS
+from agentbridge.directory.connecting import Connection
 from agentbridge.directory.kinds import AGENT
 from agentbridge.errors import Refused
 
 IMPORT_SECONDS = 600.0
 ERRORS_SHOWN = 20
-PROGRESS_EVERY = 500
-MEMBERSHIPS = ("queues", "teams")
+PROGRESS_EVERY = 1000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -96,39 +96,13 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 async def _imported(connection: Connection, rows: list[tuple[int, dict[str, str]]]) -> None:
     """Refused, and so undone, with the line and field of each error."""
-    errors: list[str] = []
-    known = await admin.fields(connection, AGENT)
-    for number, (line, values) in enumerate(rows, 1):
-        if error := await _try(connection, known, values):
-            errors.append(f"line {line}: {error}")
-        if len(errors) == ERRORS_SHOWN:
-            errors.append("and perhaps more; these first")
-            break
-        if number % PROGRESS_EVERY == 0:
-            output.message(f"{number} of {len(rows)}")
-    if errors:
-        raise Refused("\n".join([*errors, "nothing was imported"]))
 
+    def progress(tried: int) -> None:
+        if tried % PROGRESS_EVERY == 0:
+            output.message(f"{tried} of {len(rows)}")
 
-async def _try(connection: Connection, known: dict[str, str], values: dict[str, str]) -> str:
-    """Why this agent can't be made; empty when it was."""
-    await connection.execute("savepoint one_agent")
-    try:
-        with translated():
-            await _make(connection, known, dict(values))
-    except Refused as refused:
-        await connection.execute("rollback to one_agent")
-        return str(refused)
-    await connection.execute("release one_agent")
-    return ""
-
-
-async def _make(connection: Connection, known: dict[str, str], values: dict[str, str]) -> None:
-    queues, teams = (
-        [part.strip() for part in values.pop(name, "").split(",") if part.strip()] for name in MEMBERSHIPS
-    )
-    if "username" not in values:
-        raise Refused("username: is missing")
-    username = await admin.created(connection, AGENT, admin.parsed(known, AGENT, values))
-    if queues or teams:
-        await agents.join(connection, username, queues, teams)
+    errors = await bulk.create_agents(connection, rows, at_most=ERRORS_SHOWN, progress=progress)
+    if not errors:
+        return
+    more = ["and perhaps more; these first"] if len(errors) == ERRORS_SHOWN else []
+    raise Refused("\n".join([*(f"line {line}: {error}" for line, error in errors), *more, "nothing was imported"]))

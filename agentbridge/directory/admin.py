@@ -79,7 +79,7 @@ async def _record(connection: Connection, kind: Kind, key: str, *, lock: bool = 
         key,
     )
     if text is None:
-        raise _absent(kind, key)
+        raise absent(kind, key)
     found: Record = json.loads(text)
     return found
 
@@ -154,7 +154,7 @@ async def deleted(connection: Connection, kind: Kind, keys: Sequence[str]) -> No
         list(keys),
     )
     if missing := sorted(set(keys) - {row[0] for row in rows}):
-        raise _absent(kind, ", ".join(missing))
+        raise absent(kind, ", ".join(missing))
 
 
 async def secret(connection: Connection, kind: Kind, key: str) -> str:
@@ -219,7 +219,7 @@ def _integer(name: str, text: str, highest: int) -> int | None:
     return number
 
 
-def _absent(kind: Kind, key: str) -> Refused:
+def absent(kind: Kind, key: str) -> Refused:
     return Refused(f"{kind.key}: there is no {kind.name} {key}")
 
 
@@ -234,8 +234,13 @@ async def identifiers(connection: Connection, kind: Kind, keys: Sequence[str]) -
     )
     found = {row["key"]: row["id"] for row in rows}
     if missing := [key for key in keys if key not in found]:
-        raise _absent(kind, ", ".join(missing))
+        raise absent(kind, ", ".join(missing))
     return [found[key] for key in keys]
+
+
+async def ids_by_key(connection: Connection, kind: Kind) -> dict[str, int]:
+    rows = await connection.fetch(f"select {kind.key} as key, id from {kind.table} order by 1")  # noqa: S608
+    return {row["key"]: row["id"] for row in rows}
 
 
 async def all_keys(connection: Connection, kind: Kind) -> list[str]:
