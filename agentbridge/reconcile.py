@@ -208,12 +208,13 @@ class Reconciler:
 
     async def _plan(self, wanted: Mapping[EndpointId, State], queues: frozenset[QueueName]) -> Plan:
         """Part by part, so that events are taken in while many thousand keys are compared."""
-        parts = []
         keys = list(wanted)
+        parts: list[Plan] = []
         for start in range(0, len(keys), KEYS_AT_ONCE):
+            if parts:
+                await asyncio.sleep(0)
             part = {key: wanted[key] for key in keys[start : start + KEYS_AT_ONCE]}
             parts.append(plan(part, self._asterisk, queues))
-            await asyncio.sleep(0)
         return joined(parts)
 
     def _desired(self, subject: Subject) -> State:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 from agentbridge.dirty import Cause
@@ -57,7 +57,7 @@ class Writer:
     async def _write_now(self, steps: Sequence[Step], causes: Mapping[EndpointId, Cause], failures: Failures) -> str:
         """Notes what failed; returns the last reason of a step that got no answer, empty when all did."""
         unanswered = ""
-        for step, error in zip(steps, await _all(self._try(step, causes) for step in steps), strict=True):
+        for step, error in zip(steps, await _all([self._try(step, causes) for step in steps]), strict=True):
             if error is not None:
                 failures.setdefault(step.key, str(error))
                 unanswered = str(error) if isinstance(error, Unavailable) else unanswered
@@ -73,7 +73,9 @@ class Writer:
         return None
 
 
-async def _all(parts: Iterable[Coroutine[Any, Any, Exception | None]]) -> list[Exception | None]:
+async def _all(parts: Sequence[Coroutine[Any, Any, Exception | None]]) -> list[Exception | None]:
+    if len(parts) == 1:  # most changes are one write, which needs no task of its own
+        return [await parts[0]]
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(part) for part in parts]
     return [task.result() for task in tasks]
