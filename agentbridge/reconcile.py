@@ -97,6 +97,8 @@ class Reconciler:
         self._pass_ids = itertools.count(1)
         self._readings: dict[EndpointId, Reading] = {}
         """what came along with the last mark of a key"""
+        self._postponed = ""
+        """why the last pass could not be done"""
         self._passes: dict[int, float] = {}
         """when each pass under way began"""
         self._active = False
@@ -171,7 +173,7 @@ class Reconciler:
                 await self._work(batch)
             except Unavailable as lost:
                 # nothing is done without both sides; the keys stay dirty
-                log.debug("pass.postponed", keys=len(batch), reason=str(lost))
+                self._tell_postponed(str(lost), len(batch))
                 if self._active:
                     self.dirty.mark_later(batch, after=RETRY_AFTER_LOSS_SECONDS)
                 else:
@@ -179,6 +181,12 @@ class Reconciler:
             finally:
                 del self._passes[pass_id]
                 self.dirty.release(batch)
+
+    def _tell_postponed(self, reason: str, keys: int) -> None:
+        """Once, and not at every try of a long outage."""
+        if reason != self._postponed:
+            log.warning("pass.postponed", keys=keys, reason=reason)
+        self._postponed = reason
 
     async def _work(self, batch: Mapping[EndpointId, Cause]) -> None:
         # also while Asterisk is away: kept until then, it could undo what the agent has done since
@@ -200,6 +208,7 @@ class Reconciler:
         finally:
             self._seats.give_back(seats)
         await self._conclude(reading, wanted, planned, failures, batch)
+        self._postponed = ""
 
     def _brought(self, batch: Collection[EndpointId]) -> Reading | None:
         """What came along with the marks, if one look covers the batch."""

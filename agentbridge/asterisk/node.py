@@ -169,8 +169,14 @@ class Node:
             self._read = losses == self._losses
 
     async def depth(self) -> int:
-        """Tasks in the deepest of Asterisk's task processors."""
-        shown = await self._actions.command("core show taskprocessors", timeout=10.0)
+        """Tasks in the deepest of Asterisk's task processors.
+
+        Without the right to ask nothing is written: blind, the writer could stop new calls.
+        """
+        try:
+            shown = await self._actions.command("core show taskprocessors", timeout=10.0)
+        except Refused as refused:
+            raise Unavailable(f"{refused}: the account needs write=command in manager.conf") from refused
         return max((int(waiting) for _, waiting in _DEPTH.findall(shown)), default=0)
 
     # ------------------------------------------------------------ questions and orders of others
