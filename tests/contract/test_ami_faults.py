@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Awaitable
 import pytest
 import pytest_asyncio
 import structlog
-from ami_links import LIMIT, QUICK, Watched, account, connected, running, up
-from ami_server import ScriptedAmi, answer, event
 
 from agentbridge.asterisk.ami import AmiConnection, Timing, reconnect_wait
 from agentbridge.asterisk.ami_connection import IN_FLIGHT
 from agentbridge.asterisk.ami_wire import Message
 from agentbridge.errors import InvalidValue, Unavailable
+from tests.contract.ami_links import LIMIT, QUICK, Watched, account, connected, running, up
+from tests.contract.ami_server import ScriptedAmi, answer, event
 
 MEMBER = {"Queue": "sales", "Interface": "Local/1@x"}
 

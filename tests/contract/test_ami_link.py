@@ -7,13 +7,13 @@ from typing import cast
 
 import pytest
 import pytest_asyncio
-from ami_links import AmiServer, Watched, account, connected, running, up
-from ami_server import ScriptedAmi
 
 from agentbridge.asterisk.ami import AmiConnection, AmiLink
 from agentbridge.asterisk.ami_wire import LINE_BYTES, Message
 from agentbridge.errors import InvalidValue, Refused, Unavailable
 from lab.asterisk import Asterisk
+from tests.contract.ami_links import AmiServer, Watched, account, connected, running, up
+from tests.contract.ami_server import ScriptedAmi
 
 _numbers = itertools.count(1)
 

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
-from ami_links import connected
 
 from agentbridge.asterisk.ari import BODY_BYTES, Ari
 from agentbridge.errors import InvalidValue, Refused, Unavailable
 from lab.asterisk import Asterisk
+from tests.contract.ami_links import connected
 
 ENDPOINT = {"context": "from-sip", "allow": "!all,ulaw,alaw", "callerid": "Zoë Ünal <1001>"}
 OBJECTS = "/asterisk/config/dynamic/res_pjsip"
