@@ -153,6 +153,7 @@ class Changes:
         if not pooled:  # else nobody would be told of a notification
             # first listen, then read: a change between the two is a wake-up too many, never one too few
             await connection.add_listener(CHANNEL, self._woken)
+        await self._settle_in(connection)
         await self._wait_until_obeyed(connection)
         if self.snapshot is None:
             self.snapshot = await connection.fetchval(QUERIES["last_snapshot"], self._node)
@@ -188,7 +189,7 @@ class Changes:
     async def _wait_until_obeyed(self, connection: Connection) -> None:
         """A database that forgot what Asterisk was told changes nothing there before somebody says that it may."""
         while reason := await self._why_older(connection):
-            if await self._is_confirmed(reason):
+            if await self._done("database_older", self._node, reason):
                 log.warning("database.confirmed", node=self._node, reason=reason)
                 self.snapshot = None  # it counts its transactions by itself
                 break
@@ -197,14 +198,23 @@ class Changes:
                 self.older = reason
             await asyncio.sleep(self._pulse.standby_seconds)
         self.older = ""
-        self._memory.keep(await self._mark(connection))
+        mark = await self._mark(connection)
+        if self._memory.mark is not None and self._memory.mark.cluster != mark.cluster:
+            self.snapshot = None  # of the other one's transactions
+        self._memory.keep(mark)
 
-    async def _is_confirmed(self, reason: str) -> bool:
-        """Notes it for `plan --confirm`, on a connection of its own: ours may be in a long transaction."""
+    async def _settle_in(self, connection: Connection) -> None:
+        """After dump and restore into another cluster, whose transactions count from the beginning."""
+        if not await connection.fetchval(QUERIES["at_home"]):
+            await self._done("moved_in")
+            log.warning("database.moved", node=self._node)
+
+    async def _done(self, query: str, *arguments: object) -> bool:
+        """What it answers, on a connection of its own: ours may be in a transaction that never commits."""
         noting = await connect(self._dsn, deadline=self._pulse.deadline_seconds, name=f"agentbridge {self._node}")
         try:
             async with transaction(noting, deadline=self._pulse.deadline_seconds):
-                return bool(await noting.fetchval(QUERIES["database_older"], self._node, reason))
+                return bool(await noting.fetchval(QUERIES[query], *arguments))
         finally:
             noting.terminate()
 
@@ -212,14 +222,14 @@ class Changes:
         known = self._memory.mark
         if known is None:
             return ""
-        has_known = await connection.fetchval(QUERIES["has_change"], str(known.xid), known.change)
+        has_known = await connection.fetchval(QUERIES["has_change"], known.change, known.microseconds)
         return why_older(known, await self._mark(connection), has_known=has_known)
 
     async def _mark(self, connection: Connection) -> Mark:
         row = await connection.fetchrow(QUERIES["lineage"])
         if row is None:
             raise Unavailable("the database answered a query without a row")
-        return Mark(cluster=row["cluster"], timeline=row["timeline"], change=row["change"], xid=int(row["xid"]))
+        return Mark(**row)
 
     async def _woken_or_due(self) -> None:
         try:
@@ -239,7 +249,7 @@ class Changes:
         mark = self._memory.mark
         if news["keys"]:
             self.lag_seconds = news["oldest_seconds"]
-            mark = mark and mark.with_change(news["newest"], int(news["newest_xid"]))
+            mark = mark and mark.with_change(news["newest"], news["newest_at"])
             keys = {EndpointId(key) for key in news["keys"]}
             self._on_keys(keys, await self._read_few(connection, keys))
         if mark is not None:

@@ -33,18 +33,19 @@ class Mark:
     timeline: int
     """grows by one at each promotion"""
     change: int
-    xid: int
-    """of the newest change: a promoted standby may use its number once more"""
+    microseconds: int
+    """when the newest change was made, since 1970: a promoted standby may use its number once more"""
 
     def __str__(self) -> str:
-        return f"{self.cluster} {self.timeline} {self.change} {self.xid}"
+        return f"{self.cluster} {self.timeline} {self.change} {self.microseconds}"
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """None for what is no mark."""
         match text.split():
-            case [cluster, timeline, change, xid] if timeline.isdecimal() and change.isdecimal() and xid.isdecimal():
-                return cls(cluster=cluster, timeline=int(timeline), change=int(change), xid=int(xid))
+            case [cluster, *numbers] if len(numbers) == 3 and all(number.isdecimal() for number in numbers):
+                timeline, change, microseconds = map(int, numbers)
+                return cls(cluster=cluster, timeline=timeline, change=change, microseconds=microseconds)
             case _:
                 return None
 
@@ -52,15 +53,17 @@ class Mark:
     def lineage(self) -> Lineage:
         return self.cluster, self.timeline
 
-    def with_change(self, change: int, xid: int) -> Self:
-        return replace(self, change=change, xid=xid) if change > self.change else self
+    def with_change(self, change: int, microseconds: int) -> Self:
+        return replace(self, change=change, microseconds=microseconds) if change > self.change else self
 
 
 def why_older(known: Mark, found: Mark, *, has_known: bool) -> str:
     """Why a database is not to be obeyed; empty when it may be. has_known: it holds the known change."""
+    if has_known:  # also where it was moved to by dump and restore
+        return ""
     if found.cluster != known.cluster:
         return "this is another database than the one that Asterisk was told from"
-    if has_known or known.change == 0:
+    if known.change == 0:
         return ""
     if found.timeline == known.timeline and found.change > known.change:
         return ""  # it was pruned: newer ones came, and every daemon had read it

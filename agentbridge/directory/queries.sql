@@ -67,7 +67,7 @@ select coalesce((select snapshot from agentbridge.nodes where node = $1), pg_cur
 select pg_current_snapshot()::text as snapshot,
     extract(epoch from clock_timestamp() - min(c.at))::float8 as oldest_seconds,
     array_agg(distinct k) filter (where k is not null) as keys,
-    max(c.seq) as newest, (array_agg(c.xid order by c.seq desc))[1]::text as newest_xid
+    max(c.seq) as newest, (array_agg((extract(epoch from c.at) * 1000000)::bigint order by c.seq desc))[1] as newest_at
 from agentbridge.changes c cross join unnest(c.keys) k
 where c.xid >= pg_snapshot_xmin($1::text::pg_snapshot)
     and not pg_visible_in_snapshot(c.xid, $1::text::pg_snapshot)
@@ -76,11 +76,18 @@ where c.xid >= pg_snapshot_xmin($1::text::pg_snapshot)
 -- the timeline is the first part of a WAL file's name; the control file says it only after a checkpoint
 select (select system_identifier from pg_control_system())::text as cluster,
     ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer as timeline,
-    coalesce(n.seq, 0) as change, coalesce(n.xid::text, '0') as xid
-from (values (1)) one left join lateral (select seq, xid from agentbridge.changes order by seq desc limit 1) n on true
+    coalesce(n.seq, 0) as change, coalesce((extract(epoch from n.at) * 1000000)::bigint, 0) as microseconds
+from (values (1)) one left join lateral (select seq, at from agentbridge.changes order by seq desc limit 1) n on true
 
 -- name: has_change
-select exists (select from agentbridge.changes where xid = $1::text::xid8 and seq = $2)
+select exists (select from agentbridge.changes where seq = $1 and (extract(epoch from at) * 1000000)::bigint = $2)
+
+-- name: at_home
+select exists (
+    select from agentbridge.home where cluster = (select system_identifier::text from pg_control_system()))
+
+-- name: moved_in
+select agentbridge.moved_in()
 
 -- name: database_older
 select agentbridge.database_older($1, $2)

@@ -8,8 +8,8 @@ import pytest
 
 from lab.bridge import prepare
 from lab.faults import Fault
-from lab.postgres import Postgres
-from lab.processes import LabError, until
+from lab.postgres import Postgres, server_programs
+from lab.processes import LabError, run, until
 from tests.faults.servers import Pooler, Standby
 from tests.faults.stand import Stand
 
@@ -170,6 +170,45 @@ async def test_a_directory_of_another_cluster_is_not_obeyed(own: Stand) -> None:
         assert await own.members() == before
         own.pg.target = right
         own.pg.cut()
+        await own.healed()
+
+
+BURN = """
+CREATE TABLE public.burnt (n integer);
+DO $$ BEGIN FOR n IN 1..5000 LOOP
+    BEGIN INSERT INTO public.burnt VALUES (n); EXCEPTION WHEN division_by_zero THEN NULL; END;
+END LOOP; END $$
+"""
+"""thousands of transaction numbers, which the next cluster doesn't reach soon"""
+
+
+async def test_the_directory_moves_to_another_cluster(own: Stand) -> None:
+    """By dump and restore, with everything in it: it is obeyed at once, and the next change is applied at once,
+    though transactions count from the beginning again."""
+    name = own.dsn.rsplit("/", 1)[1]
+    await superuser(own, BURN)
+    await own.pause("dua", "before the move")
+    await own.unpause("dua")
+    await own.settled()
+    async with Postgres(fsync=False) as other:
+        dsn = await other.create_database(name)
+        dump = str(own.bridge.dir / "dump")
+        await run(str(server_programs() / "pg_dump"), "--no-owner", "--schema=agentbridge", f"--file={dump}", own.dsn)
+        await run(str(server_programs() / "psql"), "--quiet", "--set=ON_ERROR_STOP=1", f"--file={dump}", dsn)
+        lines = len(own.bridge.lines())
+        own.pg.target = other.port
+        own.pg.cut()
+        await own.bridge.logged("database.connected", since=lines, within=20)
+        assert own.bridge.events("database.older") == []
+        own.dsn = dsn
+        own.eye.write_config({**own.eye.sections, "database": {"dsn": dsn}})
+        await own.reconnect()
+        await own.healed()
+        own.asterisk.pause()
+        await own.pause("dua", "while Asterisk hung")
+        status = await own.status("dua")
+        own.asterisk.resume()
+        assert status["applied_at"] is None, "said to be applied, and Asterisk hung"
         await own.healed()
 
 

@@ -7,11 +7,11 @@ import pytest
 
 from agentbridge.directory.lineage import Mark, Memory, why_older
 
-KNOWN = Mark(cluster="7711751197984048434", timeline=1, change=100, xid=5000)
+KNOWN = Mark(cluster="7711751197984048434", timeline=1, change=100, microseconds=5000)
 
 
 def test_the_same_database_is_obeyed_whatever_came_meanwhile() -> None:
-    assert why_older(KNOWN, replace(KNOWN, change=900, xid=9000), has_known=True) == ""
+    assert why_older(KNOWN, replace(KNOWN, change=900, microseconds=9000), has_known=True) == ""
 
 
 def test_a_promoted_standby_that_has_all_is_obeyed() -> None:
@@ -19,24 +19,29 @@ def test_a_promoted_standby_that_has_all_is_obeyed() -> None:
 
 
 def test_a_promoted_standby_that_is_behind_is_not_obeyed_even_when_it_has_gone_on() -> None:
-    found = replace(KNOWN, timeline=2, change=133, xid=5001)
+    found = replace(KNOWN, timeline=2, change=133, microseconds=5001)
     assert "change 100" in why_older(KNOWN, found, has_known=False)
 
 
 def test_a_backup_that_was_restored_is_not_obeyed() -> None:
-    assert "change 100" in why_older(KNOWN, replace(KNOWN, change=90, xid=4000), has_known=False)
+    assert "change 100" in why_older(KNOWN, replace(KNOWN, change=90, microseconds=4000), has_known=False)
 
 
-def test_another_cluster_is_not_obeyed_even_with_the_same_rows() -> None:
-    assert "another database" in why_older(KNOWN, replace(KNOWN, cluster="1"), has_known=True)
+def test_another_cluster_is_not_obeyed() -> None:
+    found = replace(KNOWN, cluster="1", change=900, microseconds=9000)
+    assert "another database" in why_older(KNOWN, found, has_known=False)
+
+
+def test_another_cluster_that_has_all_is_obeyed_since_the_directory_was_moved_there() -> None:
+    assert why_older(KNOWN, replace(KNOWN, cluster="1"), has_known=True) == ""
 
 
 def test_a_change_that_was_pruned_long_ago_is_not_missed() -> None:
-    assert why_older(KNOWN, replace(KNOWN, change=500, xid=7000), has_known=False) == ""
+    assert why_older(KNOWN, replace(KNOWN, change=500, microseconds=7000), has_known=False) == ""
 
 
 def test_a_directory_without_any_change_yet_may_be_followed_by_a_later_one() -> None:
-    assert why_older(replace(KNOWN, change=0, xid=0), KNOWN, has_known=False) == ""
+    assert why_older(replace(KNOWN, change=0, microseconds=0), KNOWN, has_known=False) == ""
 
 
 def test_the_mark_outlives_the_process(tmp_path: Path) -> None:
