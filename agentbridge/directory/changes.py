@@ -188,6 +188,7 @@ class Changes:
 
     async def _wait_until_obeyed(self, connection: Connection) -> None:
         """A database that forgot what Asterisk was told changes nothing there before somebody says that it may."""
+        self._memory.refresh()
         while reason := await self._why_older(connection):
             if await self._done("database_older", self._node, reason):
                 log.warning("database.confirmed", node=self._node, reason=reason)

@@ -7,7 +7,6 @@ it has read, also over its own restart, and looks for it at each connect.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,7 +77,14 @@ class Memory:
         self._clock = clock
         self._saved: Mark | None = None
         self._saved_at = float("-inf")
-        self.mark = self._load()
+        self.mark: Mark | None = None
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Another daemon of this node may have gone on while this one stood by."""
+        found = self._load()
+        if found is not None and (self.mark is None or found.change > self.mark.change):
+            self.mark = found
 
     def keep(self, mark: Mark) -> None:
         self.mark = mark
@@ -88,11 +94,12 @@ class Memory:
     def _load(self) -> Mark | None:
         if self._file is None:
             return None
-        with contextlib.suppress(FileNotFoundError):  # the first start
-            try:
-                self._saved = Mark.parse(self._file.read_text("ascii", "replace"))
-            except OSError as error:
-                self._report(error)
+        try:
+            self._saved = Mark.parse(self._file.read_text("ascii", "replace"))
+        except FileNotFoundError:
+            pass  # the first start
+        except OSError as error:
+            self._report(error)
         return self._saved
 
     def _save(self, mark: Mark) -> None:

@@ -49,6 +49,22 @@ def test_the_mark_outlives_the_process(tmp_path: Path) -> None:
     assert Memory(tmp_path / "database", lambda: 0.0).mark == KNOWN
 
 
+def test_a_daemon_that_stood_by_knows_what_the_other_one_obeyed(tmp_path: Path) -> None:
+    first, second = (Memory(tmp_path / "database", lambda: 0.0) for _ in range(2))
+    first.keep(KNOWN)
+    second.refresh()
+    assert second.mark == KNOWN
+
+
+def test_a_look_at_the_file_forgets_nothing_newer(tmp_path: Path) -> None:
+    memory = Memory(tmp_path / "database", lambda: 0.0)
+    memory.keep(KNOWN)
+    newer = replace(KNOWN, change=101)
+    memory.keep(newer)  # too soon to be written
+    memory.refresh()
+    assert memory.mark == newer
+
+
 def test_a_busy_directory_is_written_down_once_a_second(tmp_path: Path) -> None:
     now = 0.0
     memory = Memory(tmp_path / "database", lambda: now)
