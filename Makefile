@@ -1,5 +1,7 @@
 # Both of the README's commands work from a clean clone: lab/setup brings what is missing.
 PYTHON := .venv/bin/python
+# test files side by side, each with servers of its own; they wait more than they work
+WORKERS ?= 4
 
 .PHONY: setup setup-16 demo test check bench faults clean
 
@@ -12,8 +14,8 @@ setup-16:
 demo: setup
 	@$(PYTHON) -m lab.demo
 
-test: setup
-	$(PYTHON) -m pytest tests --ignore=tests/bench --ignore=tests/faults
+test: setup-16
+	$(PYTHON) -m pytest tests --ignore=tests/bench --ignore=tests/faults -n $(WORKERS) --dist loadfile
 
 check: setup
 	.venv/bin/ruff check .
