@@ -61,10 +61,30 @@ async def test_a_hot_desk_agent_is_shown_with_its_own_caller_id(calls: Calls) ->
     assert await shown(calls, await calls.phone("desk-7")) == ("0441001", "Ana ${X} (a,b):c")
 
 
-async def test_a_telephone_that_nobody_is_bound_to_calls_nobody(calls: Calls) -> None:
+async def test_a_telephone_that_nobody_is_on_calls_under_its_own_name(calls: Calls) -> None:
     await calls.pbx.cli('database put agentbridge telephone/desk-7/agent ""')
-    telephone = await calls.phone("desk-7")
-    assert (await telephone.call("0551234", timeout=5)).status == 403
+    await calls.agent("1002")
+    telephone, colleague = await calls.phone("desk-7", display="Someone Else"), await calls.phone("1002")
+    assert (await shown(calls, telephone))[1] == "Phone desk-7"
+    outgoing = await telephone.call("1002", timeout=5)
+    await hear_each_other(outgoing, await colleague.rings(timeout=3), (telephone, colleague))
+    assert colleague.invites[-1].caller.display == "Phone desk-7"
+
+
+async def test_nobody_listens_to_a_telephone_that_nobody_is_on(calls: Calls) -> None:
+    """The agent who was there a moment ago may be listened to."""
+    await calls.agent("1001", device="desk-7", chanspy="1")
+    await calls.agent("1002", spy="1")
+    await calls.pbx.cli('database put agentbridge telephone/desk-7/agent ""')
+    call = await (await calls.phone("desk-7")).call("0551234", timeout=5)
+    await call.hears(OUTSIDE_TONE, timeout=3)
+    assert (await (await calls.phone("1002")).call("*511001", timeout=5)).status == 480
+
+
+async def test_a_telephone_of_an_agent_who_is_not_known_calls_nobody(calls: Calls) -> None:
+    """Half a policy is none: who sits there may be one who must not call."""
+    await calls.pbx.cli("database put agentbridge telephone/desk-7/agent 1001")
+    assert (await (await calls.phone("desk-7")).call("0551234", timeout=5)).status == 403
 
 
 async def test_who_is_no_agent_does_not_call_by_the_agents_dialplan(calls: Calls) -> None:
