@@ -153,7 +153,7 @@ select applied_at is not null as applied, error, pending from agentbridge.agent_
 select security_suite from agentbridge.settings
 
 -- name: set_password
-update agentbridge.agents set password_hash = $2, password_changed_at = clock_timestamp(), failed_logins = 0
+update agentbridge.agents set password_hash = $2, failed_logins = 0
 where username = $1 returning true
 
 -- name: password_of
@@ -177,11 +177,16 @@ insert into agentbridge.password_resets (agent_id, token_hash, expires_at)
 values ($1, $2, clock_timestamp() + make_interval(hours => $3))
 
 -- name: use_reset
--- one statement: of two that come with the same token at once, the second finds it used
-with used as (
-    update agentbridge.password_resets set used_at = clock_timestamp()
-    where token_hash = $1 and used_at is null and expires_at > clock_timestamp()
-    returning agent_id
+-- one statement: of two that come with a token at once, the second finds it used. The agent is locked first: the
+-- new password makes the agent's other tokens void.
+with agent as materialized (
+    select a.id from agentbridge.agents a join agentbridge.password_resets r on r.agent_id = a.id
+    where r.token_hash = $1 for no key update of a
+),
+used as (
+    update agentbridge.password_resets r set used_at = clock_timestamp() from agent
+    where r.agent_id = agent.id and r.token_hash = $1 and r.used_at is null and r.expires_at > clock_timestamp()
+    returning r.agent_id
 )
-update agentbridge.agents a set password_hash = $2, password_changed_at = clock_timestamp()
+update agentbridge.agents a set password_hash = $2
 from used where a.id = used.agent_id returning a.username
