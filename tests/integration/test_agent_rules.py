@@ -50,17 +50,36 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"sip_port": 0}, "sip_port: must be 1 to 65535 (got 0)"),
     ({"auto_answer_delay": -1}, "auto_answer_delay: must be 0 to 60 (got -1)"),
     ({"typology": "phonebar", "hot_desk": True}, "hot_desk: only an external agent can hot desk"),
+    ({"typology": "webrtc", "hot_desk": True}, "hot_desk: only an external agent can hot desk"),
     ({"jaws": True}, "jaws: only a phonebar agent has this setting (this one is external)"),
     ({"forward_allowed": True}, "forward_allowed: only a phonebar agent"),
+    ({"forward_to": "123"}, "forward_to: only a phonebar agent"),
+    ({"ring_in_use": True}, "ring_in_use: only a phonebar agent"),
+    ({"unanswered_badge": True}, "unanswered_badge: only a phonebar agent"),
+    ({"remote_control": True}, "remote_control: only a phonebar agent"),
+    ({"screen_recording_path": "/x"}, "screen_recording_path: only a phonebar agent"),
     ({"screen_recording": "automatic"}, "screen_recording: only a phonebar agent"),
     ({"screen_recording": "both"}, "screen_recording: must be one of none, agent, automatic (got both)"),
     ({"typology": "phonebar", "wss_port": 8089}, "wss_port: only a webrtc agent has this setting"),
+    ({"typology": "webrtc", "wss_port": 70000}, "wss_port: must be 1 to 65535 (got 70000)"),
+    ({"tls_certificate_path": "/x"}, "tls_certificate_path: only a webrtc agent"),
+    ({"tls_key_path": "/x"}, "tls_key_path: only a webrtc agent"),
+    ({"tls_key_path": "a\nb"}, "tls_key_path: control characters"),
+    ({"ignore_pause_preview": True}, "ignore_pause_preview: only a webrtc agent"),
+    ({"remote_control_port": 0}, "remote_control_port: must be 1 to 65535 (got 0)"),
+    ({"sip_expires": 90000}, "sip_expires: must be 60 to 86400 (got 90000)"),
+    ({"role": "boss"}, "role: must be one of agent, user, admin (got boss)"),
+    ({"description": "x" * 2001}, "description: at most 2000 characters"),
+    ({"host": None}, "host: must not be null; leave it out for the default"),
+    ({"chanspy": None}, "chanspy: must not be null"),
     ({"typology": "phonebar", "forward_to": "12,34"}, "forward_to: must be a number of 1 to 32 digits (got 12,34)"),
     ({"client_log_level": "trace"}, "client_log_level: must be one of error, warning, info, debug (got trace)"),
     ({"voicemail_pin": "12"}, "voicemail_pin: must be 4 to 10 digits"),
     ({"password_hash": "secret"}, "password_hash: must be an argon2id hash, never the password"),
     ({"pin_hash": "1234"}, "pin_hash: must be an argon2id hash, never the PIN"),
     ({"avatar": b"x"}, "avatar_type: must be image/png or image/jpeg, beside an avatar"),
+    ({"avatar": b"GIF89a", "avatar_type": "image/png"}, "avatar: its content is not image/png"),
+    ({"avatar": b"\x89PNG\r\n\x1a\n", "avatar_type": "image/jpeg"}, "avatar: its content is not image/jpeg"),
     ({"avatar": b"x" * (8 * 1024 * 1024 + 1), "avatar_type": "image/png"}, "avatar: at most 8 MB"),
 ]
 
@@ -227,3 +246,12 @@ async def test_numbers_are_given_from_the_lowest_free_one_without_gaps(sql: Conn
     await add_telephone(sql, "503")
     assert await add_agent(sql, "d") == "501"
     assert "internal: the range 500 to 503 is full; widen it" in await refusal(add_agent(sql, "e"), "AB008")
+
+
+async def test_a_free_number_behind_many_taken_ones_is_found_and_a_range_full_of_them_refused(sql: Connection) -> None:
+    await sql.execute("update agentbridge.settings set internal_from = 500, internal_to = 605")
+    await sql.execute("insert into agentbridge.agents (username) select 'a' || n from generate_series(1, 100) n")
+    await add_telephone(sql, "600")
+    await add_agent(sql, "later", internal="603")
+    assert [await add_agent(sql, name) for name in ("b", "c", "d", "e")] == ["601", "602", "604", "605"]
+    assert "internal: the range 500 to 605 is full" in await refusal(add_agent(sql, "f"), "AB008")

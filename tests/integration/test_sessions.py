@@ -317,6 +317,18 @@ async def test_fifty_claims_at_once_never_exceed_the_capacity(sql: Connection, c
     assert await sql.fetchval("select count(*) from agentbridge.interactions") == 3
 
 
+async def test_an_interaction_that_several_agents_claim_at_once_is_granted_to_one(
+    sql: Connection, connect: Connect
+) -> None:
+    names = [f"a{number}" for number in range(10)]
+    for name in names:
+        await add_agent(sql, name)
+    connections = [await connect() for _ in names]
+    claim = "select granted from agentbridge.claim_interaction($1, 'chat', 'the only one')"
+    granted = await asyncio.gather(*(c.fetchval(claim, name) for c, name in zip(connections, names, strict=True)))
+    assert sorted(granted) == [False] * 9 + [True]
+
+
 async def test_at_the_maximum_a_follow_up_of_what_is_in_hand_is_still_offered(sql: Connection) -> None:
     await add_agent(sql, "anna")
     await sql.execute("insert into agentbridge.agent_channels values (1, 'email', 1)")

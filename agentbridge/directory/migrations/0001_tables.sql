@@ -10,8 +10,10 @@ create table agentbridge.settings (
     lock_after integer not null default 0,              -- failed logins; 0: never
     mask_characters integer not null default 4,         -- of a caller's number and name (A11)
     screen_recording_path text not null default '',     -- '': the client's own folder (P9)
-    constraint "the range of internal numbers must not be empty"
-        check (internal_from between 1 and internal_to and internal_to < 10::numeric ^ 16),
+    -- every number of it has an AOR in Asterisk ahead of its agent
+    constraint "the range of internal numbers must hold 1 to 100000 of them"
+        check (internal_from between 1 and internal_to and internal_to < 10::numeric ^ 16
+            and internal_to - internal_from < 100000),
     constraint "lock_after must be 0 (never) to 1000" check (lock_after between 0 and 1000),
     constraint "mask_characters must be 1 to 64" check (mask_characters between 1 and 64)
 );

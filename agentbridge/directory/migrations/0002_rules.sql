@@ -55,6 +55,21 @@ begin
     end if;
 end $$;
 
+-- Without this a missing value is PostgreSQL's own error, whose detail is the whole row with its secrets.
+create function agentbridge.refuse_null() returns trigger language plpgsql
+as $$
+declare field text;
+begin
+    select a.attname into field from pg_attribute a
+    where a.attrelid = tg_relid and a.attnotnull and a.attnum > 0
+        and to_jsonb(new) -> a.attname = 'null'::jsonb
+    order by a.attnum limit 1;
+    if found then
+        perform agentbridge.refuse('AB001', format('%s: must not be null; leave it out for the default', field));
+    end if;
+    return new;
+end $$;
+
 create function agentbridge.check_groups(field text, value text) returns void language plpgsql
 as $$
 declare part text[];
@@ -185,12 +200,15 @@ begin
         perform agentbridge.refuse('AB001', format(
             'hot_desk: only an external agent can hot desk (this one is %s)', new.typology));
     elsif new.typology <> 'phonebar' and (new.jaws or new.remote_control or new.unanswered_badge
-            or new.forward_allowed or new.screen_recording <> 'none') then
+            or new.forward_allowed or new.forward_to <> '' or new.ring_in_use or new.screen_recording <> 'none'
+            or new.screen_recording_path <> '') then
         perform agentbridge.refuse('AB001', format(
             '%s: only a phonebar agent has this setting (this one is %s)',
             case when new.jaws then 'jaws' when new.remote_control then 'remote_control'
                  when new.unanswered_badge then 'unanswered_badge' when new.forward_allowed then 'forward_allowed'
-                 else 'screen_recording' end, new.typology));
+                 when new.forward_to <> '' then 'forward_to' when new.ring_in_use then 'ring_in_use'
+                 when new.screen_recording <> 'none' then 'screen_recording'
+                 else 'screen_recording_path' end, new.typology));
     elsif new.typology <> 'webrtc' and (new.ignore_pause_preview or new.wss_port is not null
             or new.tls_certificate_path <> '' or new.tls_key_path <> '') then
         perform agentbridge.refuse('AB001', format(
@@ -310,6 +328,9 @@ begin
     elsif (new.avatar is null) <> (new.avatar_type is null)
             or new.avatar_type not in ('image/png', 'image/jpeg') then
         perform agentbridge.refuse('AB001', 'avatar_type: must be image/png or image/jpeg, beside an avatar');
+    elsif substring(new.avatar for 8) <> '\x89504e470d0a1a0a' and new.avatar_type = 'image/png'
+            or substring(new.avatar for 3) <> '\xffd8ff' and new.avatar_type = 'image/jpeg' then
+        perform agentbridge.refuse('AB001', format('avatar: its content is not %s', new.avatar_type));
     end if;
     return new;
 end $$;
@@ -321,6 +342,7 @@ as $$
 declare
     bounds record;
     candidate bigint;
+    tried integer := 0;
 begin
     perform pg_advisory_xact_lock(hashtextextended('agentbridge.internal', 0));
     select internal_from, internal_to into bounds from settings;
@@ -330,6 +352,16 @@ begin
     while exists (select from agents where internal = candidate::text)
         or exists (select from endpoint_ids where id = candidate::text) loop
         candidate := candidate + 1;
+        tried := tried + 1;
+        if tried = 32 then
+            -- thousands in a row: one look at all is a tenth of as many single ones. Among as many numbers as are
+            -- taken, and one more, at least one is free.
+            select min(n) into candidate
+            from generate_series(candidate, candidate + (select count(*) from agents)
+                + (select count(*) from endpoint_ids)) n
+            where not exists (select from agents where internal = n::text)
+                and not exists (select from endpoint_ids where id = n::text);
+        end if;
     end loop;
     if candidate > bounds.internal_to then
         perform refuse('AB008', format('internal: the range %s to %s is full; widen it in agentbridge.settings',
@@ -337,6 +369,24 @@ begin
     end if;
     perform set_config('agentbridge.last_internal', candidate::text, true);
     return candidate::text;
+end $$;
+
+-- A10, A15: whoever writes the hash, the time is kept, and a link that was mailed before is void
+create function agentbridge.password_written() returns trigger language plpgsql
+as $$
+begin
+    if new.password_hash is distinct from old.password_hash then
+        new.password_changed_at := clock_timestamp();
+    end if;
+    return new;
+end $$;
+
+create function agentbridge.void_resets() returns trigger language plpgsql security definer
+set search_path = agentbridge, pg_temp
+as $$
+begin
+    update password_resets set used_at = clock_timestamp() where agent_id = new.id and used_at is null;
+    return null;
 end $$;
 
 create function agentbridge.fill_agent() returns trigger language plpgsql
@@ -367,9 +417,14 @@ create trigger b_client before insert or update of record_calls, screen_recordin
     tls_key_path, forward_to, avatar, avatar_type
     on agentbridge.agents for each row execute function agentbridge.check_client();
 create trigger c_typology before insert or update of typology, transport, codecs, hot_desk, jaws, remote_control,
-    unanswered_badge, forward_allowed, screen_recording, ignore_pause_preview, wss_port, tls_certificate_path,
-    tls_key_path
+    unanswered_badge, forward_allowed, forward_to, ring_in_use, screen_recording, screen_recording_path,
+    ignore_pause_preview, wss_port, tls_certificate_path, tls_key_path
     on agentbridge.agents for each row execute function agentbridge.check_typology();
+
+create trigger d_password before insert or update of password_hash on agentbridge.agents
+    for each row when (new.password_hash is not null) execute function agentbridge.password_written();
+create trigger void_resets after update of password_hash on agentbridge.agents
+    for each row when (new.password_hash is distinct from old.password_hash) execute function agentbridge.void_resets();
 
 create function agentbridge.check_telephone() returns trigger language plpgsql
 as $$
@@ -391,6 +446,26 @@ create trigger b_identity before insert or update of name, description on agentb
 create trigger b_line before insert or update of transport, host, nat, sip_type, codecs, caller_id, context,
     call_group, pickup_group, sip_secret, sip_expires
     on agentbridge.telephones for each row execute function agentbridge.check_line();
+
+do $$
+declare name text;
+begin
+    foreach name in array '{agents,telephones}'::text[] loop
+        execute format('create trigger e_nulls before insert or update on agentbridge.%I for each row '
+            'when (num_nulls(%s) > 0) execute function agentbridge.refuse_null()', name, (
+            select string_agg('new.' || attname, ', ') from pg_attribute
+            where attrelid = ('agentbridge.' || name)::regclass and attnotnull and attnum > 0));
+    end loop;
+end $$;
+
+create function agentbridge.keep_settings() returns trigger language plpgsql
+as $$
+begin
+    perform agentbridge.refuse('AB001', 'settings: the one row must stay; update it');
+    return null;
+end $$;
+create trigger keep before delete or truncate on agentbridge.settings
+    for each statement execute function agentbridge.keep_settings();
 
 -- The one name space of internal numbers and telephones. ON CONFLICT waits for a concurrent writer,
 -- so the second of two gets a clear refusal and not a race.

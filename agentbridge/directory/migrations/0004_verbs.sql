@@ -286,6 +286,17 @@ begin
     return found;
 end $$;
 
+create function agentbridge.check_interaction(channel text, interaction text) returns void language plpgsql
+set search_path = agentbridge, pg_temp
+as $$
+begin
+    perform check_one_of('channel', channel, '{chat,email,sms,openchannel,fax,whatsapp}');
+    perform check_text('interaction', interaction, 200);
+    if coalesce(interaction, '') = '' then
+        perform refuse('AB001', 'interaction: name it; the same name makes a repeated claim the same one');
+    end if;
+end $$;
+
 -- O1, O2. A repeated claim is granted again; a follow-up of an interaction in hand always is, of another never.
 create function agentbridge.claim_interaction(username text, channel text, interaction text,
     follow_up boolean default false,
@@ -298,8 +309,7 @@ declare
     agent agents := agent_for(username, 'admin');
     holder bigint;
 begin
-    perform check_one_of('channel', claim_interaction.channel, '{chat,email,sms,openchannel,fax,whatsapp}');
-    perform check_text('interaction', claim_interaction.interaction, 200);
+    perform check_interaction(claim_interaction.channel, claim_interaction.interaction);
     if agent.deactivated or agent.locked_at is not null then
         perform refuse('AB005', format('username: %s is deactivated or locked', agent.username));
     end if;
@@ -328,10 +338,12 @@ end $$;
 create function agentbridge.release_interaction(username text, channel text, interaction text)
 returns boolean language plpgsql security definer set search_path = agentbridge, pg_temp
 as $$
+declare agent agents := agent_for(username, 'admin');
 begin
-    delete from interactions i using agents a
-    where a.username = release_interaction.username and i.agent_id = a.id
-        and i.channel = release_interaction.channel and i.interaction = release_interaction.interaction;
+    perform check_interaction(release_interaction.channel, release_interaction.interaction);
+    delete from interactions i
+    where i.agent_id = agent.id and i.channel = release_interaction.channel
+        and i.interaction = release_interaction.interaction;
     return found;
 end $$;
 
