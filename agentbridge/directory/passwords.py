@@ -6,13 +6,14 @@ import asyncio
 import hashlib
 import re
 import smtplib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from email.message import EmailMessage
 from secrets import token_urlsafe
 
 import argon2
+import structlog
 
 from agentbridge.directory.connecting import PooledConnection
 from agentbridge.directory.queries import QUERIES
@@ -24,6 +25,10 @@ LONGEST = 256
 """characters; hashing is made to be slow, and must not be made slower from outside"""
 RESET_HOURS = 1
 MAIL_DEADLINE_SECONDS = 15.0
+ANSWER_SECONDS = 1.0
+"""what asking for a reset takes at least: the time of an e-mail must not tell that there was one"""
+
+log = structlog.get_logger()
 
 _hasher = argon2.PasswordHasher()
 # checked when there is no such agent, so that the time of the answer does not tell names
@@ -85,10 +90,18 @@ class Mail:
 
 
 class Passwords:
-    def __init__(self, acquire: Acquire, mail: Mail | None = None, token: Callable[[], str] = token_urlsafe) -> None:
+    def __init__(
+        self,
+        acquire: Acquire,
+        mail: Mail | None = None,
+        *,
+        token: Callable[[], str] = token_urlsafe,
+        answer_seconds: float = ANSWER_SECONDS,
+    ) -> None:
         self._acquire = acquire
         self._mail = mail
         self._token = token
+        self._answer_seconds = answer_seconds
 
     async def set(self, username: str, password: str) -> None:
         """Refused for an unknown agent, InvalidValue when the rule is not met."""
@@ -112,16 +125,24 @@ class Passwords:
             return bool(await connection.fetchval(QUERIES["may_log_in"], username))
 
     async def request_reset(self, email: str) -> None:
-        """Mails a link to the agents of this address. The answer is the same when there are none."""
+        """Mails a link to the agents of this address. The answer is the same when there are none, and so is what
+        is asked of the mail server before the e-mail; one that does not work is `Unavailable` in both cases."""
         if self._mail is None:
             raise Unavailable("no mail server is configured, so a password can't be reset by e-mail")
+        clock = asyncio.get_running_loop().time
+        answer_at = clock() + self._answer_seconds
+        try:
+            await _send(self._mail, await self._links(self._mail, email))
+        finally:
+            await asyncio.sleep(answer_at - clock())
+
+    async def _links(self, mail: Mail, email: str) -> list[EmailMessage]:
         async with self._acquire() as connection:
             rows = await connection.fetch(QUERIES["agents_of_email"], email)
-            tokens = [(row["username"], row["email"], self._token()) for row in rows]
-            for row, (_, _, token) in zip(rows, tokens, strict=True):
+            tokens = [self._token() for _ in rows]
+            for row, token in zip(rows, tokens, strict=True):
                 await connection.execute(QUERIES["add_reset"], row["id"], _digest(token), RESET_HOURS)
-        for username, address, token in tokens:
-            await self._send(self._mail, username, address, token)
+        return [_message(mail, row["username"], row["email"], token) for row, token in zip(rows, tokens, strict=True)]
 
     async def reset(self, token: str, password: str) -> str:
         """Sets the password of the token's agent and returns the username; a token works once."""
@@ -138,29 +159,42 @@ class Passwords:
             suite = bool(await connection.fetchval(QUERIES["security_suite"]))
         check_password(password, security_suite=suite)
 
-    async def _send(self, mail: Mail, username: str, address: str, token: str) -> None:
-        message = EmailMessage()
-        message["From"], message["To"] = mail.sender, address
-        message["Subject"] = "Your new password"
-        message.set_content(
-            f"Somebody asked for a new password for {username}.\n\n{mail.link.format(token=token)}\n\n"
-            f"The link works once, for {RESET_HOURS} hour. If it was not you, leave this e-mail alone.\n"
-        )
-        try:
-            # smtplib blocks, and has a limit of its own for each step
-            async with asyncio.timeout(2 * MAIL_DEADLINE_SECONDS):
-                await asyncio.to_thread(_deliver, mail, message)
-        except (OSError, smtplib.SMTPException, TimeoutError) as error:
-            raise Unavailable(f"the mail server {mail.host}:{mail.port} did not take the e-mail: {error}") from error
 
 
-def _deliver(mail: Mail, message: EmailMessage) -> None:
+def _message(mail: Mail, username: str, address: str, token: str) -> EmailMessage:
+    message = EmailMessage()
+    message["From"], message["To"] = mail.sender, address
+    message["Subject"] = "Your new password"
+    message.set_content(
+        f"Somebody asked for a new password for {username}.\n\n{mail.link.format(token=token)}\n\n"
+        f"The link works once, for {RESET_HOURS} hour. If it was not you, leave this e-mail alone.\n"
+    )
+    return message
+
+
+async def _send(mail: Mail, messages: Sequence[EmailMessage]) -> None:
+    try:
+        # smtplib blocks, and has a limit of its own for each step
+        async with asyncio.timeout(2 * MAIL_DEADLINE_SECONDS):
+            await asyncio.to_thread(_deliver, mail, messages)
+    except (OSError, smtplib.SMTPException, TimeoutError) as error:
+        raise Unavailable(f"the mail server {mail.host}:{mail.port} can't be used: {error}") from error
+
+
+def _deliver(mail: Mail, messages: Sequence[EmailMessage]) -> None:
+    """All of it but the messages themselves is the same, and fails the same, when there are none."""
     with smtplib.SMTP(mail.host, mail.port, timeout=MAIL_DEADLINE_SECONDS) as server:
+        server.ehlo_or_helo_if_needed()
         if mail.starttls:
             server.starttls()
         if mail.username:
             server.login(mail.username, mail.password)
-        server.send_message(message)
+        for message in messages:
+            try:
+                server.send_message(message)
+            except (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused) as error:
+                # told to whoever runs this, not to whoever asked: it would tell that the address is an agent's
+                log.warning("reset.refused", address=message["To"], reason=str(error))
 
 
 def _digest(token: str) -> bytes:

@@ -11,6 +11,7 @@ class Sink:
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.port = 0
+        self.refuses_recipients = False
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 sink\r\n")
@@ -20,6 +21,8 @@ class Sink:
                     writer.write(b"354 go on\r\n")
                     self.messages.append(message_from_bytes(await reader.readuntil(b"\r\n.\r\n")))
                     writer.write(b"250 kept\r\n")
+                case b"RCPT" if self.refuses_recipients:
+                    writer.write(b"550 nobody of that name\r\n")
                 case b"QUIT":
                     writer.write(b"221 bye\r\n")
                     break

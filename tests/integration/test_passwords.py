@@ -4,6 +4,7 @@ import asyncio
 import io
 import re
 import struct
+import time
 import zlib
 from collections.abc import AsyncIterator
 
@@ -19,6 +20,7 @@ from tests.integration.smtp_sink import Sink, smtp_sink
 from tests.integration.words import Connection, add_agent
 
 GOOD = "Horse-Staple7"
+ANSWER_SECONDS = 0.3
 
 
 @pytest_asyncio.fixture
@@ -33,7 +35,7 @@ async def passwords(database: str, mail_server: Sink) -> AsyncIterator[Passwords
         host="127.0.0.1", port=mail_server.port, sender="desk@example.com", link="https://desk.example.com/?t={token}"
     )
     async with Directory(database, node="pbx1") as directory:
-        yield Passwords(directory.transaction, mail)
+        yield Passwords(directory.transaction, mail, answer_seconds=ANSWER_SECONDS)
 
 
 def token_of(sink: Sink, number: int = -1) -> str:
@@ -118,6 +120,49 @@ async def test_the_answer_does_not_tell_whether_an_address_is_known(
     assert mail_server.messages == []
 
 
+async def test_neither_does_the_time_it_takes_nor_a_mail_server_that_refuses_the_address(
+    sql: Connection, passwords: Passwords, mail_server: Sink
+) -> None:
+    await add_agent(sql, "anna", email="anna@example.com")
+    mail_server.refuses_recipients = True
+    for address in ("anna@example.com", "nobody@example.com"):
+        started = time.monotonic()
+        await passwords.request_reset(address)
+        assert time.monotonic() - started >= ANSWER_SECONDS
+    assert mail_server.messages == []
+
+
+@pytest.mark.parametrize("how", ["by another link", "by an administrator", "by SQL"])
+async def test_a_new_password_makes_the_links_before_it_void_and_tells_its_time(
+    sql: Connection, passwords: Passwords, mail_server: Sink, how: str
+) -> None:
+    await add_agent(sql, "anna", email="anna@example.com")
+    await passwords.request_reset("anna@example.com")
+    await passwords.request_reset("anna@example.com")
+    old = token_of(mail_server, 0)
+    match how:
+        case "by another link":
+            await passwords.reset(token_of(mail_server, 1), GOOD)
+        case "by an administrator":
+            await passwords.set("anna", GOOD)
+        case _:
+            await sql.execute("update agentbridge.agents set password_hash = '$argon2id$x'")
+    with pytest.raises(Refused, match="the link was used already"):
+        await passwords.reset(old, GOOD + "x")
+    assert await sql.fetchval("select now() - password_changed_at < '1 minute' from agentbridge.agents")
+
+
+async def test_two_links_of_one_agent_used_at_once_set_one_password(
+    sql: Connection, passwords: Passwords, mail_server: Sink
+) -> None:
+    await add_agent(sql, "anna", email="anna@example.com")
+    for _ in range(2):
+        await passwords.request_reset("anna@example.com")
+    tokens = [token_of(mail_server, number) for number in range(2)]
+    results = await asyncio.gather(*(passwords.reset(token, GOOD) for token in tokens), return_exceptions=True)
+    assert sorted(isinstance(result, Refused) for result in results) == [False, True]
+
+
 async def test_a_link_is_void_after_an_hour(sql: Connection, passwords: Passwords, mail_server: Sink) -> None:
     await add_agent(sql, "anna", email="anna@example.com")
     await passwords.request_reset("anna@example.com")
@@ -134,8 +179,9 @@ async def test_a_mail_server_that_is_away_is_unavailable(sql: Connection, databa
         port = sink.port
     async with Directory(database, node="pbx1") as directory:
         mail = Mail(host="127.0.0.1", port=port, sender="desk@example.com", link="{token}")
-        with pytest.raises(Unavailable, match=f"the mail server 127.0.0.1:{port} did not take the e-mail"):
-            await Passwords(directory.transaction, mail).request_reset("anna@example.com")
+        for address in ("anna@example.com", "nobody@example.com"):
+            with pytest.raises(Unavailable, match=f"the mail server 127.0.0.1:{port} can't be used"):
+                await Passwords(directory.transaction, mail, answer_seconds=0).request_reset(address)
         with pytest.raises(Unavailable, match="no mail server is configured"):
             await Passwords(directory.transaction).request_reset("anna@example.com")
 
