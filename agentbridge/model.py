@@ -216,6 +216,8 @@ class Member:
     paused: bool = False
     reason: str = ""
     state_interface: str = ""
+    dynamic: bool = True
+    """observed only: False for one of queues.conf or realtime, which app_queue does not let go"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

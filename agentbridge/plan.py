@@ -74,7 +74,8 @@ def plan(
             continue
         found = observed.state(key)
         missing = sorted(q for q in wanted.members if not observed.knows_queue(q))
-        if problem := "; ".join(filter(None, (_unknown_queues(missing), complaint(wanted, found)))):
+        fixed = _fixed_members(wanted, found, queues)
+        if problem := "; ".join(filter(None, (_unknown_queues(missing), fixed, complaint(wanted, found)))):
             problems[key] = problem
         taken = _taken_elsewhere(key, wanted, found, observed)
         if taken:
@@ -90,6 +91,19 @@ def plan(
 
 def _unknown_queues(missing: Collection[QueueName]) -> str:
     return f"queue: Asterisk does not know {', '.join(missing)}; add it to queues.conf" if missing else ""
+
+
+def _fixed_members(wanted: State, found: State, queues: Collection[QueueName]) -> str:
+    """Of ours, who should leave a queue or be another there and can't. A stranger's is the administrator's wish."""
+    fixed = sorted(
+        queue
+        for queue, member in found.members.items()
+        if wanted.policy and queue in queues and not member.dynamic
+        if queue not in wanted.members or _needs_anew(wanted.members[queue], member)
+    )
+    if not fixed:
+        return ""
+    return f"queue: a member of {', '.join(fixed)} by queues.conf or realtime; take its `member =>` line out there"
 
 
 def joined(plans: Iterable[Plan]) -> Plan:
@@ -171,7 +185,7 @@ def _member_steps(
     queues: Collection[QueueName],
 ) -> Iterator[Step]:
     for queue, member in found.items():
-        if queue not in wanted and queue in queues:
+        if queue not in wanted and queue in queues and member.dynamic:
             yield Step(key, RemoveMember(member), was=shown_member(member))
     for queue, member in allowed.items():
         there = found.get(queue)
@@ -182,7 +196,7 @@ def _member_steps(
 
 
 def _member_actions(wanted: Member, found: Member) -> Iterator[Action]:
-    if _needs_anew(wanted, found):
+    if found.dynamic and _needs_anew(wanted, found):
         yield RemoveMember(found)
         yield AddMember(wanted)
         return
@@ -193,8 +207,12 @@ def _member_actions(wanted: Member, found: Member) -> Iterator[Action]:
 
 
 def _needs_anew(wanted: Member, found: Member) -> bool:
-    """app_queue has no action that changes a member's name or state interface."""
-    return wanted.name != found.name or wanted.state_interface != found.state_interface
+    """app_queue has no action that changes a member's name or interfaces."""
+    return (wanted.name, wanted.interface, wanted.state_interface) != (
+        found.name,
+        found.interface,
+        found.state_interface,
+    )
 
 
 def _taken_elsewhere(key: EndpointId, wanted: State, found: State, observed: Observed) -> Collection[QueueName]:

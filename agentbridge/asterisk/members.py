@@ -34,6 +34,7 @@ def member_of(event: Message) -> Member:
         paused=paused,
         reason=event.get("PausedReason") if paused else "",
         state_interface=event.get("StateInterface"),
+        dynamic=event.get("Membership") in ("dynamic", ""),
     )
 
 

@@ -17,8 +17,11 @@ _Pair = tuple[QueueName, Interface]
 
 
 def endpoint_of(interface: Interface) -> EndpointId | None:
-    """None for a member that is no PJSIP endpoint: it is not ours, whatever it is."""
-    return EndpointId(interface[len(PREFIX) :]) if interface.startswith(PREFIX) else None
+    """None for a member that is no PJSIP endpoint: it is not ours, whatever it is.
+
+    Asterisk finds `pjsip/1001` as well, and takes it for the same member as `PJSIP/1001`.
+    """
+    return EndpointId(interface[len(PREFIX) :]) if interface.upper().startswith(PREFIX) else None
 
 
 class Observation:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from lab.asterisk import Queues
 from lab.manager import Seen
 from lab.postgres import Postgres
 from lab.processes import until
@@ -56,6 +57,55 @@ async def test_an_agent_added_by_hand_to_a_queue_of_ours_is_taken_out(centre: Ce
     repaired = await centre.bridge.logged("drift.repaired", what="member.removed", agent=ana, queue="billing")
     assert (repaired["was"].split()[0], repaired["now"]) == ("unpaused", "absent")
     await centre.until_members(as_it_should_be(ana))
+
+
+async def test_a_member_added_by_hand_in_other_letters_is_replaced(centre: Centre, ana: str) -> None:
+    """app_queue takes both for one member, and would not add ours beside it."""
+    await centre.bridge.stop()
+    await centre.asterisk.cli(f"queue remove member PJSIP/{ana} from sales")
+    await centre.asterisk.cli(f"queue add member pjsip/{ana} to sales")
+    await centre.bridge.start()
+    await centre.until_members(as_it_should_be(ana))
+    await centre.healed("ana")
+
+
+async def test_a_member_of_queues_conf_is_reported_on_the_agent_and_not_fought(postgres: Postgres) -> None:
+    queues = {"sales": {"member": "PJSIP/1000"}, "support": {"member": "PJSIP/reception"}}
+    async with Centre(postgres, queues=queues, wired=True) as centre:
+        ana = await centre.agent("ana", "support")
+        await centre.login("ana")
+        await centre.until_member("support", ana, name="Ana")
+        await centre.settled()
+        assert ana == "1000"
+        assert "sales by queues.conf" in (await centre.status("ana"))["error"]
+        assert (await centre.phone("ana")).registered
+        # neither is sent what can't be, and the administrator's own member is nobody's fault
+        assert [sent for sent in centre.wire.writes() if sent.name == "QueueRemove"] == []
+        (failed,) = centre.bridge.events("key.failed")
+        assert failed["agent"] == ana
+        await reloaded(centre, {"sales": {}, "support": queues["support"]})
+        await centre.healed("ana")
+        assert {interface for _, interface in await centre.members()} == {f"PJSIP/{ana}", "PJSIP/reception"}
+
+
+async def reloaded(centre: Centre, queues: Queues) -> None:
+    await centre.asterisk.set_queues(queues)
+    # unlike `queue reload`, this has an event; without one the next resync finds it
+    await centre.asterisk.cli("module reload app_queue.so")
+
+
+async def test_members_that_a_reload_took_along_are_there_again(centre: Centre, ana: str) -> None:
+    queues = centre.asterisk.queues
+    lines = len(centre.bridge.lines())
+    await reloaded(centre, {name: options for name, options in queues.items() if name != "sales"})
+    failed = await centre.bridge.logged("key.failed", since=lines, agent=ana)
+    assert "does not know sales" in failed["reason"]
+    assert await centre.member("sales", ana) is None
+    await reloaded(centre, queues)
+    await centre.until_members(as_it_should_be(ana))
+    added = await centre.bridge.logged("member.added", since=lines, agent=ana, queue="sales")
+    assert (added["was"], added["now"].split()[0]) == ("absent", "unpaused")
+    await centre.bridge.logged("key.healed", since=lines, agent=ana)
 
 
 async def test_a_reload_of_app_queue_leaves_the_members_right(centre: Centre, ana: str) -> None:

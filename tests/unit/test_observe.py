@@ -26,7 +26,9 @@ def seen(told: list[EndpointId]) -> Observation:
     return Observation(told.append)
 
 
-@pytest.mark.parametrize(("interface", "key"), [("PJSIP/1001", "1001"), ("Local/1@x", None), ("SIP/1001", None)])
+@pytest.mark.parametrize(
+    ("interface", "key"), [("PJSIP/1001", "1001"), ("pjsip/1001", "1001"), ("Local/1@x", None), ("SIP/1001", None)]
+)
 def test_only_a_pjsip_member_is_an_endpoint(interface: str, key: str | None) -> None:
     assert endpoint_of(Interface(interface)) == key
 

@@ -62,6 +62,10 @@ def actions(wanted: State, found: State, queues: Collection[QueueName] = OURS) -
 
 
 A, P = member(), member(paused=True, reason="lunch")
+LOWER = member(interface=Interface("pjsip/1001"))
+FIXED = member(dynamic=False)
+LISTED = {"agent/1001/id": "1"}
+"""what makes a key one of the directory's"""
 
 
 @pytest.mark.parametrize(
@@ -76,6 +80,7 @@ A, P = member(), member(paused=True, reason="lunch")
         (members(P), members(replace(P, reason="x")), [PauseMember(SALES, ME, True, "lunch")]),
         (members(replace(A, penalty=3)), members(A), [SetPenalty(SALES, ME, 3)]),
         (members(replace(P, name="Beth")), members(P), [RemoveMember(P), AddMember(replace(P, name="Beth"))]),
+        (members(A), members(LOWER), [RemoveMember(LOWER), AddMember(A)]),
         (State(), members(member(THEIRS)), []),
         (members(A), members(A, member(THEIRS)), []),
     ],
@@ -135,6 +140,30 @@ def test_a_queue_that_asterisk_does_not_know_is_a_problem_and_the_others_go_on()
     assert [step.action for step in planned.steps] == [AddMember(member(SALES))]
     assert "support" in planned.problems[KEY]
     assert "queues.conf" in planned.problems[KEY]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "expected"),
+    [
+        ((), FIXED, []),
+        ((replace(A, name="Beth"),), FIXED, []),
+        ((replace(P, name="Beth"),), FIXED, [PauseMember(SALES, ME, True, "lunch")]),
+    ],
+    ids=["leaves", "another name", "pause"],
+)
+def test_a_member_of_queues_conf_is_reported_and_the_rest_goes_on(
+    wanted: Collection[Member], found: Member, expected: list[object]
+) -> None:
+    should = State(members={m.queue: m for m in wanted}, policy=LISTED)
+    planned = plan({KEY: should}, Seen({KEY: members(found)}), OURS)
+    assert [step.action for step in planned.steps] == [*expected, PutPolicy("agent/1001/id", "1")]
+    assert "sales" in planned.problems[KEY]
+    assert "queues.conf" in planned.problems[KEY]
+
+
+def test_a_strangers_member_of_queues_conf_is_the_administrators_wish() -> None:
+    planned = plan({KEY: State()}, Seen({KEY: members(FIXED)}), OURS)
+    assert (planned.steps, planned.problems) == ((), {})
 
 
 def test_a_row_that_makes_no_sense_changes_nothing_of_its_key() -> None:
