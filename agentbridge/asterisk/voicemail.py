@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Protocol
 
-from agentbridge.asterisk.ami import AmiLink
 from agentbridge.asterisk.observe import Observation
 from agentbridge.desired import MAILBOX_CONTEXT, mailbox_name
 from agentbridge.errors import InvalidValue, Refused
@@ -30,10 +30,15 @@ NOT_SET_UP = (
 )
 
 
+class Console(Protocol):
+    async def command(self, line: str, *, timeout: float) -> str:
+        """What Asterisk's console prints. Raises Refused where it prints an error, Unavailable."""
+
+
 class Mailboxes:
     """Every command names its box by one column: of two, res_config_sqlite3's destroy forgets the first."""
 
-    def __init__(self, actions: AmiLink, bulk: AmiLink, seen: Observation, *, timeout: float = 5.0) -> None:
+    def __init__(self, actions: Console, bulk: Console, seen: Observation, *, timeout: float = 5.0) -> None:
         self._actions = actions
         self._bulk = bulk
         self._seen = seen

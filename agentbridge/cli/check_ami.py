@@ -46,9 +46,13 @@ class Manager:
         if not self.has_console:
             return ""
         try:
-            return (await self.connection.action("Command", {"Command": command}, timeout=SECONDS)).output
+            return await self.command(command)
         except Refused as refused:
             return str(refused)
+
+    async def command(self, line: str, *, timeout: float = SECONDS) -> str:
+        """What it prints. Raises Unavailable, or Refused with what it prints as an error."""
+        return (await self.connection.action("Command", {"Command": line}, timeout=timeout)).output
 
 
 def unreachable(ami: Ami, error: AgentbridgeError) -> Finding:

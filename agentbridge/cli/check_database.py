@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from agentbridge.cli.findings import Finding
 from agentbridge.cli.options import connected
@@ -54,11 +55,47 @@ async def _notifications(database: Database) -> AsyncIterator[Finding]:
         )
 
 
-async def queues(settings: Settings) -> list[str]:
-    """The directory's queues that Asterisk has to know. Raises AgentbridgeError."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the directory asks of the administrator's own files.
+
+    contexts: where calls of agents and telephones start. devices: endpoint ids. The flags: some agent has it.
+    """
+
+    queues: frozenset[str] = frozenset()
+    contexts: frozenset[str] = frozenset()
+    devices: frozenset[str] = frozenset()
+    prefix_required: bool = False
+    pickup: bool = False
+    voicemail: bool = False
+
+
+WANTED = """
+select array(select name from agentbridge.queues where channel = 'voice') as queues,
+    array(
+        select context from agentbridge.agents where sip_type <> 'peer' and not hot_desk
+        union select context from agentbridge.telephones where sip_type <> 'peer'
+    ) as contexts,
+    array(select id from agentbridge.endpoint_ids) as devices,
+    exists (select from agentbridge.agents where prefix_required) as prefix_required,
+    exists (select from agentbridge.agents where pickup_group <> '')
+        or exists (select from agentbridge.telephones where pickup_group <> '') as pickup,
+    exists (select from agentbridge.agents where voicemail) as voicemail
+"""
+
+
+async def wanted(settings: Settings) -> Wanted:
+    """Raises AgentbridgeError."""
     async with connected(settings) as connection:
         if (await migrate.status(connection)).current == 0:
-            return []
+            return Wanted()
         with translated():
-            rows = await connection.fetch("select name from agentbridge.queues where channel = 'voice' order by 1")
-    return [row["name"] for row in rows]
+            [row] = await connection.fetch(WANTED)
+    return Wanted(
+        queues=frozenset(row["queues"]),
+        contexts=frozenset(row["contexts"]),
+        devices=frozenset(row["devices"]),
+        prefix_required=row["prefix_required"],
+        pickup=row["pickup"],
+        voicemail=row["voicemail"],
+    )

@@ -7,23 +7,36 @@ from collections.abc import AsyncIterator, Collection, Iterator
 from pathlib import Path
 
 from agentbridge.asterisk.ami_wire import Message
-from agentbridge.cli import asterisk_conf
+from agentbridge.cli import asterisk_conf, check_dialplan, check_voicemail
 from agentbridge.cli.check_ami import SECONDS, Manager
+from agentbridge.cli.check_database import Wanted
+from agentbridge.cli.dialplan_shown import Dialplan
 from agentbridge.cli.findings import Finding
 
 DEFAULT_ETC = Path("/etc/asterisk")
-ANSWERED = "agentbridge-member-answer"
-CONTEXTS = ("agentbridge-agents", "agentbridge-outbound", "agentbridge-features", ANSWERED)
+OUR_CODES = re.compile(r"\*5[1-7].*")
 
 
-async def findings(manager: Manager, queues: Collection[str], etc: Path | None) -> AsyncIterator[Finding]:
-    async for finding in _queues(manager, queues):
+async def findings(manager: Manager, wanted: Wanted, etc: Path | None) -> AsyncIterator[Finding]:
+    async for finding in _queues(manager, wanted.queues):
         yield finding
-    async for finding in _dialplan(manager):
+    dialplan = await check_dialplan.shown(manager)
+    if manager.has_console:
+        for finding in await check_dialplan.findings(manager, dialplan, wanted):
+            yield finding
+        async for finding in _services(manager, wanted):
+            yield finding
+    for finding in _files(etc or await _folder(manager), wanted.queues, dialplan):
         yield finding
-    folder = etc or await _folder(manager)
-    for finding in _files(folder, queues):
-        yield finding
+
+
+async def _services(manager: Manager, wanted: Wanted) -> AsyncIterator[Finding]:
+    if wanted.pickup:
+        for finding in _pickup(await manager.console("features show")):
+            yield finding
+    if wanted.voicemail:
+        async for finding in check_voicemail.findings(manager):
+            yield finding
 
 
 async def _queues(manager: Manager, queues: Collection[str]) -> AsyncIterator[Finding]:
@@ -36,7 +49,7 @@ async def _queues(manager: Manager, queues: Collection[str]) -> AsyncIterator[Fi
         )
         return
     known = {item.get("Queue").lower() for item in await _status(manager) if item.event == "QueueParams"}
-    for name in queues:
+    for name in sorted(queues):
         if name.lower() not in known:
             yield Finding(
                 "queue.unknown",
@@ -50,16 +63,16 @@ async def _status(manager: Manager) -> list[Message]:
     return await manager.connection.action_list("QueueStatus", timeout=6 * SECONDS)
 
 
-async def _dialplan(manager: Manager) -> AsyncIterator[Finding]:
-    if not manager.has_console:
-        return
-    missing = [name for name in CONTEXTS if "There is no existence" in await manager.console(f"dialplan show {name}")]
-    if missing:
+def _pickup(shown: str) -> Iterator[Finding]:
+    """The row is `Pickup`, the code by default, and the code that holds, if there is one."""
+    found = re.search(r"^Pickup +\S+ *(\S*)", shown, re.MULTILINE)
+    code = found[1] if found else ""
+    if not code or OUR_CODES.fullmatch(code):
         yield Finding(
-            "dialplan.missing",
-            f"the dialplan has no context {', '.join(missing)}: calls would not obey the agents' options",
-            'extensions.conf needs #include "agentbridge.conf" (dialplan/agentbridge.conf of this package), then '
-            "`asterisk -rx 'dialplan reload'`",
+            "features.pickup",
+            f"agents have a pickup_group, and the code to pick up is {code or 'switched off'}"
+            + (": Asterisk takes it before agentbridge's own feature code does" if code else ""),
+            "in features.conf, section [general]: pickupexten = *8; then `asterisk -rx 'module reload features'`",
         )
 
 
@@ -68,9 +81,9 @@ async def _folder(manager: Manager) -> Path:
     return Path(found[1]) if found else DEFAULT_ETC
 
 
-def _files(folder: Path, queues: Collection[str]) -> Iterator[Finding]:
+def _files(folder: Path, queues: Collection[str], dialplan: Dialplan) -> Iterator[Finding]:
     try:
-        yield from _in_queues_conf(folder / "queues.conf", queues)
+        yield from _in_queues_conf(folder / "queues.conf", queues, dialplan)
         yield from _in_asterisk_conf(folder / "asterisk.conf")
     except OSError as error:
         yield Finding(
@@ -80,17 +93,18 @@ def _files(folder: Path, queues: Collection[str]) -> Iterator[Finding]:
         )
 
 
-def _in_queues_conf(file: Path, queues: Collection[str]) -> Iterator[Finding]:
+def _in_queues_conf(file: Path, queues: Collection[str], dialplan: Dialplan) -> Iterator[Finding]:
     if not file.exists():
         return  # app_queue is then not loaded, which is found by asking it
     sections = {name.lower(): options for name, options in asterisk_conf.read(file).items()}
-    for name in queues:
+    for name in sorted(queues):
         options = sections.get(name.lower())
-        if options is not None and not options.get("membergosub", "").startswith(ANSWERED):
+        if options is not None and not check_dialplan.answers(dialplan, options.get("membergosub", "")):
             yield Finding(
                 "queue.membergosub",
                 f"queue {name} does not run agentbridge's subroutine at the answer: no recording, no ChanSpy",
-                f"in queues.conf, section [{name}]: membergosub = {ANSWERED}; then `asterisk -rx 'queue reload all'`",
+                f"in queues.conf, section [{name}]: membergosub = {check_dialplan.ANSWERED}; "
+                "then `asterisk -rx 'queue reload all'`",
             )
     if sections.get("general", {}).get("shared_lastcall", "no") in ("yes", "true", "1"):
         yield Finding(

@@ -34,12 +34,12 @@ async def _asterisk(manager: check_ami.Manager, settings: Settings, etc: Path | 
         yield finding
     async for finding in check_ari.findings(manager, settings.ari):
         yield finding
-    async for finding in check_wiring.findings(manager, await _queues(settings), etc):
+    async for finding in check_wiring.findings(manager, await _wanted(settings), etc):
         yield finding
 
 
-async def _queues(settings: Settings) -> list[str]:
+async def _wanted(settings: Settings) -> check_database.Wanted:
     try:
-        return await check_database.queues(settings)
+        return await check_database.wanted(settings)
     except AgentbridgeError:
-        return []  # that the database is away is a finding already
+        return check_database.Wanted()  # that the database is away is a finding already

@@ -27,7 +27,6 @@ from lab.postgres import Postgres
 from lab.processes import Process, run, until
 
 POOLER = shutil.which("pgbouncer", path="/usr/bin:/usr/sbin")
-DIALPLAN = Path(__file__).parents[2] / "dialplan/agentbridge.conf"
 SNIPPETS = Path(__file__).parents[2] / "config/asterisk"
 ACCOUNTS = """
 [{name}]
@@ -86,16 +85,19 @@ class Installation:
 async def asterisk() -> AsyncIterator[Asterisk]:
     """Wired as it should be; besides the account that is right there are some that are not."""
     async with Asterisk(
-        queues={"sales": {"membergosub": "agentbridge-member-answer"}, "support": {"membergosub": "another-one"}},
+        queues={
+            "sales": {"membergosub": "agentbridge-member-answer"},
+            "support": {"membergosub": "another-one"},
+            "wrapped": {"membergosub": "administrators-own,s,1"},
+        },
         extra={
             "manager.conf": "".join(
                 ACCOUNTS.format(name=name, read=reads, write=writes) for name, (reads, writes, *_) in WEAK.items()
             ),
+            "extensions.conf": "[administrators-own]\nexten => s,1,Gosub(agentbridge-member-answer,s,1)\n",
             "ari.conf": "[reader]\ntype = user\nread_only = yes\npassword = secret-of-reader\n",
         },
     ) as server:
-        with (server.etc / "extensions.conf").open("a") as file:
-            file.write("\n" + DIALPLAN.read_text())
         server.write_config("sorcery.conf", (SNIPPETS / "sorcery.conf").read_text())
         await server.restart()
         yield server
@@ -212,6 +214,11 @@ async def test_a_queue_without_our_subroutine_is_told(installation: Installation
     assert list(found) == ["queue.membergosub"]
 
 
+async def test_a_subroutine_of_the_administrators_that_goes_on_to_ours_is_right(installation: Installation) -> None:
+    await execute(installation.dsn, "insert into agentbridge.queues (name) values ('wrapped')")
+    assert await installation.check() == {}
+
+
 async def test_an_asterisk_that_was_never_wired_is_told_all_that_is_missing(migrated: str, tmp_path: Path) -> None:
     async with Asterisk() as bare:
         bare.write_config("sorcery.conf", "")
@@ -224,6 +231,119 @@ async def test_an_asterisk_that_was_never_wired_is_told_all_that_is_missing(migr
     assert {"sorcery.not_writable", "sorcery.uncached", "queues.not_loaded", "dialplan.missing"} <= found.keys()
     assert "asterisk.live_dangerously" in found
     assert "agentbridge-agents" in found["dialplan.missing"].what
+
+
+# What an administrator wired: all of it, and then one thing of it wrong.
+WIRED = {
+    "extensions.conf": """
+        [globals]
+        AGENTBRIDGE_OUTBOUND = outside
+        AGENTBRIDGE_PREFIX = 9
+        #include "agentbridge.conf"
+        [from-sip]
+        include => agentbridge-features
+        include => agentbridge-outbound
+        [customers]
+        exten => 100,1,Queue(sales,tb(agentbridge-member-dial^s^1(sales)),,,60)
+        exten => 200,1,Dial(PJSIP/1001,20,tb(agentbridge-member-dial^s^1)U(agentbridge-member-answer))
+         same => n,Dial(PJSIP/1001@provider&PJSIP/reception,20)
+        exten => _1XXX,1,Goto(agentbridge-agents,${EXTEN},1)
+        [outside]
+        exten => _9X.,1,Dial(PJSIP/${EXTEN:1}@provider)
+        """,
+    "features.conf": "[general]\npickupexten = *8\n",
+    "extconfig.conf": "[settings]\nvoicemail => sqlite3,agentbridge,voicemail\n",
+}
+WRONG = {
+    "no agents' context": (
+        "extensions.conf", "[from-sip]", "[internal]", "dialplan.no_context", "context from-sip",
+    ),
+    "no feature codes": (
+        "extensions.conf", "include => agentbridge-features", "", "dialplan.not_led", "agentbridge-features",
+    ),
+    "past our outbound context": (
+        "extensions.conf", "include => agentbridge-outbound", "include => outside", "dialplan.not_led",
+        "agentbridge-outbound",
+    ),
+    "no way to an agent's number": (
+        "extensions.conf", "Goto(agentbridge-agents,${EXTEN},1)", "Hangup()", "dialplan.no_numbers", "",
+    ),
+    "no look before the phone rings": (
+        "extensions.conf", "b(agentbridge-member-dial^s^1(sales))", "", "dialplan.queue", "Queue(sales)",
+    ),
+    "a look at another queue's pause": (
+        "extensions.conf", "s^1(sales)", "s^1(support)", "dialplan.queue", "Queue(sales)",
+    ),
+    "a look that names no queue": (
+        "extensions.conf", "^s^1(sales))", "^s^1)", "dialplan.queue", "Queue(sales)",
+    ),
+    "a call past the agent's options": (
+        "extensions.conf", "U(agentbridge-member-answer)", "", "dialplan.dial", "Dial(PJSIP/1001)",
+    ),
+    "no such context outside": (
+        "extensions.conf", "AGENTBRIDGE_OUTBOUND = outside", "AGENTBRIDGE_OUTBOUND = outsied", "dialplan.no_outside",
+        "outsied",
+    ),
+    "no prefix": ("extensions.conf", "AGENTBRIDGE_PREFIX = 9", "", "dialplan.prefix", "not set"),
+    "a prefix that can't be dialled": (
+        "extensions.conf", "AGENTBRIDGE_PREFIX = 9", "AGENTBRIDGE_PREFIX = nine", "dialplan.prefix", "is nine",
+    ),
+    "no code to pick up": ("features.conf", "*8", "", "features.pickup", "switched off"),
+    "our own code to pick up": ("features.conf", "*8", "*54", "features.pickup", "*54"),
+    "boxes that can't be written": (
+        "extconfig.conf", "voicemail => sqlite3,agentbridge,voicemail", "", "voicemail.not_writable", "no boxes",
+    ),
+    "boxes without their table": (
+        "extconfig.conf", "agentbridge,voicemail", "agentbridge,nowhere", "voicemail.not_writable", "could not write",
+    ),
+}  # fmt: skip
+
+
+@pytest_asyncio.fixture(scope="module")
+async def wired() -> AsyncIterator[Asterisk]:
+    async with Asterisk(queues={"sales": {}, "support": {}}) as server:
+        server.write_config("sorcery.conf", (SNIPPETS / "sorcery.conf").read_text())
+        yield server
+
+
+@pytest_asyncio.fixture
+async def exacting(wired: Asterisk, migrated: str, tmp_path: Path) -> Installation:
+    """Its directory asks for everything that an administrator may have forgotten."""
+    await execute(
+        migrated,
+        "insert into agentbridge.agents (username, full_name, internal, prefix_required, voicemail, pickup_group)"
+        " values ('ana', 'Ana', '1001', true, true, '1')",
+    )
+    return Installation(tmp_path, wired, migrated)
+
+
+async def rewired(asterisk: Asterisk, **changed: str) -> None:
+    for name, text in {**WIRED, **changed}.items():
+        asterisk.write_config(name, "\n".join(line.strip() for line in text.splitlines()))
+    await asterisk.restart()
+
+
+async def test_nothing_is_found_where_everything_is_wired_as_the_directory_asks(exacting: Installation) -> None:
+    await rewired(exacting.asterisk)
+    assert await exacting.check() == {}
+    assert "No rows" in await exacting.asterisk.cli("realtime load voicemail mailbox agentbridge-check")
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+async def test_one_thing_that_is_wired_wrongly_is_told(exacting: Installation, wrong: str) -> None:
+    file, right, instead, name, what = WRONG[wrong]
+    assert right in WIRED[file]
+    await rewired(exacting.asterisk, **{file: WIRED[file].replace(right, instead)})
+    found = await exacting.check()
+    assert list(found) == [name]
+    assert what in found[name].what
+
+
+async def test_an_agents_call_that_is_led_to_us_by_a_roundabout_way_is_right(exacting: Installation) -> None:
+    direct = "include => agentbridge-outbound"
+    roundabout = "include => office\n[office]\nexten => _X.,1,Goto(agentbridge-outbound,${EXTEN},1)"
+    await rewired(exacting.asterisk, **{"extensions.conf": WIRED["extensions.conf"].replace(direct, roundabout)})
+    assert await exacting.check() == {}
 
 
 async def test_objects_kept_elsewhere_than_in_our_family_are_told(migrated: str, tmp_path: Path) -> None:

@@ -1,0 +1,96 @@
+"""What `dialplan show` prints, read back: contexts, what they include, and where a call in them may come. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+_CONTEXT = re.compile(r"\[ Context '(.+)' created by ")
+_INCLUDE = re.compile(r"  Include => +'([^',|]+)")
+_SWITCH = re.compile(r"  (?:Alt\. )?Switch => ")
+_STEP = re.compile(r"(?:  '.+' => |) +(?:\[\w+\])? +\d+\. (\w+)\((.*)\) +\[[^\[\]]*\]$")
+_GLOBAL = re.compile(r"   (\w+)=(.*)")
+_WORD = re.compile(r"[\w.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One priority: an application and its data, before any substitution."""
+
+    application: str
+    data: str
+
+    @property
+    def arguments(self) -> list[str]:
+        """Split at the commas that stand in no parentheses, brackets or braces."""
+        parts, depth = [""], 0
+        for letter in self.data:
+            depth += (letter in "([{") - (letter in ")]}")
+            if letter == "," and depth <= 0:
+                parts.append("")
+            else:
+                parts[-1] += letter
+        return [part.strip() for part in parts]
+
+
+@dataclass(slots=True)
+class Context:
+    """elsewhere: a switch asks another place for its extensions, which can't be seen from here."""
+
+    includes: list[str] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    elsewhere: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dialplan:
+    contexts: Mapping[str, Context]
+
+    def leads(self, start: str, target: str, *, around: str) -> bool:
+        """Whether a call may come from one context to the other, but not through those that begin with `around`.
+
+        By includes, and by every context that a step names: it sees a way too many rather than one too few.
+        """
+        seen, waiting = {start}, [start]
+        while waiting:
+            name = waiting.pop()
+            context = self.contexts.get(name, Context())
+            if name == target or context.elsewhere:
+                return True
+            new = set() if name.startswith(around) else self.named_in(context) - seen
+            seen |= new
+            waiting += new
+        return False
+
+    def named_in(self, context: Context) -> set[str]:
+        """The contexts that it includes, or that its steps speak of."""
+        words = {word for step in context.steps for word in _WORD.findall(step.data)}
+        return {*context.includes, *(words & self.contexts.keys())}
+
+    def calls_of(self, application: str) -> Iterator[tuple[str, Step]]:
+        """Context and step of each place where it is used."""
+        for name, context in self.contexts.items():
+            for step in context.steps:
+                if step.application.lower() == application.lower():
+                    yield name, step
+
+
+def read(shown: str) -> Dialplan:
+    contexts: dict[str, Context] = {}
+    current = Context()
+    for line in shown.splitlines():
+        if found := _CONTEXT.match(line):
+            current = contexts.setdefault(found[1], Context())
+        elif found := _INCLUDE.match(line):
+            current.includes.append(found[1])
+        elif _SWITCH.match(line):
+            current.elsewhere = True
+        elif found := _STEP.match(line):
+            current.steps.append(Step(found[1], found[2]))
+    return Dialplan(contexts)
+
+
+def variables(shown: str) -> dict[str, str]:
+    """Those of `dialplan show globals`."""
+    return {found[1]: found[2] for line in shown.splitlines() if (found := _GLOBAL.fullmatch(line))}
