@@ -19,21 +19,27 @@ from lab.asterisk import Asterisk
 from lab.bridge import Bridge
 from lab.manager import Seen, members
 from lab.phones import Answer, Call, Farm, Phone, RegistrationRefusedError
+from lab.phones.audio import RATE
 from lab.postgres import Postgres
 from lab.processes import LabError, until
+from lab.recordings import heard_at, longest_gap, samples_of
 
 WITHIN_S = 10.0
 WATCHED_S = 1.5
 """how long the phone on pause is watched: the queue tries each second"""
+SILENT_S = 0.3
+"""the pause of the recording lasts as long as the command to resume takes: longer than this"""
 FAULTS = (LabError, TimeoutError, OSError, AgentbridgeError, asyncpg.PostgresError, RegistrationRefusedError)
 SET_UP = """
 UPDATE agentbridge.settings SET internal_from = 1000, internal_to = 1019;
 INSERT INTO agentbridge.queues (name) VALUES ('sales'), ('support');
-INSERT INTO agentbridge.agents (username, full_name, internal) VALUES ('ana', 'Ana Conda', '1001');
+INSERT INTO agentbridge.agents (username, full_name, internal, record_calls, chanspy)
+    VALUES ('ana', 'Ana Conda', '1001', 'wav', true);
 INSERT INTO agentbridge.agents (username, full_name, internal, login_in_pause)
     VALUES ('ben', 'Ben Galo', '1002', true);
 INSERT INTO agentbridge.queue_members (agent_id, queue_id)
     SELECT a.id, q.id FROM agentbridge.agents a, agentbridge.queues q;
+INSERT INTO agentbridge.agents (username, full_name, internal, may_spy) VALUES ('sue', 'Sue Pervisor', '1003', true);
 """
 
 
@@ -130,12 +136,15 @@ async def tell(on: Stage) -> None:
     async with step("agentbridge run: the daemon is connected to both"):
         await on.sql(SET_UP)
         await on.bridge.start()
-    async with step("two agents of the database are endpoints in Asterisk, with digests for passwords"):
+    async with step("three agents of the database are endpoints in Asterisk, with digests for passwords"):
         await on.in_asterisk()
-    ana, ben = await their_phones(on)
-    await first_call(on, ana)
+    ana, ben, sue = await their_phones(on)
+    call, customer = await first_call(on, ana)
+    await listening(on, call, customer, ana, sue)
+    await pause_of_the_recording(on)
     await login_in_pause(on, ana, ben)
     await drift(on)
+    await the_recording(on, ana, customer)
     await kill_of_asterisk(on, ana)
     async with step("agentbridge status: everything is as the database says"):
         await on.bridge.cli("status")
@@ -147,7 +156,8 @@ async def their_phones(on: Stage) -> list[Phone]:
         return await on.farm.register({row["internal"]: row["sip_secret"] for row in rows})
 
 
-async def first_call(on: Stage, ana: Phone) -> None:
+async def first_call(on: Stage, ana: Phone) -> tuple[Call, Phone]:
+    """The customer's call, which goes on, and the customer."""
     async with step("ana logs in by SQL: a member of queue sales"):
         await on.sql("SELECT agentbridge.login('ana', source => 'phonebar')")
         await on.until_member("1001", paused=False)
@@ -155,6 +165,27 @@ async def first_call(on: Stage, ana: Phone) -> None:
         caller = await on.caller()
         call = await caller.call("sales", timeout=WITHIN_S)
         await hear_each_other(call, caller, await ana.rings(timeout=WITHIN_S), ana)
+    return call, caller
+
+
+async def listening(on: Stage, call: Call, customer: Phone, ana: Phone, sue: Phone) -> None:
+    async with step("sue, a supervisor, dials *51 and ana's number: she hears both, and nobody hears her"):
+        spy = await sue.call("*511001", timeout=WITHIN_S)
+        for phone in (ana, customer):
+            await spy.hears(phone.tone or 0, timeout=5)
+        if any(sue.tone in heard.heard() for heard in (call, *ana.live_calls)):
+            raise LabError("sue was heard")
+    async with step("ana may not be listened to any more: sue is thrown out, and the call goes on"):
+        await on.sql("UPDATE agentbridge.agents SET chanspy = false WHERE username = 'ana'")
+        await spy.ended(timeout=1)
+        await call.hears(ana.tone or 0, timeout=5)
+
+
+async def pause_of_the_recording(on: Stage) -> None:
+    async with step("agentbridge recording pause ana: she takes down the number of a card"):
+        await on.bridge.cli("recording", "pause", "ana")
+    async with step("agentbridge recording resume ana"):
+        await on.bridge.cli("recording", "resume", "ana")
 
 
 async def login_in_pause(on: Stage, ana: Phone, ben: Phone) -> None:
@@ -184,6 +215,22 @@ async def drift(on: Stage) -> None:
         line = await on.bridge.logged("drift.repaired", since=before, agent="1002")
         await on.until_member("1002", paused=True)
     print(f"{'':12}the log: drift.repaired what={line['what']} was={line['was']!r} now={line['now']!r}")
+
+
+async def the_recording(on: Stage, ana: Phone, customer: Phone) -> None:
+    query = "SELECT file FROM agentbridge.recordings WHERE ended_at IS NOT NULL AND username = 'ana'"
+    async with step("the recording of the first call: both are heard, and silence where it was paused"):
+
+        async def finished() -> bool:
+            return await on.db.fetchval(query) is not None
+
+        await on.until(finished, "the row of the recording with its end")
+        file = on.asterisk.spool / await on.db.fetchval(query)
+        samples = samples_of(file)
+        gaps = [longest_gap(heard_at(samples, phone.tone)) for phone in (ana, customer)]
+        if min(gaps) < SILENT_S:
+            raise LabError(f"silence of {min(gaps):.1f} s only")
+    print(f"{'':12}{len(samples) / RATE:.1f} s with {min(gaps):.1f} s of silence: monitor/…/{file.name}")
 
 
 async def kill_of_asterisk(on: Stage, ana: Phone) -> None:
@@ -223,6 +270,7 @@ Everything stays up until Ctrl-C. Look around from another terminal:
       select agentbridge.unpause('ben', source => 'admin');
   {sys.executable} -m agentbridge status --config {config}
   {sys.executable} -m agentbridge agent list --config {config}
+  {sys.executable} -m agentbridge recording list --config {config}
   {inside} /usr/sbin/asterisk -C {asterisk.etc}/asterisk.conf -rx 'queue show'
   tail -f {on.bridge.log}
 

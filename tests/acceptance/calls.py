@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import wave
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +14,8 @@ from agentbridge.asterisk.ami import Account, AmiLink
 from agentbridge.asterisk.ami_wire import Message
 from lab.asterisk import Asterisk, installed_root
 from lab.phones import Call, Farm, Phone
-from lab.phones.audio import AUDIBLE, PERIOD, RATE, loudness
 from lab.processes import LabError, run, until
+from lab.recordings import samples_of
 
 ASTERISKS = (22, 16)
 AGENTS = ("1001", "1002", "1003", "10010", "1009")
@@ -162,17 +161,3 @@ async def hear_each_other(one: Call, other: Call, tones: tuple[Phone, Phone]) ->
     assert second.tone
     await one.hears(second.tone, timeout=5)
     await other.hears(first.tone, timeout=5)
-
-
-def samples_of(path: Path) -> list[int]:
-    with wave.open(str(path)) as file:
-        assert file.getframerate() == RATE
-        data = file.readframes(file.getnframes())
-    return [int.from_bytes(data[at : at + 2], "little", signed=True) for at in range(0, len(data), 2)]
-
-
-def heard_at(samples: Sequence[int], tone: int | None) -> list[float]:
-    """The seconds at which a tone is audible, in steps of 40 ms."""
-    assert tone
-    stretches = range(0, len(samples) - PERIOD + 1, PERIOD)
-    return [at / RATE for at in stretches if loudness(samples[at : at + PERIOD], tone) > AUDIBLE]

@@ -8,7 +8,8 @@ from lab.phones import Call, Phone
 from lab.phones.sip_message import Headers
 from lab.postgres import Postgres
 from lab.processes import until
-from tests.acceptance.calls import hear_each_other, heard_at, samples_of
+from lab.recordings import heard_at, samples_of
+from tests.acceptance.calls import hear_each_other
 from tests.acceptance.centre import Centre
 from tests.acceptance.desk import switched_on, telephones
 

@@ -8,7 +8,8 @@ import pytest_asyncio
 
 from lab.asterisk import Asterisk
 from lab.phones import Call, Phone
-from tests.acceptance.calls import ASTERISKS, FILES, Calls, calls_on, hear_each_other, heard_at, root_of
+from lab.recordings import heard_at
+from tests.acceptance.calls import ASTERISKS, FILES, Calls, calls_on, hear_each_other, root_of
 
 
 @pytest_asyncio.fixture(scope="module", params=ASTERISKS, ids="asterisk-{}".format)

@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import asyncpg
@@ -14,7 +13,7 @@ import pytest_asyncio
 from lab.phones import Call, Phone, Ring
 from lab.postgres import Postgres
 from lab.processes import LabError, until
-from tests.acceptance.calls import heard_at, samples_of
+from lab.recordings import heard_at, longest_gap, samples_of
 from tests.acceptance.centre import Centre
 
 ROW = "SELECT * FROM agentbridge.recordings ORDER BY started_at, id"
@@ -133,10 +132,6 @@ async def test_a_pause_leaves_silence_of_its_length_and_the_timeline(centre: Cen
     assert gap == pytest.approx(longest_gap(heard_at(samples, talk.agent.tone)), abs=0.2)
     # the file is as long as the call was recorded
     assert len(samples) / 8000 == pytest.approx((row["ended_at"] - row["started_at"]).total_seconds(), abs=0.5)
-
-
-def longest_gap(times: list[float]) -> float:
-    return max(later - earlier for earlier, later in pairwise(times))
 
 
 async def test_a_forgotten_pause_ends_by_itself(quick: Centre) -> None:
