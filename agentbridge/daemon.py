@@ -47,7 +47,7 @@ PRUNE_SECONDS = 60.0
 READY_WITHIN_SECONDS = 15.0
 """after that the service counts as started, though a server is still away: it will come"""
 STUCK_SECONDS = 300.0
-"""a pass that takes this long is a bug, and systemd's watchdog may end it"""
+"""a pass that stands still this long is a bug, and systemd's watchdog may end it"""
 RETRY_SECONDS = 0.5
 
 
@@ -245,10 +245,10 @@ class Bridge:
         every = notify.watchdog_seconds()
         if every is None:
             return
-        while self._reconciler.oldest_pass_seconds() < STUCK_SECONDS:
+        while self._reconciler.stuck_seconds() < STUCK_SECONDS:
             notify.watchdog()
             await asyncio.sleep(every / 3)
-        log.critical("pass.stuck", seconds=round(self._reconciler.oldest_pass_seconds()))
+        log.critical("pass.stuck", seconds=round(self._reconciler.stuck_seconds()))
 
 
 def _state_file() -> Path | None:

@@ -11,6 +11,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import structlog
+
+log = structlog.get_logger()
+
 TASKS_A_WRITE = 3
 """5,000 QueueAdd left 11,000 tasks in the busiest processor (22.10.1): a little more than two each"""
 SPARE = 20
@@ -18,6 +22,8 @@ SPARE = 20
 FRESH_SECONDS = 1.0
 DRAIN_SECONDS = 0.05
 """how long to wait before the depth is read again when there is no credit"""
+PATIENCE_SECONDS = 10.0
+"""how long one who wants to write waits for credit before it is told that there is none"""
 
 
 class Pace:
@@ -45,18 +51,33 @@ class Pace:
         self._turn = asyncio.Lock()  # fair: a single change is served between two parts of a long pass
         self.deepest = 0
         """the highest depth that was read"""
+        self._behind = False
 
     async def take(self, wanted: int) -> int:
-        """How many of `wanted` writes may go now, at least one; waits while Asterisk is behind."""
-        async with self._turn:
-            if not self._has_fresh_credit() and wanted <= self._spare:
-                self._spare -= wanted
-                return wanted
-            while not self._has_fresh_credit():
-                await self._read()
-            granted = min(wanted, self._credit)
-            self._credit -= granted
-            return granted
+        """How many of `wanted` writes may go now; 0 where Asterisk stayed behind, to be asked again."""
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS), self._turn:
+                return await self._granted(wanted)
+        except TimeoutError:
+            self._tell_behind()
+            return 0
+
+    async def _granted(self, wanted: int) -> int:
+        if not self._has_fresh_credit() and wanted <= self._spare:
+            self._spare -= wanted
+            return wanted
+        while not self._has_fresh_credit():
+            await self._read()
+        self._behind = False
+        granted = min(wanted, self._credit)
+        self._credit -= granted
+        return granted
+
+    def _tell_behind(self) -> None:
+        """Once, and not at every try of a long wait."""
+        if not self._behind:
+            log.warning("pace.waiting", deepest=self.deepest, ceiling=self._ceiling)
+        self._behind = True
 
     def _has_fresh_credit(self) -> bool:
         return self._credit > 0 and self._clock() - self._read_at < FRESH_SECONDS

@@ -16,7 +16,7 @@ import structlog
 
 from agentbridge.desired import SipDefaults, desired, reserve
 from agentbridge.dirty import Cause, Dirty
-from agentbridge.errors import Unavailable
+from agentbridge.errors import Refused, Unavailable
 from agentbridge.model import (
     EndpointId,
     ObjectKind,
@@ -100,13 +100,16 @@ class Reconciler:
         self._postponed = ""
         """why the last pass could not be done"""
         self._passes: dict[int, float] = {}
-        """when each pass under way began"""
+        """when each pass under way began, or was last seen to go on"""
         self._active = False
         self._seats = Seats(asterisk)
         self._missed: dict[EndpointId, Cause] = {}
 
-    def oldest_pass_seconds(self) -> float:
-        """How long the oldest pass under way has taken; 0 when there is none."""
+    def stuck_seconds(self) -> float:
+        """How long no step was taken in the pass that stands still the longest; 0 when there is none.
+
+        A pass of many thousand writes may take minutes: Asterisk takes few a second where it has many members.
+        """
         return self._clock() - min(self._passes.values()) if self._passes else 0.0
 
     @property
@@ -170,7 +173,7 @@ class Reconciler:
         self._passes[pass_id] = self._clock()
         with structlog.contextvars.bound_contextvars(pass_id=pass_id):
             try:
-                await self._work(batch)
+                await self._work(batch, pass_id)
             except Unavailable as lost:
                 # nothing is done without both sides; the keys stay dirty
                 self._tell_postponed(str(lost), len(batch))
@@ -188,7 +191,7 @@ class Reconciler:
             log.warning("pass.postponed", keys=keys, reason=reason)
         self._postponed = reason
 
-    async def _work(self, batch: Mapping[EndpointId, Cause]) -> None:
+    async def _work(self, batch: Mapping[EndpointId, Cause], pass_id: int) -> None:
         # also while Asterisk is away: kept until then, it could undo what the agent has done since
         adopted = await self._adopt(batch)
         if not self._asterisk.up:
@@ -199,16 +202,20 @@ class Reconciler:
         if not self._active:  # what was read may be of another server, older than what Asterisk was told
             raise Unavailable("the directory was lost meanwhile")
         wanted = {key: self._desired(reading.subjects[key]) for key in batch}
+        wanted |= {key: State(problem=refusal) for key, refusal in adopted.items() if refusal}
         planned = await self._plan(wanted, reading.queues)
         planned = self._adopt_found(planned, batch)
         planned = await self._removals.limited(planned, reading.queues)
         planned, seats = self._seats.taken(planned, wanted)
         try:
-            failures = await self._writer.write(planned.steps, batch)
+            failures = await self._writer.write(planned.steps, batch, lambda: self._goes_on(pass_id))
         finally:
             self._seats.give_back(seats)
         await self._conclude(reading, wanted, planned, failures, batch)
         self._postponed = ""
+
+    def _goes_on(self, pass_id: int) -> None:
+        self._passes[pass_id] = self._clock()
 
     def _brought(self, batch: Collection[EndpointId]) -> Reading | None:
         """What came along with the marks, if one look covers the batch."""
@@ -239,16 +246,23 @@ class Reconciler:
 
     # ------------------------------------------------------------ adoption
 
-    async def _adopt(self, keys: Collection[EndpointId]) -> bool:
-        """Whether anything was adopted: then the directory says something new."""
-        adopted = False
+    async def _adopt(self, keys: Collection[EndpointId]) -> Mapping[EndpointId, str]:
+        """The keys with a pause of app_queue's, about which the directory says something new; each with the
+        reason why the directory refused it, '' where it did not."""
+        adopted: dict[EndpointId, str] = {}
         for (key, queue), reason in list(self._adoptions.items()):
             if key in keys:
-                await self._directory.adopt_pause(key, queue, reason)
+                adopted[key] = await self._adopt_one(key, queue, reason) or adopted.get(key, "")
                 self._adoptions.pop((key, queue), None)
-                log.info("pause.adopted", agent=key, queue=queue, reason=reason)
-                adopted = True
         return adopted
+
+    async def _adopt_one(self, key: EndpointId, queue: QueueName, reason: str) -> str:
+        try:
+            await self._directory.adopt_pause(key, queue, reason)
+        except Refused as refused:  # the agent stays on pause in Asterisk, and the next resync asks again
+            return f"the pause by Asterisk in {queue} is not in the directory: {refused}"
+        log.info("pause.adopted", agent=key, queue=queue, reason=reason)
+        return ""
 
     def _adopt_found(self, planned: Plan, batch: Mapping[EndpointId, Cause]) -> Plan:
         """An autopause that happened while nobody listened is adopted too.

@@ -34,17 +34,29 @@ class Writer:
         self._pace = pace
         self._clock = clock
 
-    async def write(self, steps: Sequence[Step], causes: Mapping[EndpointId, Cause]) -> Failures:
-        """Steps in order of rank; a key whose step fails has no further one here."""
+    async def write(
+        self, steps: Sequence[Step], causes: Mapping[EndpointId, Cause], alive: Callable[[], None]
+    ) -> Failures:
+        """Steps in order of rank; a key whose step fails has no further one here.
+
+        alive: called again and again, also while Asterisk is behind and nothing may be written.
+        """
         failures: Failures = {}
         for _, group in itertools.groupby(steps, key=rank):
-            await self._write_rank([step for step in group if step.key not in failures], causes, failures)
+            await self._write_rank([step for step in group if step.key not in failures], causes, failures, alive)
         return failures
 
-    async def _write_rank(self, todo: Sequence[Step], causes: Mapping[EndpointId, Cause], failures: Failures) -> None:
+    async def _write_rank(
+        self,
+        todo: Sequence[Step],
+        causes: Mapping[EndpointId, Cause],
+        failures: Failures,
+        alive: Callable[[], None],
+    ) -> None:
         """Side by side, as many at once as the pace allows."""
         while todo:
             granted = await self._pace.take(len(todo))
+            alive()
             now, todo = todo[:granted], todo[granted:]
             unanswered = await self._write_now(now, causes, failures)
             if unanswered and not self._target.up:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agentbridge.errors import Unavailable
+from agentbridge.errors import Refused, Unavailable
 from agentbridge.model import (
     Agent,
     AgentId,
@@ -55,7 +55,11 @@ class DirectoryInMemory:
     problems: dict[EndpointId, str] = field(default_factory=dict)
     up: bool = True
     confirmed: bool = False
+    refuses_pauses: str = ""
+    """the rule that forbids to adopt one"""
     refusals: list[tuple[int, int]] = field(default_factory=list)
+    adoptions: int = 0
+    """how often one was asked for"""
     outcomes: dict[EndpointId, Outcome] = field(default_factory=dict)
     given: dict[EndpointId, Subject] = field(default_factory=dict)
     """what the last look at each key saw"""
@@ -83,6 +87,9 @@ class DirectoryInMemory:
 
     async def adopt_pause(self, key: EndpointId, queue: QueueName, reason: str) -> None:
         await self._reach()
+        self.adoptions += 1
+        if self.refuses_pauses:
+            raise Refused(self.refuses_pauses)
         if (carried := self.subject(key).carried) is not None:
             self.pause_in(carried.id, queue, reason)
 

@@ -29,6 +29,8 @@ class Loop:
     def __init__(self) -> None:
         self.clock = JumpingLoop()
         self.written: list[Step] = []
+        self.depth = 0
+        """of Asterisk's task processors"""
         self.clock.run(self._build())
 
     async def _build(self) -> None:
@@ -49,7 +51,7 @@ class Loop:
         await self.look()
 
     async def _depth(self) -> int:
-        return 0
+        return self.depth
 
     async def look(self) -> None:
         await self.asterisk.read_all()
@@ -168,6 +170,40 @@ def test_a_pause_that_the_queue_decided_becomes_the_directorys(loop: Loop, heard
     loop.look_again()
     assert loop.directory.agents[ANN].memberships[0].reason == AUTOPAUSE
     assert _paused(loop)
+
+
+def test_a_pause_that_the_directory_does_not_take_is_reported_and_stays(loop: Loop) -> None:
+    log_in(loop)
+    loop.settle()
+    loop.directory.refuses_pauses = "a rule of the day"
+    loop.asterisk.no_answer(SALES, ME)
+    loop.pass_time(30)
+    assert "a rule of the day" in loop.directory.outcomes[KEY].error
+    assert _paused(loop)
+    loop.look_again()
+    assert loop.directory.adoptions <= 3  # once for the event, and for each look at everything
+    log_in(loop, 1002)
+    loop.settle()
+    assert loop.member(EndpointId("1002")) is not None
+    loop.directory.refuses_pauses = ""
+    loop.look_again()
+    assert loop.directory.agents[ANN].memberships[0].paused
+    assert loop.directory.outcomes[KEY].error == ""
+
+
+def test_a_pass_that_waits_for_asterisk_is_not_stuck(loop: Loop) -> None:
+    loop.depth = 1000
+    for number in range(1001, 1101):
+        log_in(loop, number)
+    with capture_logs() as lines:
+        for _ in range(600):
+            loop.pass_time(1)
+            assert loop.reconciler.stuck_seconds() < 30
+    assert [line["event"] for line in lines] == ["pace.waiting"]
+    assert lines[0]["deepest"] == 1000
+    loop.depth = 0
+    loop.settle()
+    assert len(loop.asterisk.members) == 100
 
 
 def test_an_unpause_wins_over_an_old_autopause_also_while_asterisk_or_the_directory_was_away(loop: Loop) -> None:
