@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 Row = Mapping[str, Any]
 
@@ -54,11 +55,17 @@ def record(row: Row, *, as_json: bool) -> None:
 
 
 def _table(rows: Sequence[Row]) -> None:
-    table = Table(*(rows[0] if rows else ()))
+    """Eighty columns hold it: without the fields that are empty or `no` in all rows, and nothing is cut off."""
+    names = [name for name in (rows[0] if rows else ()) if any(told(row[name]) not in {"", "no"} for row in rows)]
+    table = Table(*(Column(name, overflow="fold") for name in names), box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
-        table.add_row(*(escape(printable(told(value))) for value in row.values()))
+        table.add_row(*(escape(printable(_short(row[name]))) for name in names))
     if rows:
         Console().print(table)
+
+
+def _short(value: Any) -> str:
+    return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else told(value)
 
 
 def _columns(rows: Sequence[Row]) -> None:
