@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,8 @@ from agentbridge.errors import Refused
 IMPORT_SECONDS = 600.0
 ERRORS_SHOWN = 20
 PROGRESS_EVERY = 1000
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+"""and a text that looks like one that was made safe, so that `import` takes away only what `export` has put there"""
 
 
 def register(app: typer.Typer) -> None:
@@ -62,11 +64,11 @@ def as_csv(fields: list[str], records: Iterable[admin.Record]) -> str:
 
 def _safe(text: str) -> str:
     """A spreadsheet runs what starts like a formula; an apostrophe makes it text. `_unsafe` takes it back."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def _unsafe(text: str) -> str:
-    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
 
 def import_agents(
@@ -84,6 +86,7 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
             reader = csv.DictReader(text, strict=True, restkey="")
+            _check_header(file, reader.fieldnames or ())
             for row in reader:
                 if row.pop("", None):
                     raise Refused(f"{file}:{reader.line_num}: more fields than the first line names")
@@ -92,6 +95,13 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
         raise Refused(f"{file}: is not UTF-8 at byte {error.start}") from None
     except csv.Error as error:
         raise Refused(f"{file}: is not CSV as in RFC 4180: {error}") from None
+
+
+def _check_header(file: Path, names: Sequence[str]) -> None:
+    if "username" not in names:
+        raise Refused(f"{file}:1: the first line must name the fields, with commas between them; username is missing")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise Refused(f"{file}:1: is named twice: {', '.join(twice)}")
 
 
 async def _imported(connection: Connection, rows: list[tuple[int, dict[str, str]]]) -> None:

@@ -50,8 +50,8 @@ class _Names:
         return _Row(
             line,
             admin.parsed(self.fields, AGENT, own),
-            _ids(QUEUE, self.queues, self.queues if ALL_QUEUES in queues else queues),
-            _ids(TEAM, self.teams, teams),
+            _ids("queues", QUEUE, self.queues, self.queues if ALL_QUEUES in queues else queues),
+            _ids("teams", TEAM, self.teams, teams),
         )
 
 
@@ -97,10 +97,10 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _ids(kind: Kind, known: Mapping[str, int], names: Iterable[str]) -> tuple[int, ...]:
+def _ids(field: str, kind: Kind, known: Mapping[str, int], names: Iterable[str]) -> tuple[int, ...]:
     wanted = dict.fromkeys(names)
     if missing := [name for name in wanted if name not in known]:
-        raise admin.absent(kind, ", ".join(missing))
+        raise Refused(f"{field}: there is no {kind.name} {', '.join(missing)}")
     return tuple(known[name] for name in wanted)
 
 

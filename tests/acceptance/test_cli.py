@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import re
+import shlex
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -55,6 +56,21 @@ class Shell:
         assert ran.status == status, ran
         assert "Traceback" not in ran.err
         return ran
+
+
+async def on_a_terminal(shell: Shell, *words: str, typed: str = "", columns: int = 120) -> str:
+    """What is seen there."""
+    parts = (sys.executable, "-m", "agentbridge", *words, "--config", str(shell.config))
+    command = f"stty cols {columns}; {shlex.join(parts)}"
+    process = await asyncio.create_subprocess_exec(
+        "script", "-qec", command, "/dev/null",
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TERM": "xterm"},
+    )  # fmt: skip
+    async with asyncio.timeout(WITHIN_S):
+        out, _ = await process.communicate(typed.encode())
+    assert "Traceback" not in out.decode()
+    return out.decode()
 
 
 def write_config(folder: Path, dsn: str) -> Path:
@@ -228,6 +244,23 @@ async def test_deleting_several_asks_and_is_all_or_nothing(shell: Shell) -> None
     assert (await shell("agent", "list", "--json")).json == []
 
 
+async def test_on_a_terminal_there_are_tables_and_a_question_before_several_go(shell: Shell) -> None:
+    await shell("agent", "create", "anna", "full_name=Anna [red]Rossi")
+    await shell("agent", "create", "bert")
+    told = await on_a_terminal(shell, "agent", "list", "anna")
+    assert "────" in told
+    assert "Anna [red]Rossi" in told
+    assert "email" not in told, "a field that nobody has"
+    assert "locked" not in told
+    narrow = await on_a_terminal(shell, "agent", "list", columns=40)
+    assert "…" not in narrow, "nothing is cut off"
+    assert "Aborted" in await on_a_terminal(shell, "agent", "delete", "anna", "bert", typed="n\n")
+    assert len((await shell("agent", "list", "--json")).json) == 2
+    told = await on_a_terminal(shell, "agent", "delete", "anna", "bert", typed="y\n")
+    assert "Delete 2 agents: anna, bert?" in told
+    assert (await shell("agent", "list", "--json")).json == []
+
+
 async def test_a_password_is_read_from_standard_input_and_kept_as_a_hash(shell: Shell) -> None:
     await shell("agent", "create", "anna")
     await shell("agent", "password", "anna", stdin="Right-Horse-7\n")
@@ -325,7 +358,7 @@ async def test_an_export_is_rfc_4180_runs_no_formula_and_can_be_imported_again(s
     name = '=HYPERLINK("http://x"), "Zoë"'
     await shell("queue", "create", "sales")
     await shell("agent", "create", "anna", f"full_name={name}", "--queue", "sales")
-    await shell("agent", "create", "bert", "caller_id=+39123")
+    await shell("agent", "create", "bert", "caller_id=+39123", "full_name='=1+1", "alias='Bert'")
     text = (await shell("agent", "export")).out
     rows = list(csv.DictReader(io.StringIO(text)))
     assert rows[0]["full_name"] == f"'{name}"
@@ -338,6 +371,8 @@ async def test_an_export_is_rfc_4180_runs_no_formula_and_can_be_imported_again(s
     assert (await shell("agent", "import", str(file))).err == "2 agents are made\n"
     anna = (await shell("agent", "show", "anna", "--json")).json
     assert (anna["full_name"], anna["queues"]) == (name, {"sales": 0})
+    bert = (await shell("agent", "show", "bert", "--json")).json
+    assert (bert["full_name"], bert["alias"]) == ("'=1+1", "'Bert'")
     assert (await shell("agent", "export")).out == text
 
 
@@ -346,8 +381,29 @@ async def test_an_import_with_errors_tells_line_and_field_and_makes_nobody(shell
     file.write_text("username,internal,queues\nanna,,\nbert,abc,\ncarla,,nowhere\n")
     errors = (await shell("agent", "import", str(file), status=1)).err
     assert "line 3: internal: must be 1 to 16 digits" in errors
-    assert "line 4: name: there is no queue nowhere" in errors
+    assert "line 4: queues: there is no queue nowhere" in errors
     assert "nothing was imported" in errors
+    assert (await shell("agent", "list", "--json")).json == []
+
+
+@pytest.mark.parametrize(
+    ("content", "rule"),
+    [
+        ("", ":1: the first line must name the fields"),
+        ("anna,Anna Rossi\nbert,Bert\n", ":1: the first line must name the fields"),
+        ("username;full_name\nanna;Anna\n", "with commas between them; username is missing"),
+        ("username,alias,alias\nanna,a,b\n", ":1: is named twice: alias"),
+        ("username,emial\nanna,a@example.com\n", "line 2: emial: there is no such field; did you mean email?"),
+        ("username\nanna,1234\n", ":2: more fields than the first line names"),
+        ('username\n"an"na\n', "is not CSV"),
+        ("username\nanna\nanna\n", "line 3: username: anna is already taken"),
+    ],
+    ids=["empty", "no header", "semicolons", "field twice", "mistyped field", "too long", "quotes", "same name twice"],
+)
+async def test_a_file_that_is_no_list_of_agents_is_refused_whole(shell: Shell, content: str, rule: str) -> None:
+    file = shell.config.with_name("agents.csv")
+    file.write_text(content)
+    assert rule in (await shell("agent", "import", str(file), status=1)).err
     assert (await shell("agent", "list", "--json")).json == []
 
 

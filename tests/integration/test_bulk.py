@@ -28,7 +28,7 @@ async def test_each_error_of_a_long_file_has_its_line_and_nobody_is_made(sql: Co
     errors = await import_(sql, list(rows))
     assert [line for line, _ in errors] == [9, 302, 901, 1102]
     texts = [text.split(":")[0] for _, text in errors]
-    assert texts == ["codecs", "username", "name", "email"]
+    assert texts == ["codecs", "username", "queues", "email"]
     assert await sql.fetchval("select count(*) from agentbridge.agents") == 0
 
 
