@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from lab.manager import Manager, Message
 from lab.phones import RegistrationRefusedError
+from lab.processes import until
 from tests.acceptance.centre import Centre
 from tests.acceptance.odd_phone import both_ways, refused_call
 
@@ -135,3 +136,22 @@ async def test_a_number_that_changes_during_a_call_leaves_the_call_alone(shared:
     assert phone.tone
     await asyncio.gather(call.hears(phone.tone, 5.0), ringing.hears(caller.tone, 5.0))
     await call.hangup()
+
+
+async def test_what_is_recorded_after_it_bears_the_new_number(shared: Centre) -> None:
+    old = await shared.agent("ana", "sales", record_calls="wav")
+    await shared.login("ana")
+    await shared.settled()
+    await both_ways(await shared.caller(), await shared.phone("ana"), "sales")
+    await renumber(shared, "ana", "1046")
+    await both_ways(await shared.caller(), await shared.phone("ana"), "sales")
+    query = "SELECT internal, file FROM agentbridge.recordings WHERE ended_at IS NOT NULL ORDER BY started_at"
+
+    async def both_ended() -> bool:
+        return len(await shared.db.fetch(query)) == 2
+
+    await until(both_ended, within=10, what="the rows of both recordings")
+    for row, number in zip(await shared.db.fetch(query), (old, "1046"), strict=True):
+        assert row["internal"] == number
+        assert row["file"].endswith(f"-{number}-1.wav")
+        assert (shared.asterisk.spool / row["file"]).stat().st_size > 1000
