@@ -14,6 +14,7 @@ OUTSIDE_TONE = 1000
 DIALPLAN = r"""
 [from-sip](+)
 exten => 0300,1,Dial(PJSIP/1009,10)
+exten => *57,1,Dial(PJSIP/1009,10)
 
 [lab-outside](+)
 exten => 0100,1,Dial(PJSIP/1009,10)
@@ -147,11 +148,12 @@ async def test_a_busy_outside_is_busy_for_the_agent(calls: Calls) -> None:
     assert (await (await calls.phone("1001")).call("0100", timeout=5)).status == 486
 
 
-async def test_an_extension_of_the_administrators_own_ends_where_it_ends(calls: Calls) -> None:
+@pytest.mark.parametrize("number", ["0300", "*57"])
+async def test_an_extension_of_the_administrators_own_ends_where_it_ends(calls: Calls, number: str) -> None:
     """It has one priority; the agents' dialplan has the same number, and must not take it up at the second."""
     await calls.agent("1001", nocalls="1")
     (await calls.phone("1009")).behaviour = Reject(486)
-    assert (await (await calls.phone("1001")).call("0300", timeout=5)).status == 486
+    assert (await (await calls.phone("1001")).call(number, timeout=5)).status == 486
 
 
 async def test_an_agent_transfers_a_customer_outside(calls: Calls) -> None:
