@@ -28,13 +28,14 @@ from agentbridge.directory.postgres import Directory, Heartbeat
 from agentbridge.directory.recordings import CallLedger
 from agentbridge.directory.telephones import PhoneDesk, Telephones
 from agentbridge.dirty import Cause
-from agentbridge.errors import ConfigError, Refused, Unavailable
+from agentbridge.errors import ConfigError, Unavailable
 from agentbridge.model import ALL_KEYS, EndpointId, QueueName, Reading
 from agentbridge.pace import Pace
 from agentbridge.phone.registrations import Registrations
 from agentbridge.phone.service import APP, PhoneService
 from agentbridge.plan import Limit
 from agentbridge.reconcile import Reconciler
+from agentbridge.resync import Resync
 from agentbridge.settings import Settings
 
 log = structlog.get_logger()
@@ -48,7 +49,6 @@ READY_WITHIN_SECONDS = 15.0
 """after that the service counts as started, though a server is still away: it will come"""
 STUCK_SECONDS = 300.0
 """a pass that stands still this long is a bug, and systemd's watchdog may end it"""
-RETRY_SECONDS = 0.5
 
 
 class Bridge:
@@ -75,7 +75,7 @@ class Bridge:
             Hooks(
                 changed=self._drifted,
                 autopaused=self._autopaused,
-                stale=self._stale_now,
+                stale=lambda: self._resync.now(),
                 contacts=ContactHooks(
                     changed=self._registrations.changed,
                     all_read=self._registrations.all_read,
@@ -123,8 +123,12 @@ class Bridge:
             on_up=self._phone.up,
             on_down=self._phone.down,
         )
-        self._stale = asyncio.Event()
-        self._synced = asyncio.Event()
+        self._resync = Resync(
+            self._look_again,
+            wanted=lambda: self._changes.up,
+            every=settings.resync.seconds,
+            clock=time.monotonic,
+        )
         self._started_at = datetime.now(UTC)
 
     async def run(self) -> None:
@@ -134,7 +138,7 @@ class Bridge:
                 "changes": self._changes.run(),
                 "asterisk": self._node.run(),
                 "reconcile": self._reconciler.run(),
-                "resync": self._resync(),
+                "resync": self._resync.run(),
                 "heartbeat": self._heartbeat(),
                 "prune": self._prune(),
                 "ready": self._ready(),
@@ -150,7 +154,7 @@ class Bridge:
 
     def _hinted(self, keys: set[EndpointId], reading: Reading | None) -> None:
         if ALL_KEYS in keys:
-            self._stale_now()
+            self._resync.now()
         self._reconciler.mark(keys - {ALL_KEYS}, Cause.CHANGE, reading)
 
     def _drifted(self, key: EndpointId) -> None:
@@ -159,12 +163,9 @@ class Bridge:
     def _autopaused(self, key: EndpointId, queue: QueueName) -> None:
         self._reconciler.autopaused(key, queue)
 
-    def _stale_now(self) -> None:
-        self._stale.set()
-
     def _obeyed(self) -> None:
         self._directory.obey(self._changes.lineage)
-        self._stale_now()
+        self._resync.now()
 
     def _frozen(self, _reason: str) -> None:
         """Without the directory Asterisk stays as it is."""
@@ -173,29 +174,10 @@ class Bridge:
 
     # ------------------------------------------------------------ what goes on for ever
 
-    async def _resync(self) -> None:
-        """At a connect, a reload, a TRUNCATE, and at intervals: everything is looked at again."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.resync.seconds):
-                    await self._stale.wait()
-            self._stale.clear()
-            if self._changes.up:
-                await self._look_again()
-
     async def _look_again(self) -> None:
-        started = time.monotonic()
-        try:
-            await self._node.read_all()
-            await self._reconciler.resync()
-        except (Unavailable, Refused) as reason:
-            log.warning("resync.postponed", reason=str(reason))
-            await asyncio.sleep(RETRY_SECONDS)
-            self._stale_now()
-            return
-        self._synced.set()
+        await self._node.read_all()
+        await self._reconciler.resync()
         self._calls.look_again()
-        log.debug("resync.done", duration_ms=round((time.monotonic() - started) * 1000))
 
     async def _heartbeat(self) -> None:
         """At intervals, and soon when the state changes, so that `status` does not tell of what is over."""
@@ -215,16 +197,20 @@ class Bridge:
             snapshot=self._changes.snapshot,
             asterisk_up=self._node.up,
             lag_seconds=self._changes.lag_seconds,
-            pending=len(self._reconciler.dirty),
+            pending=self._pending(),
             failed=len(self._reconciler.failed),
             version=__version__,
         )
+
+    def _pending(self) -> int:
+        """A look at everything that could not be taken counts as one: what it would find is not known."""
+        return len(self._reconciler.dirty) + bool(self._resync.postponed)
 
     def _summary(self) -> str:
         asterisk = "up" if self._node.up else "away"
         changes = self._changes
         database = "up" if changes.up else "standby" if changes.standby else "older" if changes.older else "away"
-        counts = f"{len(self._reconciler.dirty)} pending, {len(self._reconciler.failed)} failed"
+        counts = f"{self._pending()} pending, {len(self._reconciler.failed)} failed"
         return f"database {database}, Asterisk {asterisk}, {counts}"
 
     async def _prune(self) -> None:
@@ -236,7 +222,7 @@ class Bridge:
     async def _ready(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(READY_WITHIN_SECONDS):
-                await self._synced.wait()
+                await self._resync.done.wait()
         notify.ready()
         log.info("daemon.ready", state=self._summary())
 

@@ -56,7 +56,7 @@ async def main(config: Path, resyncs: int) -> dict[str, float]:
 
 
 async def _started(bridge: Bridge) -> None:
-    await bridge._synced.wait()
+    await bridge._resync.done.wait()
     calm = 0
     while calm < CALM_TICKS:
         await asyncio.sleep(TICK_S)
@@ -66,7 +66,7 @@ async def _started(bridge: Bridge) -> None:
 async def _resync(bridge: Bridge) -> float:
     """Seconds from the request until every key was compared."""
     started = time.perf_counter()
-    bridge._stale_now()
+    bridge._resync.now()
     for done in (False, True):  # first there is something to do, then nothing any more
         while (not len(bridge._reconciler.dirty)) is not done:  # noqa: ASYNC110 - the product has no event for it
             await asyncio.sleep(TICK_S)

@@ -1,0 +1,79 @@
+"""When everything is looked at again: at a connect, a reload, a TRUNCATE, and at intervals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from agentbridge.errors import Refused, Unavailable
+
+log = structlog.get_logger()
+
+FIRST_RETRY_SECONDS = 0.5
+LAST_RETRY_SECONDS = 15.0
+"""between two tries: each reads all of Asterisk"""
+
+
+class Resync:
+    """`now` from any side; `run` looks until it is cancelled.
+
+    look: compares everything; Unavailable or Refused when that can't be. wanted: False for a daemon that must
+    not look, which keeps what is due. every, in seconds: the interval. clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        look: Callable[[], Awaitable[None]],
+        *,
+        wanted: Callable[[], bool],
+        every: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._look = look
+        self._wanted = wanted
+        self._every = every
+        self._clock = clock
+        self._due = asyncio.Event()
+        self._failures = 0
+        self.postponed = ""
+        """why the last look could not be taken; empty when it was"""
+        self.done = asyncio.Event()
+        """set after the first look"""
+
+    def now(self) -> None:
+        self._due.set()
+
+    async def run(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._wait_seconds()):
+                    await self._due.wait()
+            self._due.clear()
+            if self._wanted():
+                await self._try()
+
+    def _wait_seconds(self) -> float:
+        if not self._failures:
+            return self._every
+        return min(FIRST_RETRY_SECONDS * 2.0 ** min(self._failures - 1, 16), LAST_RETRY_SECONDS)
+
+    async def _try(self) -> None:
+        started = self._clock()
+        try:
+            await self._look()
+        except (Unavailable, Refused) as reason:
+            self._postpone(str(reason))
+            return
+        self._failures, self.postponed = 0, ""
+        self.done.set()
+        log.debug("resync.done", duration_ms=round((self._clock() - started) * 1000))
+
+    def _postpone(self, reason: str) -> None:
+        """Told once, and not at every try of a long outage."""
+        self._failures += 1
+        if reason != self.postponed:
+            log.warning("resync.postponed", reason=reason)
+        self.postponed = reason

@@ -1,0 +1,84 @@
+"""When everything is looked at again; the clock jumps."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from structlog.testing import capture_logs
+
+from agentbridge.errors import Unavailable
+from agentbridge.resync import LAST_RETRY_SECONDS, Resync
+from tests.unit.loop_clock import JumpingLoop
+
+EVERY = 60.0
+
+
+class Looks:
+    """What a resync does, and when it did."""
+
+    def __init__(self) -> None:
+        self.loop = JumpingLoop()
+        self.at: list[float] = []
+        self.fault: str = ""
+        self.wanted = True
+        self.loop.run(self._build())
+
+    async def _build(self) -> None:
+        self.resync = Resync(self._look, wanted=lambda: self.wanted, every=EVERY, clock=self.loop.time)
+        self._task = self.loop.create_task(self.resync.run())
+
+    async def _look(self) -> None:
+        self.at.append(self.loop.time())
+        if self.fault:
+            raise Unavailable(self.fault)
+
+    def pass_time(self, seconds: float) -> None:
+        self.loop.run(asyncio.sleep(seconds))
+
+
+@pytest.fixture
+def looks() -> Iterator[Looks]:
+    looks = Looks()
+    yield looks
+    looks.loop.end()
+
+
+def test_a_look_is_taken_at_once_when_it_is_due_and_then_at_intervals(looks: Looks) -> None:
+    looks.pass_time(1)
+    looks.resync.now()
+    looks.pass_time(2.5 * EVERY)
+    assert looks.at == pytest.approx([1, 1 + EVERY, 1 + 2 * EVERY], abs=0.01)
+    assert looks.resync.done.is_set()
+
+
+def test_one_that_can_not_be_taken_is_told_once_and_tried_ever_more_seldom(looks: Looks) -> None:
+    looks.fault = "the row of the settings is gone"
+    looks.resync.now()
+    with capture_logs() as lines:
+        looks.pass_time(300)
+    assert [(line["event"], line["reason"]) for line in lines] == [("resync.postponed", looks.fault)]
+    assert looks.resync.postponed == looks.fault
+    waits = [later - sooner for sooner, later in zip(looks.at, looks.at[1:], strict=False)]
+    assert waits[:3] == pytest.approx([0.5, 1, 2], abs=0.01)
+    assert max(waits) == pytest.approx(LAST_RETRY_SECONDS, abs=0.01)
+    looks.fault = ""
+    looks.pass_time(LAST_RETRY_SECONDS)
+    assert looks.resync.postponed == ""
+
+
+def test_who_is_back_is_not_kept_waiting_for_the_next_try(looks: Looks) -> None:
+    looks.fault = "Asterisk is away"
+    looks.resync.now()
+    looks.pass_time(100)
+    looks.fault, count = "", len(looks.at)
+    looks.resync.now()
+    looks.pass_time(0.1)
+    assert len(looks.at) == count + 1
+
+
+def test_a_standby_looks_at_nothing(looks: Looks) -> None:
+    looks.wanted = False
+    looks.resync.now()
+    looks.pass_time(3 * EVERY)
+    assert looks.at == []
+    assert not looks.resync.done.is_set()
