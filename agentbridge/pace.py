@@ -16,7 +16,9 @@ import structlog
 log = structlog.get_logger()
 
 TASKS_A_WRITE = 3
-"""5,000 QueueAdd left 11,000 tasks in the busiest processor (22.10.1): a little more than two each"""
+"""of a member: 5,000 QueueAdd left 11,000 tasks in the busiest processor (22.10.1), a little more than two each.
+Whatever else is written leaves at most one: an endpoint does; an auth, an AstDB key, or an AOR ahead of all
+endpoints leaves none."""
 SPARE = 20
 """writes that may go on an old reading, so that a single change does not wait for one"""
 FRESH_SECONDS = 1.0
@@ -53,24 +55,25 @@ class Pace:
         """the highest depth that was read"""
         self._behind = False
 
-    async def take(self, wanted: int) -> int:
-        """How many of `wanted` writes may go now; 0 where Asterisk stayed behind, to be asked again."""
+    async def take(self, wanted: int, *, tasks: int = TASKS_A_WRITE) -> int:
+        """How many of `wanted` writes, each of which may leave so many tasks, may go now; 0 where Asterisk
+        stayed behind, to be asked again."""
         try:
             async with asyncio.timeout(PATIENCE_SECONDS), self._turn:
-                return await self._granted(wanted)
+                return await self._granted(wanted, tasks)
         except TimeoutError:
             self._tell_behind()
             return 0
 
-    async def _granted(self, wanted: int) -> int:
-        if not self._has_fresh_credit() and wanted <= self._spare:
+    async def _granted(self, wanted: int, tasks: int) -> int:
+        if not self._has_fresh_credit(tasks) and wanted <= self._spare:
             self._spare -= wanted
             return wanted
-        while not self._has_fresh_credit():
-            await self._read()
+        while not self._has_fresh_credit(tasks):
+            await self._read(tasks)
         self._behind = False
-        granted = min(wanted, self._credit)
-        self._credit -= granted
+        granted = min(wanted, self._credit // tasks)
+        self._credit -= granted * tasks
         return granted
 
     def _tell_behind(self) -> None:
@@ -79,14 +82,14 @@ class Pace:
             log.warning("pace.waiting", deepest=self.deepest, ceiling=self._ceiling)
         self._behind = True
 
-    def _has_fresh_credit(self) -> bool:
-        return self._credit > 0 and self._clock() - self._read_at < FRESH_SECONDS
+    def _has_fresh_credit(self, tasks: int) -> bool:
+        return self._credit >= tasks and self._clock() - self._read_at < FRESH_SECONDS
 
-    async def _read(self) -> None:
+    async def _read(self, tasks: int) -> None:
         depth = await self._depth()
         self.deepest = max(self.deepest, depth)
-        self._credit = (self._ceiling - depth) // TASKS_A_WRITE
+        self._credit = self._ceiling - depth
         self._read_at = self._clock()
         self._spare = SPARE
-        if self._credit <= 0:
+        if self._credit < tasks:
             await self._sleep(DRAIN_SECONDS)

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from agentbridge.dirty import Cause
 from agentbridge.errors import InvalidValue, Refused, Unavailable
-from agentbridge.model import EndpointId, Step
-from agentbridge.pace import Pace
+from agentbridge.model import AddMember, EndpointId, PauseMember, RemoveMember, SetPenalty, Step
+from agentbridge.pace import TASKS_A_WRITE, Pace
 from agentbridge.plan import rank
 from agentbridge.report import log_step
 
@@ -55,7 +55,7 @@ class Writer:
     ) -> None:
         """Side by side, as many at once as the pace allows."""
         while todo:
-            granted = await self._pace.take(len(todo))
+            granted = await self._pace.take(len(todo), tasks=_tasks(todo[0]))
             alive()
             now, todo = todo[:granted], todo[granted:]
             unanswered = await self._write_now(now, causes, failures)
@@ -83,6 +83,15 @@ class Writer:
             return error
         log_step(step, cause=causes[step.key], seconds=self._clock() - started)
         return None
+
+
+def _tasks(step: Step) -> int:
+    """How many tasks a step of this rank may leave in Asterisk."""
+    match step.action:
+        case AddMember() | RemoveMember() | PauseMember() | SetPenalty():
+            return TASKS_A_WRITE
+        case _:
+            return 1
 
 
 async def _all(parts: Sequence[Coroutine[Any, Any, Exception | None]]) -> list[Exception | None]:

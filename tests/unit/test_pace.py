@@ -46,6 +46,12 @@ def test_a_thousand_writes_get_what_has_room_below_the_ceiling() -> None:
     loop.end()
 
 
+def test_what_leaves_fewer_tasks_goes_in_greater_parts() -> None:
+    loop, processors = JumpingLoop(), Processors(depth=100)
+    assert loop.run(paced(loop, processors).take(1000, tasks=1)) == CEILING - 100
+    loop.end()
+
+
 def test_ten_thousand_writes_stay_below_what_stops_calls() -> None:
     """Above the ceiling there is only what goes without a look; at 450 Asterisk begins to refuse calls."""
     most = CEILING + SPARE * TASKS_A_WRITE
