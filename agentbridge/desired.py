@@ -263,6 +263,8 @@ def _mailbox(agent: Agent | None) -> Fields:
     if agent is None or not agent.options.voicemail:
         return {}
     return {
+        # not the number, which somebody else may have next: who has it would hear what was said to the last one
+        "mailbox": str(agent.id),
         "password": agent.options.voicemail_pin or NO_PIN,
         "fullname": mailbox_name(agent.display_name),
     }
@@ -271,7 +273,7 @@ def _mailbox(agent: Agent | None) -> Fields:
 def _mailbox_of(subject: Subject) -> str:
     """Whose new messages this endpoint's lamp shows."""
     agent = subject.carried or subject.agent
-    return f"{agent.internal}@{MAILBOX_CONTEXT}" if agent and agent.options.voicemail else ""
+    return f"{agent.id}@{MAILBOX_CONTEXT}" if agent and agent.options.voicemail else ""
 
 
 def mailbox_name(text: str) -> str:

@@ -21,9 +21,9 @@ BULK_SECONDS = 60.0
 _MAPPED = re.compile(r"^=+> voicemail \(", re.MULTILINE)
 _LISTED = re.compile(r"^=== ==> (\w+): (.*)$")
 _LOADED = re.compile(r"^ *(mailbox|password|fullname)  (.*?) *$", re.MULTILINE)
-_NUMBER = re.compile(r"[A-Za-z0-9_.-]{1,80}")
+_WORD = re.compile(r"[A-Za-z0-9_.-]{1,79}")
 _PIN = re.compile(r"[0-9]{4,10}|none")
-_MANAGED = ("password", "fullname")
+_MANAGED = ("mailbox", "password", "fullname")
 NOT_SET_UP = (
     "voicemail: Asterisk keeps no boxes that can be written while it runs; "
     "docs/voice.md says which two files of Asterisk make it so"
@@ -36,7 +36,10 @@ class Console(Protocol):
 
 
 class Mailboxes:
-    """Every command names its box by one column: of two, res_config_sqlite3's destroy forgets the first."""
+    """One row for an internal number: the column `internal` is ours, `mailbox` is what app_voicemail looks for.
+
+    Every command names its row by one column: of two, res_config_sqlite3's destroy forgets the first.
+    """
 
     def __init__(self, actions: Console, bulk: Console, seen: Observation, *, timeout: float = 5.0) -> None:
         self._actions = actions
@@ -69,7 +72,7 @@ class Mailboxes:
             case DeleteMailbox(key):
                 wanted = {}
                 # twice: today's destroy looks only at the second pair, a mended one would look at both
-                await self._tell(f"destroy voicemail mailbox {_number(key)} mailbox {key}")
+                await self._tell(f"destroy voicemail internal {_number(key)} internal {key}")
         found = await self._load(action.id)
         self._seen.mailbox_seen(action.id, found)
         if found != wanted:
@@ -79,14 +82,14 @@ class Mailboxes:
         there = await self._load(key)
         if not there:
             columns = " ".join(f'{name} "{value}"' for name, value in wanted.items())
-            await self._tell(f"store voicemail mailbox {key} context {MAILBOX_CONTEXT} {columns}")
+            await self._tell(f"store voicemail internal {key} context {MAILBOX_CONTEXT} {columns}")
             return
         for name, value in wanted.items():
             if there.get(name) != value:
-                await self._tell(f'update voicemail mailbox {key} {name} "{value}"')
+                await self._tell(f'update voicemail internal {key} {name} "{value}"')
 
     async def _load(self, key: EndpointId) -> Fields:
-        return loaded(await self._tell(f"load voicemail mailbox {_number(key)}"))
+        return loaded(await self._tell(f"load voicemail internal {_number(key)}"))
 
     async def _tell(self, words: str) -> str:
         try:
@@ -97,7 +100,7 @@ class Mailboxes:
 
 def listed(shown: str) -> Mapping[EndpointId, Fields]:
     """The boxes of `voicemail show users for CONTEXT`."""
-    return {EndpointId(row["mailbox"]): _managed(row) for row in _rows(shown) if "mailbox" in row}
+    return {EndpointId(row["internal"]): _managed(row) for row in _rows(shown) if "internal" in row}
 
 
 def _rows(shown: str) -> Iterator[Fields]:
@@ -124,6 +127,7 @@ def _managed(row: Fields) -> Fields:
 def checked(key: EndpointId, fields: Fields) -> Fields:
     """The fields, when each can stand between quotes in a command; InvalidValue when not."""
     _number(key)
+    _number(fields["mailbox"])
     if not _PIN.fullmatch(fields["password"]):
         raise InvalidValue("voicemail_pin: must be 4 to 10 digits")
     if fields["fullname"] != mailbox_name(fields["fullname"]):
@@ -131,7 +135,7 @@ def checked(key: EndpointId, fields: Fields) -> Fields:
     return {name: fields[name] for name in _MANAGED}
 
 
-def _number(key: EndpointId) -> EndpointId:
-    if not _NUMBER.fullmatch(key):
-        raise InvalidValue(f"internal: {key!r} can't be the number of a voicemail box")
-    return key
+def _number(text: str) -> str:
+    if not _WORD.fullmatch(text):
+        raise InvalidValue(f"internal: {text!r} can't be the number of a voicemail box")
+    return text

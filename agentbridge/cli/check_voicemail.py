@@ -40,7 +40,7 @@ async def _problem(manager: Manager) -> str:
     boxes = Mailboxes(manager, manager, Observation(lambda _: None))
     await boxes.read_all()
     try:
-        await boxes.apply(PutMailbox(PROBE, {"password": NO_PIN, "fullname": "agentbridge check"}))
+        await boxes.apply(PutMailbox(PROBE, {"mailbox": PROBE, "password": NO_PIN, "fullname": "agentbridge check"}))
         await boxes.apply(DeleteMailbox(PROBE))
     except Refused as refused:
         return str(refused).removeprefix("voicemail: ")

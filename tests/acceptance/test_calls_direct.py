@@ -12,7 +12,7 @@ from lab.phones import Ignore, Reject, Ring, State
 from lab.processes import until
 from tests.acceptance.calls import ASTERISKS, FILES, Calls, calls_on, hear_each_other, root_of
 
-BOX = "realtime store voicemail mailbox 1001 context agentbridge password 1234 fullname Agent"
+BOX = "realtime store voicemail internal 1001 mailbox 1001 context agentbridge password 1234 fullname Agent"
 # `late`: the queue support asks for the pause of sales, as if it had come while support was choosing
 DIALPLAN = r"""
 [globals](+)

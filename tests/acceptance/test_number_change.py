@@ -69,8 +69,8 @@ async def test_endpoint_members_and_calls_follow_the_number(shared: Centre) -> N
     stored = await shared.asterisk.cli("database show agentbridge")
     assert f"agent/{old}/" not in stored
     assert "agent/1040/chanspy" in stored
-    assert "No rows" in await shared.asterisk.cli(f"realtime load voicemail mailbox {old}")
-    assert "1040" in await shared.asterisk.cli("realtime load voicemail mailbox 1040")
+    assert "No rows" in await shared.asterisk.cli(f"realtime load voicemail internal {old}")
+    assert "1040" in await shared.asterisk.cli("realtime load voicemail internal 1040")
     phone = await shared.phone("ana")
     assert phone.user == "1040"
     await both_ways(await shared.caller(), phone, "sales")

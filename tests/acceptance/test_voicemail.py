@@ -1,5 +1,6 @@
 """An agent's voicemail box is made, changed and removed while Asterisk runs, and takes messages."""
 
+import re
 import struct
 import wave
 from collections.abc import AsyncIterator
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from lab.manager import Manager
 from lab.phones import Phone, Ring
 from lab.postgres import Postgres
 from lab.processes import until
@@ -20,29 +22,44 @@ DIALPLAN = """
 [globals](+)
 AGENTBRIDGE_RING_SECONDS = 1
 """
+PAGE = Path(__file__).parents[2] / "docs/voice.md"
+[OWN_BOX] = re.findall(r"```\n(exten => \*97.*?)```", PAGE.read_text(), re.DOTALL)
 
 
 @pytest_asyncio.fixture(scope="module")
 async def standing(postgres: Postgres) -> AsyncIterator[Centre]:
-    async with Centre(postgres, extra={"extensions.conf": DIALPLAN}) as centre:
+    async with Centre(postgres, extra={"extensions.conf": f"{DIALPLAN}[from-sip](+)\n{OWN_BOX}"}) as centre:
         yield centre
 
 
 async def box(centre: Centre, number: str) -> dict[str, str]:
     """The box as Asterisk shows it; empty when there is none."""
-    lines = (await centre.asterisk.cli(f"realtime load voicemail mailbox {number}")).splitlines()
+    lines = (await centre.asterisk.cli(f"realtime load voicemail internal {number}")).splitlines()
     pairs = (line.split(None, 1) for line in lines[2:])
     return {pair[0]: pair[1].strip() for pair in pairs if len(pair) == 2}
 
 
-def messages(centre: Centre, number: str) -> list[Path]:
-    return sorted((centre.asterisk.spool / "voicemail/agentbridge" / number / "INBOX").glob("*.wav"))
+async def folder(centre: Centre, number: str) -> Path:
+    """Where the messages for the number go."""
+    return centre.asterisk.spool / "voicemail/agentbridge" / (await box(centre, number))["mailbox"]
 
 
-def recorded_bytes(centre: Centre, number: str) -> int:
+async def messages(centre: Centre, number: str) -> list[Path]:
+    return sorted((await folder(centre, number) / "INBOX").glob("*.wav"))
+
+
+async def recorded_bytes(centre: Centre, number: str) -> int:
     """Of all messages, also of one that is still being spoken."""
-    folder = centre.asterisk.spool / "voicemail/agentbridge" / number
-    return sum(file.stat().st_size for file in folder.rglob("*.wav"))
+    return sum(file.stat().st_size for file in (await folder(centre, number)).rglob("*.wav"))
+
+
+async def waiting(centre: Centre, number: str) -> int:
+    """How many new messages app_voicemail has in the box that the number's lamp shows."""
+    shown = await centre.asterisk.cli(f"pjsip show endpoint {number}")
+    [box] = re.findall(r"^ mailboxes +: (\S+)$", shown, re.MULTILINE)
+    async with Manager(centre.asterisk) as manager:
+        [count] = await manager.ask("MailboxCount", {"Mailbox": box})
+    return int(count["NewMessages"])
 
 
 async def change(centre: Centre, **columns: object) -> None:
@@ -53,20 +70,20 @@ async def change(centre: Centre, **columns: object) -> None:
 
 async def leave_message(centre: Centre, number: str) -> Phone:
     """A customer calls, nobody answers, and the customer speaks after the beep."""
-    before, bytes_before = len(messages(centre, number)), recorded_bytes(centre, number)
+    before, bytes_before = len(await messages(centre, number)), await recorded_bytes(centre, number)
     caller = await centre.caller()
     call = await caller.call(number, 10.0)
     assert call.status == 200
     await call.send_digits("#", 5.0)  # enough of the greeting
 
     async def recorded() -> bool:
-        return recorded_bytes(centre, number) - bytes_before > BYTES_PER_MS * SPEAKS_MS
+        return await recorded_bytes(centre, number) - bytes_before > BYTES_PER_MS * SPEAKS_MS
 
     await until(recorded, within=10, what="the recording of a message")
     await call.hangup()
 
     async def kept() -> bool:
-        return len(messages(centre, number)) == before + 1
+        return len(await messages(centre, number)) == before + 1
 
     await until(kept, within=10, what="the message in the box")
     return caller
@@ -136,7 +153,7 @@ async def test_a_call_that_nobody_answers_leaves_a_message_and_the_phone_is_told
     phone.behaviour = Ring()
     await leave_message(shared, number)
     assert len(phone.invites) == 1
-    (message,) = messages(shared, number)
+    (message,) = await messages(shared, number)
     assert loudness(message) > 500
 
     async def lamp() -> bool:
@@ -145,17 +162,58 @@ async def test_a_call_that_nobody_answers_leaves_a_message_and_the_phone_is_told
     await until(lamp, within=5, what="the lamp of a waiting message")
 
 
+async def test_who_gets_the_number_next_does_not_get_the_messages_of_the_last(shared: Centre) -> None:
+    number = await shared.agent("ana", voicemail=True)
+    await shared.settled()
+    await leave_message(shared, number)
+    assert await waiting(shared, number) == 1
+    await shared.db.execute("DELETE FROM agentbridge.agents WHERE username = 'ana'")
+    assert await shared.agent("ben", internal=number, voicemail=True) == number
+    await shared.settled()
+    assert (await box(shared, number))["fullname"] == "Ben"
+    assert await waiting(shared, number) == 0
+    assert await messages(shared, number) == []
+    await leave_message(shared, number)
+    assert await waiting(shared, number) == 1
+
+
+async def test_an_agent_hears_its_messages_from_its_own_phone_without_a_pin(shared: Centre) -> None:
+    number = await shared.agent("ana", voicemail=True)
+    await shared.settled()
+    await leave_message(shared, number)
+    before = len(shared.asterisk.log_path.read_text())
+    call = await (await shared.phone("ana")).call("*97", timeout=5)
+
+    async def told() -> bool:
+        return "vm-youhave" in shared.asterisk.log_path.read_text()[before:]
+
+    await until(told, within=5, what="the telling of how many messages there are")
+    await call.hangup()
+    assert "vm-password" not in shared.asterisk.log_path.read_text()[before:]
+
+
+async def test_messages_follow_their_agent_to_a_new_number(shared: Centre) -> None:
+    number = await shared.agent("ana", voicemail=True)
+    await shared.settled()
+    await leave_message(shared, number)
+    await change(shared, internal="1041")
+    assert await waiting(shared, "1041") == 1
+    assert await box(shared, number) == {}
+    await leave_message(shared, "1041")
+    assert await waiting(shared, "1041") == 2
+
+
 async def test_a_box_works_with_the_daemon_and_the_database_away(shared: Centre) -> None:
     number = await shared.agent("ana", voicemail=True)
     await shared.login("ana")
     await shared.settled()
-    before = len(messages(shared, number))
+    before = len(await messages(shared, number))
     await shared.bridge.kill()
     try:
         await leave_message(shared, number)
     finally:
         await shared.bridge.start()
-    assert len(messages(shared, number)) == before + 1
+    assert len(await messages(shared, number)) == before + 1
 
 
 async def test_without_voicemail_a_call_that_nobody_answers_is_refused(shared: Centre) -> None:
@@ -173,8 +231,10 @@ async def test_boxes_outlive_a_restart_of_asterisk_and_drift_is_repaired(shared:
     await shared.bridge.kill()
     await shared.asterisk.restart()
     assert (await box(shared, number))["password"] == "1234"
-    await shared.asterisk.cli(f"realtime update voicemail mailbox {number} password 9999")
-    await shared.asterisk.cli('realtime store voicemail mailbox 1777 context agentbridge password 1 fullname "nobody"')
+    await shared.asterisk.cli(f"realtime update voicemail internal {number} password 9999")
+    await shared.asterisk.cli(
+        'realtime store voicemail internal 1777 mailbox 77 context agentbridge password 1 fullname "nobody"'
+    )
     await shared.bridge.start()
 
     async def repaired() -> bool:

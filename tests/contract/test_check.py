@@ -326,7 +326,7 @@ async def rewired(asterisk: Asterisk, **changed: str) -> None:
 async def test_nothing_is_found_where_everything_is_wired_as_the_directory_asks(exacting: Installation) -> None:
     await rewired(exacting.asterisk)
     assert await exacting.check() == {}
-    assert "No rows" in await exacting.asterisk.cli("realtime load voicemail mailbox agentbridge-check")
+    assert "No rows" in await exacting.asterisk.cli("realtime load voicemail internal agentbridge-check")
 
 
 @pytest.mark.parametrize("wrong", WRONG)

@@ -16,7 +16,8 @@ LISTED = """
 ===
 === ==> uniqueid: 1
 === ==> context: agentbridge
-=== ==> mailbox: 1001
+=== ==> mailbox: 7
+=== ==> internal: 1001
 === ==> password: 1234
 === ==> fullname: Ana Müller
 ===
@@ -25,7 +26,8 @@ LISTED = """
 === Mailbox ...
 ===
 === ==> uniqueid: 2
-=== ==> mailbox: 1002
+=== ==> mailbox: 8
+=== ==> internal: 1002
 === ==> password: none
 === ==> fullname:\x20
 ===
@@ -34,7 +36,8 @@ LOADED = """\
                    Column Name  Column Value                  
           --------------------  --------------------          
                       uniqueid  1                             
-                       mailbox  1001                          
+                       mailbox  7                             
+                      internal  1001                          
                       password  1234                          
                       fullname  Ana Müller                    
 """  # noqa: W291 - as Asterisk prints it
@@ -43,14 +46,14 @@ KEY = EndpointId("1001")
 
 def test_all_boxes_are_read_from_the_list() -> None:
     assert listed(LISTED) == {
-        "1001": {"password": "1234", "fullname": "Ana Müller"},
-        "1002": {"password": "none", "fullname": ""},
+        "1001": {"mailbox": "7", "password": "1234", "fullname": "Ana Müller"},
+        "1002": {"mailbox": "8", "password": "none", "fullname": ""},
     }
     assert listed("") == {}
 
 
 def test_one_box_is_read_from_its_table() -> None:
-    assert loaded(LOADED) == {"password": "1234", "fullname": "Ana Müller"}
+    assert loaded(LOADED) == {"mailbox": "7", "password": "1234", "fullname": "Ana Müller"}
     assert loaded("No rows found matching search criteria.\n") == {}
 
 
@@ -60,7 +63,7 @@ def test_no_name_has_what_could_end_a_quoted_word(text: str) -> None:
     assert mailbox_name(name) == name
     assert len(name.encode()) < 80
     assert not any(ord(character) < 32 or character in "\"'\\`;$|,<>" for character in name)
-    assert checked(KEY, {"password": "1234", "fullname": name})["fullname"] == name
+    assert checked(KEY, {"mailbox": "7", "password": "1234", "fullname": name})["fullname"] == name
 
 
 @pytest.mark.parametrize(
@@ -78,4 +81,4 @@ def test_no_name_has_what_could_end_a_quoted_word(text: str) -> None:
 )
 def test_what_could_break_out_is_refused_before_it_is_sent(key: str, password: str, name: str) -> None:
     with pytest.raises(InvalidValue):
-        checked(EndpointId(key), {"password": password, "fullname": name})
+        checked(EndpointId(key), {"mailbox": "7", "password": password, "fullname": name})
