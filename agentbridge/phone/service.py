@@ -69,12 +69,17 @@ class PhoneService:
             case {"type": "PlaybackFinished", "playback": {"id": str(playback), "target_uri": str(target)}}:
                 if line := self._lines.get(target.removeprefix("channel:")):
                     line.playback_finished(playback)
-            case {"type": "StasisEnd" | "ChannelDestroyed", "channel": {"id": str(channel)}}:
-                self._held.pop(channel, None)
-                if channel in self._tasks:
-                    self._tasks[channel].cancel()
+            case {"type": "StasisEnd" | "ChannelDestroyed", "channel": {"id": str(channel), "name": str(name)}}:
+                self._ended(channel, name)
             case _:
                 pass
+
+    def _ended(self, channel: str, name: str) -> None:
+        if self._held.pop(channel, None) is not None:
+            # hung up, or taken back by the dialplan's time limit: not by us, who forget a call before we end it
+            log.info("phone.left", telephone=device_of(name))
+        if channel in self._tasks:
+            self._tasks[channel].cancel()
 
     def _started(self, channel: str, name: str, args: list[str]) -> None:
         verb, argument = [*args, "", ""][:2]
