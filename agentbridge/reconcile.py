@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -152,7 +152,12 @@ class Reconciler:
         keys = await self._directory.keys()
         self._reserve = frozenset(await self._directory.reserve())
         keys |= set(self._asterisk.owned())
-        keys |= {number for number in self._reserve if not self._asterisk.state(number).objects}
+        keys |= {
+            number
+            async for part in _in_parts(self._reserve - keys)
+            for number in part
+            if not self._asterisk.state(number).objects
+        }
         log.debug("resync.started", keys=len(keys))
         self._active = True
         for key, cause in self._missed.items():
@@ -201,7 +206,7 @@ class Reconciler:
             reading = await self._directory.read(batch)
         if not self._active:  # what was read may be of another server, older than what Asterisk was told
             raise Unavailable("the directory was lost meanwhile")
-        wanted = {key: self._desired(reading.subjects[key]) for key in batch}
+        wanted = await self._wanted(batch, reading)
         wanted |= {key: State(problem=refusal) for key, refusal in adopted.items() if refusal}
         planned = await self._plan(wanted, reading.queues)
         planned = self._adopt_found(planned, batch)
@@ -224,14 +229,12 @@ class Reconciler:
 
     async def _plan(self, wanted: Mapping[EndpointId, State], queues: frozenset[QueueName]) -> Plan:
         """Part by part, so that events are taken in while many thousand keys are compared."""
-        keys = list(wanted)
-        parts: list[Plan] = []
-        for start in range(0, len(keys), KEYS_AT_ONCE):
-            if parts:
-                await asyncio.sleep(0)
-            part = {key: wanted[key] for key in keys[start : start + KEYS_AT_ONCE]}
-            parts.append(plan(part, self._asterisk, queues))
-        return joined(parts)
+        return joined([
+            plan({key: wanted[key] for key in part}, self._asterisk, queues) async for part in _in_parts(wanted)
+        ])  # fmt: skip
+
+    async def _wanted(self, keys: Collection[EndpointId], reading: Reading) -> dict[EndpointId, State]:
+        return {key: self._desired(reading.subjects[key]) async for part in _in_parts(keys) for key in part}
 
     def _desired(self, subject: Subject) -> State:
         try:
@@ -324,3 +327,12 @@ class Reconciler:
                 log.warning("key.failed", agent=key, reason=error)
         if self.refusal is not None and str(self.refusal) not in self.failed.values():
             self._removals.refusal = None
+
+
+async def _in_parts(keys: Collection[EndpointId]) -> AsyncIterator[list[EndpointId]]:
+    """So that events are taken in while many thousand keys are looked at."""
+    left = list(keys)
+    for start in range(0, len(left), KEYS_AT_ONCE):
+        if start:
+            await asyncio.sleep(0)
+        yield left[start : start + KEYS_AT_ONCE]

@@ -15,6 +15,7 @@ from agentbridge.asterisk.ami_wire import Fields, Message, Wire, WireBroken, enc
 from agentbridge.errors import Refused, Unavailable
 
 IN_FLIGHT = 256  # keeps what a dead Asterisk is owed small; more does not go faster
+SENT_AT_ONCE = 65536  # bytes
 CLOSE_WITHIN = 1.0  # seconds
 OFF = "off"
 
@@ -86,6 +87,8 @@ class AmiConnection(asyncio.Protocol):
         self._wire = Wire()
         self._pending: dict[str, _Pending] = {}
         self._sent = 0
+        self._further: bytearray | None = None
+        """what goes out at the end of this turn of the loop; None in one that has sent nothing"""
         self._answers = 0
         self._room = asyncio.Semaphore(IN_FLIGHT)
         self._greeted, self._booted, self._writable = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -193,13 +196,31 @@ class AmiConnection(asyncio.Protocol):
         pending = _Pending(action, listing, asyncio.get_running_loop().create_future(), on_item=on_item)
         self._pending[action_id] = pending
         try:
-            self._transport.write(data)
+            self._send(data)
             outcome = await pending.outcome
         finally:
             del self._pending[action_id]  # a late answer finds nobody
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
+    def _send(self, data: bytes) -> None:
+        """The first at once, and what else comes in this turn of the loop in one piece: a thousand system calls
+        would each wake Asterisk, which then takes our core."""
+        if self._further is None:
+            self._further = bytearray()
+            asyncio.get_running_loop().call_soon(self._send_further)
+            self._transport.write(data)
+        else:
+            self._further += data
+        if len(self._further) >= SENT_AT_ONCE:
+            self._transport.write(bytes(self._further))  # and may now say that it takes no more
+            self._further.clear()
+
+    def _send_further(self) -> None:
+        further, self._further = self._further, None
+        if further and self.reason is None:
+            self._transport.write(bytes(further))
 
     @property
     def _prefix(self) -> str:
