@@ -77,6 +77,21 @@ async def test_three_hundred_logins_in_pause_ring_nobody_before_the_unpause(post
         assert all(call.state is State.UP for call in calls)
 
 
+async def test_a_login_in_pause_is_one_action_for_each_queue(wired: Centre) -> None:
+    ana = await wired.agent("ana", "sales", "support", login_in_pause=True)
+    await wired.bridge.start()
+    await wired.settled()
+    wired.wire.forget()
+    await wired.login("ana")
+    for queue in ("sales", "support"):
+        await wired.until_member(queue, ana, paused=True, reason="login")
+    await wired.settled()
+    sent = [sent for sent in wired.wire.writes() if sent.name.startswith("Queue")]
+    assert [sent.name for sent in sent] == ["QueueAdd", "QueueAdd"]
+    for added in sent:
+        assert {"Paused: true", "Reason: login"} <= set(added.detail.splitlines())
+
+
 async def _log_in(centre: Centre, names: list[str]) -> None:
     """On a connection of its own, one after the other, as people do."""
     connection = await asyncpg.connect(centre.dsn)
