@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import latency, resync
+from tests.bench import latency, policy, resync
 
 GOALS = {"p50": 1.3, "p99": 2.0}
 
@@ -42,6 +42,15 @@ def resync_table(found: resync.Resync) -> Table:
     return table
 
 
+def policy_table(found: dict[str, policy.Cost]) -> Table:
+    table = Table(title=f"A turn of the dialplan at {policy.CALLS_PER_SECOND:g} calls a second (µs)")
+    for column in ("", "median", "worst"):
+        table.add_column(column, justify="right" if column else "left")
+    for name, cost in found.items():
+        table.add_row(name, str(cost.median), str(cost.worst))
+    return table
+
+
 async def main() -> dict[str, Any]:
     console = Console()
     pauses = await latency.measure()
@@ -49,10 +58,14 @@ async def main() -> dict[str, Any]:
     console.print(f"goals: ratio p50 at most {GOALS['p50']}, p99 at most {GOALS['p99']}")
     resynced = await resync.measure()
     console.print(resync_table(resynced))
-    return _document(pauses, resynced)
+    turns = await policy.measure()
+    console.print(policy_table(turns))
+    return _document(pauses, resynced, turns)
 
 
-def _document(pauses: dict[str, latency.Figures], resynced: resync.Resync) -> dict[str, Any]:
+def _document(
+    pauses: dict[str, latency.Figures], resynced: resync.Resync, turns: dict[str, policy.Cost]
+) -> dict[str, Any]:
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -61,6 +74,7 @@ def _document(pauses: dict[str, latency.Figures], resynced: resync.Resync) -> di
         "pause": {name: asdict(figures) for name, figures in pauses.items()},
         "ratio": _ratios(pauses),
         "resync": asdict(resynced),
+        "policy": {name: asdict(cost) for name, cost in turns.items()},
     }
 
 
