@@ -125,6 +125,10 @@ select agentbridge.telephones_unknown($1)
 select username, internal, telephone, done
 from agentbridge.settle_lost_telephones(make_interval(secs => $1::float8), $2, $3)
 
+-- name: takeovers_untold
+update agentbridge.takeovers set told_at = clock_timestamp() where told_at is null
+returning agent, telephone, taken_by
+
 -- name: agent_of_device
 select username, internal, own, logged_in from agentbridge.agent_of_device($1)
 

@@ -29,6 +29,15 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Takeover:
+    """An administrator gave `telephone`, on which `agent` was, to `taken_by`."""
+
+    agent: str
+    telephone: EndpointId
+    taken_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """The agent that a device speaks for. `own`: the device is the agent's own number."""
 
@@ -62,6 +71,15 @@ class Telephones:
             rows = await connection.fetch(QUERIES["settle_lost_telephones"], after, action, back)
         return [
             Settled(agent=row["username"], telephone=EndpointId(row["telephone"]), done=row["done"]) for row in rows
+        ]
+
+    async def taken_over(self) -> list[Takeover]:
+        """Since the last look of any node's daemon."""
+        async with self._acquire() as connection:
+            rows = await connection.fetch(QUERIES["takeovers_untold"])
+        return [
+            Takeover(agent=row["agent"], telephone=EndpointId(row["telephone"]), taken_by=row["taken_by"])
+            for row in rows
         ]
 
     async def _execute(self, query: str, *arguments: object) -> None:

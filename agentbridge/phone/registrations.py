@@ -35,6 +35,19 @@ class Settled(Protocol):
     def done(self) -> str: ...
 
 
+class Takeover(Protocol):
+    """An administrator gave `telephone`, on which `agent` was, to `taken_by`."""
+
+    @property
+    def agent(self) -> str: ...
+
+    @property
+    def telephone(self) -> EndpointId: ...
+
+    @property
+    def taken_by(self) -> str: ...
+
+
 class Telephones(Protocol):
     """The directory's side. Every method raises Unavailable when the database is away."""
 
@@ -47,6 +60,10 @@ class Telephones(Protocol):
     async def unknown(self) -> None: ...
 
     async def settle_lost(self, after: float, action: str, back: str) -> Sequence[Settled]: ...
+
+    async def taken_over(self) -> Sequence[Takeover]:
+        """Those that no daemon has told of yet."""
+        ...
 
 
 class Registrations:
@@ -120,6 +137,7 @@ class Registrations:
         try:
             await self._write()
             await self._settle()
+            await self._tell_takeovers()
         except Unavailable as away:  # the changes' connection says so in the log
             log.debug("telephones.postponed", reason=str(away))
             await asyncio.sleep(RETRY_SECONDS)
@@ -165,3 +183,7 @@ class Registrations:
         for one in done:
             event = "telephone.back" if one.done == "unpause" else "telephone.lost"
             log.warning(event, agent=one.agent, telephone=one.telephone, done=one.done)
+
+    async def _tell_takeovers(self) -> None:
+        for one in await self._telephones.taken_over():
+            log.warning("telephone.taken_over", agent=one.agent, telephone=one.telephone, by=one.taken_by)

@@ -112,6 +112,8 @@ async def test_an_administrator_takes_a_telephone_over_and_the_former_agent_is_o
     assert not (await office.status("ana"))["logged_in"]
     await office.until_member("sales", "row-0", name="Ben")
     await office.until_member("support", "row-0", name="Ben")
+    told = await office.bridge.logged("telephone.taken_over", agent="ana", telephone="row-0")
+    assert told["by"] == "ben"
     await rings_at(await office.caller(), ben, phone)
 
 

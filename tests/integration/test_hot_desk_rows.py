@@ -1,6 +1,7 @@
 """Where telephones are registered, and what becomes of agents whose telephone is lost: the directory's rules."""
 
 import asyncio
+import json
 
 import asyncpg
 import pytest
@@ -145,6 +146,51 @@ async def test_an_agent_is_logged_out_or_left_alone_as_wanted(rows: Connection, 
 async def test_an_unknown_action_is_refused(rows: Connection) -> None:
     said = await refusal(rows.fetch("select agentbridge.settle_lost_telephones('1s', 'shout', 'unpause')"))
     assert "lost_action: must be one of pause, logout, nothing" in said
+
+
+# ---------------------------------------------------------------- taken over
+
+
+async def steal(sql: Connection, username: str, telephone: str) -> None:
+    await sql.fetchval("select agentbridge.login($1, $2, 'admin', true)", username, telephone)
+
+
+async def test_a_takeover_is_told_to_listeners_at_the_commit_and_once_to_the_daemons(
+    rows: Connection, directory: Directory
+) -> None:
+    told: asyncio.Queue[str] = asyncio.Queue()
+    await rows.add_listener("agentbridge_events", lambda *event: told.put_nowait(event[-1]))
+    await add_agent(rows, "ben", hot_desk=True)
+    async with directory:
+        pbx = node(directory, "pbx1")
+        await pbx.these(DESKS)
+        await on_desk1(rows, "ana")
+        await steal(rows, "ben", "desk1")
+        async with asyncio.timeout(5):
+            event = json.loads(await told.get())
+        (one,) = await pbx.taken_over()
+        assert await node(directory, "pbx2").taken_over() == []
+    assert event == {"event": "telephone.taken_over", "agent": "ana", "telephone": "desk1", "taken_by": "ben"}
+    assert (one.agent, one.telephone, one.taken_by) == ("ana", "desk1", "ben")
+    assert not (await status(rows, "ana"))["logged_in"]
+
+
+async def test_a_takeover_that_is_refused_leaves_the_agent_there_and_tells_nobody(
+    rows: Connection, directory: Directory
+) -> None:
+    await add_agent(rows, "ben", hot_desk=True, deactivated=True)
+    await add_agent(rows, "olga")
+    async with directory:
+        pbx = node(directory, "pbx1")
+        await pbx.these(DESKS)
+        await on_desk1(rows, "ana")
+        for username in ("ben", "olga"):
+            await refusal(steal(rows, username, "desk1"))
+        # and who takes what is free takes it from nobody
+        await add_agent(rows, "carl", hot_desk=True)
+        await steal(rows, "carl", "desk2")
+        assert await pbx.taken_over() == []
+    assert (await status(rows, "ana"))["telephone"] == "desk1"
 
 
 # ---------------------------------------------------------------- from the telephone

@@ -136,7 +136,11 @@ begin
         if source <> 'admin' then
             perform refuse('AB004', 'steal: only an administrator may take a telephone from an agent');
         end if;
-        delete from sessions s where s.telephone_id = phone and s.agent_id <> agent.id;
+        with displaced as (
+            delete from sessions s where s.telephone_id = phone and s.agent_id <> agent.id returning s.agent_id
+        )
+        insert into takeovers (agent, telephone, taken_by)
+        select a.username, login.telephone, agent.username from displaced d join agents a on a.id = d.agent_id;
     end if;
     insert into sessions as s (agent_id, telephone_id, source) values (agent.id, phone, login.source)
     on conflict (agent_id) do update set telephone_id = excluded.telephone_id;

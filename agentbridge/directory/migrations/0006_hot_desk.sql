@@ -77,6 +77,30 @@ begin
     join agents a on a.id = d.agent_id;
 end $$;
 
+-- Telephones that an administrator took from an agent by `login` with steal. Told once in the log of a daemon, and
+-- at the commit to whoever listens on the channel agentbridge_events, e.g. the client of the agent who is out now.
+create table agentbridge.takeovers (
+    id bigint generated always as identity primary key,
+    at timestamptz not null default clock_timestamp(),
+    agent text not null,            -- who was logged out
+    telephone text not null,
+    taken_by text not null,         -- the agent who is on the telephone now
+    told_at timestamptz
+);
+create index takeovers_untold on agentbridge.takeovers (id) where told_at is null;
+
+create function agentbridge.tell_takeover() returns trigger language plpgsql security definer
+set search_path = agentbridge, pg_temp
+as $$
+begin
+    delete from takeovers where at < clock_timestamp() - interval '30 days';
+    perform pg_notify('agentbridge_events', json_build_object('event', 'telephone.taken_over',
+        'agent', new.agent, 'telephone', new.telephone, 'taken_by', new.taken_by)::text);
+    return null;
+end $$;
+create trigger tell after insert on agentbridge.takeovers
+    for each row execute function agentbridge.tell_takeover();
+
 -- The agent of a device: whose number it is, or who is bound to the telephone. No row for any other device.
 create function agentbridge.agent_of_device(device text)
 returns table (username text, internal text, own boolean, logged_in boolean)
