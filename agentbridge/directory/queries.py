@@ -20,3 +20,11 @@ def parse(text: str) -> Mapping[str, str]:
 
 
 QUERIES = parse((resources.files("agentbridge.directory") / "queries.sql").read_text("utf-8"))
+
+NEWS = QUERIES["news"].format(
+    changes_since=QUERIES["changes_since"],
+    subjects=QUERIES["subjects"].replace(
+        "unnest($1::text[])", "unnest((select keys from news where cardinality(keys) <= 50))"
+    ),
+)
+"""The changes and, of a few keys, what the directory says about them: one round trip from the hint to the plan."""

@@ -72,6 +72,15 @@ from agentbridge.changes c cross join unnest(c.keys) k
 where c.xid >= pg_snapshot_xmin($1::text::pg_snapshot)
     and not pg_visible_in_snapshot(c.xid, $1::text::pg_snapshot)
 
+-- name: news
+with news as materialized (
+    {changes_since}
+)
+select s.*, n.*     -- both have the same snapshot
+from news n left join (
+    {subjects}
+) s on true
+
 -- name: lineage
 -- the timeline is the first part of a WAL file's name; the control file says it only after a checkpoint
 select (select system_identifier from pg_control_system())::text as cluster,
