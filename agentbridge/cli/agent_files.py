@@ -13,8 +13,8 @@ from typing import Annotated
 import typer
 
 from agentbridge.cli import output
-from agentbridge.cli.options import ConfigPath, in_directory
-from agentbridge.directory import admin, bulk
+from agentbridge.cli.options import ConfigPath, acting_user, in_directory
+from agentbridge.directory import admin, authority, bulk
 from agentbridge.directory.bulk import MEMBERSHIPS
 from agentbridge.directory.connecting import Connection
 from agentbridge.directory.kinds import AGENT
@@ -40,6 +40,7 @@ def export_agents(
     """Agents as CSV on standard output: safe to open in a spreadsheet, never with secrets."""
 
     async def work(connection: Connection) -> tuple[list[str], list[admin.Record]]:
+        await authority.must_manage(connection, acting_user(), usernames or [])
         keys = usernames or await _found(connection, search)
         names = [name for name in await admin.fields(connection, AGENT) if name not in AGENT.secret]
         return names, await admin.agents_with_memberships(connection, keys)
@@ -49,7 +50,7 @@ def export_agents(
 
 
 async def _found(connection: Connection, search: str) -> list[str]:
-    page = admin.Page(search=search, limit=1_000_000)
+    page = admin.Page(search=search, limit=1_000_000, manager=acting_user())
     return [row["username"] for row in await admin.listed(connection, AGENT, page)]
 
 
@@ -106,6 +107,8 @@ def _check_header(file: Path, names: Sequence[str]) -> None:
 
 async def _imported(connection: Connection, rows: list[tuple[int, dict[str, str]]]) -> None:
     """Refused, and so undone, with the line and field of each error."""
+
+    await authority.must_administer(connection, acting_user(), "import agents")
 
     def progress(tried: int) -> None:
         if tried % PROGRESS_EVERY == 0:

@@ -11,8 +11,8 @@ import typer
 
 from agentbridge.cli import editing, output
 from agentbridge.cli.agents import Username
-from agentbridge.cli.options import ConfigPath, in_directory, settings_of
-from agentbridge.directory import admin
+from agentbridge.cli.options import ConfigPath, acting_user, in_directory, settings_of
+from agentbridge.directory import admin, authority
 from agentbridge.directory.connecting import Connection
 from agentbridge.directory.kinds import AGENT
 from agentbridge.directory.postgres import Directory
@@ -39,6 +39,7 @@ def password(
     config: ConfigPath = None,
 ) -> None:
     """Set a secret: typed twice on a terminal, else read from standard input."""
+    in_directory(config, lambda connection: authority.must_manage(connection, acting_user(), [username]))
     typed = editing.typed_secret(f"New secret of {username} for {which.value}")
     match which:
         case Secret.WEB:

@@ -12,7 +12,8 @@ import typer
 
 from agentbridge.cli import output
 from agentbridge.cli.agents import Username
-from agentbridge.cli.options import ConfigPath, connected, settings_of
+from agentbridge.cli.options import ConfigPath, acting_user, connected, settings_of
+from agentbridge.directory import authority
 from agentbridge.directory.connecting import Connection, transaction, translated
 from agentbridge.errors import Unavailable
 from agentbridge.settings import Settings
@@ -98,6 +99,7 @@ async def _done(settings: Settings, username: str, verb: Verb, wait_seconds: flo
     async with connected(settings) as connection:
         with translated():
             async with transaction(connection, deadline=settings.database.statement_seconds):
+                await authority.must_manage(connection, acting_user(), [username])
                 changed = await connection.fetchval(f"select {verb.call}", username, *verb.arguments)
             output.message(f"{username} is {verb.done}" if changed else f"{username} was {verb.done} already")
             if wait_seconds is not None:

@@ -17,10 +17,11 @@ from agentbridge.cli.options import (
     Search,
     Sort,
     Yes,
+    acting_user,
     assignments,
     in_directory,
 )
-from agentbridge.directory import admin
+from agentbridge.directory import admin, authority
 from agentbridge.directory.connecting import Connection
 from agentbridge.directory.kinds import AGENT, QUEUE, TEAM
 
@@ -42,6 +43,7 @@ def create(
     async def work(connection: Connection) -> admin.Record:
         await editing.create(connection, AGENT, username, assignments(fields))
         await join(connection, username, queue or [], team or [])
+        await authority.must_manage(connection, acting_user(), [username])
         return await admin.shown(connection, AGENT, username)
 
     made = in_directory(config, work)
@@ -55,7 +57,11 @@ async def join(connection: Connection, username: str, queues: list[str], teams: 
     [agent] = await admin.identifiers(connection, AGENT, [username])
     if ALL_QUEUES in queues:
         queues = await admin.all_keys(connection, QUEUE)
-    await admin.join_queues(connection, await admin.identifiers(connection, QUEUE, queues), [agent], [], 0)
+    ids = await admin.identifiers(connection, QUEUE, queues)
+    await authority.must_fill(connection, acting_user(), ids)
+    await admin.join_queues(connection, ids, [agent], [], 0)
+    if teams:
+        await authority.must_administer(connection, acting_user(), "put agents into teams")
     for team in await admin.identifiers(connection, TEAM, teams):
         await admin.join_team(connection, team, [agent])
 
@@ -70,7 +76,7 @@ def list_agents(
     as_json: Json = False,
 ) -> None:
     """Agents whose name, username, number, alias or email has the text in it."""
-    page = admin.Page(search=search, sort=sort, limit=limit, offset=offset)
+    page = admin.Page(search=search, sort=sort, limit=limit, offset=offset, manager=acting_user())
     editing.show_list(config, AGENT, page, as_json=as_json)
 
 
@@ -103,5 +109,9 @@ def secret(username: Username, config: ConfigPath = None) -> None:
 @app.command()
 def unlock(username: Username, config: ConfigPath = None) -> None:
     """Let an agent log in again that failed logins have locked."""
-    unlocked = in_directory(config, lambda connection: connection.fetchval("select agentbridge.unlock($1)", username))
-    output.message(f"{username} is unlocked" if unlocked else f"{username} was not locked")
+
+    async def work(connection: Connection) -> bool:
+        await authority.must_manage(connection, acting_user(), [username])
+        return bool(await connection.fetchval("select agentbridge.unlock($1)", username))
+
+    output.message(f"{username} is unlocked" if in_directory(config, work) else f"{username} was not locked")

@@ -22,7 +22,7 @@ from agentbridge.cli import (
     teams,
     telephones,
 )
-from agentbridge.cli.options import ConfigPath
+from agentbridge.cli.options import ConfigPath, User, act_as
 from agentbridge.errors import AgentbridgeError, ConfigError
 from agentbridge.settings import Log
 
@@ -61,9 +61,11 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def everywhere(
     config: ConfigPath = None,
+    user: User = None,
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show it and end."),
 ) -> None:
     del config, version  # a command looks for --config here too
+    act_as(user)
     # what the parts say goes to standard error, which is not the result; `run` then has its own settings
     logs.configure(Log(level="warning"), "cli")
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import typer
 
 from agentbridge.cli import output
-from agentbridge.cli.options import assignments, in_directory
-from agentbridge.directory import admin
+from agentbridge.cli.options import acting_user, assignments, in_directory
+from agentbridge.directory import admin, authority
 from agentbridge.directory.connecting import Connection
-from agentbridge.directory.kinds import Kind
+from agentbridge.directory.kinds import AGENT, Kind
 
 
 def show_list(config: Path | None, kind: Kind, page: admin.Page, *, as_json: bool) -> None:
@@ -23,10 +23,26 @@ def show_list(config: Path | None, kind: Kind, page: admin.Page, *, as_json: boo
 
 
 def show_one(config: Path | None, kind: Kind, key: str, *, as_json: bool) -> None:
-    output.record(in_directory(config, lambda connection: admin.shown(connection, kind, key)), as_json=as_json)
+    async def work(connection: Connection) -> admin.Record:
+        if kind is AGENT:
+            await _must_own(connection, kind, [key])
+        return await admin.shown(connection, kind, key)
+
+    output.record(in_directory(config, work), as_json=as_json)
+
+
+async def _must_own(connection: Connection, kind: Kind, keys: Sequence[str]) -> None:
+    if kind is AGENT:
+        await authority.must_manage(connection, acting_user(), keys)
+    else:
+        await authority.must_administer(connection, acting_user(), f"change {kind.name}s")
 
 
 async def create(connection: Connection, kind: Kind, key: str, given: dict[str, str]) -> admin.Record:
+    """Whether the user may manage a new agent is known when it is in its queues: see `agent create`."""
+    if kind is not AGENT:
+        await _must_own(connection, kind, [key])
+    await authority.must_set(connection, acting_user(), given)
     known = await admin.fields(connection, kind)
     made = await admin.created(connection, kind, admin.parsed(known, kind, {kind.key: key, **given}))
     return await admin.shown(connection, kind, made)
@@ -36,6 +52,8 @@ def set_fields(config: Path | None, kind: Kind, key: str, given: Sequence[str], 
     texts = assignments(list(given))
 
     async def work(connection: Connection) -> list[admin.Change]:
+        await _must_own(connection, kind, [key])
+        await authority.must_set(connection, acting_user(), texts)
         known = await admin.fields(connection, kind)
         return await admin.changed(connection, kind, key, admin.parsed(known, kind, texts))
 
@@ -52,7 +70,12 @@ def set_fields(config: Path | None, kind: Kind, key: str, given: Sequence[str], 
 def delete(config: Path | None, kind: Kind, keys: Sequence[str], *, yes: bool) -> None:
     if len(keys) > 1 and not yes:
         ask(f"Delete {len(keys)} {kind.name}s: {', '.join(keys)}?")
-    in_directory(config, lambda connection: admin.deleted(connection, kind, keys))
+
+    async def work(connection: Connection) -> None:
+        await _must_own(connection, kind, keys)
+        await admin.deleted(connection, kind, keys)
+
+    in_directory(config, work)
     output.message(f"deleted: {', '.join(keys)}")
 
 
@@ -65,7 +88,11 @@ def ask(question: str) -> None:
 
 
 def sip_secret(config: Path | None, kind: Kind, key: str) -> None:
-    output.line(in_directory(config, lambda connection: admin.secret(connection, kind, key)))
+    async def work(connection: Connection) -> str:
+        await _must_own(connection, kind, [key])
+        return await admin.secret(connection, kind, key)
+
+    output.line(in_directory(config, work))
 
 
 def typed_secret(what: str) -> str:

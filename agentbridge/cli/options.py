@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -16,6 +17,7 @@ from agentbridge.errors import Refused
 from agentbridge.settings import Settings, chosen_path, load
 
 T = TypeVar("T")
+_user: ContextVar[str | None] = ContextVar("user", default=None)
 
 
 def _or_the_one_before_the_command(context: typer.Context, given: Path | None) -> Path | None:
@@ -31,6 +33,14 @@ ConfigPath = Annotated[
         callback=_or_the_one_before_the_command,
     ),
 ]
+User = Annotated[
+    str | None,
+    typer.Option(
+        "--user",
+        envvar="AGENTBRIDGE_USER",
+        help="Do only what this user of the directory may (agents, queues); else you may do everything.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 Search = Annotated[str, typer.Argument(help="Only those with this text in them.")]
 Limit = Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")]
@@ -40,6 +50,15 @@ Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 FIELDS_HELP = "As field=value; `show` lists the fields. Lists with commas: codecs=ulaw,alaw"
 Fields = Annotated[list[str] | None, typer.Argument(help=FIELDS_HELP, metavar="[FIELD=VALUE]...")]
 ALL_QUEUES = "*"
+
+
+def acting_user() -> str | None:
+    """Whom the command is run for, as `--user` before it says."""
+    return _user.get()
+
+
+def act_as(user: str | None) -> None:
+    _user.set(user)
 
 
 def settings_of(config: Path | None) -> Settings:

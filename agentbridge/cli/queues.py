@@ -19,10 +19,11 @@ from agentbridge.cli.options import (
     Search,
     Sort,
     Yes,
+    acting_user,
     assignments,
     in_directory,
 )
-from agentbridge.directory import admin
+from agentbridge.directory import admin, authority
 from agentbridge.directory.connecting import Connection
 from agentbridge.directory.kinds import AGENT, QUEUE, TEAM
 
@@ -117,9 +118,14 @@ def remove(queue: NameOrAll, agents: Agents = None, team: Teams = None, config: 
 async def _ids(connection: Connection, queue: str, agents: list[str], teams: list[str]) -> _Ids:
     if not agents and not teams:
         raise typer.BadParameter("name agents, or teams with --team")
-    queues = await admin.all_keys(connection, QUEUE) if queue == ALL_QUEUES else [queue]
+    await authority.must_manage(connection, acting_user(), agents)
+    if teams:
+        await authority.must_administer(connection, acting_user(), "put teams into queues")
+    names = await admin.all_keys(connection, QUEUE) if queue == ALL_QUEUES else [queue]
+    queues = await admin.identifiers(connection, QUEUE, names)
+    await authority.must_fill(connection, acting_user(), queues)
     return _Ids(
-        await admin.identifiers(connection, QUEUE, queues),
+        queues,
         await admin.identifiers(connection, AGENT, agents),
         await admin.identifiers(connection, TEAM, teams),
     )

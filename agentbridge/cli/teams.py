@@ -16,10 +16,11 @@ from agentbridge.cli.options import (
     Search,
     Sort,
     Yes,
+    acting_user,
     assignments,
     in_directory,
 )
-from agentbridge.directory import admin
+from agentbridge.directory import admin, authority
 from agentbridge.directory.connecting import Connection
 from agentbridge.directory.kinds import AGENT, TEAM
 
@@ -79,6 +80,7 @@ def add(team: Name, agents: Agents, config: ConfigPath = None) -> None:
     """Put agents into a team, and so into its queues."""
 
     async def work(connection: Connection) -> None:
+        await authority.must_administer(connection, acting_user(), "change teams")
         [row] = await admin.identifiers(connection, TEAM, [team])
         await admin.join_team(connection, row, await admin.identifiers(connection, AGENT, agents))
 
@@ -91,6 +93,7 @@ def remove(team: Name, agents: Agents, config: ConfigPath = None) -> None:
     """Take agents out of a team."""
 
     async def work(connection: Connection) -> None:
+        await authority.must_administer(connection, acting_user(), "change teams")
         [row] = await admin.identifiers(connection, TEAM, [team])
         await admin.leave_team(connection, row, await admin.identifiers(connection, AGENT, agents))
 

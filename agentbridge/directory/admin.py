@@ -31,6 +31,8 @@ class Page:
     sort: str = ""
     limit: int = 100
     offset: int = 0
+    manager: str | None = None
+    """of agents, only those that this user may manage"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,13 @@ async def listed(connection: Connection, kind: Kind, page: Page) -> list[Record]
     direction = "desc nulls last" if page.sort.startswith("-") else "asc nulls first"
     matches = " or ".join(f"l.{name} ilike $1" for name in kind.searched)
     rows = await connection.fetch(
-        f"select * from ({kind.listing}) l where $1 = '%%' or {matches} "  # noqa: S608 - names of this module
-        f'order by l."{field}" {direction}, l."{kind.key}" limit $2 offset $3',
+        f"select * from ({kind.listing}) l where ($1 = '%%' or {matches})"  # noqa: S608 - names of this module
+        f" and ($4::text is null or agentbridge.may_manage($4, l.{kind.key}))"
+        f' order by l."{field}" {direction}, l."{kind.key}" limit $2 offset $3',
         f"%{_literally(page.search)}%",
         page.limit,
         page.offset,
+        page.manager,
     )
     return [dict(row) for row in rows]
 

@@ -1,11 +1,16 @@
-"""A contact centre for each test that needs one: nothing that a test breaks is met by the next."""
+"""A contact centre, or a shell beside a database, for each test: nothing that a test breaks is met by the next."""
 
+import itertools
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest_asyncio
 
 from lab.postgres import Postgres
 from tests.acceptance.centre import Centre
+from tests.acceptance.shell import Shell, write_config
+
+_numbers = itertools.count(1)
 
 
 @pytest_asyncio.fixture
@@ -32,3 +37,18 @@ async def shared(standing: Centre) -> AsyncIterator[Centre]:
     """One for all tests of a file that break nothing: a test finds and leaves it without agents and phones."""
     yield standing
     await standing.emptied()
+
+
+@pytest_asyncio.fixture
+async def empty(postgres: Postgres, tmp_path: Path) -> AsyncIterator[Shell]:
+    name = f"cli_{next(_numbers)}"
+    dsn = await postgres.create_database(name)
+    yield Shell(write_config(tmp_path, dsn))
+    await postgres.drop_database(name)
+
+
+@pytest_asyncio.fixture
+async def shell(postgres: Postgres, template: str, tmp_path: Path) -> AsyncIterator[Shell]:
+    name = f"cli_{next(_numbers)}"
+    yield Shell(write_config(tmp_path, await postgres.create_database(name, template)))
+    await postgres.drop_database(name)

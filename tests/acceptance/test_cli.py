@@ -1,122 +1,17 @@
 """The operator's commands as a user runs them: a process, its exit status, what it prints, and where."""
 
 import asyncio
-import csv
-import io
-import itertools
-import json
 import re
-import shlex
 import sys
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import asyncpg
 import pytest
-import pytest_asyncio
 
-from agentbridge.directory import migrate
 from lab.asterisk import Asterisk
 from lab.bridge import Bridge, prepare
 from lab.postgres import Postgres
 from lab.processes import LabError, until
-
-WITHIN_S = 30.0
-numbers = itertools.count(1)
-
-
-@dataclass(frozen=True)
-class Ran:
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-class Shell:
-    """Runs `agentbridge …` with the test's configuration."""
-
-    def __init__(self, config: Path) -> None:
-        self.config = config
-
-    async def __call__(self, *words: str, stdin: str = "", status: int = 0) -> Ran:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "agentbridge", *words, "--config", str(self.config),
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
-        )  # fmt: skip
-        async with asyncio.timeout(WITHIN_S):
-            out, err = await process.communicate(stdin.encode())
-        ran = Ran(process.returncode or 0, out.decode(), err.decode())
-        assert ran.status == status, ran
-        assert "Traceback" not in ran.err
-        return ran
-
-
-async def on_a_terminal(shell: Shell, *words: str, typed: str = "", columns: int = 120) -> str:
-    """What is seen there."""
-    parts = (sys.executable, "-m", "agentbridge", *words, "--config", str(shell.config))
-    command = f"stty cols {columns}; {shlex.join(parts)}"
-    process = await asyncio.create_subprocess_exec(
-        "script", "-qec", command, "/dev/null",
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TERM": "xterm"},
-    )  # fmt: skip
-    async with asyncio.timeout(WITHIN_S):
-        out, _ = await process.communicate(typed.encode())
-    assert "Traceback" not in out.decode()
-    return out.decode()
-
-
-def write_config(folder: Path, dsn: str) -> Path:
-    file = folder / "agentbridge.toml"
-    file.write_text(
-        f'[node]\nname = "lab"\n[database]\ndsn = "{dsn}"\n'
-        '[ami]\nport = 1\nsecret = "x"\n[ari]\nurl = "http://127.0.0.1:1/ari"\nsecret = "x"\n'
-    )
-    file.chmod(0o600)
-    return file
-
-
-@pytest_asyncio.fixture
-async def empty(postgres: Postgres, tmp_path: Path) -> AsyncIterator[Shell]:
-    name = f"cli_{next(numbers)}"
-    dsn = await postgres.create_database(name)
-    yield Shell(write_config(tmp_path, dsn))
-    await postgres.drop_database(name)
-
-
-@pytest_asyncio.fixture(scope="module")
-async def migrated(postgres: Postgres) -> str:
-    """A database that each test's is a copy of: migrating it costs a second."""
-    dsn = await postgres.create_database("cli_template")
-    connection = await asyncpg.connect(dsn)
-    try:
-        await migrate.migrate(connection, lambda _: None)
-    finally:
-        await connection.close()
-    return "cli_template"
-
-
-@pytest_asyncio.fixture
-async def shell(postgres: Postgres, migrated: str, tmp_path: Path) -> AsyncIterator[Shell]:
-    name = f"cli_{next(numbers)}"
-    yield Shell(write_config(tmp_path, await postgres.create_database(name, migrated)))
-    await postgres.drop_database(name)
-
-
-async def execute(shell: Shell, sql: str, *, dsn: str = "") -> None:
-    connection = await asyncpg.connect(dsn or shell.config.read_text().split('dsn = "')[1].split('"')[0])
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
-
+from tests.acceptance.shell import WITHIN_S, Shell, execute, on_a_terminal, write_config
 
 # ---------------------------------------------------------------- schema and configuration
 
@@ -351,70 +246,14 @@ async def test_available_telephones_are_those_registered_and_bound_to_nobody(she
     assert [telephone["name"] for telephone in free] == ["desk2"]
 
 
-# ---------------------------------------------------------------- files
-
-
-async def test_an_export_is_rfc_4180_runs_no_formula_and_can_be_imported_again(shell: Shell) -> None:
-    name = '=HYPERLINK("http://x"), "Zoë"'
-    await shell("queue", "create", "sales")
-    await shell("agent", "create", "anna", f"full_name={name}", "--queue", "sales")
-    await shell("agent", "create", "bert", "caller_id=+39123", "full_name='=1+1", "alias='Bert'")
-    text = (await shell("agent", "export")).out
-    rows = list(csv.DictReader(io.StringIO(text)))
-    assert rows[0]["full_name"] == f"'{name}"
-    assert rows[1]["caller_id"] == "'+39123"
-    assert not any(value.startswith(("=", "+", "-", "@")) for row in rows for value in row.values())
-
-    await shell("agent", "delete", "anna", "bert", "--yes")
-    file = shell.config.with_name("agents.csv")
-    file.write_text(text, newline="")
-    assert (await shell("agent", "import", str(file))).err == "2 agents are made\n"
-    anna = (await shell("agent", "show", "anna", "--json")).json
-    assert (anna["full_name"], anna["queues"]) == (name, {"sales": 0})
-    bert = (await shell("agent", "show", "bert", "--json")).json
-    assert (bert["full_name"], bert["alias"]) == ("'=1+1", "'Bert'")
-    assert (await shell("agent", "export")).out == text
-
-
-async def test_an_import_with_errors_tells_line_and_field_and_makes_nobody(shell: Shell) -> None:
-    file = shell.config.with_name("agents.csv")
-    file.write_text("username,internal,queues\nanna,,\nbert,abc,\ncarla,,nowhere\n")
-    errors = (await shell("agent", "import", str(file), status=1)).err
-    assert "line 3: internal: must be 1 to 16 digits" in errors
-    assert "line 4: queues: there is no queue nowhere" in errors
-    assert "nothing was imported" in errors
-    assert (await shell("agent", "list", "--json")).json == []
-
-
-@pytest.mark.parametrize(
-    ("content", "rule"),
-    [
-        ("", ":1: the first line must name the fields"),
-        ("anna,Anna Rossi\nbert,Bert\n", ":1: the first line must name the fields"),
-        ("username;full_name\nanna;Anna\n", "with commas between them; username is missing"),
-        ("username,alias,alias\nanna,a,b\n", ":1: is named twice: alias"),
-        ("username,emial\nanna,a@example.com\n", "line 2: emial: there is no such field; did you mean email?"),
-        ("username\nanna,1234\n", ":2: more fields than the first line names"),
-        ('username\n"an"na\n', "is not CSV"),
-        ("username\nanna\nanna\n", "line 3: username: anna is already taken"),
-    ],
-    ids=["empty", "no header", "semicolons", "field twice", "mistyped field", "too long", "quotes", "same name twice"],
-)
-async def test_a_file_that_is_no_list_of_agents_is_refused_whole(shell: Shell, content: str, rule: str) -> None:
-    file = shell.config.with_name("agents.csv")
-    file.write_text(content)
-    assert rule in (await shell("agent", "import", str(file), status=1)).err
-    assert (await shell("agent", "list", "--json")).json == []
-
-
 # ---------------------------------------------------------------- with a daemon and a real Asterisk
 
 
 async def test_plan_shows_what_a_daemon_then_does_and_waiting_ends_when_asterisk_has_it(
-    asterisk: Asterisk, postgres: Postgres, migrated: str
+    asterisk: Asterisk, postgres: Postgres, template: str
 ) -> None:
-    name = f"cli_{next(numbers)}"
-    dsn = await postgres.create_database(name, migrated)
+    name = "cli_daemon"
+    dsn = await postgres.create_database(name, template)
     await prepare(dsn, numbers=range(7100, 7110))
     async with Bridge(asterisk, dsn, name=name) as bridge:
         shell = Shell(bridge.config)

@@ -1,0 +1,77 @@
+"""The `agentbridge` command as a user runs it: a process, its exit status, what it prints, and where."""
+
+import asyncio
+import json
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+WITHIN_S = 30.0
+
+
+@dataclass(frozen=True)
+class Ran:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Shell:
+    """Runs `agentbridge …` with the test's configuration."""
+
+    def __init__(self, config: Path) -> None:
+        self.config = config
+
+    async def __call__(self, *words: str, stdin: str = "", status: int = 0) -> Ran:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "agentbridge", *words, "--config", str(self.config),
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+        )  # fmt: skip
+        async with asyncio.timeout(WITHIN_S):
+            out, err = await process.communicate(stdin.encode())
+        ran = Ran(process.returncode or 0, out.decode(), err.decode())
+        assert ran.status == status, ran
+        assert "Traceback" not in ran.err
+        return ran
+
+
+async def on_a_terminal(shell: Shell, *words: str, typed: str = "", columns: int = 120) -> str:
+    """What is seen there."""
+    parts = (sys.executable, "-m", "agentbridge", *words, "--config", str(shell.config))
+    command = f"stty cols {columns}; {shlex.join(parts)}"
+    process = await asyncio.create_subprocess_exec(
+        "script", "-qec", command, "/dev/null",
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TERM": "xterm"},
+    )  # fmt: skip
+    async with asyncio.timeout(WITHIN_S):
+        out, _ = await process.communicate(typed.encode())
+    assert "Traceback" not in out.decode()
+    return out.decode()
+
+
+def write_config(folder: Path, dsn: str) -> Path:
+    file = folder / "agentbridge.toml"
+    file.write_text(
+        f'[node]\nname = "lab"\n[database]\ndsn = "{dsn}"\n'
+        '[ami]\nport = 1\nsecret = "x"\n[ari]\nurl = "http://127.0.0.1:1/ari"\nsecret = "x"\n'
+    )
+    file.chmod(0o600)
+    return file
+
+
+async def execute(shell: Shell, sql: str, *, dsn: str = "") -> None:
+    connection = await asyncpg.connect(dsn or shell.config.read_text().split('dsn = "')[1].split('"')[0])
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()

@@ -1,0 +1,61 @@
+"""Agents out to a file and in from one."""
+
+import csv
+import io
+
+import pytest
+
+from tests.acceptance.shell import Shell
+
+
+async def test_an_export_is_rfc_4180_runs_no_formula_and_can_be_imported_again(shell: Shell) -> None:
+    name = '=HYPERLINK("http://x"), "Zoë"'
+    await shell("queue", "create", "sales")
+    await shell("agent", "create", "anna", f"full_name={name}", "--queue", "sales")
+    await shell("agent", "create", "bert", "caller_id=+39123", "full_name='=1+1", "alias='Bert'")
+    text = (await shell("agent", "export")).out
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert rows[0]["full_name"] == f"'{name}"
+    assert rows[1]["caller_id"] == "'+39123"
+    assert not any(value.startswith(("=", "+", "-", "@")) for row in rows for value in row.values())
+
+    await shell("agent", "delete", "anna", "bert", "--yes")
+    file = shell.config.with_name("agents.csv")
+    file.write_text(text, newline="")
+    assert (await shell("agent", "import", str(file))).err == "2 agents are made\n"
+    anna = (await shell("agent", "show", "anna", "--json")).json
+    assert (anna["full_name"], anna["queues"]) == (name, {"sales": 0})
+    bert = (await shell("agent", "show", "bert", "--json")).json
+    assert (bert["full_name"], bert["alias"]) == ("'=1+1", "'Bert'")
+    assert (await shell("agent", "export")).out == text
+
+
+async def test_an_import_with_errors_tells_line_and_field_and_makes_nobody(shell: Shell) -> None:
+    file = shell.config.with_name("agents.csv")
+    file.write_text("username,internal,queues\nanna,,\nbert,abc,\ncarla,,nowhere\n")
+    errors = (await shell("agent", "import", str(file), status=1)).err
+    assert "line 3: internal: must be 1 to 16 digits" in errors
+    assert "line 4: queues: there is no queue nowhere" in errors
+    assert "nothing was imported" in errors
+    assert (await shell("agent", "list", "--json")).json == []
+
+
+@pytest.mark.parametrize(
+    ("content", "rule"),
+    [
+        ("", ":1: the first line must name the fields"),
+        ("anna,Anna Rossi\nbert,Bert\n", ":1: the first line must name the fields"),
+        ("username;full_name\nanna;Anna\n", "with commas between them; username is missing"),
+        ("username,alias,alias\nanna,a,b\n", ":1: is named twice: alias"),
+        ("username,emial\nanna,a@example.com\n", "line 2: emial: there is no such field; did you mean email?"),
+        ("username\nanna,1234\n", ":2: more fields than the first line names"),
+        ('username\n"an"na\n', "is not CSV"),
+        ("username\nanna\nanna\n", "line 3: username: anna is already taken"),
+    ],
+    ids=["empty", "no header", "semicolons", "field twice", "mistyped field", "too long", "quotes", "same name twice"],
+)
+async def test_a_file_that_is_no_list_of_agents_is_refused_whole(shell: Shell, content: str, rule: str) -> None:
+    file = shell.config.with_name("agents.csv")
+    file.write_text(content)
+    assert rule in (await shell("agent", "import", str(file), status=1)).err
+    assert (await shell("agent", "list", "--json")).json == []

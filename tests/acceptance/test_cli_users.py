@@ -1,0 +1,90 @@
+"""`agentbridge --user NAME`: what a user of the directory may do by command (A1)."""
+
+import pytest
+import pytest_asyncio
+
+from tests.acceptance.shell import Ran, Shell, execute
+
+USERS = """
+insert into agentbridge.users (username, role, agents_permission)
+    values ('root', 'admin', false), ('lead', 'user', true), ('clerk', 'user', false);
+insert into agentbridge.queues (name) values ('sales'), ('support');
+insert into agentbridge.teams (name) values ('north');
+insert into agentbridge.user_queues select u, id from agentbridge.queues, unnest('{lead,clerk}'::text[]) u
+    where name = 'sales';
+insert into agentbridge.agents (username) values ('anna'), ('bea');
+insert into agentbridge.queue_members select a.id, q.id from agentbridge.agents a join agentbridge.queues q
+    on (a.username, q.name) in (('anna', 'sales'), ('bea', 'support'));
+"""
+
+
+@pytest_asyncio.fixture
+async def office(shell: Shell) -> Shell:
+    """Lead and clerk have the queue sales, where anna is; only lead may manage agents."""
+    await execute(shell, USERS)
+    return shell
+
+
+async def as_user(shell: Shell, user: str, *words: str, status: int = 0) -> Ran:
+    return await shell("--user", user, *words, status=status)
+
+
+async def test_a_user_sees_and_changes_the_agents_of_its_queues_alone(office: Shell) -> None:
+    listed = (await as_user(office, "lead", "agent", "list", "--json")).json
+    assert [agent["username"] for agent in listed] == ["anna"]
+    assert "bea" not in (await as_user(office, "lead", "agent", "export")).out
+    await as_user(office, "lead", "agent", "set", "anna", "alias=Anni")
+    await as_user(office, "lead", "agent", "login", "anna")
+    for words in (
+        ("show", "bea"), ("set", "bea", "alias=B"), ("delete", "bea"), ("secret", "bea"), ("unlock", "bea"),
+        ("password", "bea"), ("login", "bea"), ("export", "bea"),
+    ):  # fmt: skip
+        assert "user: lead may not manage bea" in (await as_user(office, "lead", "agent", *words, status=1)).err
+    assert (await office("agent", "show", "bea", "--json")).json["alias"] == ""
+
+
+async def test_a_user_makes_agents_in_its_own_queues_and_nowhere_else(office: Shell) -> None:
+    await as_user(office, "lead", "agent", "create", "cleo", "--queue", "sales")
+    assert "may not manage dora" in (await as_user(office, "lead", "agent", "create", "dora", status=1)).err
+    for queues in (("--queue", "support"), ("--queue", "*")):
+        ran = await as_user(office, "lead", "agent", "create", "dora", *queues, status=1)
+        assert "not enabled for lead: the queue support" in ran.err
+    assert "queue support" in (await as_user(office, "lead", "queue", "add", "support", "anna", status=1)).err
+    await as_user(office, "lead", "queue", "remove", "sales", "cleo")
+    listed = (await office("agent", "list", "--json")).json
+    assert [agent["username"] for agent in listed] == ["anna", "bea", "cleo"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("agent", "set", "anna", "may_spy=yes"),
+        ("agent", "set", "anna", "role=admin"),
+        ("agent", "create", "dora", "may_spy=yes", "--queue", "sales"),
+        ("agent", "create", "dora", "--queue", "sales", "--team", "north"),
+        ("team", "add", "north", "anna"),
+        ("team", "create", "south"),
+        ("queue", "delete", "sales"),
+        ("queue", "add", "sales", "--team", "north"),
+        ("telephone", "create", "desk1"),
+    ],
+    ids=" ".join,
+)
+async def test_what_is_for_administrators_is_refused_to_others(office: Shell, words: tuple[str, ...]) -> None:
+    assert "lead is no administrator" in (await as_user(office, "lead", *words, status=1)).err
+    await as_user(office, "root", *words)
+
+
+@pytest.mark.parametrize("user", ["clerk", "nobody"])
+async def test_without_the_permission_nothing_is_seen_or_done(office: Shell, user: str) -> None:
+    assert (await as_user(office, user, "agent", "list", "--json")).json == []
+    changed = await as_user(office, user, "agent", "set", "anna", "alias=A", status=1)
+    assert f"{user} may not manage anna" in changed.err
+    assert "may not manage" in (await as_user(office, user, "queue", "remove", "sales", "anna", status=1)).err
+
+
+async def test_an_import_is_for_administrators(office: Shell) -> None:
+    file = office.config.with_name("agents.csv")
+    file.write_text("username,queues\ncleo,sales\n")
+    assert "lead is no administrator" in (await as_user(office, "lead", "agent", "import", str(file), status=1)).err
+    assert (await as_user(office, "root", "agent", "import", str(file))).err == "1 agents are made\n"
