@@ -47,7 +47,7 @@ def _account(folder: Path) -> str | None:
         return None
     shutil.chown(folder, "postgres")
     for parent in folder.parents:
-        if "pytest" in parent.name:
+        if "pytest" in str(parent):  # below it, xdist has a folder for each worker
             parent.chmod(0o755)
     return "postgres"
 
