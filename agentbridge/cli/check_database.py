@@ -23,8 +23,12 @@ CREDENTIAL = (
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
     try:
         async with connected(settings) as connection:
-            async for finding in _schema(connection):
+            problems = [finding async for finding in _schema(connection)]
+            for finding in problems:
                 yield finding
+            if not problems and settings.phone.enabled:
+                async for finding in _guessing(connection):
+                    yield finding
         async for finding in _notifications(settings.database):
             yield finding
     except AgentbridgeError as error:
@@ -44,6 +48,21 @@ async def _schema(connection: Connection) -> AsyncIterator[Finding]:
         yield Finding("schema.too_old", found.problem, "run `agentbridge db migrate` as the database's owner")
     elif found.problem:
         yield Finding("schema.altered", found.problem, "install the agentbridge that the database was migrated by")
+
+
+async def _guessing(connection: Connection) -> AsyncIterator[Finding]:
+    """PINs are short; what keeps a telephone from trying them all is the lock (A10)."""
+    with translated():
+        pins = await connection.fetchval(
+            "select count(*) from agentbridge.agents cross join agentbridge.settings "
+            "where pin_hash is not null and lock_after = 0"
+        )
+    if pins:
+        yield Finding(
+            "phone.guessing",
+            f"{pins} agents have a PIN and wrong ones never lock an agent: any telephone may try them all",
+            "`UPDATE agentbridge.settings SET lock_after = 10;`, or phone.enabled = false",
+        )
 
 
 async def _notifications(database: Database) -> AsyncIterator[Finding]:

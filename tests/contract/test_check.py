@@ -20,6 +20,7 @@ from agentbridge.cli.check_ami import Manager
 from agentbridge.cli.checks import findings
 from agentbridge.cli.findings import Finding
 from agentbridge.directory import migrate
+from agentbridge.directory.passwords import hash_password
 from agentbridge.settings import load
 from lab.asterisk import Asterisk
 from lab.ports import free_port
@@ -394,6 +395,14 @@ def open_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="agentbridge-pooler-") as name:
         Path(name).chmod(0o755)
         yield Path(name)
+
+
+async def test_pins_that_may_be_guessed_for_ever_are_told(installation: Installation) -> None:
+    pin = hash_password("48215")
+    await execute(installation.dsn, f"insert into agentbridge.agents (username, pin_hash) values ('ana', '{pin}')")
+    assert "lock_after" in (await installation.check())["phone.guessing"].to_do
+    await execute(installation.dsn, "update agentbridge.settings set lock_after = 10")
+    assert await installation.check() == {}
 
 
 async def test_a_pooler_that_loses_notifications_is_told(
