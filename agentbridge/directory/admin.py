@@ -42,6 +42,13 @@ class Change:
     new: Any
 
 
+@dataclass(frozen=True, slots=True)
+class Avatar:
+    content: bytes
+    type: str
+    """`image/png` or `image/jpeg`"""
+
+
 # ---------------------------------------------------------------- looking
 
 
@@ -78,7 +85,7 @@ async def shown(connection: Connection, kind: Kind, key: str) -> Record:
 
 async def _record(connection: Connection, kind: Kind, key: str, *, lock: bool = False) -> Record:
     text = await connection.fetchval(
-        f"select to_jsonb(r) - '{{avatar}}'::text[] from {kind.table} r where r.{kind.key} = $1"  # noqa: S608
+        f"select to_jsonb(r) - '{{avatar}}'::text[] from {kind.table} r where r.{kind.key} = $1"  # noqa: S608 - names of this program, never of a user
         + (" for update" if lock else ""),
         key,
     )
@@ -135,7 +142,7 @@ async def changed(connection: Connection, kind: Kind, key: str, values: Mapping[
     before = await _record(connection, kind, key, lock=True)
     assignments = ", ".join(f'"{name}" = ${number}' for number, name in enumerate(values, 2))
     key = await connection.fetchval(
-        f"update {kind.table} set {assignments} where {kind.key} = $1 returning {kind.key}",  # noqa: S608
+        f"update {kind.table} set {assignments} where {kind.key} = $1 returning {kind.key}",  # noqa: S608 - names of this program, never of a user
         key,
         *values.values(),
     )
@@ -154,11 +161,22 @@ def _shown_value(kind: Kind, name: str, value: Any) -> Any:
 async def deleted(connection: Connection, kind: Kind, keys: Sequence[str]) -> None:
     """All or none of them."""
     rows = await connection.fetch(
-        f"delete from {kind.table} where {kind.key} = any($1::text[]) returning {kind.key}",  # noqa: S608
+        f"delete from {kind.table} where {kind.key} = any($1::text[]) returning {kind.key}",  # noqa: S608 - names of this program, never of a user
         list(keys),
     )
     if missing := sorted(set(keys) - {row[0] for row in rows}):
         raise absent(kind, ", ".join(missing))
+
+
+async def set_avatar(connection: Connection, username: str, avatar: Avatar | None) -> None:
+    found = await connection.fetchval(
+        "update agentbridge.agents set avatar = $2, avatar_type = $3 where username = $1 returning true",
+        username,
+        avatar.content if avatar else None,
+        avatar.type if avatar else None,
+    )
+    if not found:
+        raise absent(AGENT, username)
 
 
 async def secret(connection: Connection, kind: Kind, key: str) -> str:
@@ -233,7 +251,7 @@ def absent(kind: Kind, key: str) -> Refused:
 async def identifiers(connection: Connection, kind: Kind, keys: Sequence[str]) -> list[int]:
     """Row ids, in the order of the keys; Refused names those that don't exist."""
     rows = await connection.fetch(
-        f"select {kind.key} as key, id from {kind.table} where {kind.key} = any($1::text[])",  # noqa: S608
+        f"select {kind.key} as key, id from {kind.table} where {kind.key} = any($1::text[])",  # noqa: S608 - names of this program, never of a user
         list(keys),
     )
     found = {row["key"]: row["id"] for row in rows}
@@ -243,12 +261,12 @@ async def identifiers(connection: Connection, kind: Kind, keys: Sequence[str]) -
 
 
 async def ids_by_key(connection: Connection, kind: Kind) -> dict[str, int]:
-    rows = await connection.fetch(f"select {kind.key} as key, id from {kind.table} order by 1")  # noqa: S608
+    rows = await connection.fetch(f"select {kind.key} as key, id from {kind.table} order by 1")  # noqa: S608 - names of this program, never of a user
     return {row["key"]: row["id"] for row in rows}
 
 
 async def all_keys(connection: Connection, kind: Kind) -> list[str]:
-    rows = await connection.fetch(f"select {kind.key} from {kind.table} order by 1")  # noqa: S608
+    rows = await connection.fetch(f"select {kind.key} from {kind.table} order by 1")  # noqa: S608 - names of this program, never of a user
     return [row[0] for row in rows]
 
 
@@ -258,7 +276,7 @@ async def join_queues(
     """Each agent and each team into each queue; who is there already gets this penalty."""
     for table, column, members in (("queue_members", "agent_id", agents), ("team_queues", "team_id", teams)):
         await connection.execute(
-            f"insert into agentbridge.{table} as m ({column}, queue_id, penalty)"  # noqa: S608
+            f"insert into agentbridge.{table} as m ({column}, queue_id, penalty)"  # noqa: S608 - names of this program, never of a user
             " select a, q, $3 from unnest($1::bigint[]) a cross join unnest($2::bigint[]) q"
             f" on conflict ({column}, queue_id) do update set penalty = excluded.penalty"
             " where m.penalty <> excluded.penalty",
@@ -274,7 +292,7 @@ async def leave_queues(
     """Not being there is as good as having left."""
     for table, column, members in (("queue_members", "agent_id", agents), ("team_queues", "team_id", teams)):
         await connection.execute(
-            f"delete from agentbridge.{table} where {column} = any($1::bigint[]) and queue_id = any($2::bigint[])",  # noqa: S608
+            f"delete from agentbridge.{table} where {column} = any($1::bigint[]) and queue_id = any($2::bigint[])",  # noqa: S608 - names of this program, never of a user
             list(members),
             list(queues),
         )

@@ -53,8 +53,8 @@ AGENT = Kind(
         "pin_hash": "`agent password --for pin`",
         "locked_at": "`agent unlock`",
         "failed_logins": "`agent unlock`",
-        "avatar": "the application",
-        "avatar_type": "the application",
+        "avatar": "`agent avatar`",
+        "avatar_type": "`agent avatar`",
     },
 )
 TELEPHONE = Kind(

@@ -1,9 +1,10 @@
-"""Agents out to a file and in from one."""
+"""Agents out to a file and in from one, and their pictures."""
 
 import csv
 import io
 
 import pytest
+from PIL import Image
 
 from tests.acceptance.shell import Shell
 
@@ -59,3 +60,18 @@ async def test_a_file_that_is_no_list_of_agents_is_refused_whole(shell: Shell, c
     file.write_text(content)
     assert rule in (await shell("agent", "import", str(file), status=1)).err
     assert (await shell("agent", "list", "--json")).json == []
+
+
+async def test_a_picture_is_taken_by_its_content_and_not_by_its_name(shell: Shell) -> None:
+    await shell("agent", "create", "anna")
+    right, wrong = shell.config.with_name("anna.txt"), shell.config.with_name("anna.png")
+    Image.new("RGB", (64, 64), "teal").save(right, "JPEG")
+    wrong.write_text("<svg/>")
+    assert "must be a PNG or JPG" in (await shell("agent", "avatar", "anna", str(wrong), status=1)).err
+    assert (await shell("agent", "show", "anna", "--json")).json["avatar_type"] is None
+    assert (await shell("agent", "avatar", "anna", str(right))).err == "anna has a picture: image/jpeg\n"
+    anna = (await shell("agent", "show", "anna", "--json")).json
+    assert (anna["avatar_type"], "avatar" in anna) == ("image/jpeg", False)
+    assert "there is no agent zoe" in (await shell("agent", "avatar", "zoe", str(right), status=1)).err
+    await shell("agent", "avatar", "anna", "--remove")
+    assert (await shell("agent", "show", "anna", "--json")).json["avatar_type"] is None
