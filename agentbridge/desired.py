@@ -58,21 +58,29 @@ def interface_of(endpoint: EndpointId) -> Interface:
 def desired(subject: Subject, sip: SipDefaults) -> State:
     """The state of `subject.key`; an empty one means that nothing of it should be in Asterisk.
 
-    A line that Asterisk can't have is the problem of its key alone.
+    A row that the rules of the database should have refused is the problem of its key alone.
     """
     try:
-        objects = _objects(subject, sip)
+        return State(
+            objects=_objects(subject, sip),
+            members=_members(subject.key, subject.carried),
+            policy=policy_of(subject),
+            mailbox=_mailbox(subject.agent),
+            transports=_transports(subject),
+            agent=subject.carried.id if subject.carried else None,
+            problem=subject.problem,
+        )
     except ValueError as error:
         return State(problem=f"the directory's row makes no sense: {error}")
-    return State(
-        objects=objects,
-        members=_members(subject.key, subject.carried),
-        policy=policy_of(subject),
-        mailbox=_mailbox(subject.agent),
-        transports=_transports(subject),
-        agent=subject.carried.id if subject.carried else None,
-        problem=subject.problem,
-    )
+
+
+def desired_in_range(subject: Subject, sip: SipDefaults, found: State) -> State:
+    """`desired` for a number of the configured range: its AOR stays when no agent has it."""
+    state = desired(subject, sip)
+    if state or state.problem:
+        return state
+    # an endpoint that goes takes its AOR along, since that holds the contact of a phone that may not ring
+    return State() if ObjectKind.ENDPOINT in found.objects else reserve(sip)
 
 
 def reserve(sip: SipDefaults) -> State:

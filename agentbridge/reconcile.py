@@ -14,12 +14,11 @@ from typing import Protocol
 
 import structlog
 
-from agentbridge.desired import SipDefaults, desired, reserve
+from agentbridge.desired import SipDefaults, desired, desired_in_range
 from agentbridge.dirty import Cause, Dirty
 from agentbridge.errors import Refused, Unavailable
 from agentbridge.model import (
     EndpointId,
-    ObjectKind,
     PauseMember,
     QueueName,
     Reading,
@@ -237,15 +236,9 @@ class Reconciler:
         return {key: self._desired(reading.subjects[key]) async for part in _in_parts(keys) for key in part}
 
     def _desired(self, subject: Subject) -> State:
-        try:
-            state = desired(subject, self.sip)
-        except ValueError as error:  # a row that the rules of the database should have refused
-            return State(problem=f"the directory's row makes no sense: {error}")
-        if state or state.problem or subject.key not in self._reserve:
-            return state
-        # an endpoint that goes takes its AOR along, since that holds the contact of a phone that may not ring
-        gone = ObjectKind.ENDPOINT in self._asterisk.state(subject.key).objects
-        return State() if gone else reserve(self.sip)
+        if subject.key in self._reserve:
+            return desired_in_range(subject, self.sip, self._asterisk.state(subject.key))
+        return desired(subject, self.sip)
 
     # ------------------------------------------------------------ adoption
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from agentbridge.asterisk.ami import Account, Timing
 from agentbridge.asterisk.ari import Ari
 from agentbridge.asterisk.node import Hooks, Node
-from agentbridge.desired import SipDefaults, desired, reserve
+from agentbridge.desired import SipDefaults, desired, desired_in_range
 from agentbridge.directory.postgres import Directory
-from agentbridge.model import EndpointId, ObjectKind, State, Subject, Totals
+from agentbridge.model import EndpointId, State, Subject, Totals
 from agentbridge.plan import Limit, Plan, Refusal, plan, within
 from agentbridge.settings import Settings
 
@@ -67,11 +67,6 @@ async def _compared(settings: Settings, directory: Directory, node: Node) -> Fou
 
 
 def _wanted(subject: Subject, node: Node, numbers: Collection[EndpointId], sip: SipDefaults) -> State:
-    """As the daemon wants it: a number that no agent has now keeps its AOR, unless an endpoint goes with it."""
-    try:
-        state = desired(subject, sip)
-    except ValueError as error:
-        return State(problem=f"the directory's row makes no sense: {error}")
-    if state or state.problem or subject.key not in numbers:
-        return state
-    return State() if ObjectKind.ENDPOINT in node.state(subject.key).objects else reserve(sip)
+    if subject.key in numbers:
+        return desired_in_range(subject, sip, node.state(subject.key))
+    return desired(subject, sip)

@@ -65,12 +65,16 @@ def _document(found: Found) -> dict[str, Any]:
 
 
 def _plain(step: Step) -> dict[str, Any]:
-    """The action's fields without the digest of a secret."""
+    """The action's fields without the digest of a secret or the PIN of a voicemail box."""
     fields = asdict(step.action)
     for name, value in fields.items():
         if isinstance(value, dict):
-            fields[name] = {key: "…" if "digest" in key or "cred" in key else item for key, item in value.items()}
+            fields[name] = {key: "…" if _is_secret(key) else item for key, item in value.items()}
     return fields
+
+
+def _is_secret(field: str) -> bool:
+    return any(word in field for word in ("password", "digest", "cred"))
 
 
 def _print(found: Found) -> None:

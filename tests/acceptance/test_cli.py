@@ -258,13 +258,16 @@ async def test_plan_shows_what_a_daemon_then_does_and_waiting_ends_when_asterisk
     async with Bridge(asterisk, dsn, name=name) as bridge:
         shell = Shell(bridge.config)
         await shell("queue", "create", "sales")
-        await shell("agent", "create", "anna", "--queue", "sales")
+        await shell("agent", "create", "anna", "voicemail=yes", "voicemail_pin=730846", "--queue", "sales")
         secret = (await shell("agent", "secret", "anna")).out.strip()
         planned = await shell("plan", "--json", status=3)
         assert {step["action"] for step in planned.json["steps"] if step["key"] == "7100"} >= {"PutObject", "PutPolicy"}
-        assert secret not in planned.out
+        assert "PutMailbox" in planned.out
+        assert [hidden for hidden in (secret, "730846") if hidden in planned.out] == []
         assert not re.search("MD5:[0-9a-f]{32}", planned.out)
-        assert "7100: PutObject" in (await shell("plan", status=3)).out
+        shown = (await shell("plan", status=3)).out
+        assert "7100: PutObject" in shown
+        assert "730846" not in shown
 
         await bridge.start()
         assert "Asterisk has it, after" in (await shell("agent", "login", "anna", "--wait")).err
