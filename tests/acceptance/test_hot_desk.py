@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -12,6 +13,7 @@ from lab.postgres import Postgres
 from lab.processes import LabError, until
 from tests.acceptance.centre import Centre
 from tests.acceptance.desk import (
+    SECRET,
     desk_agent,
     seat,
     sit_down,
@@ -19,6 +21,7 @@ from tests.acceptance.desk import (
     telephones,
     until_registered,
 )
+from tests.acceptance.odd_phone import OddPhone, both_ways
 
 ROW = [f"row-{number}" for number in range(10)]
 # somebody outside who sees the caller
@@ -82,6 +85,31 @@ async def test_a_telephone_is_available_while_it_is_registered_and_free(office: 
     assert await available(office) == []
     await office.bridge.cli("agent", "logout", "ana", "--source", "web", "--wait")
     assert await available(office) == ["row-1"]
+
+
+async def test_a_telephone_is_pushed_with_its_codecs_and_calls_over_its_transport(office: Centre) -> None:
+    await telephones(office, "tcp-1", transport=["tcp"], codecs=["alaw", "ulaw"], sip_secret="its-own-secret")
+    shown = await office.asterisk.cli("pjsip show endpoint tcp-1")
+    assert re.search(r"^ *allow +: \(alaw\|ulaw\)$", shown, re.MULTILINE)
+    auth = await office.asterisk.cli("pjsip show auth tcp-1")
+    assert "its-own-secret" not in auth
+    phone = await OddPhone.of(office.farm, "tcp-1", "its-own-secret", transport="tcp")
+    await phone.register()
+    await until_registered(office, ["tcp-1"], True)
+    number = await desk_agent(office, "ana")
+    await sit_down(office, "ana", "tcp-1")
+    await office.settled()
+    await both_ways(await office.caller(), phone, number)
+
+
+async def test_a_telephone_on_the_wrong_transport_is_turned_away_and_not_available(office: Centre) -> None:
+    await telephones(office, "udp-1", transport=["udp"])
+    wrong = await OddPhone.of(office.farm, "udp-1", SECRET, transport="tcp")
+    await wrong.register()
+    refused = await office.bridge.logged("contact.refused", agent="udp-1")
+    assert refused["transport"] == "tcp"
+    await until_registered(office, ["udp-1"], False)
+    assert await available(office) == []
 
 
 async def test_a_login_is_refused_with_the_reason_and_changes_nothing(office: Centre) -> None:

@@ -34,7 +34,11 @@ PIN, WRONG_PIN = "48215", "11111"
 @pytest_asyncio.fixture
 async def desk(postgres: Postgres) -> AsyncIterator[Centre]:
     """Two telephones that are on, and prompts that are tones."""
-    sections = {"phone": {"digit_seconds": 1.0, "input_seconds": INPUT_SECONDS}, **PROMPT_TONES}
+    sections = {
+        "phone": {"digit_seconds": 1.0, "input_seconds": INPUT_SECONDS},
+        "log": {"level": "debug"},  # not even there may a PIN be read
+        **PROMPT_TONES,
+    }
     async with Centre(postgres, sections=sections) as centre:
         await centre.bridge.logged("ari.connected", app="agentbridge")
         await telephones(centre, "desk-1", "desk-2")
