@@ -23,6 +23,8 @@ Interface = NewType("Interface", str)
 Fields = Mapping[str, str]
 """Attributes of one PJSIP object. Always strings: anything else crashes Asterisk."""
 
+AUTOPAUSE = "Auto-Pause"
+"""app_queue's own reason, when it pauses a member that did not answer"""
 
 
 def queue_name(text: str) -> QueueName:

@@ -18,6 +18,7 @@ from agentbridge.desired import SipDefaults, desired, desired_in_range
 from agentbridge.dirty import Cause, Dirty
 from agentbridge.errors import Refused, Unavailable
 from agentbridge.model import (
+    AUTOPAUSE,
     EndpointId,
     PauseMember,
     QueueName,
@@ -33,8 +34,6 @@ from agentbridge.writer import Target, Writer
 
 log = structlog.get_logger()
 
-AUTOPAUSE = "Auto-Pause"
-"""app_queue's own reason, when it pauses a member that did not answer"""
 WAIT_FOR_LEAVE_SECONDS = 0.05
 LONGEST_WAIT_SECONDS = 2.0
 """between two looks at a key that another key or another writer keeps from being done"""

@@ -23,6 +23,7 @@ from agentbridge.asterisk.transports import Transports
 from agentbridge.asterisk.voicemail import Mailboxes
 from agentbridge.errors import Refused, Unavailable
 from agentbridge.model import (
+    AUTOPAUSE,
     AddMember,
     DeleteMailbox,
     DeleteObject,
@@ -44,7 +45,6 @@ from agentbridge.model import (
 
 log = structlog.get_logger()
 
-AUTOPAUSE = "Auto-Pause"
 EVENTS = "agent,system,call,user"
 # a busy queue sends ten events for each call; these are the ones that change a member
 FILTERS = (

@@ -12,11 +12,12 @@ import pytest_asyncio
 
 from agentbridge.asterisk.ami import Account
 from agentbridge.asterisk.ari import Ari
-from agentbridge.asterisk.node import AUTOPAUSE, Hooks, Node
+from agentbridge.asterisk.node import Hooks, Node
 from agentbridge.caller_id import member_text
 from agentbridge.desired import SipDefaults, desired
 from agentbridge.errors import Refused
 from agentbridge.model import (
+    AUTOPAUSE,
     Action,
     AddMember,
     Agent,

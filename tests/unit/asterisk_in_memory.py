@@ -9,10 +9,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from agentbridge.asterisk.endpoints import encoded
-from agentbridge.asterisk.node import AUTOPAUSE, Hooks
+from agentbridge.asterisk.node import Hooks
 from agentbridge.asterisk.observe import Observation, endpoint_of
 from agentbridge.errors import InvalidValue, Refused, Unavailable
 from agentbridge.model import (
+    AUTOPAUSE,
     AddMember,
     DeleteMailbox,
     DeleteObject,

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from structlog.testing import capture_logs
 
-from agentbridge.asterisk.node import AUTOPAUSE, Hooks
+from agentbridge.asterisk.node import Hooks
 from agentbridge.desired import SipDefaults, interface_of
 from agentbridge.dirty import Cause
-from agentbridge.model import AgentId, EndpointId, Interface, Member, ObjectKind, QueueName, Session, Step
+from agentbridge.model import AUTOPAUSE, AgentId, EndpointId, Interface, Member, ObjectKind, QueueName, Session, Step
 from agentbridge.pace import Pace
 from agentbridge.plan import Limit
 from agentbridge.reconcile import Reconciler
