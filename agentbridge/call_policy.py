@@ -57,7 +57,8 @@ def _options(agent: Agent) -> Fields:
     return {
         "record": "" if options.record is Recording.INACTIVE else options.record.value,
         "chanspy": _flag(options.chanspy),
-        "spy": _flag(options.may_spy),
+        # who is deactivated in the midst of listening is thrown out
+        "spy": _flag(options.may_spy and agent.active),
         "mask": "" if options.mask is None else str(options.mask),
         "nodnd": _flag(not options.dnd_in_pause),
         "ringinuse": _flag(options.ring_in_use),

@@ -1,4 +1,5 @@
-"""Who listens to whom: every try is kept, and it ends when the agent may no longer be listened to.
+"""Who listens to whom: every try is kept, and it ends when the agent may no longer be listened to, or the
+supervisor may no longer listen.
 
 The dialplan refuses; this takes back. ChanSpy looks at SPYGROUP only when it attaches, so that a permission
 that is taken away ends nothing by itself; and in an extension that is not ours it may have been left open.
@@ -39,9 +40,13 @@ KEPT = 10_000
 """tries that wait for the database at most; each is in the log whatever happens"""
 AT_ONCE = 500
 _CHANSPY_KEY = re.compile(r"agent/([^/]+)/chanspy")
+_SPYER_KEY = re.compile(r"agent/[^/]+/spy|telephone/[^/]+/agent")
+"""whether a supervisor may listen, and from which telephone"""
 _SPIED = re.compile(r"[A-Za-z0-9]+/(.+)-(?:[0-9a-f]{8})?")
 # the dialplan's variable on an agent's channel: whose call it is, whoever has the telephone now
 _WHOSE = "AGENTBRIDGE_AGENT"
+# and on a supervisor's, when the feature codes led it to ChanSpy: who dialled
+_SPYER = "AGENTBRIDGE_SPYER"
 
 
 class Audit(Protocol):
@@ -63,6 +68,10 @@ class Spying:
         self._changed: dict[EndpointId, bool] = {}
         self._expelled: set[str] = set()
         """channels to hang up by name: they listen to whom they may not"""
+        self._revoked: set[str] = set()
+        """Uniqueids of spies that were thrown out and have not ended yet"""
+        self._judge = False
+        """who listens now is compared with who may"""
         self._look = False
         self._living: frozenset[str] | None = None
         """Uniqueids; not None when what the directory says goes on must be compared with them"""
@@ -90,6 +99,9 @@ class Spying:
         """A policy was written to Asterisk; '' when it was removed."""
         if match := _CHANSPY_KEY.fullmatch(path):
             self._changed[EndpointId(match[1])] = value == "1"
+            self._obey.set()
+        elif _SPYER_KEY.fullmatch(path):
+            self._judge = True
             self._obey.set()
 
     def look_again(self) -> None:
@@ -123,6 +135,9 @@ class Spying:
         if target is not None and not self._open(target):
             attempt = replace(attempt, allowed=False, reason="chanspy is off")
             self._expel(event.get("SpyerChannel"))
+        elif known is not None:  # by our codes: the permission may have gone since they looked
+            self._judge = True
+            self._obey.set()
         self._keep(attempt)
 
     def _from_elsewhere(self, channel: str, event: Message, target: EndpointId) -> SpyAttempt:
@@ -134,7 +149,9 @@ class Spying:
         attempt = self._tries.pop(channel, None)
         if attempt is None or attempt.started_at is None:
             return
-        ending = "hangup" if attempt.allowed and self._open(EndpointId(attempt.target)) else "revoked"
+        allowed = attempt.allowed and self._open(EndpointId(attempt.target)) and channel not in self._revoked
+        self._revoked.discard(channel)
+        ending = "hangup" if allowed else "revoked"
         attempt = replace(attempt, ended_at=self._now(), ending=ending)
         log.info("spy.ended", **_told(attempt), ending=ending)
         self._note(attempt)
@@ -181,7 +198,7 @@ class Spying:
                     del self._unwritten[key]
 
     async def _obeyed(self) -> None:
-        if not (self._look or self._changed or self._expelled):
+        if not (self._look or self._judge or self._changed or self._expelled):
             return
         asked_at = self._now()
         if self._look:
@@ -189,7 +206,10 @@ class Spying:
         living = await channels(self._link)
         if self._look:
             self._end_what_is_gone(living, asked_at)
-            await self._look_at_all(living)
+            self._living = frozenset(channel.uniqueid for channel in living)
+            self._write.set()
+        if self._look or self._judge:
+            await self._judge_all(living)
             self._look = False
         for agent, opened in list(self._changed.items()):
             await self._apply(agent, living, opened=opened)
@@ -211,8 +231,12 @@ class Spying:
         for call in calls:
             await set_variable(self._link, "SPYGROUP", NO_SPY_GROUP, call.name)
         for channel in self._listening_to(agent, theirs, living):
-            log.warning("spy.revoked", agent=agent, spyer=channel.endpoint)
-            await hang_up(self._link, channel.name)
+            await self._revoke(agent, channel)
+
+    async def _revoke(self, agent: EndpointId, spy: Channel) -> None:
+        self._revoked.add(spy.uniqueid)
+        log.warning("spy.revoked", agent=agent, spyer=spy.endpoint)
+        await hang_up(self._link, spy.name)
 
     def _endpoints_of(self, agent: EndpointId) -> set[EndpointId]:
         return {agent, EndpointId(self._policy(f"agent/{agent}/device"))} - {EndpointId("")}
@@ -239,19 +263,29 @@ class Spying:
     def _end_what_is_gone(self, living: Sequence[Channel], asked_at: datetime) -> None:
         """An event that was lost with its connection."""
         alive = {channel.uniqueid for channel in living}
+        self._revoked &= alive
         for channel, attempt in list(self._tries.items()):
             if channel not in alive and (attempt.started_at or attempt.at) < asked_at:
                 self._ended(channel)
 
-    async def _look_at_all(self, living: Sequence[Channel]) -> None:
-        self._living = frozenset(channel.uniqueid for channel in living)
-        self._write.set()
-        for channel in living:
-            spied = spied_endpoint(channel)
-            agent = agent_on(spied, self._policy) if spied else None
-            if agent is not None and not self._open(agent):
-                log.warning("spy.revoked", agent=agent, spyer=channel.endpoint)
-                await hang_up(self._link, channel.name)
+    async def _judge_all(self, living: Sequence[Channel]) -> None:
+        self._judge = False  # before the policy is read: what changes meanwhile is judged again
+        try:
+            for channel in living:
+                spied = spied_endpoint(channel)
+                agent = agent_on(spied, self._policy) if spied else None
+                if agent and not (self._open(agent) and await self._may_listen(channel)):
+                    await self._revoke(agent, channel)
+        except BaseException:
+            self._judge = True
+            raise
+
+    async def _may_listen(self, spy: Channel) -> bool:
+        """By our codes: who is still the supervisor at this telephone. Other extensions ask for no such permission."""
+        spyer = await variable(self._link, _SPYER, spy.name)
+        if not spyer:
+            return True
+        return self._policy(f"agent/{spyer}/spy") == "1" and agent_on(spy.endpoint, self._policy) == spyer
 
 
 def spied_endpoint(channel: Channel) -> EndpointId | None:

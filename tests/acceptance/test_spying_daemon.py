@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import asyncpg
+import pytest
 import pytest_asyncio
 
 from lab.phones import Call, Phone, State
 from lab.postgres import Postgres
 from lab.processes import until
 from tests.acceptance.centre import Centre
+from tests.acceptance.desk import switched_on, telephones
 
 # what an administrator may have had in the dialplan for years: it asks for no permission
 OLD_SPY = """
@@ -88,6 +90,47 @@ async def test_a_spy_is_thrown_out_within_a_second_when_the_permission_is_taken_
     assert (await here.listen()).status == 403
 
 
+@pytest.mark.parametrize("change", ["may_spy = false", "deactivated = true", "internal = '1049'"])
+async def test_a_supervisor_who_may_no_longer_listen_is_thrown_out_within_a_second(centre: Centre, change: str) -> None:
+    here = await floor(centre, chanspy=True)
+    call = await here.listen()
+    await here.hears_the_customer(call)
+    revoked_at = time.monotonic()
+    await centre.db.execute(f"UPDATE agentbridge.agents SET {change} WHERE username = 'boss'")
+    await call.ended(timeout=5)
+    assert time.monotonic() - revoked_at < 1
+    assert here.ana.calls[-1].state is State.UP
+    (row,) = await here.audit(ended=1)
+    assert (row["spyer"], row["allowed"], row["ending"]) == (here.boss.user, True, "revoked")
+
+
+async def test_a_supervisor_who_leaves_the_telephone_leaves_no_listening_one_behind(centre: Centre) -> None:
+    here = await floor(centre, chanspy=True)
+    await centre.agent("eva", may_spy=True, typology="external", hot_desk=True)
+    await telephones(centre, "desk-7")
+    (telephone,) = await switched_on(centre, "desk-7")
+    await centre.db.fetchval("SELECT agentbridge.login('eva', 'desk-7', 'admin')")
+    await centre.healed("eva")
+    call = await telephone.call(f"*51{here.internal}", timeout=5)
+    await here.hears_the_customer(call)
+    await centre.logout("eva")
+    await call.ended(timeout=1)
+    (row,) = await here.audit(ended=1)
+    assert row["ending"] == "revoked"
+
+
+async def test_a_supervisor_who_still_may_listen_goes_on(centre: Centre) -> None:
+    here = await floor(centre, chanspy=True)
+    call = await here.listen()
+    await here.hears_the_customer(call)
+    await centre.agent("eva", may_spy=True)
+    await centre.settled()
+    await centre.db.execute("UPDATE agentbridge.agents SET may_spy = false WHERE username = 'eva'")
+    await centre.settled()
+    await here.hears_the_customer(call)
+    assert call.state is State.UP
+
+
 async def test_a_call_that_runs_can_be_listened_to_as_soon_as_it_is_allowed_and_no_longer_when_it_is_not(
     centre: Centre,
 ) -> None:
@@ -150,13 +193,16 @@ async def test_an_old_extension_that_asks_nobody_is_cut_off(old: Centre) -> None
     assert row["reason"] == "chanspy is off"
 
 
-async def test_a_permission_taken_away_while_the_daemon_was_down_ends_the_spy_at_its_start(centre: Centre) -> None:
+@pytest.mark.parametrize("change", ["chanspy = false", "may_spy = false"])
+async def test_a_permission_taken_away_while_the_daemon_was_down_ends_the_spy_at_its_start(
+    centre: Centre, change: str
+) -> None:
     here = await floor(centre, chanspy=True)
     call = await here.listen()
     await here.hears_the_customer(call)
     await here.audit()
     await centre.bridge.kill()
-    await here.allow(False)
+    await centre.db.execute(f"UPDATE agentbridge.agents SET {change}")
     assert call.state is State.UP
     await centre.bridge.start()
     await call.ended(timeout=5)

@@ -6,6 +6,7 @@ from agentbridge.desired import SipDefaults, desired
 from agentbridge.model import (
     Agent,
     AgentId,
+    CallOptions,
     EndpointId,
     Fields,
     Line,
@@ -38,6 +39,12 @@ def membership(queue: str, *, paused: bool = False) -> Membership:
 
 def test_an_ordinary_agent_has_only_its_id_and_its_device() -> None:
     assert policy(ANA) == {"id": "7", "device": "1001"}
+
+
+def test_a_deactivated_supervisor_may_not_listen() -> None:
+    boss = replace(ANA, options=CallOptions(may_spy=True))
+    assert policy(boss)["spy"] == "1"
+    assert "spy" not in policy(replace(boss, active=False))
 
 
 def test_three_queues_at_most_tell_whether_the_agent_is_on_pause() -> None:
