@@ -2,8 +2,10 @@
 
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
+from lab.manager import Manager, Message
 from lab.phones import Call, Phone
 from lab.phones.sip_message import Headers
 from lab.postgres import Postgres
@@ -20,6 +22,8 @@ EXTRA = {
     "pjsip.conf": "[caller](+)\ntrust_id_inbound = yes\n",
     "extensions.conf": "[lab-outside](+)\nexten => 0100,1,Dial(PJSIP/outside,10)\n",
 }
+# what Asterisk adds to every event of a channel, for whoever may read its AMI
+ASTERISKS_OWN = {"CallerIDNum", "CallerIDName", "ConnectedLineNum", "ConnectedLineName"}
 OUTSIDE = """
 [outside]
 type = aor
@@ -43,6 +47,13 @@ async def centre(fresh_postgres: Postgres) -> AsyncIterator[Centre]:
     """With a PostgreSQL of its own, since it dies here."""
     extra = {**EXTRA, "pjsip.conf": EXTRA["pjsip.conf"] + OUTSIDE}
     async with Centre(fresh_postgres, extra=extra) as centre:
+        yield centre
+
+
+@pytest_asyncio.fixture
+async def living(postgres: Postgres) -> AsyncIterator[Centre]:
+    extra = {"pjsip.conf": EXTRA["pjsip.conf"]}
+    async with Centre(postgres, extra=extra, sections={"log": {"level": "debug"}}) as centre:
         yield centre
 
 
@@ -90,6 +101,72 @@ async def test_a_call_obeys_the_agents_row_when_daemon_and_database_are_dead(cen
     assert file.name.endswith(f"-{ana}-1.wav")
     assert len(heard_at(samples, agent.tone)) >= 5
     assert len(heard_at(samples, customer.tone)) >= 5
+
+
+async def status_of(phone: Phone, dialled: str) -> int | None:
+    call = await phone.call(dialled, timeout=8)
+    if call.status == 200:
+        await call.hangup()
+    return call.status
+
+
+async def test_each_option_of_a_row_holds_for_real_calls_when_daemon_and_database_are_dead(centre: Centre) -> None:
+    eager = await centre.agent("eager", dnd_in_pause=False)
+    busy = await centre.agent("busy", ring_in_use=True)
+    away = await centre.agent("away", forward_allowed=True, forward_to=eager)
+    kept = await centre.agent("kept", forward_allowed=False, forward_to=eager)
+    gone = await centre.agent("gone", voicemail=True)
+    taped = await centre.agent("taped", record_calls="gsm")
+    await centre.agent("asked", prefix_required=True)
+    await centre.agent("mute", may_call=False)
+    await centre.login("eager", "busy", "taped")
+    await centre.pause("eager")
+    await centre.settled()
+    # in the order of their rows
+    eagers, busys, tapeds, askeds, mutes = await centre.phones(["eager", "busy", "taped", "asked", "mute"])
+    await everything_else_dies(centre)
+
+    customer = await centre.caller()
+    assert await status_of(customer, eager) == 200  # on pause
+    assert await status_of(customer, away) == 200
+    assert len(eagers.invites) == 2
+    assert await status_of(customer, kept) == 480
+    assert await status_of(customer, gone) == 200  # its voicemail
+    assert [await status_of(askeds, number) for number in ("0551234", "90551234")] == [403, 200]
+    assert [await status_of(mutes, number) for number in ("0551234", busy)] == [403, 403]
+    (await customer.call(busy, timeout=5)).drop()
+    assert await status_of(await centre.caller(), busy) == 200  # a second one
+    assert len(busys.invites) == 2
+    await in_a_call(centre, tapeds, taped)
+    (file,) = (path for path in (centre.asterisk.spool / "monitor/agentbridge").rglob("*") if path.is_file())
+    assert file.name.endswith(f"-{taped}-1.gsm")
+
+
+@pytest.mark.parametrize("dialled", ["sales", "directly"])
+async def test_a_masked_number_is_in_no_log_and_in_no_event_of_ours(living: Centre, dialled: str) -> None:
+    """The log says everything that it can say; the call is recorded, listened to, and its lamp follows it."""
+    ana = await living.agent("ana", "sales", record_calls="wav", mask_sensitive=True, chanspy=True)
+    boss = await living.agent("boss", may_spy=True)
+    await living.login("ana")
+    await living.settled()
+    agent, supervisor = await living.phone("ana"), await living.phone("boss")
+    told: list[Message] = []
+    async with Manager(living.asterisk, events="user", on_event=told.append) as manager:
+        _, outgoing, _ = await in_a_call(living, agent, ana if dialled == "directly" else dialled)
+        spy = await supervisor.call(f"*51{ana}", timeout=5)
+        await living.bridge.logged("spy.started", agent=ana, spyer=boss)
+        await outgoing.hangup()
+        await spy.ended(timeout=5)
+        await living.bridge.logged("recording.finished", within=8)
+        await manager.ask("Ping")  # the events before it have come
+    ours = [event for event in told if event.get("UserEvent", "").startswith("Agentbridge")]
+    assert {event["UserEvent"] for event in ours} == {"AgentbridgeRecordingStarted", "AgentbridgeSpy"}
+    said = "\n".join(living.bridge.lines()) + "\n".join(
+        value for event in ours for name, value in event.items() if name not in ASTERISKS_OWN
+    )
+    assert agent.invites[0].caller.user == "055123****"
+    assert NUMBER not in said
+    assert "Mustermann" not in said
 
 
 async def test_a_pause_in_the_directory_keeps_direct_calls_away(centre: Centre) -> None:
