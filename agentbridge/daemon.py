@@ -78,6 +78,7 @@ class Bridge:
                 stale=lambda: self._resync.now(),
                 contacts=ContactHooks(
                     changed=self._registrations.changed,
+                    turned_away=self._registrations.turned_away,
                     all_read=self._registrations.all_read,
                     unknown=self._registrations.unknown,
                 ),

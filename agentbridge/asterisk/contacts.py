@@ -20,9 +20,10 @@ _AOR = re.compile(r"(.*)(?:;@|@@)[0-9a-f]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContactHooks:
-    """Whom to tell: one device has come or gone; these and no others are there; nothing is known."""
+    """Whom to tell: one device has come or gone, or gone by us; these and no others are there; nothing is known."""
 
     changed: Callable[[EndpointId, bool], None]
+    turned_away: Callable[[EndpointId], None]
     all_read: Callable[[frozenset[EndpointId]], None]
     unknown: Callable[[], None]
 
@@ -31,7 +32,7 @@ def _nobody(*_: object) -> None:
     """For a node whose devices nobody asks for."""
 
 
-DEAF = ContactHooks(changed=_nobody, all_read=_nobody, unknown=_nobody)
+DEAF = ContactHooks(changed=_nobody, turned_away=_nobody, all_read=_nobody, unknown=_nobody)
 
 
 class Contacts:
@@ -62,12 +63,11 @@ class Contacts:
             self._hooks.changed(device, now)
 
     def forget(self, device: EndpointId, uri: str) -> None:
-        """A contact that we have deleted; its event is on the way."""
-        was = self.registered(device)
+        """A contact that we have deleted; its event is on the way, or was here before the answer."""
         self._touched[device, uri] = False
         self._note(self._contacts, device, uri, False)
-        if was and not self.registered(device):
-            self._hooks.changed(device, False)
+        if not self.registered(device):
+            self._hooks.turned_away(device)
 
     async def read_all(self) -> None:
         self._touched.clear()

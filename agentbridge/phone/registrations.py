@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
@@ -70,7 +71,7 @@ class Registrations:
     """Events only note what is so now; `run` writes it.
 
     A telephone is written at once, and then not again for `settle_seconds`: one that comes and goes costs a
-    write in that time, and what is written last is what is so.
+    write in that time (two, where it is turned away), and what is written last is what is so.
     """
 
     def __init__(
@@ -102,6 +103,12 @@ class Registrations:
             return
         self._now[device] = registered
         self._wake.set()
+
+    def turned_away(self, device: EndpointId) -> None:
+        """It registered over a transport that it may not use: not to be picked for as long as that settles."""
+        if device in self._written:
+            self._written[device] = (self._written[device][0], -math.inf)
+        self.changed(device, False)
 
     def all_read(self, devices: frozenset[EndpointId]) -> None:
         self._whole, self._lost = devices, False

@@ -116,6 +116,18 @@ def test_flapping_costs_one_write_in_the_time_and_ends_with_what_is_so(desk: Des
     assert all(later - earlier >= SETTLE - 0.1 for earlier, later in itertools.pairwise(times))
 
 
+def test_one_that_is_turned_away_is_not_there_at_once_and_costs_two_writes_in_the_time(desk: Desk) -> None:
+    desk.registrations.changed(DESK, True)
+    desk.becomes(True)
+    desk.registrations.turned_away(DESK)
+    assert desk.becomes(False) < 0.1
+    for _ in range(300):
+        desk.registrations.changed(DESK, True)
+        desk.registrations.turned_away(DESK)
+        desk.passes(0.1)
+    assert len(desk.rows.writes) <= 2 * (30 / SETTLE + 2)
+
+
 def test_telephones_do_not_wait_for_each_other(desk: Desk) -> None:
     desk.registrations.changed(DESK, True)
     desk.becomes(True)
