@@ -9,6 +9,7 @@ import typer
 from agentbridge import __version__, logs
 from agentbridge.cli import (
     agent_avatar,
+    agent_channels,
     agent_files,
     agent_passwords,
     agent_sessions,
@@ -49,7 +50,7 @@ for name, group in {
     "recording": recording.app,
 }.items():
     app.add_typer(group, name=name)
-for module in (agent_avatar, agent_files, agent_passwords, agent_sessions):
+for module in (agent_avatar, agent_channels, agent_files, agent_passwords, agent_sessions):
     module.register(agents.app)
 
 

@@ -40,6 +40,9 @@ AGENT = Kind(
                 join agentbridge.queues q on q.id = m.queue_id where m.agent_id = a.id), '{}'),
             'teams', array(select t.name from agentbridge.team_members m join agentbridge.teams t on t.id = m.team_id
                 where m.agent_id = a.id order by t.name),
+            'modules', array(select m.module from agentbridge.agent_modules m where m.agent_id = a.id order by 1),
+            'channels', coalesce((select jsonb_object_agg(c.channel, to_jsonb(c) - '{agent_id,channel}'::text[])
+                from agentbridge.agent_channels c where c.agent_id = a.id), '{}'),
             'status', (select to_jsonb(s) - '{username,internal}'::text[] from agentbridge.agent_status s
                 where s.username = a.username))
         from agentbridge.agents a where a.username = $1""",

@@ -1,0 +1,46 @@
+"""An agent's other channels and modules by command."""
+
+import pytest
+
+from tests.acceptance.shell import Shell, execute
+
+
+async def test_capacity_and_automatic_answer_of_a_channel_are_set_field_by_field(shell: Shell) -> None:
+    await shell("agent", "create", "anna")
+    assert (await shell("agent", "show", "anna", "--json")).json["channels"] == {}
+    await shell("agent", "channel", "anna", "chat", "capacity=3")
+    await shell("agent", "channel", "anna", "chat", "auto_answer=yes", "auto_answer_delay=5")
+    assert (await shell("agent", "show", "anna", "--json")).json["channels"] == {
+        "chat": {"capacity": 3, "auto_answer": True, "auto_answer_delay": 5}
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        (("anna", "letter", "capacity=1"), "channel: must be one of chat, email, sms, openchannel, fax, whatsapp"),
+        (("anna", "chat", "capacity=-1"), "capacity: must be 0 to 1000 (got -1)"),
+        (("anna", "chat", "capacity=x"), "capacity: must be a whole number"),
+        (("anna", "chat", "capcity=1"), "capcity: there is no such field; did you mean capacity?"),
+        (("zoe", "chat", "capacity=1"), "username: there is no agent zoe"),
+    ],
+)
+async def test_a_channel_s_rules_are_told(shell: Shell, words: tuple[str, ...], rule: str) -> None:
+    await shell("agent", "create", "anna")
+    assert rule in (await shell("agent", "channel", *words, status=1)).err
+
+
+async def test_modules_are_switched_on_and_off(shell: Shell) -> None:
+    await shell("agent", "create", "anna")
+    await execute(shell, "insert into agentbridge.modules values ('video')")
+    before = (await shell("agent", "show", "anna", "--json")).json["modules"]
+    assert "voice" in before
+    assert "video" not in before
+    for _ in range(2):
+        await shell("agent", "module", "anna", "video", "--on")
+        await shell("agent", "module", "anna", "voice", "--off")
+    after = (await shell("agent", "show", "anna", "--json")).json["modules"]
+    assert set(after) == set(before) - {"voice"} | {"video"}
+    assert "there is no module vioce; there are chat, email" in (
+        await shell("agent", "module", "anna", "vioce", "--on", status=1)
+    ).err
