@@ -269,8 +269,10 @@ async def test_nobody_is_locked_when_the_setting_is_zero(sql: Connection) -> Non
 
 async def test_wrong_passwords_at_the_same_moment_are_all_counted(sql: Connection, connect: Connect) -> None:
     await add_agent(sql, "anna")
+    await sql.execute("update agentbridge.settings set lock_after = 10")
     connections = [await connect() for _ in range(10)]
-    await asyncio.gather(*(c.fetchval("select agentbridge.password_failed('anna')") for c in connections))
+    failed = "select agentbridge.password_failed('anna')"
+    assert sorted(await asyncio.gather(*(c.fetchval(failed) for c in connections))) == [False] * 9 + [True]
     assert await sql.fetchval("select failed_logins from agentbridge.agents") == 10
 
 
