@@ -330,6 +330,20 @@ async def test_nothing_is_found_where_everything_is_wired_as_the_directory_asks(
     assert "No rows" in await exacting.asterisk.cli("realtime load voicemail internal agentbridge-check")
 
 
+async def test_nothing_is_found_where_dialplan_and_queues_are_our_own_snippets(
+    wired: Asterisk, migrated: str, tmp_path: Path
+) -> None:
+    await execute(migrated, "insert into agentbridge.agents (username, full_name, voicemail) values ('a', 'A', true)")
+    queues = (SNIPPETS / "queues.conf").read_text() + "[sales](agentbridge)\n"
+    snippets = {name: (SNIPPETS / name).read_text() for name in ("extensions.conf", "extconfig.conf")}
+    before = (wired.etc / "queues.conf").read_text()
+    await rewired(wired, **snippets, **{"queues.conf": queues})
+    try:
+        assert await Installation(tmp_path, wired, migrated).check() == {}
+    finally:
+        wired.write_config("queues.conf", before)
+
+
 @pytest.mark.parametrize("wrong", WRONG)
 async def test_one_thing_that_is_wired_wrongly_is_told(exacting: Installation, wrong: str) -> None:
     file, right, instead, name, what = WRONG[wrong]
