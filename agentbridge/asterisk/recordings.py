@@ -209,7 +209,9 @@ class Recordings:
             await self._ledger.finish(batch)
             for row in batch:
                 self._finished.pop(row.path, None)
-                log.info("recording.finished", file=row.path, bytes=row.bytes)
+                file = recording_file(row.path)
+                agent = file.internal if file else None
+                log.info("recording.finished", agent=agent, file=row.path, bytes=row.bytes)
 
     async def _measure(self, spool: Path) -> None:
         """Those that have been still for long enough are finished."""

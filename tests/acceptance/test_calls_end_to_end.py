@@ -157,7 +157,7 @@ async def test_a_masked_number_is_in_no_log_and_in_no_event_of_ours(living: Cent
         await living.bridge.logged("spy.started", agent=ana, spyer=boss)
         await outgoing.hangup()
         await spy.ended(timeout=5)
-        await living.bridge.logged("recording.finished", within=8)
+        await living.bridge.logged("recording.finished", agent=ana, within=8)
         await manager.ask("Ping")  # the events before it have come
     ours = [event for event in told if event.get("UserEvent", "").startswith("Agentbridge")]
     assert {event["UserEvent"] for event in ours} == {"AgentbridgeRecordingStarted", "AgentbridgeSpy"}
