@@ -77,10 +77,11 @@ def _literally(text: str) -> str:
 
 
 async def shown(connection: Connection, kind: Kind, key: str) -> Record:
-    """All fields that may be shown, and what belongs to the record."""
+    """All fields that may be shown, in the table's order, and what belongs to the record."""
     record = await _record(connection, kind, key)
     details: Record = json.loads(await connection.fetchval(kind.details, key))
-    return {name: value for name, value in record.items() if name not in kind.secret} | details
+    names = [name for name in await _columns(connection, kind) if name not in kind.secret]
+    return {name: record[name] for name in names} | details
 
 
 async def _record(connection: Connection, kind: Kind, key: str, *, lock: bool = False) -> Record:
@@ -116,12 +117,18 @@ async def agents_with_memberships(connection: Connection, usernames: Sequence[st
 
 async def fields(connection: Connection, kind: Kind) -> dict[str, str]:
     """The fields that may be set, in the table's order, with PostgreSQL's name of their type."""
+    return {
+        name: type_ for name, type_ in (await _columns(connection, kind)).items() if name not in kind.elsewhere
+    }
+
+
+async def _columns(connection: Connection, kind: Kind) -> dict[str, str]:
     rows = await connection.fetch(
         "select attname, format_type(atttypid, atttypmod) as type from pg_attribute"
         " where attrelid = $1::text::regclass and attnum > 0 and not attisdropped order by attnum",
         kind.table,
     )
-    return {row["attname"]: row["type"] for row in rows if row["attname"] not in kind.elsewhere}
+    return {row["attname"]: row["type"] for row in rows}
 
 
 # ---------------------------------------------------------------- changing

@@ -79,7 +79,9 @@ async def test_an_agent_is_made_shown_changed_and_deleted(shell: Shell) -> None:
         "chanspy: no → yes",
     ]
     assert (await shell("agent", "set", "anna", "alias=Anni")).err == "nothing changed: it was so already\n"
-    assert (await shell("agent", "show", "anna", "--json")).json["chanspy"] is True
+    shown = (await shell("agent", "show", "anna", "--json")).json
+    assert shown["chanspy"] is True
+    assert list(shown)[:4] == ["id", "username", "full_name", "alias"], "in the table's order"
 
     await shell("agent", "delete", "anna")
     assert "there is no agent anna" in (await shell("agent", "show", "anna", status=1)).err
