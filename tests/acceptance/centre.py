@@ -135,7 +135,11 @@ class Centre:
         async def all_there() -> bool:
             return bool(await self.db.fetchval(f"{query} FROM agentbridge.agent_status"))
 
-        await until(all_there, within=within, what="everything of the directory being in Asterisk")
+        try:
+            await until(all_there, within=within, what="everything of the directory being in Asterisk")
+        except Exception as late:
+            late.add_note("\n".join(("the log ends in:", *self.bridge.lines()[-20:])))
+            raise
 
     async def emptied(self, within: float = WITHIN_S) -> None:
         """Nobody is left: no agent, no telephone, no phone, no endpoint of theirs."""
