@@ -36,6 +36,8 @@ INJECTIONS = (
     "1" * 200,
     "١٠٠١",
 )
+READ = ("id", "device", "forward", "record", "mask", "autoanswer", "queues", "callerid", "paused", "voicemail")
+"""keys whose text the dialplan carries on, or compares"""
 NAME = '"quote) ${SHELL(touch /tmp/pwned)},b;c|d&e:f?g]$[1]'
 
 CONTROL = r"""
@@ -112,10 +114,10 @@ async def test_a_callers_name_and_number_of_any_kind_are_only_shown(calls: Calls
     assert await file_of_shell(calls) == []
 
 
-@pytest.mark.parametrize("key", ["device", "forward", "record", "mask", "autoanswer", "queues", "callerid", "paused"])
+@pytest.mark.parametrize("key", READ)
 @pytest.mark.parametrize("value", ["${SHELL(touch /tmp/pwned)}", '" = "x" | 1 = "1', "1002,1&PJSIP/1002)b:c?d"])
 async def test_no_value_in_the_astdb_breaks_out(calls: Calls, key: str, value: str) -> None:
-    await calls.agent("1001")
+    await calls.agent("1001", voicemail="1")
     await calls.agent("1002")
     agent, bystander, customer = await calls.phone("1001"), await calls.phone("1002"), await calls.customer()
     await calls.member("1001")
@@ -126,5 +128,7 @@ async def test_no_value_in_the_astdb_breaks_out(calls: Calls, key: str, value: s
         await call.answered(timeout=8)
         await call.hangup()
     await (await agent.call("0551234", timeout=5)).hangup()
+    await calls.put("agent/1001/device", "")
+    assert (await customer.call("1001", timeout=8)).status in {200, 480, 403}  # the box, or no box
     assert bystander.invites == []
     assert await file_of_shell(calls) == []
