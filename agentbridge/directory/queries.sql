@@ -139,7 +139,7 @@ update agentbridge.takeovers set told_at = clock_timestamp() where told_at is nu
 returning agent, telephone, taken_by
 
 -- name: agent_of_device
-select username, internal, own, logged_in from agentbridge.agent_of_device($1)
+select username, internal, own from agentbridge.agent_of_device($1)
 
 -- name: telephone_named
 select name from agentbridge.telephones where name = $1

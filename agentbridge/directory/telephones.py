@@ -44,7 +44,6 @@ class Caller:
     username: str
     internal: EndpointId
     own: bool
-    logged_in: bool
 
 
 class Telephones:
@@ -104,7 +103,6 @@ class PhoneDesk:
             username=row["username"],
             internal=EndpointId(row["internal"]),
             own=row["own"],
-            logged_in=row["logged_in"],
         )
 
     async def identify(self, internal: EndpointId, pin: str) -> str | None:

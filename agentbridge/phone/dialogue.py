@@ -42,9 +42,6 @@ class Caller(Protocol):
     @property
     def own(self) -> bool: ...
 
-    @property
-    def logged_in(self) -> bool: ...
-
 
 class Desk(Protocol):
     """The directory, for a caller. Refused for a rule, Unavailable without the database."""
@@ -73,15 +70,19 @@ class Dialogue:
 
     async def hold(self, line: Line, device: EndpointId, verb: Verb, argument: str) -> None:
         caller = await self._desk.caller(device)
+        if caller is None and verb is not Verb.LOGIN:
+            await self._refuse(line, device, verb, "nobody is logged in here")
+            return
+        username = caller.username if caller is not None else ""
         match verb:
             case Verb.LOGIN:
                 await self._log_in(line, device, caller)
             case Verb.LOGOUT:
-                await self._log_out(line, device, caller)
+                await self._do(line, device, username, verb, partial(self._desk.log_out, username), "logged_out")
             case Verb.PAUSE:
-                await self._pause(line, device, caller, argument)
+                await self._pause(line, device, username, argument)
             case Verb.UNPAUSE:
-                await self._unpause(line, device, caller)
+                await self._do(line, device, username, verb, partial(self._desk.unpause, username), "unpaused")
 
     async def _log_in(self, line: Line, device: EndpointId, caller: Caller | None) -> None:
         own = caller.internal if caller is not None and caller.own else None
@@ -106,34 +107,17 @@ class Dialogue:
         await line.wait_for(2 * self._settings.confirm_seconds)
         return await self._desk.identify(EndpointId(number), pin)
 
-    async def _log_out(self, line: Line, device: EndpointId, caller: Caller | None) -> None:
-        if caller is None:
-            await self._refuse(line, device, Verb.LOGOUT, "nobody is logged in here")
-            return
-        act = partial(self._desk.log_out, caller.username)
-        await self._do(line, device, caller.username, Verb.LOGOUT, act, "logged_out")
-
-    async def _pause(self, line: Line, device: EndpointId, caller: Caller | None, number: str) -> None:
-        if caller is None:
-            await self._refuse(line, device, Verb.PAUSE, "nobody is logged in here")
-            return
+    async def _pause(self, line: Line, device: EndpointId, username: str, number: str) -> None:
         for _ in range(self._settings.tries):
             number = number or await line.ask("reason", LONGEST_REASON)
             if reason := self._settings.reasons.get(number):
-                act = partial(self._desk.pause, caller.username, reason)
-                await self._do(line, device, caller.username, Verb.PAUSE, act, "paused")
+                act = partial(self._desk.pause, username, reason)
+                await self._do(line, device, username, Verb.PAUSE, act, "paused")
                 return
             number = ""
             line.forget_digits()
             await line.say("wrong")
         await line.say("goodbye")
-
-    async def _unpause(self, line: Line, device: EndpointId, caller: Caller | None) -> None:
-        if caller is None:
-            await self._refuse(line, device, Verb.UNPAUSE, "nobody is logged in here")
-            return
-        act = partial(self._desk.unpause, caller.username)
-        await self._do(line, device, caller.username, Verb.UNPAUSE, act, "unpaused")
 
     async def _do(
         self,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -101,11 +102,11 @@ class PhoneService:
                     start = await self._starts.get()
                     task = calls.create_task(self._serve(start), name=f"phone-{start.channel}")
                     self._tasks[start.channel] = task
-                    task.add_done_callback(lambda _, channel=start.channel: self._forget(channel))  # type: ignore[misc]
+                    task.add_done_callback(partial(self._forget, start.channel))
         finally:
             await self._give_all_back()
 
-    def _forget(self, channel: str) -> None:
+    def _forget(self, channel: str, _task: asyncio.Task[None]) -> None:
         self._tasks.pop(channel, None)
         self._lines.pop(channel, None)
 

@@ -103,13 +103,12 @@ create trigger tell after insert on agentbridge.takeovers
 
 -- The agent of a device: whose number it is, or who is bound to the telephone. No row for any other device.
 create function agentbridge.agent_of_device(device text)
-returns table (username text, internal text, own boolean, logged_in boolean)
+returns table (username text, internal text, own boolean)
 language sql stable security definer set search_path = agentbridge, pg_temp
 as $$
-    select a.username, a.internal, true, exists (select from sessions s where s.agent_id = a.id)
-    from agents a where a.internal = device and not a.hot_desk
+    select a.username, a.internal, true from agents a where a.internal = device and not a.hot_desk
     union all
-    select a.username, a.internal, false, true
+    select a.username, a.internal, false
     from telephones t join sessions s on s.telephone_id = t.id join agents a on a.id = s.agent_id
     where t.name = device
 $$;
