@@ -1,0 +1,124 @@
+"""A call centre of some size through its day: cold start, a shift that logs in, a resync, and the careless way.
+
+`python -m tests.bench.shift [AGENTS]`. A fifth of the agents is logged in at the start, in five queues each;
+another fifth logs in paused, within ten seconds. Then the daemon stops, and the same members are added by a
+script that writes as fast as the socket takes it.
+"""
+
+import asyncio
+import json
+import sys
+from dataclasses import dataclass
+
+from lab.bridge import Bridge
+from lab.manager import Manager, members
+from lab.processes import run
+from tests.acceptance.wire import Wire
+from tests.bench.stand import WITHIN_S, Load, Stand
+
+AGENTS = 10_000
+LOGIN_WITHIN_S = 10.0
+RESYNCS = 3
+ALL_MAY_LEAVE = {"limits": {"removals_share": 1.0}}
+"""a whole shift goes at once, which would else have to be confirmed"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resync:
+    """Without a difference: writes on the wire, seconds of one, the loop's longest stall, memory."""
+
+    writes: int
+    seconds: float
+    longest_stall_ms: float
+    rss_mb: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Day:
+    """`rss_mb`: of the daemon's own process, after the shift has come."""
+
+    agents: int
+    logged_in: int
+    cold_start: Load
+    shift: Load
+    unpaced: Load
+    rss_mb: float
+    resync: Resync
+
+
+async def measure(agents: int = AGENTS) -> Day:
+    async with Stand(numbers=agents + 100, sections=ALL_MAY_LEAVE) as stand:
+        shift = agents // 5
+        await stand.people(agents, login_in_pause=True)
+        await stand.login_at_once(0, shift)
+        async with stand.measured() as cold_start:
+            await stand.bridge.start(within=WITHIN_S)
+            await cold_start.done()
+        async with stand.measured() as coming:
+            await stand.login(shift, shift, over_s=LOGIN_WITHIN_S * 0.9)
+            await coming.done()
+        rss_mb = stand.rss_mb()
+        before, both = await _leave(stand, shift)
+        await stand.bridge.stop()
+        unpaced = await _unpaced(stand, both - before)
+        return Day(
+            agents=agents,
+            logged_in=shift,
+            cold_start=cold_start.load(),
+            shift=coming.load(),
+            unpaced=unpaced,
+            rss_mb=rss_mb,
+            resync=await _resync(stand),
+        )
+
+
+async def _leave(stand: Stand, shift: int) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+    """The shift goes again; members without it and with it."""
+    both = set(await members(stand.asterisk))
+    await stand.logout_at_once(shift, shift)
+    await stand.settled()
+    await stand.processors.idle(within=WITHIN_S)
+    return set(await members(stand.asterisk)), both
+
+
+async def _unpaced(stand: Stand, new: set[tuple[str, str]]) -> Load:
+    async with stand.measured() as measure, Manager(stand.asterisk) as manager:
+        for queue, interface in sorted(new):
+            manager.send("QueueAdd", {"Queue": queue, "Interface": interface, "Paused": "true", "Penalty": "1"})
+        for _ in new:
+            await manager.read()
+        await measure.done(by_daemon=False)
+    return measure.load()
+
+
+async def _resync(stand: Stand) -> Resync:
+    """In a child, the daemon in process; what the script has added is repaired before it is measured."""
+    async with (
+        Wire(stand.asterisk) as wire,
+        Bridge(
+            stand.asterisk, stand.dsn, ami_port=wire.ami_port, ari_port=wire.ari_port, sections=ALL_MAY_LEAVE
+        ) as bridge,
+    ):
+        await _child(bridge, resyncs=0)
+        wire.forget()
+        found = await _child(bridge, resyncs=RESYNCS)
+        return Resync(
+            writes=len(wire.writes()),
+            seconds=found["resync_s"],
+            longest_stall_ms=found["stall_ms"],
+            rss_mb=found["rss_mb"],
+        )
+
+
+async def _child(bridge: Bridge, *, resyncs: int) -> dict[str, float]:
+    command = (sys.executable, "-m", "tests.bench.resyncing", str(bridge.config), str(resyncs))
+    answer: dict[str, float] = json.loads((await run(*command, within=WITHIN_S)).splitlines()[-1])
+    return answer
+
+
+def main() -> None:
+    print(asyncio.run(measure(int(sys.argv[1]) if len(sys.argv) > 1 else AGENTS)))
+
+
+if __name__ == "__main__":
+    main()
