@@ -12,7 +12,7 @@ import structlog
 from agentbridge.errors import Refused
 from agentbridge.model import EndpointId
 from agentbridge.phone.line import Line
-from agentbridge.phone_settings import Phone, PromptName
+from agentbridge.settings import Phone, PromptName
 
 log = structlog.get_logger()
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from agentbridge.phone_settings import Phone, PromptName
+from agentbridge.settings import Phone, PromptName
 
 PROMPT_SECONDS = 15.0
 """for one prompt, should its end never be told"""

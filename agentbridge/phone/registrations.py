@@ -12,7 +12,7 @@ import structlog
 
 from agentbridge.errors import Unavailable
 from agentbridge.model import EndpointId
-from agentbridge.phone_settings import HotDesk
+from agentbridge.settings import HotDesk
 
 log = structlog.get_logger()
 

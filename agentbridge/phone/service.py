@@ -15,7 +15,7 @@ from agentbridge.errors import Refused, Unavailable
 from agentbridge.model import EndpointId
 from agentbridge.phone.dialogue import Desk, Dialogue, Verb
 from agentbridge.phone.line import Channels, Line, Prompts
-from agentbridge.phone_settings import Phone
+from agentbridge.settings import Phone
 
 log = structlog.get_logger()
 

@@ -8,7 +8,7 @@ import pytest
 from agentbridge.errors import Unavailable
 from agentbridge.model import EndpointId
 from agentbridge.phone.registrations import Registrations
-from agentbridge.phone_settings import HotDesk
+from agentbridge.settings import HotDesk
 from tests.unit.loop_clock import JumpingLoop, until
 
 DESK, OTHER, AGENT = EndpointId("desk1"), EndpointId("desk2"), EndpointId("1001")

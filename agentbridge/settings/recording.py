@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from agentbridge.settings.group import Group
 
 
-class Recording(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
-    )
-
+class Recording(Group):
     resume_after_seconds: Annotated[float, Field(ge=1, le=86400, allow_inf_nan=False)] = 120.0
     """Seconds after which a paused recording goes on by itself: long enough to read out a card number, and a
     pause that was forgotten does not lose the rest of the call."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from agentbridge.settings.group import Group
 
 PROMPTS = {
     "number": ["sound:agent-user", "tone:!600/150,!0/100"],
@@ -33,13 +35,7 @@ Media = Annotated[
 Limit = Annotated[float, Field(ge=0.5, le=600, allow_inf_nan=False)]
 
 
-class _Group(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
-    )
-
-
-class HotDesk(_Group):
+class HotDesk(Group):
     settle_seconds: Annotated[float, Field(ge=0, le=300, allow_inf_nan=False)] = 5.0
     """Seconds between two writes of the same telephone's registration: what a flapping one costs at most."""
     lost_after_seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] = 30.0
@@ -50,7 +46,7 @@ class HotDesk(_Group):
     """What happens to an agent of that pause when the telephone is registered again."""
 
 
-class Phone(_Group):
+class Phone(Group):
     enabled: bool = True
     """Whether the feature codes for login, logout and pause are answered."""
     tries: Annotated[int, Field(ge=1, le=10)] = 3

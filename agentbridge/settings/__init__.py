@@ -1,0 +1,29 @@
+"""The settings: what is configured in TOML, credential files and the environment. `load` is the way in."""
+
+from agentbridge.settings.credentials import secrets_in
+from agentbridge.settings.loading import Settings, chosen_path, load, read_toml
+from agentbridge.settings.node import Limits, Log, Node, Pace, Resync, Sip
+from agentbridge.settings.phone import HotDesk, Phone, PromptName
+from agentbridge.settings.recording import Recording
+from agentbridge.settings.servers import Ami, Ari, Database
+
+__all__ = [
+    "Ami",
+    "Ari",
+    "Database",
+    "HotDesk",
+    "Limits",
+    "Log",
+    "Node",
+    "Pace",
+    "Phone",
+    "PromptName",
+    "Recording",
+    "Resync",
+    "Settings",
+    "Sip",
+    "chosen_path",
+    "load",
+    "read_toml",
+    "secrets_in",
+]

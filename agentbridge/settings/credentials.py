@@ -1,0 +1,60 @@
+"""Secrets from systemd's credential files, which lie between the TOML file and the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic.fields import FieldInfo
+from pydantic_settings import PydanticBaseSettingsSource
+
+from agentbridge.errors import ConfigError
+from agentbridge.settings.group import first_line
+
+CREDENTIALS = {
+    "ami_secret": ("ami", "secret"),
+    "ari_secret": ("ari", "secret"),
+    "database_password": ("database", "password"),
+}
+"""file in $CREDENTIALS_DIRECTORY → the key that it sets"""
+
+
+class Credentials(PydanticBaseSettingsSource):
+    """What systemd's LoadCredential put into $CREDENTIALS_DIRECTORY."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        del field
+        return self().get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return _credentials()
+
+
+def _credentials() -> dict[str, dict[str, str]]:
+    if not (folder := os.environ.get("CREDENTIALS_DIRECTORY")):
+        return {}
+    found: dict[str, dict[str, str]] = {}
+    for name, (group, key) in CREDENTIALS.items():
+        file = Path(folder, name)
+        # an empty one is the unit's stand-in for a file that is not there
+        if file.exists() and (secret := _credential(file)):
+            found.setdefault(group, {})[key] = secret
+    return found
+
+
+def _credential(file: Path) -> str:
+    try:
+        return first_line(file)
+    except ValueError as error:
+        raise ConfigError(f"{file}: {error}") from None
+
+
+def secrets_in(content: Mapping[str, Any]) -> list[str]:
+    """The keys of a config file's content that hold a secret, as `section.key`."""
+    found = [f"{group}.{key}" for group, key in CREDENTIALS.values() if content.get(group, {}).get(key)]
+    if urlsplit(str(content.get("database", {}).get("dsn", ""))).password:
+        found.append("database.dsn")
+    return found

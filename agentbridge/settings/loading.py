@@ -1,0 +1,92 @@
+"""The configuration: TOML below systemd's credential files below the environment, every key checked.
+
+`load` is the way in. Each field's docstring gives its unit and its reason; config/agentbridge.toml shows
+all of them with their defaults.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from agentbridge.errors import ConfigError
+from agentbridge.settings.credentials import Credentials
+from agentbridge.settings.group import PREFIX
+from agentbridge.settings.node import Limits, Log, Node, Pace, Resync, Sip
+from agentbridge.settings.phone import HotDesk, Phone
+from agentbridge.settings.recording import Recording
+from agentbridge.settings.servers import Ami, Ari, Database
+from agentbridge.settings.wrong import details, told
+
+DEFAULT_PATH = Path("/etc/agentbridge/agentbridge.toml")
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        hide_input_in_errors=True,
+        nested_model_default_partial_update=True,
+    )
+
+    node: Node = Field(default_factory=Node)
+    database: Database = Field(default_factory=Database)
+    ami: Ami = Field(default_factory=Ami)
+    ari: Ari = Field(default_factory=Ari)
+    sip: Sip = Field(default_factory=Sip)
+    limits: Limits = Field(default_factory=Limits)
+    pace: Pace = Field(default_factory=Pace)
+    resync: Resync = Field(default_factory=Resync)
+    log: Log = Field(default_factory=Log)
+    recording: Recording = Field(default_factory=Recording)
+    hot_desk: HotDesk = Field(default_factory=HotDesk)
+    phone: Phone = Field(default_factory=Phone)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del dotenv_settings, file_secret_settings
+        return env_settings, Credentials(settings_cls), init_settings
+
+
+def chosen_path(given: Path | None = None) -> Path:
+    """`--config`, else AGENTBRIDGE_CONFIG, else /etc."""
+    return given or Path(os.environ.get(f"{PREFIX}CONFIG") or DEFAULT_PATH)
+
+
+def load(path: Path) -> Settings:
+    """Raises ConfigError with one line for each wrong key, as `section.key: rule`; never with a value."""
+    content = read_toml(path)
+    try:
+        # an absent section must be validated too, or its missing secret would go unnoticed
+        return Settings(**{name: content.pop(name, {}) for name in Settings.model_fields}, **content)
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{path}: {told(Settings, detail)}" for detail in details(error))) from None
+    except SettingsError as error:
+        raise ConfigError(f"{path}: {error}: use AGENTBRIDGE_SECTION__KEY, with two underscores") from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file; copy config/agentbridge.toml there") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 at byte {error.start}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: is not TOML: {error}") from None

@@ -1,0 +1,47 @@
+"""How the daemon serves its Asterisk: sections `[node]`, `[sip]`, `[limits]`, `[pace]`, `[resync]`, `[log]`."""
+
+from __future__ import annotations
+
+import socket
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from agentbridge.settings.group import Group
+
+
+class Node(Group):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = Field(default_factory=socket.gethostname)
+    """Which Asterisk this daemon serves; unique among all daemons of one database. Default: the host's name."""
+
+
+class Sip(Group):
+    realm: Annotated[str, Field(pattern=r'^[^"\\:\s]+$')] = "asterisk"
+    """Part of every stored digest: `default_realm` of pjsip.conf; changing it changes every digest."""
+    qualify_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
+    """Seconds between Asterisk's OPTIONS to each registered phone; 0 is never, which is what phones behind
+    no NAT need."""
+
+
+class Limits(Group):
+    removals_share: Annotated[float, Field(ge=0, le=1)] = 0.3
+    """A plan that removes more than this share of what is in Asterisk waits for a confirmation."""
+    removals_at_least: Annotated[int, Field(ge=0, le=1_000_000)] = 20
+    """Fewer removals than this are never refused: a small centre's evening is no accident."""
+
+
+class Pace(Group):
+    ceiling: Annotated[int, Field(ge=10, le=450)] = 300
+    """Tasks waiting in Asterisk above which the writer stops; at 500 Asterisk drops new calls."""
+
+
+class Resync(Group):
+    seconds: Annotated[float, Field(ge=1, le=86400, allow_inf_nan=False)] = 60.0
+    """Seconds between full comparisons of directory and Asterisk: how soon an unseen change is mended."""
+
+
+class Log(Group):
+    format: Literal["auto", "console", "logfmt", "json"] = "auto"
+    """`auto` is console on a terminal, else logfmt."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least grave level that is written."""

@@ -1,0 +1,79 @@
+"""The servers that the daemon works with: sections `[database]`, `[ami]` and `[ari]`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+from urllib.parse import urlencode, urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from agentbridge.settings.group import Account, Group, Port, Seconds, Secret, SecretFile
+
+
+def _postgresql(dsn: SecretStr) -> SecretStr:
+    if urlsplit(dsn.get_secret_value()).scheme not in ("postgresql", "postgres"):
+        raise ValueError("must be as in postgresql://user@host:port/name")
+    return dsn
+
+
+Dsn = Annotated[SecretStr, AfterValidator(_postgresql)]
+
+
+class Database(Group):
+    dsn: Dsn = SecretStr("postgresql://agentbridge@127.0.0.1/agentbridge")
+    """Where the directory is, `postgresql://user@host:port/name`. Keep the password out of it."""
+    password: Secret | None = None
+    """Better given as credential `database_password`, `password_file` or AGENTBRIDGE_DATABASE__PASSWORD."""
+    password_file: SecretFile | None = None
+    """A file with nothing but the password."""
+    connect_seconds: Seconds = 5.0
+    """Seconds to connect before the database counts as gone."""
+    statement_seconds: Seconds = 5.0
+    """Seconds for one query; also how soon a hung database is noticed."""
+    poll_seconds: Seconds = 5.0
+    """Seconds between looks for changes without a notification: what a lost one costs at most."""
+    probe_seconds: Seconds = 5.0
+    """Seconds between probes of the listening connection, which a hung server does not end by itself."""
+    pool_size: Annotated[int, Field(ge=1, le=50)] = 4
+    """Connections for reading and writing; one more listens and one holds the lock of the node."""
+
+    @model_validator(mode="after")
+    def _checked(self) -> Self:
+        self._read_secret("password")
+        return self
+
+    def url(self) -> str:
+        """The DSN with the password in it: for the driver alone, never for a message."""
+        dsn = self.dsn.get_secret_value()
+        if self.password is None:
+            return dsn
+        password = urlencode({"password": self.password.get_secret_value()})
+        return f"{dsn}{'&' if '?' in dsn else '?'}{password}"
+
+
+class Ami(Account):
+    section = "ami"
+    host: str = "127.0.0.1"
+    """Where Asterisk's manager listens. AMI is not encrypted and as good as root: stay on this machine."""
+    port: Port = 5038
+    """`port` in manager.conf."""
+    username: str = "agentbridge"
+    """The section of manager.conf; config/asterisk/manager.conf has it with the permissions needed."""
+    secret: Secret | None = None
+    """Better given as credential `ami_secret`, `secret_file` or AGENTBRIDGE_AMI__SECRET."""
+    secret_file: SecretFile | None = None
+    """A file with nothing but the secret."""
+
+
+class Ari(Account):
+    section = "ari"
+    url: Annotated[str, Field(pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$")] = "http://127.0.0.1:8088/ari"
+    """Where ARI answers: http.conf's address, port and prefix, then /ari."""
+    username: str = "agentbridge"
+    """The section of ari.conf; it must not be read_only."""
+    secret: Secret | None = None
+    """Better given as credential `ari_secret`, `secret_file` or AGENTBRIDGE_ARI__SECRET."""
+    secret_file: SecretFile | None = None
+    """A file with nothing but the secret."""
+    deadline_seconds: Seconds = 10.0
+    """Seconds for one request in all."""
