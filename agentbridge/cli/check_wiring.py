@@ -31,6 +31,8 @@ async def findings(manager: Manager, wanted: Wanted, etc: Path | None) -> AsyncI
 
 
 async def _services(manager: Manager, wanted: Wanted) -> AsyncIterator[Finding]:
+    for finding in _typed(await manager.console("logger show channels")):
+        yield finding
     if wanted.pickup:
         for finding in _pickup(await manager.console("features show")):
             yield finding
@@ -61,6 +63,16 @@ async def _queues(manager: Manager, queues: Collection[str]) -> AsyncIterator[Fi
 
 async def _status(manager: Manager) -> list[Message]:
     return await manager.connection.action_list("QueueStatus", timeout=6 * SECONDS)
+
+
+def _typed(shown: str) -> Iterator[Finding]:
+    """The levels of each log are in capitals behind it."""
+    if re.search(r"\bDTMF\b", shown):
+        yield Finding(
+            "logger.dtmf",
+            "Asterisk writes the digits of each call into a log, agents' PINs among them",
+            "in logger.conf, section [logfiles]: leave out dtmf and *; then `asterisk -rx 'logger reload'`",
+        )
 
 
 def _pickup(shown: str) -> Iterator[Finding]:

@@ -411,6 +411,15 @@ def open_folder() -> Iterator[Path]:
         yield Path(name)
 
 
+async def test_a_log_of_the_digits_that_are_typed_is_told(installation: Installation) -> None:
+    await installation.asterisk.cli("logger add channel typed dtmf")
+    try:
+        assert "logger.conf" in (await installation.check())["logger.dtmf"].to_do
+    finally:
+        await installation.asterisk.cli("logger remove channel typed")
+    assert await installation.check() == {}
+
+
 async def test_pins_that_may_be_guessed_for_ever_are_told(installation: Installation) -> None:
     pin = hash_password("48215")
     await execute(installation.dsn, f"insert into agentbridge.agents (username, pin_hash) values ('ana', '{pin}')")
