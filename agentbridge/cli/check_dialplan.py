@@ -67,14 +67,25 @@ def _from_agents(dialplan: Dialplan, wanted: Wanted) -> Iterator[Finding]:
                 f"make [{name}] in extensions.conf with include => {FEATURES} and include => {OUTBOUND}, {RELOAD}; "
                 "or correct `context` of those agents and telephones",
             )
-            continue
-        for target, without in _STARTS:
-            if not dialplan.leads(name, target, around=OURS):
-                yield Finding(
-                    "dialplan.not_led",
-                    f"context {name}, where agents' calls start, does not lead to {target}: {without}",
-                    f"in extensions.conf, section [{name}], as the last lines: include => {target}; {RELOAD}",
-                )
+        else:
+            yield from _start(dialplan, name)
+
+
+def _start(dialplan: Dialplan, name: str) -> Iterator[Finding]:
+    for target, without in _STARTS:
+        if not dialplan.leads(name, target, around=OURS):
+            yield Finding(
+                "dialplan.not_led",
+                f"context {name}, where agents' calls start, does not lead to {target}: {without}",
+                f"in extensions.conf, section [{name}]: include => {target}, with {OUTBOUND} last; {RELOAD}",
+            )
+    includes = dialplan.contexts[name].includes
+    if OUTBOUND in includes and FEATURES in includes[includes.index(OUTBOUND) :]:
+        yield Finding(
+            "dialplan.order",
+            f"context {name} includes {FEATURES} behind {OUTBOUND}, which takes every number: no code works",
+            f"in extensions.conf, section [{name}]: include => {FEATURES} first, {OUTBOUND} last; {RELOAD}",
+        )
 
 
 _STARTS = (

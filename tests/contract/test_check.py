@@ -262,6 +262,10 @@ WRONG = {
     "no feature codes": (
         "extensions.conf", "include => agentbridge-features", "", "dialplan.not_led", "agentbridge-features",
     ),
+    "feature codes behind what takes every number": (
+        "extensions.conf", "include => agentbridge-features",
+        "include => agentbridge-outbound\ninclude => agentbridge-features", "dialplan.order", "no code works",
+    ),
     "past our outbound context": (
         "extensions.conf", "include => agentbridge-outbound", "include => outside", "dialplan.not_led",
         "agentbridge-outbound",
