@@ -24,6 +24,7 @@ check: setup
 
 bench: setup
 	$(PYTHON) -m tests.bench
+	$(PYTHON) -m tests.bench.load
 
 # make faults ONLY=pooler: some of them
 faults: setup

@@ -8,7 +8,7 @@ script that writes as fast as the socket takes it.
 import asyncio
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from lab.bridge import Bridge
 from lab.manager import Manager, members
@@ -117,7 +117,8 @@ async def _child(bridge: Bridge, *, resyncs: int) -> dict[str, float]:
 
 
 def main() -> None:
-    print(asyncio.run(measure(int(sys.argv[1]) if len(sys.argv) > 1 else AGENTS)))
+    day = asyncio.run(measure(int(sys.argv[1]) if len(sys.argv) > 1 else AGENTS))
+    print(json.dumps(asdict(day), indent=2))
 
 
 if __name__ == "__main__":
