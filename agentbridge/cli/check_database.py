@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from agentbridge.cli.findings import Finding
 from agentbridge.cli.options import connected
 from agentbridge.directory import migrate
-from agentbridge.directory.changes import listen_works
 from agentbridge.directory.connecting import Connection, translated
+from agentbridge.directory.listening import listen_works
 from agentbridge.errors import AgentbridgeError
 from agentbridge.settings import Database, Settings
 

@@ -58,6 +58,8 @@ class Mark:
 
 def why_older(known: Mark, found: Mark, *, has_known: bool) -> str:
     """Why a database is not to be obeyed; empty when it may be. has_known: it holds the known change."""
+    if found.cluster == known.cluster and found.timeline < known.timeline:
+        return f"it was overtaken by a failover, from timeline {found.timeline} to {known.timeline}"
     if has_known:  # also where it was moved to by dump and restore
         return ""
     if found.cluster != known.cluster:
@@ -83,7 +85,9 @@ class Memory:
     def refresh(self) -> None:
         """Another daemon of this node may have gone on while this one stood by."""
         found = self._load()
-        if found is not None and (self.mark is None or found.change > self.mark.change):
+        if found is None:
+            return
+        if self.mark is None or (found.timeline, found.change) > (self.mark.timeline, self.mark.change):
             self.mark = found
 
     def keep(self, mark: Mark) -> None:

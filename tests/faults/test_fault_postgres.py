@@ -98,9 +98,14 @@ async def test_postgresql_through_a_pooler_in_transaction_mode(own: Stand) -> No
 async def failed_over(stand: Stand, standby: Standby) -> None:
     await stand.postgres.kill()
     await standby.promote()
-    stand.pg.target = standby.port
+    await meant_is(stand, standby)
     stand.pg.cut()
-    stand.dsn = standby.dsn(stand.dsn.rsplit("/", 1)[1])
+
+
+async def meant_is(stand: Stand, server: Postgres) -> None:
+    """The address leads there from now on, for who connects; applications are there already."""
+    stand.pg.target = server.port
+    stand.dsn = server.dsn(stand.dsn.rsplit("/", 1)[1])
     stand.eye.write_config({**stand.eye.sections, "database": {"dsn": stand.dsn}})
     await stand.reconnect()
 
@@ -144,6 +149,88 @@ async def test_failover_to_a_standby_that_is_behind(own: Stand) -> None:
         await own.hears()
         await own.eye.cli("plan", "--confirm")
         await own.until_member("support", own.internal["dua"], paused=False)
+        await own.healed()
+
+
+@pytest.mark.parametrize("gone_on", [True, False])
+async def test_an_old_primary_that_comes_back_after_a_failover(own: Stand, gone_on: bool) -> None:
+    """The address leads to it by mistake. It is not obeyed, also when nothing was changed since the failover."""
+    async with Standby(own.postgres) as standby:
+        await own.settled()
+        await standby.caught_up()
+        lines = len(own.bridge.lines())
+        await failed_over(own, standby)
+        await own.bridge.logged("database.connected", since=lines, within=20)
+        if gone_on:
+            await own.pause("dua", "on the second one")
+            await own.until_member("support", own.internal["dua"], paused=True, reason="on the second one")
+        before = await own.members()
+        await own.postgres.start()
+        await meant_is(own, own.postgres)
+        own.pg.cut()
+        await own.bridge.logged("database.older", since=lines, within=20)
+        await own.pause("dua", "on the old one")
+        await own.lasts(5)
+        assert await own.members() == before
+        lines = len(own.bridge.lines())
+        await meant_is(own, standby)  # nothing is cut: the daemon finds out by itself
+        await own.bridge.logged("database.connected", since=lines, within=20)
+        await own.healed()
+
+
+async def test_a_failover_that_the_daemon_is_not_told_of(own: Stand) -> None:
+    """The old primary lives on and answers the daemon's connections; everybody else is at the new one."""
+    async with Standby(own.postgres) as standby:
+        await own.settled()
+        await standby.caught_up()
+        await standby.promote()
+        await meant_is(own, standby)
+        lines = len(own.bridge.lines())
+        await own.pause("dua", "on the new one")
+        await own.until_member("support", own.internal["dua"], paused=True, reason="on the new one", within=20)
+        lost = await own.bridge.logged("database.lost", since=lines)
+        assert "leads to another server" in lost["reason"]
+        assert own.bridge.events("database.older") == []
+        await own.unpause("dua")
+        await own.healed()
+
+
+async def test_a_failover_to_who_is_behind_that_the_daemon_is_not_told_of(own: Stand) -> None:
+    """What it read from the old primary, which lives on, stays in Asterisk until somebody confirms the new one."""
+    async with Standby(own.postgres) as standby:
+        await standby.caught_up()
+        standby.stream.fault = Fault.REFUSED
+        await own.pause("dua", "only on the first one")
+        await own.until_member("support", own.internal["dua"], paused=True, reason="only on the first one")
+        before = await own.members()
+        await standby.promote()
+        await meant_is(own, standby)
+        await own.bridge.logged("database.older", within=20)
+        await own.lasts(5)
+        assert await own.members() == before
+        await own.eye.cli("plan", "--confirm")
+        await own.until_member("support", own.internal["dua"], paused=False)
+        await own.healed()
+
+
+async def test_a_standby_daemon_that_waits_at_the_old_primary_does_not_take_over_there(own: Stand) -> None:
+    """The lock there is free as soon as the other daemon has gone to the new one."""
+    second = own.faulty_daemon()
+    async with Standby(own.postgres) as standby, second:
+        await second.start(wait="standby.waiting")
+        await own.settled()
+        await standby.caught_up()
+        await standby.promote()
+        await meant_is(own, standby)
+        lines = len(own.bridge.lines())
+        await own.bridge.logged("database.connected", since=lines, within=20)
+        waits = await second.logged("database.lost", within=20)
+        assert "leads to another server" in waits["reason"]
+        assert second.events("database.connected") == []
+        await own.healed()
+        await own.bridge.stop()
+        await second.logged("database.connected", within=20)
+        own.bridge = second
         await own.healed()
 
 

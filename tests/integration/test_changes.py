@@ -10,7 +10,9 @@ import asyncpg
 import pytest
 
 from agentbridge.directory import migrate
-from agentbridge.directory.changes import Changes, Pulse, listen_works, lock_key
+from agentbridge.directory.changes import Changes, Pulse
+from agentbridge.directory.listening import listen_works
+from agentbridge.directory.node_lock import lock_key
 from agentbridge.directory.postgres import Directory
 from agentbridge.errors import Unavailable
 from agentbridge.model import ALL_KEYS, EndpointId

@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest_asyncio
 
-from agentbridge.directory.changes import listen_works
+from agentbridge.directory.listening import listen_works
 from agentbridge.directory.postgres import Directory
 from agentbridge.errors import Unavailable
 from agentbridge.model import EndpointId

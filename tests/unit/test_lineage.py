@@ -27,6 +27,11 @@ def test_a_backup_that_was_restored_is_not_obeyed() -> None:
     assert "change 100" in why_older(KNOWN, replace(KNOWN, change=90, microseconds=4000), has_known=False)
 
 
+def test_an_old_primary_that_comes_back_is_not_obeyed_even_when_nothing_is_missing() -> None:
+    known = replace(KNOWN, timeline=2)
+    assert "overtaken by a failover" in why_older(known, KNOWN, has_known=True)
+
+
 def test_another_cluster_is_not_obeyed() -> None:
     found = replace(KNOWN, cluster="1", change=900, microseconds=9000)
     assert "another database" in why_older(KNOWN, found, has_known=False)
@@ -54,6 +59,14 @@ def test_a_daemon_that_stood_by_knows_what_the_other_one_obeyed(tmp_path: Path) 
     first.keep(KNOWN)
     second.refresh()
     assert second.mark == KNOWN
+
+
+def test_a_daemon_that_stood_by_knows_of_the_failover_though_nothing_was_changed_since(tmp_path: Path) -> None:
+    first, second = (Memory(tmp_path / "database", lambda: 0.0) for _ in range(2))
+    second.keep(KNOWN)
+    first.keep(replace(KNOWN, timeline=2))
+    second.refresh()
+    assert second.mark == replace(KNOWN, timeline=2)
 
 
 def test_a_look_at_the_file_forgets_nothing_newer(tmp_path: Path) -> None:

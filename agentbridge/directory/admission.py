@@ -1,0 +1,130 @@
+"""What a server must show before it is obeyed, and whether the address still leads to the one that is.
+
+After a failover both servers may be alive, the one that is connected and the one that is meant.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import structlog
+
+from agentbridge.directory.connecting import Connection, connect, transaction, translated
+from agentbridge.directory.lineage import Lineage, Mark, Memory, why_older
+from agentbridge.directory.queries import QUERIES
+from agentbridge.errors import Unavailable
+
+log = structlog.get_logger()
+
+ELSEWHERE = "the address of the database leads to another server now"
+
+
+class Elsewhere(Unavailable):
+    """The connection is to the server from before; the next one will be to the right one."""
+
+
+class Admission:
+    """deadline: in seconds, of each connection that it makes and of each query on it. again_seconds: between two
+    looks for a confirmation."""
+
+    def __init__(self, dsn: str, memory: Memory, *, node: str, deadline: float, again_seconds: float) -> None:
+        self._dsn = dsn
+        self._memory = memory
+        self._node = node
+        self._deadline = deadline
+        self._again_seconds = again_seconds
+        self.older = ""
+        """why this database is not obeyed until somebody confirms it"""
+
+    @property
+    def lineage(self) -> Lineage | None:
+        """Of the database that is obeyed; None before the first connect."""
+        return self._memory.mark.lineage if self._memory.mark is not None else None
+
+    def read_up_to(self, change: int, microseconds: int) -> None:
+        """The newest change of a read; both are 0 when there was none."""
+        if self._memory.mark is not None:
+            self._memory.keep(self._memory.mark.with_change(change, microseconds))
+
+    async def wait_until_obeyed(self, connection: Connection) -> bool:
+        """A database that forgot what Asterisk was told changes nothing there before somebody says that it may.
+
+        False when the transactions that were read before were not this server's. Elsewhere when this connection
+        is to the old server, as that of a standby daemon which waited there for the lock.
+        """
+        async with self._beside((await _mark(connection)).lineage):
+            pass
+        await self._settle_in(connection)
+        self._memory.refresh()
+        confirmed = await self._wait_for_confirmation(connection)
+        found = await _mark(connection)
+        follows = self._memory.mark is None or self._memory.mark.lineage == found.lineage
+        self._memory.keep(found)
+        return follows and not confirmed
+
+    async def check_address(self) -> None:
+        """Elsewhere when who connects now meets another server than the obeyed one."""
+        async with self._beside(self.lineage):
+            pass
+
+    async def _settle_in(self, connection: Connection) -> None:
+        """After dump and restore into another cluster, whose transactions count from the beginning."""
+        if not await connection.fetchval(QUERIES["at_home"]):
+            await self._done(connection, "moved_in")
+            log.warning("database.moved", node=self._node)
+
+    async def _wait_for_confirmation(self, connection: Connection) -> bool:
+        """False when none was needed."""
+        while reason := await self._why_older(connection):
+            if await self._done(connection, "database_older", self._node, reason):
+                log.warning("database.confirmed", node=self._node, reason=reason)
+                break
+            if self.older != reason:
+                log.error("database.older", node=self._node, reason=reason, cure="agentbridge plan --confirm")
+                self.older = reason
+            await asyncio.sleep(self._again_seconds)
+        self.older = ""
+        return bool(reason)
+
+    async def _why_older(self, connection: Connection) -> str:
+        known = self._memory.mark
+        if known is None:
+            return ""
+        has_known = await connection.fetchval(QUERIES["has_change"], known.change, known.microseconds)
+        return why_older(known, await _mark(connection), has_known=has_known)
+
+    async def _done(self, connection: Connection, query: str, *arguments: object) -> bool:
+        """What it answers, on a connection of its own: ours may be in a transaction that never commits."""
+        async with self._beside((await _mark(connection)).lineage) as beside:
+            return bool(await beside.fetchval(QUERIES[query], *arguments))
+
+    @asynccontextmanager
+    async def _beside(self, lineage: Lineage | None) -> AsyncIterator[Connection]:
+        """In a transaction on a new connection; Elsewhere when that is not to a server of this lineage."""
+        connection = await connect(self._dsn, deadline=self._deadline, name=f"agentbridge {self._node}")
+        try:
+            with translated():
+                async with transaction(connection, deadline=self._deadline):
+                    await _check_lineage(connection, lineage)
+                    yield connection
+        finally:
+            connection.terminate()
+
+
+async def _check_lineage(connection: Connection, lineage: Lineage | None) -> None:
+    try:
+        found = (await _mark(connection)).lineage
+    except asyncpg.SyntaxOrAccessError as error:  # it has no such tables, or not for us
+        raise Elsewhere(f"{ELSEWHERE}: {error}") from error
+    if found != lineage:
+        raise Elsewhere(ELSEWHERE)
+
+
+async def _mark(connection: Connection) -> Mark:
+    row = await connection.fetchrow(QUERIES["lineage"])
+    if row is None:
+        raise Unavailable("the database answered a query without a row")
+    return Mark(**row)

@@ -1,0 +1,48 @@
+"""One writer for each Asterisk node: a lock in the database, which goes with the connection that took it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+import structlog
+
+from agentbridge.directory.connecting import Connection
+
+log = structlog.get_logger()
+
+_OF_SESSION = "SELECT pg_try_advisory_lock($1)"
+_OF_TRANSACTION = "SELECT pg_try_advisory_xact_lock($1)"
+# PostgreSQL forgets the session of a host that vanished, and with it its lock, after this
+_KEEPALIVES = "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3"
+
+
+class NodeLock:
+    """standby_seconds: between two tries while another daemon has it."""
+
+    def __init__(self, node: str, *, standby_seconds: float) -> None:
+        self._node = node
+        self._standby_seconds = standby_seconds
+        self.standby = False
+        """another daemon writes to this node's Asterisk; this one waits"""
+
+    async def prepare(self, connection: Connection, *, pooled: bool) -> None:
+        """Before anything else on a connection that is to hold the lock."""
+        # One transaction keeps the pooler's server ours, and the lock with it. Its statements have a snapshot
+        # each and it writes nothing, so it keeps no vacuum waiting.
+        await connection.execute("BEGIN" if pooled else _KEEPALIVES)
+
+    async def take(self, connection: Connection, *, pooled: bool) -> None:
+        """Waits until it is ours, for ever."""
+        lock, key = _OF_TRANSACTION if pooled else _OF_SESSION, lock_key(self._node)
+        while not await connection.fetchval(lock, key):
+            if not self.standby:
+                log.info("standby.waiting", node=self._node)
+            self.standby = True
+            await asyncio.sleep(self._standby_seconds)
+        self.standby = False
+
+
+def lock_key(node: str) -> int:
+    """A signed 64-bit key for pg_advisory_lock, the same in every process."""
+    return int.from_bytes(hashlib.sha256(f"agentbridge node {node}".encode()).digest()[:8], "big", signed=True)
