@@ -1,8 +1,8 @@
 """A call centre of some size through its day: cold start, a shift that logs in, a resync, and the careless way.
 
-`python -m tests.bench.shift [AGENTS]`. A fifth of the agents is logged in at the start, in five queues each;
-another fifth logs in paused, within ten seconds. Then the daemon stops, and the same members are added by a
-script that writes as fast as the socket takes it.
+`python -m tests.bench.shift [AGENTS]`. A fifth of the agents is logged in at the cold start, in five queues
+each. They leave, and log in paused within ten seconds. They leave again, the daemon stops, and a script adds the
+same members as fast as the socket takes them.
 """
 
 import asyncio
@@ -54,13 +54,15 @@ async def measure(agents: int = AGENTS) -> Day:
         async with stand.measured() as cold_start:
             await stand.bridge.start(within=WITHIN_S)
             await cold_start.done()
+        await _leave(stand, shift)
         async with stand.measured() as coming:
-            await stand.login(shift, shift, over_s=LOGIN_WITHIN_S * 0.9)
+            await stand.login(0, shift, over_s=LOGIN_WITHIN_S * 0.9)
             await coming.done()
-        rss_mb = stand.rss_mb()
-        before, both = await _leave(stand, shift)
+        rss_mb, there = stand.rss_mb(), await members(stand.asterisk)
+        await _leave(stand, shift)
         await stand.bridge.stop()
-        unpaced = await _unpaced(stand, both - before)
+        unpaced = await _unpaced(stand, set(there))
+        await stand.login_at_once(0, shift)
         return Day(
             agents=agents,
             logged_in=shift,
@@ -72,13 +74,10 @@ async def measure(agents: int = AGENTS) -> Day:
         )
 
 
-async def _leave(stand: Stand, shift: int) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
-    """The shift goes again; members without it and with it."""
-    both = set(await members(stand.asterisk))
-    await stand.logout_at_once(shift, shift)
+async def _leave(stand: Stand, shift: int) -> None:
+    await stand.logout_at_once(0, shift)
     await stand.settled()
     await stand.processors.idle(within=WITHIN_S)
-    return set(await members(stand.asterisk)), both
 
 
 async def _unpaced(stand: Stand, new: set[tuple[str, str]]) -> Load:
@@ -92,7 +91,7 @@ async def _unpaced(stand: Stand, new: set[tuple[str, str]]) -> Load:
 
 
 async def _resync(stand: Stand) -> Resync:
-    """In a child, the daemon in process; what the script has added is repaired before it is measured."""
+    """In a child, the daemon in process; the first one repairs what the script has added."""
     async with (
         Wire(stand.asterisk) as wire,
         Bridge(
