@@ -3,35 +3,52 @@
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
+import pytest
 import pytest_asyncio
 
+from agentbridge.directory.changes import Changes, Pulse
 from agentbridge.directory.listening import listen_works
-from agentbridge.directory.postgres import Directory
+from agentbridge.directory.postgres import Directory, Heartbeat
 from agentbridge.errors import Unavailable
-from agentbridge.model import EndpointId
+from agentbridge.model import EndpointId, QueueName
 from lab.ports import free_port
 from lab.postgres import Postgres
-from tests.integration.words import Connection, add_agent
+from tests.integration.words import Connection, add_agent, add_queue, add_telephone, eventually, status
 
 POOLER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Not pytest's: each pytest that starts on the machine closes that to other accounts, as which a pooler runs."""
+    made = Path(tempfile.mkdtemp(prefix="agentbridge-pooler-"))
+    yield made
+    shutil.rmtree(made)
+
+
 @pytest_asyncio.fixture
-async def pooled(postgres: Postgres, database: str, tmp_path: Path) -> AsyncIterator[str]:
+async def pooled(postgres: Postgres, database: str, folder: Path) -> AsyncIterator[str]:
     """The test's database through a pooler with two server connections."""
     assert POOLER, "pgbouncer is missing: run lab/setup"
     port, name = free_port(), database.rsplit("/", 1)[1]
-    config = tmp_path / "pgbouncer.ini"
+    config = folder / "pgbouncer.ini"
     config.write_text(
         f"[databases]\n{name} = host=127.0.0.1 port={postgres.port} user=agentbridge\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
-        f"pool_mode = transaction\ndefault_pool_size = 2\nlogfile = {tmp_path}/log\n"
+        f"pool_mode = transaction\ndefault_pool_size = 2\nlogfile = {folder}/log\n"
     )
-    process = await asyncio.create_subprocess_exec(POOLER, "-q", str(config), user=_account(tmp_path))
+    account = None
+    if os.geteuid() == 0:  # it refuses to run as root
+        account = "postgres"
+        shutil.chown(folder, account)
+    process = await asyncio.create_subprocess_exec(POOLER, "-q", str(config), user=account)
     try:
         await _answers(port)
         yield f"postgresql://agentbridge@127.0.0.1:{port}/{name}"
@@ -39,17 +56,6 @@ async def pooled(postgres: Postgres, database: str, tmp_path: Path) -> AsyncIter
         process.terminate()
         async with asyncio.timeout(10):
             await process.wait()
-
-
-def _account(folder: Path) -> str | None:
-    """PgBouncer refuses to run as root; the account that it runs as must reach its folder."""
-    if os.geteuid() != 0:
-        return None
-    shutil.chown(folder, "postgres")
-    for parent in folder.parents:
-        if "pytest" in str(parent):  # below it, xdist has a folder for each worker
-            parent.chmod(0o755)
-    return "postgres"
 
 
 async def _answers(port: int) -> None:
@@ -94,3 +100,72 @@ async def test_a_timeout_set_for_one_of_our_transactions_is_not_left_to_the_next
         assert await connection.fetchval("show statement_timeout") == "0"
     finally:
         await connection.close()
+
+
+@dataclass(frozen=True)
+class Found:
+    error: str = ""
+
+
+async def test_what_became_of_a_change_and_the_daemons_state_arrive_through_a_transaction_pooler(
+    sql: Connection, pooled: str
+) -> None:
+    number, started = EndpointId(await add_agent(sql, "anna")), datetime.now(UTC)
+    await add_queue(sql, "sales", "anna")
+    await add_telephone(sql, "desk1", registered=False)
+    await sql.execute("select agentbridge.login('anna')")
+
+    async with Directory(pooled, node="pbx1") as directory:
+
+        async def told() -> None:
+            reading = await directory.read([number])
+            await directory.record(reading.snapshot, {number: Found()})
+            await directory.adopt_pause(number, QueueName("sales"), "no answer")
+            await directory.telephones_registered({EndpointId("desk1"): True})
+            await directory.heartbeat(
+                Heartbeat(
+                    started_at=started,
+                    snapshot=reading.snapshot,
+                    asterisk_up=True,
+                    lag_seconds=None,
+                    pending=7,
+                    failed=0,
+                    version="1",
+                )
+            )
+
+        # the first may cost what is found out of the pooler
+        await asyncio.gather(*(told() for _ in range(8)), return_exceptions=True)
+        async with asyncio.TaskGroup() as all_of_them:
+            for _ in range(30):
+                all_of_them.create_task(told())
+        await told()  # adopting the pause was itself a change
+    assert (await status(sql, "anna"))["applied_at"] is not None
+    assert await sql.fetchval("select reason from agentbridge.queue_pauses") == "no answer"
+    assert await sql.fetchval("select registered from agentbridge.telephones") is True
+    assert await sql.fetchval("select pending from agentbridge.nodes where started_at = $1", started) == 7
+
+
+async def test_changes_are_followed_through_a_transaction_pooler_and_its_address_is_looked_at(
+    sql: Connection, pooled: str
+) -> None:
+    """The connection with the lock keeps one of the two servers; the look every so often takes the other."""
+    seen: set[str] = set()
+    downs: list[str] = []
+    changes = Changes(
+        pooled,
+        node="pbx1",
+        on_keys=lambda keys, _: seen.update(keys),
+        on_up=lambda: None,
+        on_down=downs.append,
+        pulse=Pulse(poll_seconds=0.2, deadline_seconds=2.0, standby_seconds=0.1, address_seconds=0.01),
+        random_=lambda: 0.0,
+    )
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(changes.run())
+        await eventually(lambda: changes.up, within=10)
+        for name in ("anna", "bea", "carl"):
+            number = await add_agent(sql, name)
+            await eventually(lambda: number in seen, within=5)  # noqa: B023
+        running.cancel()
+    assert downs == []
