@@ -231,8 +231,21 @@ class Reconciler:
             plan({key: wanted[key] for key in part}, self._asterisk, queues) async for part in _in_parts(wanted)
         ])  # fmt: skip
 
-    async def _wanted(self, keys: Collection[EndpointId], reading: Reading) -> dict[EndpointId, State]:
-        return {key: self._desired(reading.subjects[key]) async for part in _in_parts(keys) for key in part}
+    async def _wanted(self, batch: Mapping[EndpointId, Cause], reading: Reading) -> dict[EndpointId, State]:
+        """What should be for the keys of the batch, but for those that are not ours."""
+        wanted = {key: self._desired(reading.subjects[key]) async for part in _in_parts(batch) for key in part}
+        return {
+            key: state
+            for key, state in wanted.items()
+            if state or state.problem or self._was_ours(key, batch[key])
+        }
+
+    def _was_ours(self, key: EndpointId, cause: Cause) -> bool:
+        """Of an id that the directory does not hold: it has just lost it, or our AstDB family still lists it.
+
+        Anything else, such as a telephone that somebody added to a queue by hand, stays as it is.
+        """
+        return cause is Cause.CHANGE or bool(self._asterisk.state(key).policy)
 
     def _desired(self, subject: Subject) -> State:
         if subject.key in self._reserve:

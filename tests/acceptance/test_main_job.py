@@ -182,9 +182,10 @@ async def test_members_that_are_not_ours_are_left_alone(postgres: Postgres) -> N
         await centre.agent("ana", "sales")
         await centre.asterisk.cli("queue add member PJSIP/9999 to other")
         await centre.asterisk.cli("queue add member Local/1@from-sip to sales")
+        await centre.asterisk.cli("queue add member PJSIP/reception to sales")
         await centre.login("ana")
         await centre.settled()
         await centre.logout("ana")
         await centre.settled()
         assert "PJSIP/9999" in await centre.asterisk.cli("queue show other")
-        assert set(await centre.members("sales")) == {("sales", "Local/1@from-sip")}
+        assert set(await centre.members("sales")) == {("sales", "Local/1@from-sip"), ("sales", "PJSIP/reception")}

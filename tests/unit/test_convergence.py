@@ -42,6 +42,7 @@ SIP = SipDefaults()
 QUEUES = [QueueName("sales"), QueueName("support")]
 THEIRS = QueueName("theirs")
 DESKS = [EndpointId("desk1"), EndpointId("desk2"), EndpointId("desk33")]
+BY_HAND = "by hand"
 FOREIGN = Interface("Local/7@callers")
 HEALED_WITHIN = 300.0  # seconds of the loop's clock; a key that failed waits 60 at most
 
@@ -324,7 +325,9 @@ class World(RuleBasedStateMachine):
         wanted = {key: desired(self.directory.subject(key), SIP) for key in everything}
         self.loop.run(self.asterisk.read_all())
         left = plan(wanted, self.asterisk, self.directory.queues)
-        assert not left.steps, left.steps
+        # what was added by hand for nobody of the directory is not ours
+        ours = [step for step in left.steps if wanted[step.key] or not _is_by_hand(step)]
+        assert not ours, ours
         assert not self.reconciler.failed
         stated = {key: self.directory.outcomes[key].error for key, state in wanted.items() if state}
         assert set(stated.values()) <= {""}
@@ -360,8 +363,12 @@ class World(RuleBasedStateMachine):
             structlog.reset_defaults()
 
 
+def _is_by_hand(step: Step) -> bool:
+    return isinstance(step.action, RemoveMember) and step.action.member.name == BY_HAND
+
+
 def _member(queue: QueueName, interface: Interface) -> Member:
-    return Member(queue=queue, interface=interface, name="by hand", state_interface=interface)
+    return Member(queue=queue, interface=interface, name=BY_HAND, state_interface=interface)
 
 
 World.TestCase.settings = settings(
