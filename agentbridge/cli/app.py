@@ -12,6 +12,7 @@ from agentbridge.cli import (
     agent_channels,
     agent_files,
     agent_passwords,
+    agent_reset,
     agent_sessions,
     agents,
     check,
@@ -20,9 +21,11 @@ from agentbridge.cli import (
     queues,
     recording,
     run,
+    setting,
     status,
     teams,
     telephones,
+    users,
 )
 from agentbridge.cli.options import ConfigPath, User, act_as
 from agentbridge.errors import AgentbridgeError, ConfigError
@@ -48,9 +51,11 @@ for name, group in {
     "queue": queues.app,
     "team": teams.app,
     "recording": recording.app,
+    "setting": setting.app,
+    "user": users.app,
 }.items():
     app.add_typer(group, name=name)
-for module in (agent_avatar, agent_channels, agent_files, agent_passwords, agent_sessions):
+for module in (agent_avatar, agent_channels, agent_files, agent_passwords, agent_reset, agent_sessions):
     module.register(agents.app)
 
 

@@ -318,3 +318,18 @@ async def leave_team(connection: Connection, team: int, agents: Sequence[int]) -
     await connection.execute(
         "delete from agentbridge.team_members where team_id = $1 and agent_id = any($2::bigint[])", team, list(agents)
     )
+
+
+async def enable_queues(connection: Connection, user: str, queues: Sequence[int]) -> None:
+    await connection.execute(
+        "insert into agentbridge.user_queues (username, queue_id) select $1, q from unnest($2::bigint[]) q"
+        " on conflict do nothing",
+        user,
+        list(queues),
+    )
+
+
+async def disable_queues(connection: Connection, user: str, queues: Sequence[int]) -> None:
+    await connection.execute(
+        "delete from agentbridge.user_queues where username = $1 and queue_id = any($2::bigint[])", user, list(queues)
+    )

@@ -1,4 +1,5 @@
-"""What an administrator lists and edits: agents, telephones, queues, teams, and the SQL that shows them."""
+"""What an administrator lists and edits: agents, telephones, queues, teams, users, settings, and the SQL that shows
+them."""
 
 from __future__ import annotations
 
@@ -106,4 +107,30 @@ TEAM = Kind(
     searched=("name", "description"),
     elsewhere={"id": "nothing"},
 )
+USER = Kind(
+    name="user",
+    key="username",
+    listing="""
+        select u.username, u.role, u.agents_permission, u.may_spy,
+            (select count(*) from agentbridge.user_queues e where e.username = u.username) as queues
+        from agentbridge.users u""",
+    details="""
+        select jsonb_build_object('queues', array(select q.name from agentbridge.user_queues e
+            join agentbridge.queues q on q.id = e.queue_id where e.username = u.username order by q.name))
+        from agentbridge.users u where u.username = $1""",
+    searched=("username", "role"),
+    secret=frozenset({"password_hash"}),
+    elsewhere={"password_hash": "nothing"},
+)
+SETTING = Kind(
+    name="setting",
+    key="only_row::text",  # the table has one row, and no name in it
+    listing="",
+    details="select '{}'::jsonb from agentbridge.settings s where s.only_row::text = $1",
+    searched=(),
+    secret=frozenset({"only_row"}),
+    elsewhere={"only_row": "nothing"},
+)
+THE_ROW = "true"
+"""the key of `SETTING`"""
 AVAILABLE_TELEPHONE = replace(TELEPHONE, listing=f"{TELEPHONE.listing} where available")

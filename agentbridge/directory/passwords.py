@@ -6,11 +6,13 @@ import asyncio
 import hashlib
 import re
 import smtplib
+import ssl
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.message import EmailMessage
 from secrets import token_urlsafe
+from typing import Literal
 
 import argon2
 import structlog
@@ -84,9 +86,9 @@ class Mail:
     port: int = 25
     sender: str
     link: str
-    starttls: bool = False
+    encryption: Literal["starttls", "tls", "none"] = "none"
     username: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
 
 
 class Passwords:
@@ -165,8 +167,9 @@ def _message(mail: Mail, username: str, address: str, token: str) -> EmailMessag
     message = EmailMessage()
     message["From"], message["To"] = mail.sender, address
     message["Subject"] = "Your new password"
+    link = mail.link.replace("{token}", token)
     message.set_content(
-        f"Somebody asked for a new password for {username}.\n\n{mail.link.format(token=token)}\n\n"
+        f"Somebody asked for a new password for {username}.\n\n{link}\n\n"
         f"The link works once, for {RESET_HOURS} hour. If it was not you, leave this e-mail alone.\n"
     )
     return message
@@ -177,24 +180,41 @@ async def _send(mail: Mail, messages: Sequence[EmailMessage]) -> None:
         # smtplib blocks, and has a limit of its own for each step
         async with asyncio.timeout(2 * MAIL_DEADLINE_SECONDS):
             await asyncio.to_thread(_deliver, mail, messages)
+    except smtplib.SMTPAuthenticationError as error:
+        # without the server's words, which may repeat what it was told
+        raise Unavailable(
+            f"the mail server {mail.host}:{mail.port} refuses the user {mail.username} or the password"
+            f" (status {error.smtp_code})"
+        ) from None
     except (OSError, smtplib.SMTPException, TimeoutError) as error:
         raise Unavailable(f"the mail server {mail.host}:{mail.port} can't be used: {error}") from error
 
 
 def _deliver(mail: Mail, messages: Sequence[EmailMessage]) -> None:
     """All of it but the messages themselves is the same, and fails the same, when there are none."""
-    with smtplib.SMTP(mail.host, mail.port, timeout=MAIL_DEADLINE_SECONDS) as server:
+    with _server(mail) as server:
         server.ehlo_or_helo_if_needed()
-        if mail.starttls:
-            server.starttls()
+        if mail.encryption == "starttls":
+            server.starttls(context=ssl.create_default_context())
         if mail.username:
             server.login(mail.username, mail.password)
         for message in messages:
             try:
                 server.send_message(message)
-            except (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused) as error:
+            except (
+                smtplib.SMTPResponseException,
+                smtplib.SMTPRecipientsRefused,
+                smtplib.SMTPNotSupportedError,  # an address beyond ASCII, and a server that knows nothing else
+            ) as error:
                 # told to whoever runs this, not to whoever asked: it would tell that the address is an agent's
                 log.warning("reset.refused", address=message["To"], reason=str(error))
+
+
+def _server(mail: Mail) -> smtplib.SMTP:
+    if mail.encryption == "tls":
+        context = ssl.create_default_context()
+        return smtplib.SMTP_SSL(mail.host, mail.port, timeout=MAIL_DEADLINE_SECONDS, context=context)
+    return smtplib.SMTP(mail.host, mail.port, timeout=MAIL_DEADLINE_SECONDS)
 
 
 def _digest(token: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from agentbridge.settings.credentials import secrets_in
 from agentbridge.settings.loading import Settings, chosen_path, load, read_toml
+from agentbridge.settings.mail import Mail
 from agentbridge.settings.node import Limits, Log, Node, Pace, Resync, Sip
 from agentbridge.settings.phone import HotDesk, Phone, PromptName
 from agentbridge.settings.recording import Recording
@@ -14,6 +15,7 @@ __all__ = [
     "HotDesk",
     "Limits",
     "Log",
+    "Mail",
     "Node",
     "Pace",
     "Phone",

@@ -18,6 +18,7 @@ CREDENTIALS = {
     "ami_secret": ("ami", "secret"),
     "ari_secret": ("ari", "secret"),
     "database_password": ("database", "password"),
+    "mail_password": ("mail", "password"),
 }
 """file in $CREDENTIALS_DIRECTORY → the key that it sets"""
 

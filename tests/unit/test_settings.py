@@ -11,6 +11,8 @@ from agentbridge.errors import ConfigError
 from agentbridge.settings import Settings, chosen_path, load, secrets_in
 
 SHIPPED = Path(__file__).parents[2] / "config/agentbridge.toml"
+MAIL = "[mail]\nhost = 'mx.example.com'\nsender = 'desk@example.com'\n"
+LINK = "link = 'https://desk.example.com/?t={token}'\n"
 SECRETS = '[ami]\nsecret = "ami-s3cr3t"\n[ari]\nsecret = "ari-s3cr3t"\n'
 
 
@@ -57,6 +59,17 @@ def test_two_secrets_are_all_that_is_needed(file: Path) -> None:
         ("", "ami.secret: is missing: set ami.secret_file, the credential ami_secret or AGENTBRIDGE_AMI__SECRET"),
         ("[ami]\nsecret = ''", "ami.secret: must be printable text of at least one character"),
         ("[ami]\nsecret = 'x\ny'", "is not TOML"),
+        ("[mail]\nhost = 'mx'", "mail.sender: is missing; it is needed with mail.host"),
+        ("[mail]\nsender = 'desk'", "mail.sender: string should match pattern"),
+        ("[mail]\nencryption = 'ssl'", "mail.encryption: input should be 'starttls', 'tls' or 'none'"),
+        (f"{MAIL}link = 'https://x/reset'", "mail.link: must hold {token} once"),
+        (f"{MAIL}link = 'javascript:{{token}}'", "mail.link: string should match pattern"),
+        (f"{MAIL}{LINK}username = 'u'", "mail.password: is missing: set mail.password_file, the credential mail_pass"),
+        (f"{MAIL}{LINK}username = 'u'\npassword = 'é'", "mail.password: must be of ASCII"),
+        (
+            f"{MAIL}{LINK}username = 'u'\npassword = 'x'\nencryption = 'none'",
+            "mail.encryption: must be starttls or tls, or the password goes over the network in clear text",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_its_rule(file: Path, text: str, told: str) -> None:
@@ -79,6 +92,7 @@ def test_all_that_is_wrong_is_told_at_once(file: Path) -> None:
         "[ami]\nsecret = ['hunter2']",
         "[database]\ndsn = 'mysql://x:hunter2@y'",
         "[database]\npassword = 'hunter2'\npool_size = 0",
+        f"{MAIL}{LINK}password = 'hunter2'\nport = 0",
     ],
 )
 def test_no_error_shows_a_secret(file: Path, text: str) -> None:
@@ -109,6 +123,17 @@ def test_the_environment_goes_over_credentials_over_the_file(
     assert settings.ari.password() == "of-the-credential"
     assert "of-the-file" in settings.database.url()
     assert settings.pace.ceiling == 200
+
+
+def test_the_password_of_the_mail_server_may_be_a_credential(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mail_password").write_text("of-the-credential\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    mail = load(written(file, SECRETS + MAIL + LINK + "username = 'desk'\n")).mail
+    assert mail.password is not None
+    assert mail.password.get_secret_value() == "of-the-credential"
+    assert mail.encryption == "starttls"
 
 
 def test_a_credential_stands_in_for_a_file_that_only_root_may_read(
