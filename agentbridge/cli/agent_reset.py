@@ -67,7 +67,7 @@ def _mail(settings: Settings) -> Mail:
         link=mail.link,
         encryption=mail.encryption,
         username=mail.username,
-        password=mail.password.get_secret_value() if mail.password else "",
+        password=mail.log_in_password(),
     )
 
 

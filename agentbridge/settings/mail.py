@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from agentbridge.errors import ConfigError
 from agentbridge.settings.group import PREFIX, Group, Port, Secret, SecretFile, refuse
 
 HERE = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -25,7 +26,7 @@ class Mail(Group):
     password: Secret | None = None
     """Better given as credential `mail_password`, `password_file` or AGENTBRIDGE_MAIL__PASSWORD."""
     password_file: SecretFile | None = None
-    """A file with nothing but the password."""
+    """A file with nothing but the password, for whoever runs `agent reset`."""
     sender: Annotated[str, Field(pattern=r"^([^\s@<>]+@[^\s@<>]+)?$")] = ""
     """The address that the e-mail comes from."""
     link: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
@@ -33,22 +34,31 @@ class Mail(Group):
 
     @model_validator(mode="after")
     def _checked(self) -> Self:
-        self._read_secret("password")
         if self.host:
             self._complete()
         return self
+
+    def log_in_password(self) -> str:
+        """For the log-in alone, never for a message. Its file is read only now: the daemon, which needs no mail
+        server, may be forbidden to read it. Raises ConfigError."""
+        try:
+            self._read_secret("password")
+        except ValueError as error:
+            raise ConfigError(f"mail.{error}") from None
+        password = self.password.get_secret_value() if self.password else ""
+        if not password.isascii():
+            raise ConfigError("mail.password: must be of ASCII: the log-in of SMTP carries nothing else")
+        return password
 
     def _complete(self) -> None:
         if not self.sender:
             raise refuse("sender", "is missing; it is needed with mail.host")
         if self.link.count("{token}") != 1:
             raise refuse("link", "must hold {token} once, where the token of the e-mail goes")
-        if self.username and self.password is None:
+        if self.username and self.password is None and self.password_file is None:
             raise refuse(
                 "password",
                 "is missing: set mail.password_file, the credential mail_password or " + PREFIX + "MAIL__PASSWORD",
             )
-        if self.password and not self.password.get_secret_value().isascii():
-            raise refuse("password", "must be of ASCII: the log-in of SMTP carries nothing else")
         if self.username and self.encryption == "none" and self.host not in HERE:
             raise refuse("encryption", "must be starttls or tls, or the password goes over the network in clear text")

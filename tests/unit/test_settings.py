@@ -65,7 +65,6 @@ def test_two_secrets_are_all_that_is_needed(file: Path) -> None:
         (f"{MAIL}link = 'https://x/reset'", "mail.link: must hold {token} once"),
         (f"{MAIL}link = 'javascript:{{token}}'", "mail.link: string should match pattern"),
         (f"{MAIL}{LINK}username = 'u'", "mail.password: is missing: set mail.password_file, the credential mail_pass"),
-        (f"{MAIL}{LINK}username = 'u'\npassword = 'é'", "mail.password: must be of ASCII"),
         (
             f"{MAIL}{LINK}username = 'u'\npassword = 'x'\nencryption = 'none'",
             "mail.encryption: must be starttls or tls, or the password goes over the network in clear text",
@@ -131,9 +130,22 @@ def test_the_password_of_the_mail_server_may_be_a_credential(
     (tmp_path / "mail_password").write_text("of-the-credential\n")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     mail = load(written(file, SECRETS + MAIL + LINK + "username = 'desk'\n")).mail
-    assert mail.password is not None
-    assert mail.password.get_secret_value() == "of-the-credential"
+    assert mail.log_in_password() == "of-the-credential"
     assert mail.encryption == "starttls"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [("é", "mail.password: must be of ASCII"), (None, "mail.password_file: .* can't be read")]
+)
+def test_the_daemon_starts_without_the_password_of_the_mail_server_which_is_missed_when_it_is_used(
+    file: Path, tmp_path: Path, content: str | None, told: str
+) -> None:
+    password = tmp_path / "mail_password"
+    if content:
+        password.write_text(content)
+    mail = load(written(file, SECRETS + MAIL + LINK + f"username = 'u'\npassword_file = '{password}'\n")).mail
+    with pytest.raises(ConfigError, match=told):
+        mail.log_in_password()
 
 
 def test_a_credential_stands_in_for_a_file_that_only_root_may_read(
