@@ -44,6 +44,7 @@ class Customers:
         credentials = f"[authentication username={asterisk.caller_user} password={asterisk.caller_secret}]"
         (self._dir / "users.csv").write_text(f"SEQUENTIAL\n{credentials}\n")
         await self._process.start(
+            *("setpriv", "--pdeathsig=KILL"),  # it must not outlive a lab that was killed
             *("env", f"--chdir={self._dir}"),  # where it writes the answers' times, whatever it is told
             *(program, f"{asterisk.host}:{asterisk.sip_port}", "-sf", str(SCENARIO), "-s", self._extension),
             *("-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", str(free_port()), "-cp", str(free_port())),
