@@ -30,11 +30,11 @@ class Shell:
     def __init__(self, config: Path) -> None:
         self.config = config
 
-    async def __call__(self, *words: str, stdin: str = "", status: int = 0) -> Ran:
+    async def __call__(self, *words: str, stdin: str = "", status: int = 0, **environment: str) -> Ran:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "agentbridge", *words, "--config", str(self.config),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **environment},
         )  # fmt: skip
         async with asyncio.timeout(WITHIN_S):
             out, err = await process.communicate(stdin.encode())

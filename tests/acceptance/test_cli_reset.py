@@ -3,9 +3,12 @@
 import asyncio
 import re
 import shlex
+import ssl
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from email.message import Message
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -182,6 +185,34 @@ async def parrot(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
                 writer.write(b"535 no: " + line)
     writer.close()
     await writer.wait_closed()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Of 127.0.0.1, signed by itself, with its key in the same file."""
+    file = tmp_path / "mail.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=mail",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", file, "-out", tmp_path / "certificate"],
+        check=True, capture_output=True, timeout=30,
+    )  # fmt: skip
+    file.write_text(file.read_text() + (tmp_path / "certificate").read_text())
+    return file
+
+
+@pytest.mark.parametrize("encryption", ["starttls", "tls"])
+async def test_an_encrypted_mail_server_is_used_only_when_its_certificate_is_trusted(
+    desk: Shell, certificate: Path, encryption: str
+) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    async with smtp_sink(**{encryption: context}) as sink:
+        configure(desk, port=sink.port, encryption=encryption)
+        ran = await desk("agent", "reset", "anna@example.com", status=1)
+        assert "certificate verify failed" in ran.err
+        assert sink.messages == []
+        await desk("agent", "reset", "anna@example.com", SSL_CERT_FILE=str(certificate))
+        assert [message["To"] for message in sink.messages] == ["anna@example.com"]
 
 
 async def test_a_mail_server_without_encryption_is_refused_when_it_is_wanted(desk: Shell, mail_server: Sink) -> None:

@@ -1,6 +1,7 @@
 """A mail server that keeps what it is given, for tests: as much of SMTP as a client needs to deliver."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email import message_from_bytes
@@ -8,7 +9,8 @@ from email.message import Message
 
 
 class Sink:
-    def __init__(self) -> None:
+    def __init__(self, starttls: ssl.SSLContext | None = None) -> None:
+        self._starttls = starttls
         self.messages: list[Message] = []
         self.port = 0
         self.refuses_recipients = False
@@ -21,6 +23,11 @@ class Sink:
                     writer.write(b"354 go on\r\n")
                     self.messages.append(message_from_bytes(await reader.readuntil(b"\r\n.\r\n")))
                     writer.write(b"250 kept\r\n")
+                case b"EHLO" if self._starttls:
+                    writer.write(b"250-sink\r\n250 STARTTLS\r\n")
+                case b"STARTTLS" if self._starttls:
+                    writer.write(b"220 go on\r\n")
+                    await writer.start_tls(self._starttls)
                 case b"RCPT" if self.refuses_recipients:
                     writer.write(b"550 nobody of that name\r\n")
                 case b"QUIT":
@@ -33,9 +40,12 @@ class Sink:
 
 
 @asynccontextmanager
-async def smtp_sink() -> AsyncIterator[Sink]:
-    sink = Sink()
-    server = await asyncio.start_server(sink._serve, "127.0.0.1", 0)
+async def smtp_sink(
+    *, tls: ssl.SSLContext | None = None, starttls: ssl.SSLContext | None = None
+) -> AsyncIterator[Sink]:
+    """Encrypted from the start, or when the client wants it."""
+    sink = Sink(starttls)
+    server = await asyncio.start_server(sink._serve, "127.0.0.1", 0, ssl=tls)
     sink.port = server.sockets[0].getsockname()[1]
     async with server:
         yield sink
