@@ -99,6 +99,14 @@ class Stage:
 
         await self.until(applied, "every agent being in Asterisk")
 
+    async def converged(self) -> bool:
+        """The full comparison after the restart may still be under way."""
+        try:
+            await self.bridge.cli("status")
+        except LabError:
+            return False
+        return True
+
     async def caller(self) -> Phone:
         return await self.farm.phone(self.asterisk.caller_user, self.asterisk.caller_secret)
 
@@ -147,7 +155,7 @@ async def tell(on: Stage) -> None:
     await the_recording(on, ana, customer)
     await kill_of_asterisk(on, ana)
     async with step("agentbridge status: everything is as the database says"):
-        await on.bridge.cli("status")
+        await on.until(on.converged, "`agentbridge status` ending with 0")
 
 
 async def their_phones(on: Stage) -> list[Phone]:
