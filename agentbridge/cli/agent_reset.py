@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def reset(
-    email: Annotated[str | None, typer.Argument(metavar="[EMAIL]", help="Mail a link to its agents.")] = None,
+    email: Annotated[str | None, typer.Argument(metavar="EMAIL", help="Mail a link to the agents of it.")] = None,
     token: Annotated[str | None, typer.Option(help="The token of a link: set the new password now.")] = None,
     config: ConfigPath = None,
 ) -> None:
