@@ -19,6 +19,8 @@ TASKS_A_WRITE = 3
 """of a member: 5,000 QueueAdd left 11,000 tasks in the busiest processor (22.10.1), a little more than two each.
 Whatever else is written leaves at most one: an endpoint does; an auth, an AstDB key, or an AOR ahead of all
 endpoints leaves none."""
+AT_ONCE = 300
+"""of writes that leave nothing: enough to keep a connection busy, few enough to let others in between"""
 SPARE = 20
 """writes that may go on an old reading, so that a single change does not wait for one"""
 FRESH_SECONDS = 1.0
@@ -58,6 +60,8 @@ class Pace:
     async def take(self, wanted: int, *, tasks: int = TASKS_A_WRITE) -> int:
         """How many of `wanted` writes, each of which may leave so many tasks, may go now; 0 where Asterisk
         stayed behind, to be asked again."""
+        if tasks == 0:
+            return min(wanted, AT_ONCE)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS), self._turn:
                 return await self._granted(wanted, tasks)

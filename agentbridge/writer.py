@@ -9,7 +9,19 @@ from typing import Any, Protocol
 
 from agentbridge.dirty import Cause
 from agentbridge.errors import InvalidValue, Refused, Unavailable
-from agentbridge.model import AddMember, EndpointId, PauseMember, RemoveMember, SetPenalty, Step
+from agentbridge.model import (
+    AddMember,
+    DeleteObject,
+    DeletePolicy,
+    EndpointId,
+    ObjectKind,
+    PauseMember,
+    PutObject,
+    PutPolicy,
+    RemoveMember,
+    SetPenalty,
+    Step,
+)
 from agentbridge.pace import TASKS_A_WRITE, Pace
 from agentbridge.plan import rank
 from agentbridge.report import log_step
@@ -90,6 +102,8 @@ def _tasks(step: Step) -> int:
     match step.action:
         case AddMember() | RemoveMember() | PauseMember() | SetPenalty():
             return TASKS_A_WRITE
+        case PutPolicy() | DeletePolicy() | PutObject(kind=ObjectKind.AUTH) | DeleteObject(kind=ObjectKind.AUTH):
+            return 0
         case _:
             return 1
 

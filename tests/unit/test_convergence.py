@@ -101,6 +101,8 @@ class World(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
+        self.unread: set[EndpointId] = set()
+        """changes that nobody has read yet"""
         self.loop = JumpingLoop()
         self.loop.run(self._build())
 
@@ -149,7 +151,16 @@ class World(RuleBasedStateMachine):
 
     def _hinted(self, touched: Iterable[EndpointId]) -> None:
         if self.directory.up:
-            self.reconciler.mark(touched, Cause.CHANGE)
+            self.reconciler.mark(list(touched), Cause.CHANGE)
+        else:
+            self.unread |= set(touched)
+
+    def _database_is_back(self) -> None:
+        """What changed meanwhile is read from where the last look ended, as the daemon does."""
+        self.directory.up = True
+        self.reconciler.mark(list(self.unread), Cause.CHANGE)
+        self.unread.clear()
+        self.stale.set()
 
     @initialize()
     def begins(self) -> None:
@@ -299,8 +310,7 @@ class World(RuleBasedStateMachine):
 
     @rule()
     def the_database_comes_back(self) -> None:
-        self.directory.up = True
-        self.stale.set()
+        self._database_is_back()
 
     # ------------------------------------------------------------ time passes
 
@@ -315,7 +325,7 @@ class World(RuleBasedStateMachine):
     @rule()
     def it_heals(self) -> None:
         self.asterisk.faults = Faults()
-        self.directory.up = True
+        self._database_is_back()
         self.asterisk.restore_link()
         self.loop.run(until(self._settled, HEALED_WITHIN))
         self._is_as_the_directory_says()

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from agentbridge.errors import Unavailable
-from agentbridge.pace import DRAIN_SECONDS, FRESH_SECONDS, SPARE, TASKS_A_WRITE, Pace
+from agentbridge.pace import AT_ONCE, DRAIN_SECONDS, FRESH_SECONDS, SPARE, TASKS_A_WRITE, Pace
 from tests.unit.loop_clock import JumpingLoop
 
 CEILING = 300
@@ -95,3 +95,9 @@ def test_a_look_that_fails_is_told() -> None:
     with pytest.raises(Unavailable, match="not connected"):
         loop.run(pace.take(SPARE + 1))
     loop.end()
+
+
+def test_what_leaves_no_task_asks_for_no_depth() -> None:
+    loop, processors = JumpingLoop(), Processors(depth=CEILING)
+    assert loop.run(paced(loop, processors).take(10_000, tasks=0)) == AT_ONCE
+    assert processors.depth == CEILING

@@ -199,8 +199,9 @@ def test_a_pass_that_waits_for_asterisk_is_not_stuck(loop: Loop) -> None:
         for _ in range(600):
             loop.pass_time(1)
             assert loop.reconciler.stuck_seconds() < 30
-    assert [line["event"] for line in lines] == ["pace.waiting"]
-    assert lines[0]["deepest"] == 1000
+    told = [line for line in lines if line["event"] != "policy.set"]  # which leaves no task, and so waits for none
+    assert [line["event"] for line in told] == ["pace.waiting"]
+    assert told[0]["deepest"] == 1000
     loop.depth = 0
     loop.settle()
     assert len(loop.asterisk.members) == 100
