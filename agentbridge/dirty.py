@@ -16,6 +16,8 @@ from agentbridge.model import EndpointId
 
 WRITES_AT_ONCE = 2
 REST_SECONDS = 1.5
+QUIET_SECONDS = 0.25
+"""a key that rests is looked at earlier when no further change has come for so long: the storm is over"""
 FIRST_RETRY_SECONDS = 1.0
 LAST_RETRY_SECONDS = 60.0
 
@@ -52,7 +54,8 @@ class Dirty:
             if key in self._busy:
                 self._busy[key] = max(cause, self._busy[key] or cause)
             elif (until := self._rests_until(key)) > now:
-                self._put_later(key, cause, until)
+                # a drift may be somebody who writes against us: that one rests in any case
+                self._put_off(key, cause, min(until, now + QUIET_SECONDS) if cause is Cause.CHANGE else until)
             else:
                 _, waiting = self._waiting.pop(key, (0.0, cause))
                 self._due[key] = max(cause, waiting, self._due.get(key, cause))
@@ -128,6 +131,12 @@ class Dirty:
         if writes is None or len(writes) < WRITES_AT_ONCE:
             return 0.0
         return writes[0] + REST_SECONDS
+
+    def _put_off(self, key: EndpointId, cause: Cause, until: float) -> None:
+        """To that time and no earlier, whatever was said before."""
+        _, other = self._waiting.get(key, (until, cause))
+        self._waiting[key] = (until, max(cause, other))
+        heapq.heappush(self._later, (until, key))
 
     def _put_later(self, key: EndpointId, cause: Cause, until: float) -> None:
         earlier, other = self._waiting.get(key, (until, cause))

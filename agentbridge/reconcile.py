@@ -241,11 +241,12 @@ class Reconciler:
         }
 
     def _was_ours(self, key: EndpointId, cause: Cause) -> bool:
-        """Of an id that the directory does not hold: it has just lost it, or our AstDB family still lists it.
+        """Of an id that the directory does not hold: it has just lost it, or our AstDB family or a box lists it.
 
         Anything else, such as a telephone that somebody added to a queue by hand, stays as it is.
         """
-        return cause is Cause.CHANGE or bool(self._asterisk.state(key).policy)
+        found = self._asterisk.state(key)
+        return cause is Cause.CHANGE or bool(found.policy or found.mailbox)
 
     def _desired(self, subject: Subject) -> State:
         if subject.key in self._reserve:

@@ -8,6 +8,7 @@ import pytest
 from agentbridge.dirty import (
     FIRST_RETRY_SECONDS,
     LAST_RETRY_SECONDS,
+    QUIET_SECONDS,
     REST_SECONDS,
     WRITES_AT_ONCE,
     Cause,
@@ -79,9 +80,37 @@ def test_a_key_that_is_written_again_and_again_rests(loop: JumpingLoop, dirty: D
         dirty.rest([A])
         dirty.release([A])
     dirty.mark([A], Cause.EVENT)
+    assert loop.run(dirty.take()) == {A: Cause.EVENT}
+    assert loop.time() == pytest.approx(REST_SECONDS, abs=0.01)
+
+
+def _write_twice(loop: JumpingLoop, dirty: Dirty) -> None:
+    for _ in range(WRITES_AT_ONCE):
+        dirty.mark([A], Cause.CHANGE)
+        loop.run(dirty.take())
+        dirty.rest([A])
+        dirty.release([A])
+
+
+def test_the_last_of_a_few_changes_is_taken_soon(loop: JumpingLoop, dirty: Dirty) -> None:
+    _write_twice(loop, dirty)
     dirty.mark([A], Cause.CHANGE)
     assert loop.run(dirty.take()) == {A: Cause.CHANGE}
+    assert loop.time() == pytest.approx(QUIET_SECONDS, abs=0.01)
+
+
+def test_a_storm_of_changes_is_taken_when_the_key_has_rested(loop: JumpingLoop, dirty: Dirty) -> None:
+    _write_twice(loop, dirty)
+
+    async def storm() -> None:
+        while True:
+            dirty.mark([A], Cause.CHANGE)
+            await asyncio.sleep(QUIET_SECONDS / 5)
+
+    blowing = loop.create_task(storm())
+    assert loop.run(dirty.take()) == {A: Cause.CHANGE}
     assert loop.time() == pytest.approx(REST_SECONDS, abs=0.01)
+    blowing.cancel()
 
 
 def test_a_key_that_fails_backs_off_alone_and_no_longer_than_the_longest(loop: JumpingLoop, dirty: Dirty) -> None:

@@ -101,3 +101,4 @@ def test_what_leaves_no_task_asks_for_no_depth() -> None:
     loop, processors = JumpingLoop(), Processors(depth=CEILING)
     assert loop.run(paced(loop, processors).take(10_000, tasks=0)) == AT_ONCE
     assert processors.depth == CEILING
+    loop.end()
