@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
@@ -92,6 +91,8 @@ class Registrations:
         """what differs from what was written, or may"""
         self._written: dict[EndpointId, tuple[bool, float]] = {}
         """the last write of each, and when"""
+        self._at_once: set[EndpointId] = set()
+        """those that were turned away: their next write does not wait"""
         self._whole: frozenset[EndpointId] | None = None
         self._lost = False
         self._wake = asyncio.Event()
@@ -106,8 +107,7 @@ class Registrations:
 
     def turned_away(self, device: EndpointId) -> None:
         """It registered over a transport that it may not use: not to be picked for as long as that settles."""
-        if device in self._written:
-            self._written[device] = (self._written[device][0], -math.inf)
+        self._at_once.add(device)  # also while its registration is just being written
         self.changed(device, False)
 
     def all_read(self, devices: frozenset[EndpointId]) -> None:
@@ -138,7 +138,9 @@ class Registrations:
 
     def _due(self, device: EndpointId) -> float:
         last = self._written.get(device)
-        return last[1] + self._settings.settle_seconds if last is not None else 0.0
+        if last is None or device in self._at_once:
+            return 0.0
+        return last[1] + self._settings.settle_seconds
 
     async def _round(self) -> None:
         try:
@@ -166,6 +168,7 @@ class Registrations:
         now = self._clock()
         due = [device for device in self._now if self._due(device) <= now][:AT_ONCE]
         changes = {device: self._now.pop(device) for device in due}
+        self._at_once.difference_update(due)
         news = {device: there for device, there in changes.items() if self._last(device) is not there}
         if not news:
             return
