@@ -176,8 +176,11 @@ class Node:
 
         Without the right to ask nothing is written: blind, the writer could stop new calls.
         """
-        async with asyncio.TaskGroup() as asking:
-            depths = [asking.create_task(self._depth_of(names)) for names in PROCESSORS]
+        try:
+            async with asyncio.TaskGroup() as asking:
+                depths = [asking.create_task(self._depth_of(names)) for names in PROCESSORS]
+        except* Unavailable as lost:
+            raise Unavailable(str(lost.exceptions[0])) from lost
         return max(depth.result() for depth in depths)
 
     async def _depth_of(self, names: str) -> int:
