@@ -29,7 +29,7 @@ def read(file: Path) -> Sections:
     return found
 
 
-class _Normalised(Config):  # type: ignore[misc]
+class _Normalised(Config):  # type: ignore[misc]  # pyst2 has no types, so its class is Any
     """pyst2's parser, fed with the plain sections and options that it understands."""
 
     def load(self) -> None:
