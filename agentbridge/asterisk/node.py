@@ -176,12 +176,8 @@ class Node:
 
         Without the right to ask nothing is written: blind, the writer could stop new calls.
         """
-        try:
-            async with asyncio.TaskGroup() as asking:
-                depths = [asking.create_task(self._depth_of(names)) for names in PROCESSORS]
-        except* Unavailable as lost:
-            raise Unavailable(str(lost.exceptions[0])) from lost
-        return max(depth.result() for depth in depths)
+        # one after the other on one connection: a group of tasks would wrap its Unavailable in a group of its own
+        return max([await self._depth_of(names) for names in PROCESSORS])
 
     async def _depth_of(self, names: str) -> int:
         try:

@@ -251,11 +251,7 @@ async def test_an_asterisk_without_writable_boxes_is_reported_and_the_agent_work
         await centre.asterisk.restart()
         number = await centre.agent("ana", "sales", voicemail=True)
         await centre.login("ana")
-
-        async def works() -> bool:
-            return f"PJSIP/{number}" in await centre.asterisk.cli("queue show sales")
-
-        await until(works, within=10, what="ana being a member")
+        await centre.until_member("sales", number, paused=False)
 
         async def reported() -> bool:
             return "voicemail" in ((await centre.status("ana"))["error"] or "")
