@@ -14,6 +14,9 @@ def is_free(port: int) -> bool:
 
 def _can_bind(kind: socket.SocketKind, port: int) -> bool:
     with socket.socket(socket.AF_INET, kind) as probe:
+        if kind is socket.SOCK_STREAM:
+            # as Asterisk does: connections of a server that has ended keep a port for a minute, and harm nobody
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
