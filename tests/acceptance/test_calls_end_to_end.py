@@ -128,6 +128,11 @@ async def test_each_option_of_a_row_holds_for_real_calls_when_daemon_and_databas
 
     customer = await centre.caller()
     assert await status_of(customer, eager) == 200  # on pause
+
+    async def eager_is_free() -> bool:
+        return "Not in use" in await centre.asterisk.cli(f"pjsip show endpoint {eager}")
+
+    await until(eager_is_free, within=5, what="eager's telephone being free again")
     assert await status_of(customer, away) == 200
     assert len(eagers.invites) == 2
     assert await status_of(customer, kept) == 480

@@ -1,6 +1,7 @@
 """The lab's phones against a real Asterisk: what they claim to hear and to do must be true."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator
 
@@ -217,6 +218,20 @@ async def test_a_dead_phone_counts_a_call_once_however_often_it_is_sent(farm: Fa
         await caller.call("2001", timeout=2)  # INVITE is sent again after 0.5 and 1.5 s
     assert len(called.invites) == 1
     assert called.calls == []
+
+
+async def test_an_invite_of_another_server_is_not_heard(farm: Farm) -> None:
+    """A lab beside ours may hold the port of a phone that has gone, and ours may have got it since."""
+    caller, called = await registered(farm, "2000", "2001")
+    host, port = called.address
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.bind((host, 0))
+        via = f"SIP/2.0/UDP {host}:{stranger.getsockname()[1]};branch=z9hG4bKstranger"
+        lines = [f"INVITE sip:2001@{host}:{port} SIP/2.0", f"Via: {via}", f"From: <sip:1@{host}>;tag=1"]
+        lines += [f"To: <sip:2001@{host}>", "Call-ID: stranger", "CSeq: 1 INVITE", "Content-Length: 0", "", ""]
+        stranger.sendto("\r\n".join(lines).encode(), called.address)
+    await caller.call("2001", timeout=5)  # comes after it
+    assert [invite.caller.user for invite in called.invites] == ["2000"]
 
 
 async def test_not_one_invite_reaches_a_phone_that_nobody_calls(farm: Farm) -> None:
