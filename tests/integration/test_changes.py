@@ -73,9 +73,7 @@ async def keys_after(sql: Connection, seen: Seen, statement: str, *expected: str
     assert seen.keys - {"end"} == set(expected), statement
 
 
-async def test_every_change_that_asterisk_must_know_of_marks_the_keys_it_touches_and_no_others(
-    sql: Connection, database: str
-) -> None:
+async def test_every_change_marks_the_keys_it_touches_and_no_others(sql: Connection, database: str) -> None:
     await add_agent(sql, "anna", internal="1")
     await add_agent(sql, "bea", internal="2")
     await add_agent(sql, "hot", internal="3", hot_desk=True)
@@ -90,18 +88,24 @@ async def test_every_change_that_asterisk_must_know_of_marks_the_keys_it_touches
     async with watching(database, seen):
         for statement, *expected in (
             ("update agentbridge.agents set caller_id = '12' where username = 'anna'", "1"),
-            ("update agentbridge.agents set caller_id = '12' where username = 'anna'",),
-            ("update agentbridge.agents set description = 'x', failed_logins = 1",),
+            ("update agentbridge.agents set description = 'x' where username = 'anna'", "1"),
+            ("update agentbridge.agents set failed_logins = 1", "1", "2", "3", "desk1"),
+            ("update agentbridge.agents set caller_id = '12' where username = 'nobody'",),
             ("update agentbridge.agents set chanspy = true where username = 'hot'", "3", "desk1"),
             ("update agentbridge.agents set internal = '9' where username = 'bea'", "2", "9"),
             ("update agentbridge.telephones set codecs = '{alaw}'", "desk1"),
+            ("update agentbridge.telephones set codecs = '{alaw}', description = 'x'",),
             ("update agentbridge.telephones set registered = true, registered_at = now()",),
             ("insert into agentbridge.team_queues values (1, 1, 0)", "1", "3", "desk1"),
             ("update agentbridge.team_queues set penalty = 2", "1", "3", "desk1"),
             ("delete from agentbridge.team_members where agent_id = 1", "1"),
             ("delete from agentbridge.teams", "3", "desk1"),
             ("select agentbridge.login('anna')", "1"),
+            ("update agentbridge.sessions set agent_id = 2 where agent_id = 1", "1", "9"),
+            ("update agentbridge.sessions set agent_id = 1 where agent_id = 2", "1", "9"),
             ("select agentbridge.pause('anna', 'x', 'sales')", "1"),
+            ("select agentbridge.pause('hot', 'x')", "3", "desk1"),
+            ("update agentbridge.sessions set paused = false", "1", "3", "desk1"),
             ("update agentbridge.queue_members set penalty = 3", "1"),
             ("update agentbridge.queues set description = 'x'",),
             ("update agentbridge.queues set name = 'sells'", "*"),
@@ -114,6 +118,62 @@ async def test_every_change_that_asterisk_must_know_of_marks_the_keys_it_touches
             ("truncate agentbridge.agents cascade", "*"),
         ):
             await keys_after(sql, seen, statement, *expected)
+
+
+async def test_an_agent_who_moves_marks_both_telephones(sql: Connection, database: str) -> None:
+    number, next_number = await add_agent(sql, "hot", hot_desk=True), await add_agent(sql, "cool", hot_desk=True)
+    for name in ("desk1", "desk2", "desk3"):
+        await add_telephone(sql, name)
+    await sql.execute("select agentbridge.login('hot', 'desk1')")
+    seen = Seen()
+    async with watching(database, seen):
+        moved = "update agentbridge.sessions set telephone_id = t.id from agentbridge.telephones t where t.name = '{}'"
+        for statement, *expected in (
+            (moved.format("desk2"), number, "desk1", "desk2"),
+            ("select agentbridge.login('hot', 'desk3')", number, "desk2", "desk3"),
+            ("select agentbridge.login('cool', 'desk3', 'admin', true)", number, next_number, "desk3"),
+            ("update agentbridge.agents set hot_desk = false where username = 'cool'", next_number, "desk3"),
+        ):
+            await keys_after(sql, seen, statement, *expected)
+
+
+@pytest.mark.parametrize("table", ["agents", "telephones", "sessions", "queue_members", "queue_pauses", "team_members"])
+async def test_a_statement_that_meets_no_row_leaves_no_hint(sql: Connection, table: str) -> None:
+    for statement in (
+        "insert into agentbridge.{0} select * from agentbridge.{0} where false",
+        "update agentbridge.{0} set {1} = {1} where false",
+        "delete from agentbridge.{0} where false",
+    ):
+        column = "id" if table in ("agents", "telephones") else "agent_id"
+        await sql.execute(statement.format(table, column))
+    assert await sql.fetchval("select count(*) from agentbridge.changes") == 0
+
+
+async def test_a_connection_that_changed_one_row_changes_thousands_in_a_moment_and_then_one(sql: Connection) -> None:
+    """Plans are kept for the connection: none may be good for one row alone, or for thousands alone."""
+    await sql.execute(
+        "update agentbridge.settings set internal_from = 1000, internal_to = 9999;"
+        "insert into agentbridge.agents (username) values ('first');"
+        "insert into agentbridge.agents (username) select 'a' || n from generate_series(1, 4000) n;"
+        "insert into agentbridge.queues (id, name) overriding system value values (1, 'sales'); analyze"
+    )
+    others = await sql.fetchval("select count(*) - 1 from agentbridge.agents")
+    for which, expected in (("= 1", 1), ("> 1", others), ("= 1", 1)):
+        for statement in (
+            "insert into agentbridge.queue_members (agent_id, queue_id) select id, 1 from agentbridge.agents where id",
+            "insert into agentbridge.sessions (agent_id, source) select id, 'admin' from agentbridge.agents where id",
+            "update agentbridge.agents set alias = 'x' where id",
+            "update agentbridge.sessions set pause_reason = 'x', paused = true where agent_id",
+            "update agentbridge.queue_members set penalty = 2 where agent_id",
+            "delete from agentbridge.sessions where agent_id",
+            "delete from agentbridge.queue_members where agent_id",
+        ):
+            await sql.execute("truncate agentbridge.changes")
+            started = time.monotonic()
+            await sql.execute(f"{statement} {which}")
+            assert time.monotonic() - started < (0.5 if expected == 1 else 5), statement
+            keys = await sql.fetchval("select count(distinct k) from agentbridge.changes, unnest(keys) k")
+            assert keys == expected, statement
 
 
 async def test_a_change_of_hundreds_of_agents_marks_each_its_old_number_and_its_telephone(

@@ -43,6 +43,22 @@ async def test_a_change_is_pending_until_the_node_has_it_and_its_failure_is_told
         assert (row["applied_at"] is not None, row["error"], row["pending"]) == (True, None, False)
 
 
+async def test_a_change_that_asterisk_need_not_know_counts_as_applied_once_it_was_looked_at(
+    sql: Connection, database: str
+) -> None:
+    number = EndpointId(await add_agent(sql, "anna"))
+    async with Directory(database, node="pbx1") as directory:
+        await applied(directory, number)
+        before = await directory.read([number])
+        await sql.execute("update agentbridge.agents set description = 'sits by the window', failed_logins = 1")
+        assert (await status(sql, "anna"))["pending"] is True
+        after = await directory.read([number])
+        assert after.subjects == before.subjects, "what the loop compares with Asterisk, so it has nothing to write"
+        await directory.record(after.snapshot, {number: Found()})
+        row = await status(sql, "anna")
+        assert (row["applied_at"] is not None, row["error"], row["pending"]) == (True, None, False)
+
+
 async def test_a_change_that_commits_after_the_rows_were_read_stays_pending(sql: Connection, database: str) -> None:
     number = EndpointId(await add_agent(sql, "anna"))
     async with Directory(database, node="pbx1") as directory:
