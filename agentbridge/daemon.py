@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import time
@@ -270,6 +271,7 @@ async def run(settings: Settings, reload: Callable[[], Settings]) -> int:
     anew costs it nothing.
     """
     signals = _Signals()
+    gc.freeze()  # what is loaded stays: with 10,000 agents a collection that walks it too takes 25 ms
     while True:
         log.info("daemon.started", version=__version__)
         async with built(settings) as bridge:

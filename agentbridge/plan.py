@@ -116,6 +116,12 @@ def joined(plans: Iterable[Plan]) -> Plan:
     )
 
 
+def held_back(planned: Plan, reasons: Mapping[EndpointId, str]) -> Plan:
+    """The plan without the steps of these keys, each of which has its reason for a problem."""
+    steps = tuple(step for step in planned.steps if step.key not in reasons)
+    return replace(planned, steps=steps, problems={**planned.problems, **reasons})
+
+
 def rank(step: Step) -> int:
     """Actions of a lower rank are done before those of a higher one; equal ranks may go side by side."""
     match step.action:
@@ -274,12 +280,12 @@ def within(limit: Limit, planned: Plan, *, owned: Totals, wanted: Totals) -> tup
     gone = max(len(endpoints), owned.endpoints - wanted.endpoints)
     if endpoints and not limit.allows(gone, owned.endpoints):
         refusal = Refusal("endpoints", gone, owned.endpoints)
-        planned = _held_back(planned, refusal, endpoints)
+        planned = held_back(planned, dict.fromkeys(endpoints, str(refusal)))
     members = _members_gone(planned)
     gone = max(len(members), owned.members - wanted.members)
     if members and not limit.allows(gone, owned.members):
         of_members = Refusal("members", gone, owned.members)
-        return _held_back(planned, of_members, {s.key for s in members}), refusal or of_members
+        return held_back(planned, dict.fromkeys((s.key for s in members), str(of_members))), refusal or of_members
     return planned, refusal
 
 
@@ -302,8 +308,3 @@ def _members_gone(planned: Plan) -> list[Step]:
         for s in planned.steps
         if isinstance(s.action, RemoveMember) and (s.key, s.action.member.queue) not in added
     ]
-
-
-def _held_back(planned: Plan, refusal: Refusal, keys: Collection[EndpointId]) -> Plan:
-    steps = tuple(s for s in planned.steps if s.key not in keys)
-    return replace(planned, steps=steps, problems={**planned.problems, **dict.fromkeys(keys, str(refusal))})

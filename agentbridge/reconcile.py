@@ -8,26 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
 
-from agentbridge.desired import SipDefaults, desired, desired_in_range
+from agentbridge.desired import SipDefaults
 from agentbridge.dirty import Cause, Dirty
 from agentbridge.errors import Refused, Unavailable
+from agentbridge.look import Look, Looker, Source, in_parts
 from agentbridge.model import (
     AUTOPAUSE,
     EndpointId,
     PauseMember,
     QueueName,
     Reading,
-    State,
-    Subject,
 )
 from agentbridge.pace import Pace
-from agentbridge.plan import Limit, Observed, Plan, Refusal, joined, plan
+from agentbridge.plan import Limit, Observed, Plan, Refusal, held_back
 from agentbridge.removals import Holdings, Judge, Removals
 from agentbridge.seats import Seats
 from agentbridge.writer import Target, Writer
@@ -38,8 +37,6 @@ WAIT_FOR_LEAVE_SECONDS = 0.05
 LONGEST_WAIT_SECONDS = 2.0
 """between two looks at a key that another key or another writer keeps from being done"""
 RETRY_AFTER_LOSS_SECONDS = 0.5
-KEYS_AT_ONCE = 200
-"""compared without a break; about 10 ms"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +46,7 @@ class Outcome:
     error: str = ""
 
 
-class Directory(Judge, Protocol):
-    async def read(self, keys: Collection[EndpointId]) -> Reading: ...
-
+class Directory(Source, Judge, Protocol):
     async def keys(self) -> set[EndpointId]:
         """Every endpoint id of the directory."""
         ...
@@ -86,11 +81,10 @@ class Reconciler:
         self._asterisk = asterisk
         self._writer = Writer(asterisk, pace, clock)
         self._removals = Removals(directory, asterisk, limit)
-        self.sip = sip
+        self._looker = Looker(directory, asterisk, sip)
         self._clock = clock
         self.dirty = Dirty(clock)
         self.failed: dict[EndpointId, str] = {}
-        self._reserve: frozenset[EndpointId] = frozenset()
         self._adoptions: dict[tuple[EndpointId, QueueName], str] = {}
         self._pass_ids = itertools.count(1)
         self._readings: dict[EndpointId, Reading] = {}
@@ -148,11 +142,11 @@ class Reconciler:
     async def resync(self) -> None:
         """Everything that should be or is, is looked at again."""
         keys = await self._directory.keys()
-        self._reserve = frozenset(await self._directory.reserve())
+        self._looker.reserve = frozenset(await self._directory.reserve())
         keys |= set(self._asterisk.owned())
         keys |= {
             number
-            async for part in _in_parts(self._reserve - keys)
+            async for part in in_parts(self._looker.reserve - keys)
             for number in part
             if not self._asterisk.state(number).objects
         }
@@ -199,22 +193,21 @@ class Reconciler:
         adopted = await self._adopt(batch)
         if not self._asterisk.up:
             raise Unavailable("Asterisk is not connected")
-        reading = self._brought(batch)
-        if reading is None or adopted:
-            reading = await self._directory.read(batch)
+        brought = self._brought(batch)
+        look = await self._looker.look(
+            batch, None if adopted else brought, alive=lambda: self._goes_on(pass_id)
+        )
         if not self._active:  # what was read may be of another server, older than what Asterisk was told
             raise Unavailable("the directory was lost meanwhile")
-        wanted = await self._wanted(batch, reading)
-        wanted |= {key: State(problem=refusal) for key, refusal in adopted.items() if refusal}
-        planned = await self._plan(wanted, reading.queues)
-        planned = self._adopt_found(planned, batch)
-        planned = await self._removals.limited(planned, reading.queues)
-        planned, seats = self._seats.taken(planned, wanted)
+        refused = {key: reason for key, reason in adopted.items() if reason}
+        look = replace(look, plan=self._adopt_found(held_back(look.plan, refused), batch))
+        planned = await self._removals.limited(look.plan, look.queues)
+        planned, seats = self._seats.taken(planned, look.wanted)
         try:
             failures = await self._writer.write(planned.steps, batch, lambda: self._goes_on(pass_id))
         finally:
             self._seats.give_back(seats)
-        await self._conclude(reading, wanted, planned, failures, batch)
+        await self._conclude(look, planned, failures, batch)
         self._postponed = ""
 
     def _goes_on(self, pass_id: int) -> None:
@@ -224,34 +217,6 @@ class Reconciler:
         """What came along with the marks, if one look covers the batch."""
         found = [self._readings.pop(key, None) for key in batch]
         return found[0] if all(reading is found[0] for reading in found) else None
-
-    async def _plan(self, wanted: Mapping[EndpointId, State], queues: frozenset[QueueName]) -> Plan:
-        """Part by part, so that events are taken in while many thousand keys are compared."""
-        return joined([
-            plan({key: wanted[key] for key in part}, self._asterisk, queues) async for part in _in_parts(wanted)
-        ])  # fmt: skip
-
-    async def _wanted(self, batch: Mapping[EndpointId, Cause], reading: Reading) -> dict[EndpointId, State]:
-        """What should be for the keys of the batch, but for those that are not ours."""
-        wanted = {key: self._desired(reading.subjects[key]) async for part in _in_parts(batch) for key in part}
-        return {
-            key: state
-            for key, state in wanted.items()
-            if state or state.problem or self._was_ours(key, batch[key])
-        }
-
-    def _was_ours(self, key: EndpointId, cause: Cause) -> bool:
-        """Of an id that the directory does not hold: it has just lost it, or our AstDB family or a box lists it.
-
-        Anything else, such as a telephone that somebody added to a queue by hand, stays as it is.
-        """
-        found = self._asterisk.state(key)
-        return cause is Cause.CHANGE or bool(found.policy or found.mailbox)
-
-    def _desired(self, subject: Subject) -> State:
-        if subject.key in self._reserve:
-            return desired_in_range(subject, self.sip, self._asterisk.state(subject.key))
-        return desired(subject, self.sip)
 
     # ------------------------------------------------------------ adoption
 
@@ -299,46 +264,31 @@ class Reconciler:
     # ------------------------------------------------------------ afterwards
 
     async def _conclude(
-        self,
-        reading: Reading,
-        wanted: Mapping[EndpointId, State],
-        planned: Plan,
-        failures: Mapping[EndpointId, str],
-        batch: Mapping[EndpointId, Cause],
+        self, look: Look, planned: Plan, failures: Mapping[EndpointId, str], batch: Mapping[EndpointId, Cause]
     ) -> None:
         errors = {**planned.problems, **failures}
         written = {step.key for step in planned.steps}
         # what was written must now be seen; a difference means that somebody else wrote meanwhile
-        proof = await self._plan({key: wanted[key] for key in written}, reading.queues)
+        proof = await self._looker.compared({key: look.wanted[key] for key in written}, look.queues)
         unseen = {step.key for step in proof.steps}
         unfinished = (unseen - errors.keys()) | planned.waiting
         self.dirty.retry(
             {key: batch[key] for key in unfinished}, first=WAIT_FOR_LEAVE_SECONDS, last=LONGEST_WAIT_SECONDS
         )
         self.dirty.rest(written)
-        self._note_failures(wanted.keys() - unfinished, errors)
+        done = {key: Outcome(errors.get(key, "")) for key in look.looked_at if key not in unfinished}
+        self._note_failures(done)
         self.dirty.retry({key: batch[key] for key in failures})
-        done = {key: Outcome(errors.get(key, "")) for key in wanted if key not in unfinished}
-        await self._directory.record(reading.snapshot, done)
+        await self._directory.record(look.snapshot, done)
 
-    def _note_failures(self, keys: Collection[EndpointId], errors: Mapping[EndpointId, str]) -> None:
-        for key in keys:
-            error = errors.get(key, "")
-            if not error:
+    def _note_failures(self, outcomes: Mapping[EndpointId, Outcome]) -> None:
+        for key, outcome in outcomes.items():
+            if not outcome.error:
                 if self.failed.pop(key, ""):
                     log.info("key.healed", agent=key)
                 self.dirty.succeeded(key)
-            elif self.failed.get(key) != error:
-                self.failed[key] = error
-                log.warning("key.failed", agent=key, reason=error)
+            elif self.failed.get(key) != outcome.error:
+                self.failed[key] = outcome.error
+                log.warning("key.failed", agent=key, reason=outcome.error)
         if self.refusal is not None and str(self.refusal) not in self.failed.values():
             self._removals.refusal = None
-
-
-async def _in_parts(keys: Collection[EndpointId]) -> AsyncIterator[list[EndpointId]]:
-    """So that events are taken in while many thousand keys are looked at."""
-    left = list(keys)
-    for start in range(0, len(left), KEYS_AT_ONCE):
-        if start:
-            await asyncio.sleep(0)
-        yield left[start : start + KEYS_AT_ONCE]

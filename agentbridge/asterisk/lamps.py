@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from collections.abc import Awaitable, Callable, Iterable
 from enum import StrEnum
 from typing import NoReturn
@@ -63,8 +64,12 @@ class Lamps:
         self._link, self._policy, self._agents, self._depth = link, policy, agents, depth
         self._devices: dict[EndpointId, str] = {}
         self._lit: dict[EndpointId, str] = {}
+        self._newer: set[str] = set()
+        """devices that have changed since the last read began"""
         self._dirty: set[EndpointId] = set()
         self._look = False
+        self._lights = 0
+        """set since the last look at how much waits in Asterisk"""
         self._wake = asyncio.Event()
 
     def on_event(self, event: Message) -> None:
@@ -88,6 +93,7 @@ class Lamps:
         self._wake.set()
 
     def _device_is(self, device: str, state: str) -> None:
+        self._newer.add(device)
         if lamp := _LAMP.fullmatch(device):
             agent = EndpointId(lamp[1])
             if self._lit.get(agent) != state:  # somebody else switched it
@@ -107,18 +113,26 @@ class Lamps:
             await self._read_all()
             self._look = False
         while self._dirty:
-            # a few are set at once, whatever waits: they follow a call
-            if len(self._dirty) > AT_ONCE and await self._depth() > DEEP:
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
             for agent in [self._dirty.pop() for _ in range(min(AT_ONCE, len(self._dirty)))]:
                 await self._light(agent)
+            await asyncio.sleep(0)  # where nothing differs nothing was waited for
+        self._lights = 0
 
     async def _read_all(self) -> None:
-        items = await self._link.action_list("DeviceStateList", timeout=60.0)
-        states = {item.get("Device"): item.get("State") for item in items if item.event == "DeviceStateChange"}
-        self._lit = {EndpointId(lamp[1]): states[name] for name in states if (lamp := _LAMP.fullmatch(name))}
-        self._devices = {EndpointId(phone[1]): states[name] for name in states if (phone := _PHONE.fullmatch(name))}
+        devices: dict[EndpointId, str] = {}
+        lit: dict[EndpointId, str] = {}
+
+        def take(item: Message) -> None:
+            name = item.get("Device")
+            if lamp := _LAMP.fullmatch(name):
+                lit[EndpointId(lamp[1])] = sys.intern(item.get("State"))
+            elif phone := _PHONE.fullmatch(name):
+                devices[EndpointId(phone[1])] = sys.intern(item.get("State"))
+
+        self._newer.clear()
+        await self._link.action_list("DeviceStateList", timeout=60.0, on_item=take)
+        self._devices = devices | {d: was for d, was in self._devices.items() if f"PJSIP/{d}" in self._newer}
+        self._lit = lit | {agent: was for agent, was in self._lit.items() if f"Custom:agent{agent}" in self._newer}
         # those that are lit and no longer ours go out
         self._dirty |= set(self._agents()) | self._lit.keys()
 
@@ -126,11 +140,21 @@ class Lamps:
         try:
             wanted = await self._wanted(agent)
             if self._lit.get(agent, "") != wanted:
+                await self._room()
                 await set_variable(self._link, f"DEVICE_STATE(Custom:agent{agent})", wanted)
                 self._lit[agent] = wanted
         except BaseException:
             self._dirty.add(agent)
             raise
+
+    async def _room(self) -> None:
+        """A few are set at once, whatever waits: they follow a call. Many wait for Asterisk, AT_ONCE at a time."""
+        self._lights += 1
+        while self._lights > AT_ONCE:
+            if await self._depth() <= DEEP:
+                self._lights = 0
+            else:
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _wanted(self, agent: EndpointId) -> Lamp:
         device = EndpointId(self._policy(f"agent/{agent}/device"))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from agentbridge.asterisk.ami_connection import OnEvent
 from agentbridge.asterisk.ami_wire import Fields, Message
 from agentbridge.errors import Refused
 from agentbridge.model import EndpointId
@@ -24,7 +25,9 @@ class Asks(Protocol):
 
     async def action(self, action: str, fields: Fields = (), *, timeout: float) -> Message: ...
 
-    async def action_list(self, action: str, fields: Fields = (), *, timeout: float) -> list[Message]: ...
+    async def action_list(
+        self, action: str, fields: Fields = (), *, timeout: float, on_item: OnEvent | None = None
+    ) -> list[Message]: ...
 
     async def command(self, line: str, *, timeout: float) -> str: ...
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from agentbridge.asterisk.ami import Account, AmiLink, Timing
-from agentbridge.asterisk.ami_connection import ignore
+from agentbridge.asterisk.ami_connection import OnEvent, ignore
 from agentbridge.asterisk.ami_wire import Fields as WireFields
 from agentbridge.asterisk.ami_wire import Message
 from agentbridge.asterisk.ari import Ari
@@ -130,7 +130,7 @@ class Node:
 
     def is_telephone(self, key: EndpointId) -> bool:
         """Whether our AstDB family lists it as a telephone."""
-        return f"telephone/{key}/agent" in self._seen.state(key).policy
+        return self._seen.is_telephone(key)
 
     def knows_queue(self, queue: QueueName) -> bool:
         known = self._seen.knows_queue(queue)
@@ -149,11 +149,11 @@ class Node:
 
     def policy(self, path: str) -> str:
         """The value at a path below our AstDB family, e.g. `agent/1001/chanspy`; '' where there is none."""
-        return self._seen.state(EndpointId(path.split("/")[1])).policy.get(path, "")
+        return self._seen.policy(path)
 
     def agents(self) -> Collection[EndpointId]:
         """The internal numbers that are ours."""
-        return [key for key in self._seen.owned() if self.policy(f"agent/{key}/id")]
+        return list(self._seen.agents())
 
     async def read_all(self, *, timeout: float = 30.0) -> None:
         """Reads everything that is ours anew; Unavailable when a link does not come up in time."""
@@ -192,9 +192,11 @@ class Node:
         """See AmiConnection.action."""
         return await self._actions.action(action, fields, timeout=timeout)
 
-    async def action_list(self, action: str, fields: WireFields = (), *, timeout: float) -> list[Message]:
+    async def action_list(
+        self, action: str, fields: WireFields = (), *, timeout: float, on_item: OnEvent | None = None
+    ) -> list[Message]:
         """See AmiConnection.action_list; on the link for bulk answers."""
-        return await self._bulk.action_list(action, fields, timeout=timeout)
+        return await self._bulk.action_list(action, fields, timeout=timeout, on_item=on_item)
 
     async def command(self, line: str, *, timeout: float) -> str:
         """See AmiLink.command."""

@@ -8,8 +8,9 @@ by it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
+from agentbridge.asterisk.policy_tree import PolicyTree
 from agentbridge.model import EndpointId, Fields, Interface, Member, ObjectKind, QueueName, State
 
 PREFIX = "PJSIP/"
@@ -32,12 +33,7 @@ class Observation:
         self._queues: frozenset[QueueName] = frozenset()
         self._members: dict[EndpointId, dict[QueueName, Member]] = {}
         self._objects: dict[ObjectKind, dict[EndpointId, Fields]] = {kind: {} for kind in ObjectKind}
-        self._policy: dict[str, dict[str, str]] = {}
-        """by the first two parts of the path, e.g. `agent/1001`"""
-        self._internals: dict[str, set[str]] = {}
-        """the numbers under which an agent's row id is known; two in the midst of a change of number"""
-        self._telephones: dict[str, set[EndpointId]] = {}
-        """the telephones that name a number as their agent"""
+        self._policy = PolicyTree()
         self._mailboxes: dict[EndpointId, Fields] = {}
         self._touched_mailboxes: set[EndpointId] = set()
         self._awaited: dict[_Pair, asyncio.Future[None]] = {}
@@ -51,15 +47,26 @@ class Observation:
         return State(
             objects={kind: objects[key] for kind, objects in self._objects.items() if key in objects},
             members=self._members.get(key, {}),
-            policy={**self._policy.get(f"agent/{key}", {}), **self._policy.get(f"telephone/{key}", {})},
+            policy=self._policy.of(key),
             mailbox=self._mailboxes.get(key, {}),
         )
 
     def knows_queue(self, queue: QueueName) -> bool:
         return queue in self._queues
 
+    def policy(self, path: str) -> str:
+        """The value at a path of our family; '' where there is none."""
+        return self._policy.get(path) or ""
+
+    def is_telephone(self, key: EndpointId) -> bool:
+        return self._policy.get(f"telephone/{key}/agent") is not None
+
+    def agents(self) -> Iterator[EndpointId]:
+        """The internal numbers that are ours."""
+        return self._policy.agents()
+
     def owned(self) -> Collection[EndpointId]:
-        return {EndpointId(node.partition("/")[2]) for node in self._policy} | self._mailboxes.keys()
+        return self._policy.keys() | self._mailboxes.keys()
 
     def count_members(self, queues: Collection[QueueName]) -> int:
         owned = self.owned()
@@ -67,12 +74,7 @@ class Observation:
 
     def carriers(self, agent: str) -> Collection[EndpointId]:
         """The endpoint ids that take this agent's calls: its device, and every telephone that names it."""
-        found: set[EndpointId] = set()
-        for internal in self._internals.get(agent, ()):
-            node = f"agent/{internal}"
-            found.add(EndpointId(self._policy[node].get(f"{node}/device") or internal))
-            found |= self._telephones.get(internal, set())
-        return found
+        return self._policy.carriers(agent)
 
     # ------------------------------------------------------------ events and writes
 
@@ -123,35 +125,11 @@ class Observation:
 
     def policy_put(self, path: str, value: str) -> None:
         self._touched_paths.add(path)
-        self._drop_path(path)
-        self._add_path(path, value)
+        self._policy.put(path, value)
 
     def policy_deleted(self, path: str) -> None:
         self._touched_paths.add(path)
-        self._drop_path(path)
-
-    def _add_path(self, path: str, value: str) -> None:
-        self._policy.setdefault(_node(path), {})[path] = value
-        match path.split("/"):
-            case ["agent", internal, "id"]:
-                self._internals.setdefault(value, set()).add(internal)
-            case ["telephone", name, "agent"]:
-                self._telephones.setdefault(value, set()).add(EndpointId(name))
-            case _:
-                pass
-
-    def _drop_path(self, path: str) -> None:
-        values = self._policy.get(_node(path), {})
-        value = values.pop(path, "")
-        if not values:
-            self._policy.pop(_node(path), None)
-        match path.split("/"):
-            case ["agent", internal, "id"]:
-                self._internals.get(value, set()).discard(internal)
-            case ["telephone", name, "agent"]:
-                self._telephones.get(value, set()).discard(EndpointId(name))
-            case _:
-                pass
+        self._policy.drop(path)
 
     def mailbox_seen(self, key: EndpointId, fields: Fields) -> None:
         """Empty fields: there is none."""
@@ -210,26 +188,13 @@ class Observation:
         kept = {key: fields for key, fields in self._mailboxes.items() if key in self._touched_mailboxes}
         self._mailboxes = fresh | kept
 
-    def policy_read(self, paths: Mapping[str, str]) -> None:
-        kept = {
-            path: value
-            for values in self._policy.values()
-            for path, value in values.items()
-            if path in self._touched_paths
-        }
-        fresh = {path: value for path, value in paths.items() if path not in self._touched_paths}
-        before = self._policy
-        self._policy, self._internals, self._telephones = {}, {}, {}
-        for path, value in {**fresh, **kept}.items():
-            self._add_path(path, value)
+    def policy_read(self, fresh: PolicyTree) -> None:
+        """Our whole family."""
+        fresh.take_over(self._touched_paths, self._policy)
+        before, self._policy = self._policy, fresh
         # what was ours and is not listed any more is in no list but this one
-        self._tell(EndpointId(node.partition("/")[2]) for node in before.keys() - self._policy.keys())
+        self._tell(before.keys() - fresh.keys())
 
     def _tell(self, keys: Iterable[EndpointId]) -> None:
         for key in keys:
             self._on_change(key)
-
-
-def _node(path: str) -> str:
-    return "/".join(path.split("/", 2)[:2])
-

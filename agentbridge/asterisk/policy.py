@@ -5,6 +5,7 @@ from __future__ import annotations
 from agentbridge.asterisk.ami import AmiLink
 from agentbridge.asterisk.ami_wire import Message
 from agentbridge.asterisk.observe import Observation
+from agentbridge.asterisk.policy_tree import PolicyTree
 from agentbridge.errors import Refused
 from agentbridge.model import DeletePolicy, PutPolicy
 
@@ -22,10 +23,12 @@ class PolicyStore:
 
     async def read_all(self) -> None:
         prefix = f"/{FAMILY}/"
-        found: dict[str, str] = {}
+        found = PolicyTree()
 
         def take(item: Message) -> None:
-            found[item.get("Key").removeprefix(prefix)] = item.get("Val")
+            path = item.get("Key").removeprefix(prefix)
+            if "/" in path:  # else it is nothing of ours
+                found.put(path, item.get("Val"))
 
         await self._bulk.action_list("DBGetTree", {"Family": FAMILY}, timeout=60.0, on_item=take)
         self._seen.policy_read(found)

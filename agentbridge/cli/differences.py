@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from agentbridge.asterisk.ami import Account, Timing
 from agentbridge.asterisk.ari import Ari
 from agentbridge.asterisk.node import Hooks, Node
-from agentbridge.desired import SipDefaults, desired, desired_in_range
+from agentbridge.desired import SipDefaults
 from agentbridge.directory.postgres import Directory
-from agentbridge.model import EndpointId, State, Subject, Totals
-from agentbridge.plan import Limit, Plan, Refusal, plan, within
+from agentbridge.dirty import Cause
+from agentbridge.look import Looker
+from agentbridge.model import Totals
+from agentbridge.plan import Limit, Plan, Refusal, within
 from agentbridge.settings import Settings
 
 CONNECT_SECONDS = 10.0
@@ -51,22 +52,19 @@ async def worked_out(settings: Settings) -> Found:
 
 
 async def _compared(settings: Settings, directory: Directory, node: Node) -> Found:
-    sip = SipDefaults(realm=settings.sip.realm, qualify_seconds=settings.sip.qualify_seconds)
-    numbers = frozenset(await directory.reserve())
-    missing = {number for number in numbers if not node.state(number).objects}
-    reading = await directory.read(await directory.keys() | set(node.owned()) | missing)
-    wanted = {key: _wanted(subject, node, numbers, sip) for key, subject in reading.subjects.items()}
-    planned = plan(wanted, node, reading.queues)
+    looker = Looker(
+        directory, node, SipDefaults(realm=settings.sip.realm, qualify_seconds=settings.sip.qualify_seconds)
+    )
+    looker.reserve = frozenset(await directory.reserve())
+    missing = {number for number in looker.reserve if not node.state(number).objects}
+    keys = await directory.keys() | set(node.owned()) | missing
+    if not keys:
+        return Found(Plan(), None)
+    look = await looker.look(dict.fromkeys(keys, Cause.RESYNC))
     _, refusal = within(
         Limit(share=settings.limits.removals_share, at_least=settings.limits.removals_at_least),
-        planned,
-        owned=Totals(endpoints=len(node.owned()), members=node.count_members(reading.queues)),
+        look.plan,
+        owned=Totals(endpoints=len(node.owned()), members=node.count_members(look.queues)),
         wanted=await directory.totals(),
     )
-    return Found(planned, refusal)
-
-
-def _wanted(subject: Subject, node: Node, numbers: Collection[EndpointId], sip: SipDefaults) -> State:
-    if subject.key in numbers:
-        return desired_in_range(subject, sip, node.state(subject.key))
-    return desired(subject, sip)
+    return Found(look.plan, refusal)

@@ -11,7 +11,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from agentbridge.asterisk.ami_connection import Account, AmiConnection
+from agentbridge.asterisk.ami_connection import Account, AmiConnection, OnEvent
 from agentbridge.asterisk.ami_wire import Fields, Message
 from agentbridge.asterisk.recorder import Recorder
 from agentbridge.cli import output
@@ -124,8 +124,10 @@ class _Link:
         self.action = connection.action
         self._connection = connection
 
-    async def action_list(self, action: str, fields: Fields = (), *, timeout: float) -> list[Message]:
-        return await self._connection.action_list(action, fields, timeout=timeout)
+    async def action_list(
+        self, action: str, fields: Fields = (), *, timeout: float, on_item: OnEvent | None = None
+    ) -> list[Message]:
+        return await self._connection.action_list(action, fields, timeout=timeout, on_item=on_item)
 
     async def command(self, line: str, *, timeout: float) -> str:
         return (await self.action("Command", {"Command": line}, timeout=timeout)).output

@@ -5,6 +5,7 @@ do, mean seconds of a resync, the longest stall of the loop during the resyncs, 
 """
 
 import asyncio
+import gc
 import json
 import sys
 import time
@@ -37,6 +38,7 @@ class Stalls:
 async def main(config: Path, resyncs: int) -> dict[str, float]:
     settings = load(config)
     logs.configure(Log(level="error"), settings.node.name)
+    gc.freeze()  # as `daemon.run` does
     async with built(settings) as bridge, asyncio.TaskGroup() as tasks:
         started = time.perf_counter()
         serving = tasks.create_task(bridge.run())

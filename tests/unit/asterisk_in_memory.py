@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from agentbridge.asterisk.endpoints import encoded
 from agentbridge.asterisk.node import Hooks
 from agentbridge.asterisk.observe import Observation, endpoint_of
+from agentbridge.asterisk.policy_tree import PolicyTree
 from agentbridge.errors import InvalidValue, Refused, Unavailable
 from agentbridge.model import (
     AUTOPAUSE,
@@ -91,7 +92,7 @@ class AsteriskInMemory:
         if not self._linked:
             raise Unavailable("the link is down")
         self.seen.begin_read()
-        self.seen.policy_read(dict(self.policy))
+        self.seen.policy_read(PolicyTree(self.policy))
         for kind in ObjectKind:
             self.seen.objects_read(kind, {key: f for (k, key), f in self.objects.items() if k is kind})
         members = list(self.members.values())

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from agentbridge.asterisk.observe import Observation, endpoint_of
+from agentbridge.asterisk.policy_tree import PolicyTree
 from agentbridge.model import EndpointId, Interface, Member, ObjectKind, QueueName
 
 SALES, SUPPORT = QueueName("sales"), QueueName("support")
@@ -79,7 +80,7 @@ def test_what_was_written_during_a_read_stays(seen: Observation) -> None:
     seen.object_put(ObjectKind.AOR, KEY, {"max_contacts": "1"})
     seen.object_put(ObjectKind.AUTH, KEY, {"username": "1001"})
     seen.object_deleted(ObjectKind.AUTH, KEY)
-    seen.policy_read({"agent/1002/id": "2"})
+    seen.policy_read(PolicyTree({"agent/1002/id": "2"}))
     seen.objects_read(ObjectKind.AOR, {})
     seen.objects_read(ObjectKind.AUTH, {KEY: {"username": "1001"}})
     assert seen.state(KEY).policy == {"agent/1001/id": "1"}
@@ -110,14 +111,14 @@ def test_one_queue_that_was_read_leaves_the_others_alone(seen: Observation) -> N
 def test_policy_that_is_gone_is_told_since_nothing_else_lists_its_key(
     seen: Observation, told: list[EndpointId]
 ) -> None:
-    seen.policy_read({"agent/1001/id": "1", "agent/1002/id": "2"})
+    seen.policy_read(PolicyTree({"agent/1001/id": "1", "agent/1002/id": "2"}))
     told.clear()
-    seen.policy_read({"agent/1002/id": "2"})
+    seen.policy_read(PolicyTree({"agent/1002/id": "2"}))
     assert told == [KEY]
 
 
 def test_an_agents_endpoints_are_its_device_and_every_telephone_that_names_it(seen: Observation) -> None:
-    seen.policy_read({"agent/1001/id": "1", "telephone/desk7/agent": "1001", "telephone/desk8/agent": ""})
+    seen.policy_read(PolicyTree({"agent/1001/id": "1", "telephone/desk7/agent": "1001", "telephone/desk8/agent": ""}))
     assert set(seen.carriers("1")) == {KEY, "desk7"}
     seen.policy_put("telephone/desk7/agent", "")
     seen.policy_put("agent/1001/device", "desk8")

@@ -1,0 +1,92 @@
+"""Our family in Asterisk's AstDB, by endpoint id and by agent. No I/O."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterable, Iterator, KeysView
+
+from agentbridge.model import EndpointId, Fields
+
+_NOTHING: Fields = {}
+
+
+class PolicyTree:
+    """Paths such as `agent/1001/device` with their values."""
+
+    def __init__(self, paths: Fields = _NOTHING) -> None:
+        self._values: dict[EndpointId, dict[str, str]] = {}
+        self._internals: dict[str, tuple[EndpointId, ...]] = {}
+        """the numbers under which an agent's row id is known; two in the midst of a change of number"""
+        self._telephones: dict[str, tuple[EndpointId, ...]] = {}
+        """the telephones that name a number as their agent"""
+        for path, value in paths.items():
+            self.put(path, value)
+
+    # ------------------------------------------------------------ questions
+
+    def get(self, path: str) -> str | None:
+        return self._values.get(_key(path), _NOTHING).get(path)
+
+    def of(self, key: EndpointId) -> Fields:
+        return self._values.get(key, _NOTHING)
+
+    def keys(self) -> KeysView[EndpointId]:
+        """The endpoint ids that are ours."""
+        return self._values.keys()
+
+    def agents(self) -> Iterator[EndpointId]:
+        """The internal numbers that are ours."""
+        return (internal for internals in self._internals.values() for internal in internals)
+
+    def carriers(self, agent: str) -> Collection[EndpointId]:
+        """The endpoint ids that take the calls of this row id: its device, and every telephone that names it."""
+        found: set[EndpointId] = set()
+        for internal in self._internals.get(agent, ()):
+            found.add(EndpointId(self.get(f"agent/{internal}/device") or internal))
+            found.update(self._telephones.get(internal, ()))
+        return found
+
+    # ------------------------------------------------------------ changes
+
+    def put(self, path: str, value: str) -> None:
+        self.drop(path)
+        key = _key(path)
+        self._values.setdefault(key, {})[path] = sys.intern(value)
+        if (index := self._index(path)) is not None:
+            index[value] = (*index.get(value, ()), key)
+
+    def drop(self, path: str) -> None:
+        key = _key(path)
+        values = self._values.get(key)
+        if values is None or (value := values.pop(path, None)) is None:
+            return
+        if not values:
+            del self._values[key]
+        if (index := self._index(path)) is not None:
+            others = tuple(other for other in index[value] if other != key)
+            if others:
+                index[value] = others
+            else:
+                del index[value]
+
+    def take_over(self, paths: Iterable[str], other: PolicyTree) -> None:
+        """As the other tree has these paths."""
+        for path in paths:
+            if (value := other.get(path)) is None:
+                self.drop(path)
+            else:
+                self.put(path, value)
+
+    def _index(self, path: str) -> dict[str, tuple[EndpointId, ...]] | None:
+        """By its value, where that names somebody."""
+        match path.split("/"):
+            case ["agent", _, "id"]:
+                return self._internals
+            case ["telephone", _, "agent"]:
+                return self._telephones
+            case _:
+                return None
+
+
+def _key(path: str) -> EndpointId:
+    return EndpointId(path.split("/", 2)[1])

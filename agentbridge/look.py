@@ -1,0 +1,113 @@
+"""A look at keys: what the directory says of each against what Asterisk has.
+
+Part by part, so that events are taken in meanwhile, and so that a look at everything needs the memory of one
+part and of what differs, not that of the whole directory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from agentbridge.desired import SipDefaults, desired, desired_in_range
+from agentbridge.dirty import Cause
+from agentbridge.model import EndpointId, QueueName, Reading, State, Subject
+from agentbridge.plan import Observed, Plan, joined, plan
+
+KEYS_AT_ONCE = 100
+"""read and compared without a break; about 10 ms"""
+
+
+class Source(Protocol):
+    async def read(self, keys: Collection[EndpointId]) -> Reading: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """`snapshot` is of the first part: what is newer is looked at again, never missed."""
+
+    snapshot: str
+    queues: frozenset[QueueName]
+    plan: Plan
+    looked_at: Collection[EndpointId]
+    """those that are ours"""
+    wanted: Mapping[EndpointId, State]
+    """of the keys that the plan has steps for"""
+
+
+class Looker:
+    """`look` and `compared` for one directory and one Asterisk."""
+
+    def __init__(self, source: Source, asterisk: Observed, sip: SipDefaults) -> None:
+        self._source = source
+        self._asterisk = asterisk
+        self._sip = sip
+        self.reserve: frozenset[EndpointId] = frozenset()
+        """the numbers of the configured range, whose AORs are kept ahead of their agents"""
+
+    async def look(
+        self,
+        batch: Mapping[EndpointId, Cause],
+        brought: Reading | None = None,
+        *,
+        alive: Callable[[], None] = lambda: None,
+    ) -> Look:
+        """brought: what was read of all of them already. alive: called after each part."""
+        plans: list[Plan] = []
+        looked_at: list[EndpointId] = []
+        wanted: dict[EndpointId, State] = {}
+        first: Reading | None = None
+        async for part in in_parts(batch):
+            reading = brought or await self._source.read(part)
+            first = first or reading
+            ours = self._ours(part, batch, reading)
+            planned = plan(ours, self._asterisk, reading.queues)
+            plans.append(planned)
+            looked_at += ours
+            wanted |= {step.key: ours[step.key] for step in planned.steps}
+            alive()
+        if first is None:
+            raise ValueError("a look at no key")
+        return Look(
+            snapshot=first.snapshot, queues=first.queues, plan=joined(plans), looked_at=looked_at, wanted=wanted
+        )
+
+    async def compared(self, wanted: Mapping[EndpointId, State], queues: frozenset[QueueName]) -> Plan:
+        return joined([
+            plan({key: wanted[key] for key in part}, self._asterisk, queues) async for part in in_parts(wanted)
+        ])  # fmt: skip
+
+    def _ours(
+        self, part: Collection[EndpointId], batch: Mapping[EndpointId, Cause], reading: Reading
+    ) -> dict[EndpointId, State]:
+        """What should be for the keys of the part, but for those that are not ours."""
+        wanted = {key: self._desired(reading.subjects[key]) for key in part}
+        return {
+            key: state
+            for key, state in wanted.items()
+            if state or state.problem or self._was_ours(key, batch[key])
+        }
+
+    def _was_ours(self, key: EndpointId, cause: Cause) -> bool:
+        """Of an id that the directory does not hold: it has just lost it, or our AstDB family or a box lists it.
+
+        Anything else, such as a telephone that somebody added to a queue by hand, stays as it is.
+        """
+        found = self._asterisk.state(key)
+        return cause is Cause.CHANGE or bool(found.policy or found.mailbox)
+
+    def _desired(self, subject: Subject) -> State:
+        if subject.key in self.reserve:
+            return desired_in_range(subject, self._sip, self._asterisk.state(subject.key))
+        return desired(subject, self._sip)
+
+
+async def in_parts(keys: Collection[EndpointId]) -> AsyncIterator[list[EndpointId]]:
+    """So that events are taken in while many thousand keys are looked at."""
+    left = list(keys)
+    for start in range(0, len(left), KEYS_AT_ONCE):
+        if start:
+            await asyncio.sleep(0)
+        yield left[start : start + KEYS_AT_ONCE]
