@@ -74,7 +74,8 @@ async def _looking(manager: Manager) -> AsyncIterator[Eye]:
 
 
 async def _in_turns(stand: Stand, eye: Eye, members: int, rate: float) -> Row:
-    changes = max(AT_LEAST, round(rate * SECONDS))
+    # each agent once: who is on pause already is not put on pause again
+    changes = min(members, max(AT_LEAST, round(rate * SECONDS)))
     ours = await _changed(stand.db, eye, members, rate, changes, pause=True)
     await stand.settled()
     stand.bridge.send(signal.SIGSTOP)
