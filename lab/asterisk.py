@@ -43,13 +43,13 @@ QUEUE_DEFAULTS = {
 # exec all the way: the process that we start is the one that becomes Asterisk
 IN_ROOT = """
 set -e
-if [ "$1" = / ]; then exec asterisk -f -C "$2/etc/asterisk.conf"; fi
+if [ "$1" = / ]; then exec "${@:3}" asterisk -f -C "$2/etc/asterisk.conf"; fi
 mount --rbind /proc "$1/proc"
 mount --rbind /dev "$1/dev"
 mount -t tmpfs -o mode=1777 lab "$1/tmp"
 mkdir "$1$2"
 mount --bind "$2" "$1$2"
-exec chroot "$1" /usr/sbin/asterisk -f -C "$2/etc/asterisk.conf"
+exec chroot "$1" "${@:3}" /usr/sbin/asterisk -f -C "$2/etc/asterisk.conf"
 """
 Queues = Mapping[str, Mapping[str, str]]
 
@@ -110,6 +110,7 @@ class Asterisk:
         self.spool = self.dir / "spool"
         self.log_path = self.dir / "log/full"
         self.queues = dict(queues or {})
+        self.environment: dict[str, str] = {}  # of Asterisk alone, from its next start on
         self._queue_options = queue_options
         self._extra = dict(extra or {})
         self._process = Process("Asterisk", self.log_path)
@@ -146,7 +147,9 @@ class Asterisk:
         (self.dir / "run/asterisk.ctl").unlink(missing_ok=True)  # a killed one leaves its socket behind
         # the death signal: Asterisk must not outlive a lab that was killed
         command = ("unshare", "--mount", "--propagation", "private", "setpriv", "--pdeathsig=KILL")
-        await self._process.start(*command, "bash", "-c", IN_ROOT, "lab", str(self.root), str(self.dir))
+        # by env at the very end: a library to preload is Asterisk's, and in its folder
+        within = ("env", *(f"{name}={value}" for name, value in self.environment.items())) if self.environment else ()
+        await self._process.start(*command, "bash", "-c", IN_ROOT, "lab", str(self.root), str(self.dir), *within)
         if wait:
             await self.wait_booted()
 

@@ -92,4 +92,5 @@ class Resumer:
     async def _ask(self, channel: str) -> None:
         since = await variable(self._link, PAUSED, channel)
         if since.isdigit() and channel not in self._due:
-            self._plan(channel, max(0.0, int(since) + self._after - self._now()))
+            left = int(since) + self._after - self._now()
+            self._plan(channel, min(max(0.0, left), self._after))  # the clock may have been set back meanwhile

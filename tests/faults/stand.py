@@ -1,7 +1,8 @@
 """A contact centre at work behind proxies that fail on demand, and what must hold after each fault.
 
-The proof of a healing is `agentbridge plan`, worked out by connections of its own beside the proxies; that
-no call was lost is heard; that nobody was rung wrongly is what the phones saw.
+The proof of a healing is `agentbridge plan`, worked out by connections of its own beside the proxies, and the
+members as SQL and a bare client of AMI see them, without a line of the product; that no call was lost is heard;
+that nobody was rung wrongly is what the phones saw.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from contextlib import AsyncExitStack
 from agentbridge.cli.differences import worked_out
 from agentbridge.errors import Refused, Unavailable
 from agentbridge.settings import load
+from lab.asterisk import MUSIC_HZ
 from lab.bridge import Bridge, Sections
 from lab.faults import FaultProxy
 from lab.phones import Call, Phone, RegistrationRefusedError, Ring, State
@@ -35,6 +37,16 @@ QUEUES: Mapping[str, Mapping[str, str]] = {
     # of a caller who waits for ever: nobody in it is off pause
     "waiting": {},
 }
+# what should be, by a statement of our own: the daemon's is not asked
+MEMBERS = """
+SELECT q.name AS queue, a.internal, e.penalty, s.paused OR p.agent_id IS NOT NULL AS paused,
+    CASE WHEN s.paused THEN s.pause_reason ELSE coalesce(p.reason, '') END AS reason
+FROM agentbridge.sessions s
+JOIN agentbridge.agents a ON a.id = s.agent_id
+JOIN agentbridge.effective_members e ON e.agent_id = s.agent_id
+JOIN agentbridge.queues q ON q.id = e.queue_id
+LEFT JOIN agentbridge.queue_pauses p ON p.agent_id = e.agent_id AND p.queue_id = e.queue_id
+"""
 Condition = Callable[[], Awaitable[bool]]
 
 
@@ -110,8 +122,10 @@ class Stand(Centre):
         await self.hears()
 
     async def hears(self) -> None:
-        """Both hear each other now."""
-        await both_hear(self.call, self.customer, self.ana.calls[-1], self.ana)
+        """Both hear each other now, and the caller who waits hears the music."""
+        async with asyncio.TaskGroup() as all_three:
+            all_three.create_task(both_hear(self.call, self.customer, self.ana.calls[-1], self.ana))
+            all_three.create_task(self.waiting.hears(MUSIC_HZ, timeout=5))
 
     # ------------------------------------------------------------ faults
 
@@ -208,7 +222,16 @@ class Stand(Centre):
             found = await worked_out(load(self.eye.config))
         except (Unavailable, Refused):
             return False
-        return not found.plan.steps and not found.plan.problems
+        return not found.plan.steps and not found.plan.problems and not await self.unlike()
+
+    async def unlike(self) -> set[object]:
+        """The members that are in one of database and Asterisk only, or with other values: by our own eyes."""
+        wanted = {
+            (row["queue"], f"PJSIP/{row['internal']}", row["penalty"], row["paused"], row["reason"])
+            for row in await self.db.fetch(MEMBERS)
+        }
+        there = {(*key, seen.penalty, seen.paused, seen.reason) for key, seen in (await self.members()).items()}
+        return {*(wanted ^ there)}
 
     async def _differences(self) -> str:
         try:
@@ -216,7 +239,8 @@ class Stand(Centre):
         except (Unavailable, Refused) as error:
             return f"no comparison: {error}"
         ended = "\n".join(self.bridge.lines()[-15:])
-        return f"differences: {found.plan.steps} {found.plan.problems}\nthe daemon's log ends in:\n{ended}"
+        found_here = f"differences: {found.plan.steps} {found.plan.problems}; by our own eyes {await self.unlike()}"
+        return f"{found_here}\nthe daemon's log ends in:\n{ended}"
 
 
 async def both_hear(one: Call, of_one: Phone, other: Call, of_other: Phone) -> None:
