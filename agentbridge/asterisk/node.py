@@ -21,7 +21,7 @@ from agentbridge.asterisk.observe import Observation, endpoint_of
 from agentbridge.asterisk.policy import PolicyStore
 from agentbridge.asterisk.transports import Transports
 from agentbridge.asterisk.voicemail import Mailboxes
-from agentbridge.errors import Refused, Unavailable
+from agentbridge.errors import InvalidValue, Refused, Unavailable
 from agentbridge.model import (
     AUTOPAUSE,
     AddMember,
@@ -228,11 +228,18 @@ class Node:
             if not self.up:
                 continue
             try:
-                found = {queue for queue in tuple(self._missing) if await self._members.queue_exists(queue)}
+                found = {queue for queue in tuple(self._missing) if await self._queue_exists(queue)}
             except (Unavailable, Refused):
                 continue  # everything is read again when the link is back
             if found:
                 self._hooks.stale()
+
+    async def _queue_exists(self, queue: QueueName) -> bool:
+        """False for a name that none in Asterisk can have; without one, QueueStatus tells of all queues."""
+        try:
+            return bool(queue) and await self._members.queue_exists(queue)
+        except InvalidValue:
+            return False
 
     # ------------------------------------------------------------ events
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from lab.manager import Manager
 from lab.postgres import Postgres
 from lab.processes import run, until
 from tests.faults.stand import Condition, Stand
@@ -21,6 +22,12 @@ from tests.faults.test_fault_postgres import superuser
 KILLS = int(os.environ.get("AGENTBRIDGE_KILLS") or 200)
 MANY = 1250
 """agents in four queues each: 5,000 memberships"""
+CROWD = 400
+ROUNDS = 5
+END_LOCK = (
+    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
 
 
 async def test_two_daemons_and_the_first_is_stopped_and_continued(stand: Stand) -> None:
@@ -30,11 +37,7 @@ async def test_two_daemons_and_the_first_is_stopped_and_continued(stand: Stand) 
         await second.start(wait="standby.waiting")
         stand.bridge.send(signal.SIGSTOP)
         await stand.pause("dua", "the first is stopped")
-        await superuser(
-            stand,
-            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
-            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
-        )
+        await superuser(stand, END_LOCK)
         await second.logged("database.connected", within=10)
         await stand.until_member("support", stand.internal["dua"], paused=True, reason="the first is stopped")
         await stand.unpause("dua")
@@ -46,6 +49,86 @@ async def test_two_daemons_and_the_first_is_stopped_and_continued(stand: Stand) 
         await second.kill()
         await stand.bridge.logged("database.connected", since=lines, within=10)
         await stand.healed()
+
+
+async def test_the_first_of_two_daemons_is_stopped_in_the_midst_of_its_work(postgres: Postgres, seed: int) -> None:
+    """It was taking 400 agents off their pause when it stopped. Meanwhile they went on pause again, which the second
+    carries out. The first, continued, may not finish what it began."""
+    async with Stand(postgres, seed=seed, numbers=range(1000, 1030 + CROWD)) as stand:
+        await a_crowd(stand)
+        dice = random.Random(seed)
+        async with stand.faulty_daemon() as second:
+            await second.start(wait="standby.waiting")
+            for number in range(ROUNDS):
+                first = stand.bridge
+                await all_of_the_crowd(stand, "unpause(username, source => 'admin')")
+                await off_pause(stand, at_least=dice.randrange(1, CROWD // 2))
+                first.send(signal.SIGSTOP)
+                off = len(await crowd_off_pause(stand))
+                await stand.lasts(2.5)
+                await all_of_the_crowd(stand, f"pause(username, 'again {number}', source => 'admin')")
+                lines = len(second.lines())
+                await superuser(stand, END_LOCK)
+                await second.logged("database.connected", since=lines, within=15)
+                await until(nobody_off_pause(stand), within=20, what="the second's work")
+                async with Manager(stand.asterisk, events="agent") as watcher:
+                    unpaused: list[str] = []
+                    watching = asyncio.create_task(watch_unpaused(watcher, unpaused))
+                    lines = len(first.lines())
+                    first.send(signal.SIGCONT)
+                    await first.logged("standby.waiting", since=lines, within=15)
+                    await stand.lasts(1)
+                    assert not watching.done()
+                    watching.cancel()
+                sys.stderr.write(f"    stopped with {off} of {CROWD} off pause\n")
+                assert unpaused == [], "the first finished what it began"
+                stand.bridge, second = second, first  # the next round is the other way round
+                await stand.healed()
+
+
+async def a_crowd(stand: Stand) -> None:
+    """In a queue without callers, all on pause."""
+    await stand.db.execute(
+        "INSERT INTO agentbridge.agents (username, full_name)"
+        " SELECT 'crowd' || n, 'Crowd ' || n FROM generate_series(1, $1) n",
+        CROWD,
+    )
+    await stand.db.execute(
+        "INSERT INTO agentbridge.queue_members (agent_id, queue_id) SELECT a.id, q.id"
+        " FROM agentbridge.agents a, agentbridge.queues q WHERE a.username LIKE 'crowd%' AND q.name = 'billing'"
+    )
+    await all_of_the_crowd(stand, "login(username, source => 'admin')")
+    await all_of_the_crowd(stand, "pause(username, 'lunch', source => 'admin')")
+    await stand.settled(within=60)
+
+
+async def all_of_the_crowd(stand: Stand, verb: str) -> None:
+    await stand.db.execute(f"SELECT agentbridge.{verb} FROM agentbridge.agents WHERE username LIKE 'crowd%'")
+
+
+async def crowd_off_pause(stand: Stand) -> list[str]:
+    return [place[1] for place, seen in (await stand.members("billing")).items() if not seen.paused]
+
+
+async def off_pause(stand: Stand, *, at_least: int) -> None:
+    async def so_many() -> bool:
+        return len(await crowd_off_pause(stand)) >= at_least
+
+    await until(so_many, within=10, what=f"{at_least} of the crowd off pause")
+
+
+def nobody_off_pause(stand: Stand) -> Condition:
+    async def so() -> bool:
+        return not await crowd_off_pause(stand)
+
+    return so
+
+
+async def watch_unpaused(watcher: Manager, seen: list[str]) -> None:
+    while True:
+        event = await watcher.read()
+        if event.get("Queue") == "billing" and event.get("Paused") == "0":
+            seen.append(event["Interface"])
 
 
 async def test_a_reload_with_a_broken_file(stand: Stand) -> None:

@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from lab.postgres import Postgres
 from lab.processes import until
+from tests.acceptance.centre import Centre
 from tests.faults.stand import Stand
 from tests.faults.test_fault_postgres import superuser
 
@@ -18,8 +19,11 @@ WRITERS = 16
 async def test_triggers_disabled(postgres: Postgres, seed: int) -> None:
     """No hint and no notification: the full comparison at intervals is the net below them."""
     async with Stand(postgres, seed=seed, sections={"resync": {"seconds": 2.0}}) as stand:
+        newest = "SELECT max(seq) FROM agentbridge.changes"
+        before = await stand.db.fetchval(newest)
         await superuser(stand, "ALTER TABLE agentbridge.sessions DISABLE TRIGGER USER")
         await stand.pause("dua", "nobody was told")
+        assert await stand.db.fetchval(newest) == before, "somebody was told"
         await stand.until_member("support", stand.internal["dua"], paused=True, reason="nobody was told", within=6)
         await superuser(stand, "ALTER TABLE agentbridge.sessions ENABLE TRIGGER USER")
         await stand.unpause("dua")
@@ -52,7 +56,9 @@ async def _write(stand: Stand, name: str, dice: random.Random) -> None:
                     "SELECT agentbridge.pause($1, $2, source => 'admin')", name, f"round {number}"
                 )
                 # with the change made, and not yet to be seen by anybody
-                await connection.fetchval("SELECT pg_sleep($1)", dice.random() * 0.03)
+                # and once in a while for longer than the daemon waits before it looks (poll_seconds)
+                seconds = 1.5 if dice.random() < 0.1 else dice.random() * 0.03
+                await connection.fetchval("SELECT pg_sleep($1)", seconds)
     finally:
         await connection.close()
 
@@ -127,12 +133,43 @@ NONSENSE = {
     "secret": "sip_secret = ''",
     "long": "alias = repeat('x', 5000)",
 }
+HARMLESS = {"transport", "nat", "lines", "caller id", "delay", "secret", "long"}
+"""what Asterisk gets in a form that does no harm; all others are reported, with their agent's name"""
 NO_RULES = """
 DO $$ DECLARE rule record; BEGIN
-    FOR rule IN SELECT conname FROM pg_constraint WHERE conrelid = 'agentbridge.agents'::regclass AND contype = 'c'
-    LOOP EXECUTE format('ALTER TABLE agentbridge.agents DROP CONSTRAINT %I', rule.conname); END LOOP;
+    FOR rule IN SELECT conname, conrelid::regclass AS place FROM pg_constraint
+        WHERE connamespace = 'agentbridge'::regnamespace AND contype = 'c'
+    LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', rule.place, rule.conname); END LOOP;
 END $$
 """
+ELSEWHERE = {
+    "a negative penalty": (
+        "UPDATE agentbridge.queue_members m SET penalty = -3 FROM agentbridge.agents a"
+        " WHERE a.id = m.agent_id AND a.username = 'fay'"
+    ),
+    "lines in a reason": (
+        "UPDATE agentbridge.sessions s SET paused = true,"
+        " pause_reason = E'x\\r\\nAction: Command\\r\\nCommand: core stop now'"
+        " FROM agentbridge.agents a WHERE a.id = s.agent_id AND a.username = 'fay'"
+    ),
+    "a paused session without a reason": (
+        "UPDATE agentbridge.sessions s SET paused = true, pause_reason = ''"
+        " FROM agentbridge.agents a WHERE a.id = s.agent_id AND a.username = 'fay'"
+    ),
+    "lines in the name of a queue": (
+        "UPDATE agentbridge.queues SET name = E'billing\\r\\nAction: Logoff' WHERE name = 'billing'"
+    ),
+    "a queue without a name": "UPDATE agentbridge.queues SET name = '' WHERE name = 'billing'",
+    "a queue that Asterisk does not have": "UPDATE agentbridge.queues SET name = 'nowhere' WHERE name = 'billing'",
+    "a session of nobody": (
+        "INSERT INTO agentbridge.sessions SELECT (jsonb_populate_record(s, '{\"agent_id\": 999999}')).*"
+        " FROM agentbridge.sessions s LIMIT 1"
+    ),
+    "a member of no queue": "INSERT INTO agentbridge.queue_members (agent_id, queue_id) SELECT id, 999999"
+    " FROM agentbridge.agents WHERE username = 'fay'",
+}
+"""in the tables around: fay may be without a place in the queue, and nobody else"""
+PLACES = ("queues", "queue_members", "sessions")
 
 
 async def test_rows_that_no_code_expects(stand: Stand) -> None:
@@ -150,11 +187,44 @@ async def test_rows_that_no_code_expects(stand: Stand) -> None:
         said[name] = (await stand.status("fay"))["error"] or "applied"
         await without_rules(stand, "DELETE FROM agentbridge.agents WHERE username = 'fay'")
         await without_rules(stand, "INSERT INTO agentbridge.agents SELECT * FROM public.kept WHERE username = 'fay'")
+        await Centre.healed(stand, "fay")
         assert stand.bridge.running
     print(*(f"    {name}: {error}" for name, error in said.items()), sep="\n")
+    assert {name for name, error in said.items() if error == "applied"} == HARMLESS
     await stand.unpause("dua")
     await stand.healed()
     assert await stand.member("billing", fay)
+
+
+async def test_rows_that_no_code_expects_in_the_tables_around(stand: Stand) -> None:
+    fay = await stand.agent("fay", "billing")
+    await stand.login("fay")
+    await stand.settled()
+    await superuser(
+        stand, NO_RULES, *(f"CREATE TABLE public.kept_{name} AS SELECT * FROM agentbridge.{name}" for name in PLACES)
+    )
+    for name, statement in ELSEWHERE.items():
+        await without_rules(stand, statement)
+        await stand.pause("dua", name)
+        await stand.until_member("support", stand.internal["dua"], paused=True, reason=name)
+        await stand.lasts(1)
+        status = await stand.status("fay")
+        print(f"    {name}: {status['error'] or 'applied'}; {await stand.member('billing', fay)}")
+        assert await stand.member("support", stand.internal["ben"])
+        await stand.unpause("dua")
+        await stand.until_member("support", stand.internal["dua"], paused=False)
+        await superuser(
+            stand,
+            "SET session_replication_role = replica",
+            *(f"DELETE FROM agentbridge.{table}" for table in reversed(PLACES)),
+            *(
+                f"INSERT INTO agentbridge.{table} OVERRIDING SYSTEM VALUE SELECT * FROM public.kept_{table}"
+                for table in PLACES
+            ),
+            "SELECT agentbridge.note('{*}')",
+        )
+        await stand.healed()
+        assert await stand.member("billing", fay)
 
 
 async def without_rules(stand: Stand, statement: str) -> None:
