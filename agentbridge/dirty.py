@@ -30,8 +30,33 @@ class Cause(IntEnum):
     CHANGE = 3
 
 
+class Batch(dict[EndpointId, Cause]):
+    """The keys that one pass has, each with its cause. One that changes before the pass looks at it leaves it."""
+
+    def __init__(self, causes: Mapping[EndpointId, Cause]) -> None:
+        super().__init__(causes)
+        self._waiting = set(causes)
+
+    def begin(self, keys: Iterable[EndpointId]) -> dict[EndpointId, Cause]:
+        """Those of the keys that are still here, to be looked at now."""
+        mine = {key: self[key] for key in keys if key in self}
+        self._waiting -= mine.keys()
+        return mine
+
+    def lets_go(self, key: EndpointId) -> bool:
+        """True where the pass has not begun with the key, which from now on is none of its."""
+        if key not in self._waiting:
+            return False
+        self._waiting.remove(key)
+        del self[key]
+        return True
+
+
 class Dirty:
-    """`mark` from any side; `take` waits for keys that are due and reserves them until `release`."""
+    """`mark` from any side; `take` waits for keys that are due and reserves them until `release`.
+
+    A look at everything takes seconds where there are thousands: a key that changes meanwhile need not wait for it.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -39,8 +64,10 @@ class Dirty:
         self._later: list[tuple[float, EndpointId]] = []
         self._waiting: dict[EndpointId, tuple[float, Cause]] = {}
         """keys in `_later`, with the time and cause that count; other entries of theirs there are stale"""
-        self._busy: dict[EndpointId, Cause | None] = {}
-        """keys in a pass, with the cause of a mark that came meanwhile"""
+        self._busy: dict[EndpointId, Batch] = {}
+        """keys in a pass"""
+        self._again: dict[EndpointId, Cause] = {}
+        """those of them that were marked meanwhile"""
         self._writes: dict[EndpointId, deque[float]] = {}
         self._retries: dict[EndpointId, float] = {}
         self._wake = asyncio.Event()
@@ -51,8 +78,8 @@ class Dirty:
     def mark(self, keys: Iterable[EndpointId], cause: Cause) -> None:
         now = self._clock()
         for key in keys:
-            if key in self._busy:
-                self._busy[key] = max(cause, self._busy[key] or cause)
+            if self._in_pass(key):
+                self._again[key] = max(cause, self._again.get(key, cause))
             elif (until := self._rests_until(key)) > now:
                 # a drift may be somebody who writes against us: that one rests in any case
                 self._put_off(key, cause, min(until, now + QUIET_SECONDS) if cause is Cause.CHANGE else until)
@@ -71,32 +98,32 @@ class Dirty:
     def clear(self) -> dict[EndpointId, Cause]:
         """Forget every mark, and say which there were; what is in a pass stays there until its release."""
         marks = {key: cause for key, (_, cause) in self._waiting.items()}
-        for key, cause in [*self._due.items(), *self._busy.items()]:
-            if cause is not None:
-                marks[key] = max(cause, marks.get(key, cause))
+        for key, cause in [*self._due.items(), *self._again.items()]:
+            marks[key] = max(cause, marks.get(key, cause))
         self._due.clear()
         self._later.clear()
         self._waiting.clear()
-        self._busy = dict.fromkeys(self._busy)
+        self._again.clear()
         return marks
 
-    async def take(self) -> dict[EndpointId, Cause]:
+    async def take(self) -> Batch:
         """All keys that are due and in no pass; at least one."""
         while True:
             self._wake.clear()
             self._move_due()
-            batch = {key: cause for key, cause in self._due.items() if key not in self._busy}
+            batch = Batch({key: cause for key, cause in self._due.items() if key not in self._busy})
             if batch:
                 for key in batch:
                     del self._due[key]
-                    self._busy[key] = None
+                    self._busy[key] = batch
                 return batch
             await self._sleep()
 
-    def release(self, keys: Iterable[EndpointId]) -> None:
-        """The pass is over; what was marked meanwhile is due, or rests first."""
-        for key in keys:
-            if cause := self._busy.pop(key, None):
+    def release(self, batch: Batch, keys: Iterable[EndpointId] | None = None) -> None:
+        """The pass is done with these keys, or with all; what was marked meanwhile is due, or rests first."""
+        for key in list(batch if keys is None else keys):
+            del batch[key], self._busy[key]
+            if cause := self._again.pop(key, None):
                 self.mark([key], cause)
         self._wake.set()
 
@@ -125,6 +152,14 @@ class Dirty:
         self._retries.pop(key, None)
 
     # ------------------------------------------------------------ inside
+
+    def _in_pass(self, key: EndpointId) -> bool:
+        """Whether a pass has begun with it; one that has not lets it go."""
+        batch = self._busy.get(key)
+        if batch is not None and batch.lets_go(key):
+            del self._busy[key]
+            return False
+        return batch is not None
 
     def _rests_until(self, key: EndpointId) -> float:
         writes = self._writes.get(key)

@@ -15,9 +15,9 @@ from typing import Protocol
 import structlog
 
 from agentbridge.desired import SipDefaults
-from agentbridge.dirty import Cause, Dirty
+from agentbridge.dirty import Batch, Cause, Dirty
 from agentbridge.errors import Refused, Unavailable
-from agentbridge.look import Look, Looker, Source, in_parts
+from agentbridge.look import Look, Looker, Source, in_parts, one_look
 from agentbridge.model import (
     AUTOPAUSE,
     EndpointId,
@@ -165,7 +165,7 @@ class Reconciler:
                 batch = await self.dirty.take()
                 passes.create_task(self._pass(batch))
 
-    async def _pass(self, batch: Mapping[EndpointId, Cause]) -> None:
+    async def _pass(self, batch: Batch) -> None:
         pass_id = next(self._pass_ids)
         self._passes[pass_id] = self._clock()
         with structlog.contextvars.bound_contextvars(pass_id=pass_id):
@@ -188,19 +188,38 @@ class Reconciler:
             log.warning("pass.postponed", keys=keys, reason=reason)
         self._postponed = reason
 
-    async def _work(self, batch: Mapping[EndpointId, Cause], pass_id: int) -> None:
+    async def _work(self, batch: Batch, pass_id: int) -> None:
         # also while Asterisk is away: kept until then, it could undo what the agent has done since
         adopted = await self._adopt(batch)
         if not self._asterisk.up:
             raise Unavailable("Asterisk is not connected")
         brought = self._brought(batch)
-        look = await self._looker.look(
-            batch, None if adopted else brought, alive=lambda: self._goes_on(pass_id)
-        )
+        refused = {key: reason for key, reason in adopted.items() if reason}
+        differing: list[Look] = []
+        async for keys in in_parts(batch):
+            if part := batch.begin(keys):
+                look = await self._look(part, None if adopted else brought, refused)
+                if look.plan.steps:
+                    differing.append(look)
+                else:
+                    await self._conclude(look, look.plan, {}, part)
+                    self.dirty.release(batch, part)
+            self._goes_on(pass_id)
+        if differing:
+            # all together: the ranks hold for all that is written, such as AORs ahead of all endpoints
+            await self._write(one_look(differing), batch, pass_id)
+        self._postponed = ""
+
+    async def _look(
+        self, part: Mapping[EndpointId, Cause], brought: Reading | None, refused: Mapping[EndpointId, str]
+    ) -> Look:
+        look = await self._looker.look(part, brought)
         if not self._active:  # what was read may be of another server, older than what Asterisk was told
             raise Unavailable("the directory was lost meanwhile")
-        refused = {key: reason for key, reason in adopted.items() if reason}
-        look = replace(look, plan=self._adopt_found(held_back(look.plan, refused), batch))
+        held = {key: reason for key, reason in refused.items() if key in part}
+        return replace(look, plan=self._adopt_found(held_back(look.plan, held), part))
+
+    async def _write(self, look: Look, batch: Mapping[EndpointId, Cause], pass_id: int) -> None:
         planned = await self._removals.limited(look.plan, look.queues)
         planned, seats = self._seats.taken(planned, look.wanted)
         try:
@@ -208,7 +227,6 @@ class Reconciler:
         finally:
             self._seats.give_back(seats)
         await self._conclude(look, planned, failures, batch)
-        self._postponed = ""
 
     def _goes_on(self, pass_id: int) -> None:
         self._passes[pass_id] = self._clock()
@@ -216,7 +234,7 @@ class Reconciler:
     def _brought(self, batch: Collection[EndpointId]) -> Reading | None:
         """What came along with the marks, if one look covers the batch."""
         found = [self._readings.pop(key, None) for key in batch]
-        return found[0] if all(reading is found[0] for reading in found) else None
+        return found[0] if found and all(reading is found[0] for reading in found) else None
 
     # ------------------------------------------------------------ adoption
 

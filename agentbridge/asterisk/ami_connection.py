@@ -16,6 +16,7 @@ from agentbridge.errors import Refused, Unavailable
 
 IN_FLIGHT = 256  # keeps what a dead Asterisk is owed small; more does not go faster
 SENT_AT_ONCE = 65536  # bytes
+RECEIVED_AT_ONCE = 16384  # bytes: of a long list so much is taken in before others have their turn, about 0.3 ms
 CLOSE_WITHIN = 1.0  # seconds
 OFF = "off"
 
@@ -75,7 +76,7 @@ class _Pending:
                 (self.on_item or self.items.append)(item)
 
 
-class AmiConnection(asyncio.Protocol):
+class AmiConnection(asyncio.BufferedProtocol):
     """A session. Make one with `connect`; `reason` is None for as long as it lives."""
 
     def __init__(self, name: str, on_event: OnEvent) -> None:
@@ -85,6 +86,7 @@ class AmiConnection(asyncio.Protocol):
         self._on_event = on_event
         self._bug: RuntimeError | None = None
         self._wire = Wire()
+        self._piece = memoryview(bytearray(RECEIVED_AT_ONCE))
         self._pending: dict[str, _Pending] = {}
         self._sent = 0
         self._further: bytearray | None = None
@@ -293,14 +295,17 @@ class AmiConnection(asyncio.Protocol):
         elif message.event is not None:
             self._on_event(message)
 
-    # asyncio.Protocol
+    # asyncio.BufferedProtocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._writable.set()
 
-    def data_received(self, data: bytes) -> None:
-        self._wire.receive_data(data)
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        return self._piece
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._wire.receive_data(self._piece[:nbytes])
         try:
             while self.reason is None and (message := self._wire.next_message()) is not None:
                 self._receive(message)

@@ -120,7 +120,7 @@ class Wire:
         self._scanned = 0  # up to here there is no end of a message: not looked at again
         self._limit = limit
 
-    def receive_data(self, data: bytes) -> None:
+    def receive_data(self, data: bytes | memoryview) -> None:
         self._buffer += data
 
     def next_message(self) -> Message | None:

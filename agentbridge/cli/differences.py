@@ -11,7 +11,7 @@ from agentbridge.asterisk.node import Hooks, Node
 from agentbridge.desired import SipDefaults
 from agentbridge.directory.postgres import Directory
 from agentbridge.dirty import Cause
-from agentbridge.look import Looker
+from agentbridge.look import Looker, in_parts, one_look
 from agentbridge.model import Totals
 from agentbridge.plan import Limit, Plan, Refusal, within
 from agentbridge.settings import Settings
@@ -60,7 +60,7 @@ async def _compared(settings: Settings, directory: Directory, node: Node) -> Fou
     keys = await directory.keys() | set(node.owned()) | missing
     if not keys:
         return Found(Plan(), None)
-    look = await looker.look(dict.fromkeys(keys, Cause.RESYNC))
+    look = one_look([await looker.look(dict.fromkeys(part, Cause.RESYNC)) async for part in in_parts(keys)])
     _, refusal = within(
         Limit(share=settings.limits.removals_share, at_least=settings.limits.removals_at_least),
         look.plan,

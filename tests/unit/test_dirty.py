@@ -51,13 +51,39 @@ def test_all_marked_keys_are_taken_at_once_with_their_strongest_cause(loop: Jump
 
 def test_a_key_is_in_one_pass_at_a_time_and_a_mark_meanwhile_is_not_lost(loop: JumpingLoop, dirty: Dirty) -> None:
     dirty.mark([A], Cause.EVENT)
-    loop.run(dirty.take())
+    batch = loop.run(dirty.take())
+    batch.begin([A])
     dirty.mark([A], Cause.CHANGE)
     dirty.mark([B], Cause.EVENT)
     assert loop.run(dirty.take()) == {B: Cause.EVENT}
     nothing_is_due(loop, dirty, 100)
-    dirty.release([A])
+    dirty.release(batch)
     assert loop.run(dirty.take()) == {A: Cause.CHANGE}
+
+
+def test_a_key_that_changes_before_its_pass_looks_at_it_does_not_wait_for_that(loop: JumpingLoop, dirty: Dirty) -> None:
+    dirty.mark([A, B], Cause.RESYNC)
+    everything = loop.run(dirty.take())
+    assert everything.begin([A]) == {A: Cause.RESYNC}
+    dirty.mark([A, B], Cause.CHANGE)
+    change = loop.run(dirty.take())
+    assert change == {B: Cause.CHANGE}
+    assert everything.begin([B]) == {}
+    dirty.release(everything)
+    assert loop.run(dirty.take()) == {A: Cause.CHANGE}
+    assert len(dirty) == 2
+
+
+def test_keys_that_are_done_are_released_before_the_rest_of_their_pass(loop: JumpingLoop, dirty: Dirty) -> None:
+    dirty.mark([A, B], Cause.RESYNC)
+    batch = loop.run(dirty.take())
+    batch.begin([A, B])
+    dirty.mark([A, B], Cause.EVENT)
+    dirty.release(batch, [A])
+    assert loop.run(dirty.take()) == {A: Cause.EVENT}
+    assert batch == {B: Cause.RESYNC}
+    dirty.release(batch)
+    assert loop.run(dirty.take()) == {B: Cause.EVENT}
 
 
 def test_a_mark_wakes_who_waits(loop: JumpingLoop, dirty: Dirty) -> None:
@@ -75,10 +101,11 @@ def test_a_mark_wakes_who_waits(loop: JumpingLoop, dirty: Dirty) -> None:
 def test_a_key_that_is_written_again_and_again_rests(loop: JumpingLoop, dirty: Dirty) -> None:
     for _ in range(WRITES_AT_ONCE):
         dirty.mark([A], Cause.CHANGE)
-        assert loop.run(dirty.take()) == {A: Cause.CHANGE}
+        batch = loop.run(dirty.take())
+        assert batch == {A: Cause.CHANGE}
         assert loop.time() == 0
         dirty.rest([A])
-        dirty.release([A])
+        dirty.release(batch)
     dirty.mark([A], Cause.EVENT)
     assert loop.run(dirty.take()) == {A: Cause.EVENT}
     assert loop.time() == pytest.approx(REST_SECONDS, abs=0.01)
@@ -87,9 +114,9 @@ def test_a_key_that_is_written_again_and_again_rests(loop: JumpingLoop, dirty: D
 def _write_twice(loop: JumpingLoop, dirty: Dirty) -> None:
     for _ in range(WRITES_AT_ONCE):
         dirty.mark([A], Cause.CHANGE)
-        loop.run(dirty.take())
+        batch = loop.run(dirty.take())
         dirty.rest([A])
-        dirty.release([A])
+        dirty.release(batch)
 
 
 def test_the_last_of_a_few_changes_is_taken_soon(loop: JumpingLoop, dirty: Dirty) -> None:
@@ -119,10 +146,11 @@ def test_a_key_that_fails_backs_off_alone_and_no_longer_than_the_longest(loop: J
         before = loop.time()
         dirty.retry({A: Cause.CHANGE})
         dirty.mark([B], Cause.EVENT)
-        assert loop.run(dirty.take()) == {B: Cause.EVENT}
-        assert loop.run(dirty.take()) == {A: Cause.CHANGE}
+        first, second = loop.run(dirty.take()), loop.run(dirty.take())
+        assert (first, second) == ({B: Cause.EVENT}, {A: Cause.CHANGE})
         waits.append(loop.time() - before)
-        dirty.release([A, B])
+        dirty.release(first)
+        dirty.release(second)
     assert waits[:3] == pytest.approx([FIRST_RETRY_SECONDS * 2**n for n in range(3)], abs=0.01)
     assert waits[-1] == pytest.approx(LAST_RETRY_SECONDS, abs=0.01)
     dirty.succeeded(A)
@@ -135,9 +163,10 @@ def test_a_key_that_fails_backs_off_alone_and_no_longer_than_the_longest(loop: J
 def test_a_change_does_not_wait_for_the_retry(loop: JumpingLoop, dirty: Dirty) -> None:
     dirty.retry({A: Cause.EVENT})
     dirty.mark([A], Cause.CHANGE)
-    assert loop.run(dirty.take()) == {A: Cause.CHANGE}
+    batch = loop.run(dirty.take())
+    assert batch == {A: Cause.CHANGE}
     assert loop.time() == 0
-    dirty.release([A])
+    dirty.release(batch)
     nothing_is_due(loop, dirty, 100)
 
 
@@ -145,18 +174,20 @@ def test_the_earliest_of_two_times_counts(loop: JumpingLoop, dirty: Dirty) -> No
     dirty.mark_later({A: Cause.EVENT}, after=5)
     dirty.mark_later({A: Cause.CHANGE}, after=2)
     dirty.mark_later({A: Cause.EVENT}, after=9)
-    assert loop.run(dirty.take()) == {A: Cause.CHANGE}
+    batch = loop.run(dirty.take())
+    assert batch == {A: Cause.CHANGE}
     assert loop.time() == pytest.approx(2, abs=0.01)
-    dirty.release([A])
+    dirty.release(batch)
     nothing_is_due(loop, dirty, 100)
 
 
 def test_what_is_cleared_is_said_and_is_not_due_any_more(loop: JumpingLoop, dirty: Dirty) -> None:
     dirty.mark([A], Cause.EVENT)
-    loop.run(dirty.take())
+    batch = loop.run(dirty.take())
+    batch.begin([A])
     dirty.mark([A], Cause.CHANGE)
     dirty.mark_later({B: Cause.EVENT}, after=3)
     assert dirty.clear() == {A: Cause.CHANGE, B: Cause.EVENT}
-    dirty.release([A])
+    dirty.release(batch)
     assert len(dirty) == 0
     nothing_is_due(loop, dirty, 100)
