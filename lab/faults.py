@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 CHUNK = 65536
+FLOOD_AT_ONCE = 1000  # messages: no longer than that does anything else wait
 _REQUEST = re.compile(rb"(?:GET|PUT|POST|DELETE) \S+ HTTP/1\.1\r\n")
 _ERROR_500 = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -81,19 +82,29 @@ class FaultProxy:
         """Once: the next piece with that in it reaches the server, which acts on it; the answer is never seen."""
         self._cut_after = request
 
-    async def flood(self, message: bytes, *, per_second: int, seconds: float) -> float:
-        """Puts so many messages into what each client reads; returns how many a second the fastest one took."""
+    async def flood(self, message: bytes, *, per_second: int, seconds: float, within: float) -> float:
+        """Puts so many messages a second into what each client reads, until each has taken all of them.
+
+        Who is slower gets the rest afterwards. Returns how long it took. Raises TimeoutError, also when a client
+        that was there at the beginning has gone.
+        """
         loop = asyncio.get_running_loop()
-        started, due, taken = loop.time(), 0, dict.fromkeys(self._whole, 0)
-        while (passed := loop.time() - started) < seconds:
-            now, due = int(passed * per_second) - due, int(passed * per_second)
+        started, taken = loop.time(), dict.fromkeys(self._whole, 0)
+        if not taken:
+            raise TimeoutError("there is nobody to flood")
+        while min(taken.values()) < int(seconds * per_second):
+            passed = loop.time() - started
+            if passed > within:
+                raise TimeoutError(f"after {within} s there were taken {sorted(taken.values())}")
+            due = int(min(passed, seconds) * per_second)
             for client in self._whole & taken.keys():
                 # between two messages, and to who takes them: a full socket is left alone
                 if client.transport.get_write_buffer_size() < CHUNK:
+                    now = min(due - taken[client], FLOOD_AT_ONCE)
                     client.write(message * now)
                     taken[client] += now
             await asyncio.sleep(0.005)
-        return max(taken.values(), default=0) / seconds
+        return loop.time() - started
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1

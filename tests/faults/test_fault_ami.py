@@ -3,10 +3,12 @@
 import asyncio
 import sys
 import time
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import pytest
+import pytest_asyncio
 
 from lab.faults import Fault
 from lab.manager import Manager
@@ -86,14 +88,62 @@ async def test_ami_is_read_slowly(stand: Stand) -> None:
 
 
 async def test_another_client_of_ami_does_not_read(stand: Stand) -> None:
-    """Asterisk holds a queue's lock while it writes that queue's members to whoever asked for them."""
+    """Asterisk holds a queue's lock while it writes that queue's members to whoever asked for them, and waits its
+    writetimeout at each line for who does not take them: so long nobody changes that queue. Then it goes on."""
+    began = time.monotonic()
     async with Manager(stand.asterisk) as deaf:
         for _ in range(20_000):
             deaf.send("QueueStatus", {})
         await stand.pause("dua", "beside a deaf client")
-        await stand.until_member("support", stand.internal["dua"], reason="beside a deaf client", within=30)
+
+        async def paused() -> bool:
+            try:
+                seen = await stand.member("support", stand.internal["dua"])
+            except TimeoutError:  # our own look waits for the lock as well: Asterisk's writetimeout is 5 s
+                return False
+            return seen is not None and seen.reason == "beside a deaf client"
+
+        await until(paused, within=150, what="a change beside a client that does not read")
+        sys.stderr.write(f"    a change beside it took {time.monotonic() - began:.1f} s\n")
+        await stand.hears()
+        await stand.lasts(6)
+        assert await answers(deaf) < 20_000, "Asterisk was never held up by it"
     await stand.unpause("dua")
     await stand.healed()
+
+
+async def answers(manager: Manager) -> int:
+    """How many it still gets before Asterisk has ended the connection."""
+    count = 0
+    try:
+        async with asyncio.timeout(30):
+            while True:
+                count += (await manager.read()).get("EventList") == "start"
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return count
+
+
+@pytest_asyncio.fixture
+async def loud(postgres: Postgres, seed: int) -> AsyncIterator[Stand]:
+    """Others may shout there."""
+    async with Stand(postgres, seed=seed, extra=SHOUTER) as stand:
+        yield stand
+
+
+async def test_ami_is_read_too_slowly_for_a_flood(loud: Stand) -> None:
+    """What Asterisk says fills its socket, and then it ends the connection of who does not take it."""
+    lines = len(loud.bridge.lines())
+    loud.ami.fault = Fault.SLOW
+    async with Manager(Shouter(loud.asterisk.ami_port)) as shouting:
+        flood = asyncio.create_task(_flood(shouting))
+        await loud.pause("dua", "in the flood")
+        await loud.bridge.logged("ami.lost", since=lines, within=60)
+        await loud.hears()
+        flood.cancel()
+    loud.ami.fault = Fault.NONE
+    await loud.until_member("support", loud.internal["dua"], reason="in the flood", within=20)
+    await loud.unpause("dua")
+    await loud.healed()
 
 
 SHOUTER = {
@@ -101,9 +151,10 @@ SHOUTER = {
 }
 
 
-async def test_a_flood_of_events(postgres: Postgres, seed: int) -> None:
+async def test_a_flood_of_events(loud: Stand) -> None:
     """As many of our own class as Asterisk can send, for ten seconds, and changes all the while."""
-    async with Stand(postgres, seed=seed, extra=SHOUTER) as stand, AsyncExitStack() as stack:
+    stand = loud
+    async with AsyncExitStack() as stack:
         account = Shouter(stand.asterisk.ami_port)
         lines = len(stand.bridge.lines())
         shouting = [await stack.enter_async_context(Manager(account)) for _ in range(2)]
@@ -154,14 +205,17 @@ async def _count(manager: Manager, *, seconds: float) -> float:
 
 
 async def test_a_hundred_thousand_events_a_second(stand: Stand) -> None:
-    """More than Asterisk can send: put into the stream by the proxy, on all links."""
+    """More than Asterisk can send, a million in ten seconds: put into the stream by the proxy, on all links. What
+    the daemon can't take in at that rate waits for it, as in Asterisk; in the end it has read all of them."""
     message = b"Event: UserEvent\r\nUserEvent: AgentbridgeNoise\r\nText: " + b"x" * 80 + b"\r\n\r\n"
-    flood = asyncio.create_task(stand.ami.flood(message, per_second=100_000, seconds=10))
-    number = 0
+    flood = asyncio.create_task(stand.ami.flood(message, per_second=100_000, seconds=10, within=90))
+    number, lines = 0, len(stand.bridge.lines())
     while not flood.done():
         number += 1
         await stand.pause("dua", f"flood {number}")
         await stand.until_member("support", stand.internal["dua"], reason=f"flood {number}", within=10)
-    sys.stderr.write(f"    {flood.result():,.0f} events a second taken in, {number} changes applied meanwhile\n")
+    sys.stderr.write(f"    a million on each link taken in {flood.result():.1f} s, {number} changes meanwhile\n")
+    assert number >= 5
+    assert not stand.bridge.events("ami.lost", since=lines)
     await stand.unpause("dua")
     await stand.healed()

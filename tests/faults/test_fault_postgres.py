@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 import pytest
 
+from agentbridge.directory.listening import listen_works
 from lab.bridge import prepare
 from lab.faults import Fault
 from lab.postgres import Postgres, server_programs
@@ -29,6 +30,8 @@ async def hang(stand: Stand) -> None:
 
 
 async def restart(stand: Stand) -> None:
+    """As an administrator does, who tells the connections; and as the machine does, without a word."""
+    await stand.postgres.restart("fast")
     for _ in range(3):
         await stand.postgres.restart("immediate")
 
@@ -60,15 +63,13 @@ async def test_postgresql_gone(own: Stand, fault: Callable[[Stand], Awaitable[No
 async def test_postgresql_read_only(own: Stand) -> None:
     await superuser(own, "ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
     members = await own.members()
-    # what is changed in Asterisk is put right again, though the database can't note it
-    await own.asterisk.cli(f"queue unpause member PJSIP/{own.internal['ben']} queue waiting")
-    await own.until_member("waiting", own.internal["ben"], paused=True, reason="lunch")
+    # what is changed in Asterisk is put right again, though the database can't note it; in a queue without callers
+    await own.asterisk.cli(f"queue unpause member PJSIP/{own.internal['ben']} queue support")
+    await own.until_member("support", own.internal["ben"], paused=True, reason="lunch")
     await own.lasts(5)
     assert await own.members() == members
     await superuser(own, "ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()")
     await own.reconnect()
-    # a repair that lasted a moment: ben may have been rung once
-    own.ben.invites.clear()
     await own.healed()
 
 
@@ -89,6 +90,7 @@ async def test_postgresql_through_a_pooler_in_transaction_mode(own: Stand) -> No
         lines = len(own.bridge.lines())
         own.pg.cut()
         await own.bridge.logged("database.connected", since=lines, within=15)
+        assert not await listen_works(own.dsn.replace(f":{own.postgres.port}/", f":{pooler.port}/"), deadline=5)
         await own.healed()
         await own.bridge.kill()
         await own.bridge.start(within=30)
