@@ -43,13 +43,12 @@ class Batch(dict[EndpointId, Cause]):
         self._waiting -= mine.keys()
         return mine
 
-    def lets_go(self, key: EndpointId) -> bool:
-        """True where the pass has not begun with the key, which from now on is none of its."""
+    def let_go(self, key: EndpointId) -> Cause | None:
+        """The key's cause where the pass has not begun with it: from now on it is none of its. Else None."""
         if key not in self._waiting:
-            return False
+            return None
         self._waiting.remove(key)
-        del self[key]
-        return True
+        return self.pop(key)
 
 
 class Dirty:
@@ -75,10 +74,11 @@ class Dirty:
     def __len__(self) -> int:
         return len(self._due) + len(self._waiting) + len(self._busy)
 
-    def mark(self, keys: Iterable[EndpointId], cause: Cause) -> None:
+    def mark(self, keys: Iterable[EndpointId], why: Cause) -> None:
         now = self._clock()
         for key in keys:
-            if self._in_pass(key):
+            cause = max(why, self._left(key))
+            if key in self._busy:
                 self._again[key] = max(cause, self._again.get(key, cause))
             elif (until := self._rests_until(key)) > now:
                 # a drift may be somebody who writes against us: that one rests in any case
@@ -153,13 +153,14 @@ class Dirty:
 
     # ------------------------------------------------------------ inside
 
-    def _in_pass(self, key: EndpointId) -> bool:
-        """Whether a pass has begun with it; one that has not lets it go."""
+    def _left(self, key: EndpointId) -> Cause:
+        """Takes the key out of a pass that has not begun with it; the cause for which it was there."""
         batch = self._busy.get(key)
-        if batch is not None and batch.lets_go(key):
-            del self._busy[key]
-            return False
-        return batch is not None
+        cause = None if batch is None else batch.let_go(key)
+        if cause is None:
+            return Cause.RESYNC
+        del self._busy[key]
+        return cause
 
     def _rests_until(self, key: EndpointId) -> float:
         writes = self._writes.get(key)

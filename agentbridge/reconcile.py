@@ -214,8 +214,7 @@ class Reconciler:
         self, part: Mapping[EndpointId, Cause], brought: Reading | None, refused: Mapping[EndpointId, str]
     ) -> Look:
         look = await self._looker.look(part, brought)
-        if not self._active:  # what was read may be of another server, older than what Asterisk was told
-            raise Unavailable("the directory was lost meanwhile")
+        self._raise_if_suspended()
         held = {key: reason for key, reason in refused.items() if key in part}
         return replace(look, plan=self._adopt_found(held_back(look.plan, held), part))
 
@@ -230,6 +229,13 @@ class Reconciler:
 
     def _goes_on(self, pass_id: int) -> None:
         self._passes[pass_id] = self._clock()
+        self._raise_if_suspended()
+
+    def _raise_if_suspended(self) -> None:
+        """What was read may be of another server, older than what Asterisk was told; or another daemon, which took
+        the node's lock meanwhile, has told it something newer."""
+        if not self._active:
+            raise Unavailable("the directory was lost meanwhile")
 
     def _brought(self, batch: Collection[EndpointId]) -> Reading | None:
         """What came along with the marks, if one look covers the batch."""

@@ -117,7 +117,8 @@ class Observation:
     def object_put(self, kind: ObjectKind, key: EndpointId, fields: Fields) -> None:
         """A PUT merges."""
         self._touched_objects.add((kind, key))
-        self._objects[kind][key] = {**self._objects[kind].get(key, {}), **fields}
+        there = self._objects[kind].get(key)
+        self._objects[kind][key] = {**there, **fields} if there else fields
 
     def object_deleted(self, kind: ObjectKind, key: EndpointId) -> None:
         self._touched_objects.add((kind, key))

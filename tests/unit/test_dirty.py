@@ -74,6 +74,14 @@ def test_a_key_that_changes_before_its_pass_looks_at_it_does_not_wait_for_that(l
     assert len(dirty) == 2
 
 
+def test_a_key_that_leaves_its_pass_keeps_the_stronger_cause(loop: JumpingLoop, dirty: Dirty) -> None:
+    dirty.mark([A], Cause.CHANGE)
+    batch = loop.run(dirty.take())
+    dirty.mark([A], Cause.RESYNC)
+    assert batch == {}
+    assert loop.run(dirty.take()) == {A: Cause.CHANGE}
+
+
 def test_keys_that_are_done_are_released_before_the_rest_of_their_pass(loop: JumpingLoop, dirty: Dirty) -> None:
     dirty.mark([A, B], Cause.RESYNC)
     batch = loop.run(dirty.take())
