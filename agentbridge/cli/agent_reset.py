@@ -26,7 +26,9 @@ def register(app: typer.Typer) -> None:
 
 def reset(
     email: Annotated[str | None, typer.Argument(metavar="EMAIL", help="Mail a link to the agents of it.")] = None,
-    token: Annotated[str | None, typer.Option(help="The token of a link: set the new password now.")] = None,
+    token: Annotated[
+        str | None, typer.Option(help="The token of a link: set the new password now. `-` asks for it.")
+    ] = None,
     config: ConfigPath = None,
 ) -> None:
     """Mail the link for a new password, or set the password with the link's token."""
@@ -37,6 +39,8 @@ def reset(
         asyncio.run(_mailed(settings, email))
         output.message(f"if an agent has the address {email}, the link is on its way")
     elif token is not None:
+        if token == "-":  # noqa: S105 - other users of the machine see what a command line says
+            token = editing.typed_secret("Token", twice=False)
         typed = editing.typed_secret("New password")
         username = asyncio.run(_set(settings, token, typed))
         output.message(f"the password of {username} is set")

@@ -95,8 +95,8 @@ def sip_secret(config: Path | None, kind: Kind, key: str) -> None:
     output.line(in_directory(config, work))
 
 
-def typed_secret(what: str) -> str:
-    """Asked for twice on a terminal, else the first line of standard input: never an argument, which all see."""
+def typed_secret(what: str, *, twice: bool = True) -> str:
+    """Asked for on a terminal, else the next line of standard input: never an argument, which all see."""
     if sys.stdin.isatty():
-        return str(typer.prompt(what, hide_input=True, confirmation_prompt=True, err=True))
+        return str(typer.prompt(what, hide_input=True, confirmation_prompt=twice, err=True))
     return sys.stdin.readline().rstrip("\r\n")

@@ -104,6 +104,13 @@ async def test_an_agent_gets_a_link_by_e_mail_and_a_new_password_by_its_token(
     assert await has_password(desk, GOOD)
 
 
+async def test_a_token_need_not_be_on_the_command_line(desk: Shell, mail_server: Sink) -> None:
+    token = await mailed(desk, mail_server)
+    done = await desk("agent", "reset", "--token", "-", stdin=f"{token}\n{GOOD}\n")
+    assert done == Ran(0, "", "the password of anna is set\n")
+    assert await has_password(desk, GOOD)
+
+
 async def test_on_a_terminal_the_new_password_is_asked_for_twice_and_not_shown(desk: Shell, mail_server: Sink) -> None:
     token = await mailed(desk, mail_server)
     # the space after the colon is written when nothing more is echoed

@@ -22,6 +22,10 @@ REFUSED = [
     ("insert into agentbridge.agent_channels values (1, 'chat', 1, true, 61)", "auto_answer_delay: must be 0 to 60"),
     ("insert into agentbridge.users (username) values ('a b')", "username: must be 1 to 80 letters"),
     ("insert into agentbridge.users (username, role) values ('a', 'boss')", "role: must be one of admin, user"),
+    ("insert into agentbridge.users (username) values (null)", "username: must not be null"),
+    ("update agentbridge.settings set lock_after = null", "lock_after: must not be null"),
+    ("insert into agentbridge.queue_members values (1, 1, null)", "penalty: must not be null"),
+    ("insert into agentbridge.agent_channels values (1, 'chat', null)", "capacity: must not be null"),
     ("delete from agentbridge.settings", "settings: the one row must stay; update it"),
     ("truncate agentbridge.settings", "settings: the one row must stay; update it"),
     ("select agentbridge.claim_interaction('anna', 'chat', '')", "interaction: name it"),
@@ -57,6 +61,15 @@ async def test_a_setting_out_of_its_bounds_is_refused_by_the_rule_s_name(
 
 async def test_a_second_row_of_settings_is_refused(sql: Connection) -> None:
     await refusal(sql.execute("insert into agentbridge.settings default values"), "23505")
+
+
+async def test_a_user_s_name_is_taken_once(sql: Connection) -> None:
+    await sql.execute("insert into agentbridge.users (username) values ('bea'), ('cleo')")
+    insert = "insert into agentbridge.users (username) values ('bea')"
+    assert await refusal(sql.execute(insert), "AB002") == "username: a user bea exists already"
+    rename = "update agentbridge.users set username = 'bea' where username = 'cleo'"
+    assert await refusal(sql.execute(rename), "AB002") == "username: a user bea exists already"
+    await sql.execute("update agentbridge.users set role = 'admin' where username = 'bea'")
 
 
 async def test_teams_and_telephones_have_names_of_their_own(sql: Connection) -> None:
