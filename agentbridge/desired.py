@@ -146,6 +146,9 @@ def _uri_host(host: str) -> str:
 
 
 def _auth(key: EndpointId, line: Line, sip: SipDefaults) -> Fields:
+    if not line.secret:
+        # the digest of an empty secret is one that everybody knows
+        raise ValueError("sip_secret: there is none")
     return {
         "auth_type": "digest",
         "username": key,

@@ -133,7 +133,7 @@ NONSENSE = {
     "secret": "sip_secret = ''",
     "long": "alias = repeat('x', 5000)",
 }
-HARMLESS = {"transport", "nat", "lines", "caller id", "delay", "secret", "long"}
+HARMLESS = {"transport", "nat", "lines", "caller id", "delay", "long"}
 """what Asterisk gets in a form that does no harm; all others are reported, with their agent's name"""
 NO_RULES = """
 DO $$ DECLARE rule record; BEGIN

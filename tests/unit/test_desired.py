@@ -111,7 +111,7 @@ def test_a_fixed_host_is_called_and_known_by_its_address(host: str, contact: str
     assert objects[ObjectKind.IDENTIFY] == {"endpoint": "1001", "match": match}
 
 
-@pytest.mark.parametrize("line", [{"codecs": ()}, {"host": "no-address"}, {"call_group": "one"}])
+@pytest.mark.parametrize("line", [{"codecs": ()}, {"host": "no-address"}, {"call_group": "one"}, {"secret": ""}])
 def test_a_line_that_asterisk_can_not_have_is_a_problem_and_changes_nothing(line: dict[str, Any]) -> None:
     state = of(line=replace(LINE, **line))
     assert state.problem
