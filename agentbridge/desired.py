@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from agentbridge.call_policy import policy_of
 from agentbridge.caller_id import caller_id, clipped, member_text, merged
 from agentbridge.model import (
+    SIP_PORT,
     Agent,
     EndpointId,
     Fields,
@@ -137,7 +138,8 @@ def _aor(line: Line, key: EndpointId, sip: SipDefaults) -> Fields:
 def _fixed_contact(key: EndpointId, line: Line) -> str:
     """Over the transport of first choice; a WebSocket is opened by the client, so there is nowhere to call."""
     over_tcp = ";transport=tcp" if line.transports[0] == "tcp" else ""
-    return f"sip:{key}@{_uri_host(line.host)}{over_tcp}"
+    port = "" if line.sip_port == SIP_PORT else f":{line.sip_port}"
+    return f"sip:{key}@{_uri_host(line.host)}{port}{over_tcp}"
 
 
 def _uri_host(host: str) -> str:

@@ -23,6 +23,8 @@ Interface = NewType("Interface", str)
 Fields = Mapping[str, str]
 """Attributes of one PJSIP object. Always strings: anything else crashes Asterisk."""
 
+SIP_PORT = 5060
+"""of RFC 3261, which a URI leaves out"""
 AUTOPAUSE = "Auto-Pause"
 """app_queue's own reason, when it pauses a member that did not answer"""
 
@@ -76,6 +78,8 @@ class Line:
     context: str = "from-sip"
     call_group: str = ""
     pickup_group: str = ""
+    sip_port: int = SIP_PORT
+    """P12: where a phonebar of a fixed address is called"""
     sip_expires: int = 3600
     """seconds; the longest registration that the AOR accepts (P11, W9)"""
 

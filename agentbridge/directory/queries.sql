@@ -24,7 +24,7 @@ select
     a.id, a.username, a.full_name, a.alias, a.internal, a.typology, a.hot_desk,
     a.deactivated, a.locked_at is not null as locked,
     a.transport, a.host, a.nat, a.sip_type, a.codecs, a.caller_id, a.context, a.call_group, a.pickup_group,
-    a.sip_secret, a.sip_expires,
+    a.sip_secret, a.sip_port, a.sip_expires,
     a.voicemail, a.voicemail_pin, a.mask_sensitive, a.chanspy, a.record_calls, a.auto_answer,
     a.auto_answer_delay, a.ring_in_use, a.manual_recording, a.dnd_in_pause, a.forward_allowed, a.forward_to,
     a.prefix_required, a.may_call, a.may_spy,

@@ -7,6 +7,7 @@ from operator import itemgetter
 from typing import Any, Protocol
 
 from agentbridge.model import (
+    SIP_PORT,
     Agent,
     AgentId,
     CallOptions,
@@ -67,7 +68,7 @@ def _agent(row: Row) -> Agent:
         # a name may hold what app_queue's persistent form can't: that is for the side that writes it
         display_name=row["alias"] or row["full_name"] or row["username"],
         typology=Typology(row["typology"]),
-        line=_line(row, ""),
+        line=_line(row, "", sip_port=row["sip_port"]),
         hot_desk=row["hot_desk"],
         active=not (row["deactivated"] or row["locked"]),
         session=_session(row) if row["logged_in"] else None,
@@ -116,7 +117,7 @@ def _telephone(row: Row) -> Telephone:
     return Telephone(name=EndpointId(row["telephone"]), line=_line(row, "t_"))
 
 
-def _line(row: Row, prefix: str) -> Line:
+def _line(row: Row, prefix: str, *, sip_port: int = SIP_PORT) -> Line:
     return Line(
         secret=row[prefix + "sip_secret"],
         transports=tuple(row[prefix + "transport"]),
@@ -128,5 +129,6 @@ def _line(row: Row, prefix: str) -> Line:
         context=row[prefix + "context"],
         call_group=row[prefix + "call_group"],
         pickup_group=row[prefix + "pickup_group"],
+        sip_port=sip_port,
         sip_expires=row[prefix + "sip_expires"],
     )

@@ -1,6 +1,7 @@
 """How a client reaches Asterisk: its transport, its address, what stands between, and for how long it is kept."""
 
 import random
+from typing import Any
 
 import pytest
 
@@ -172,12 +173,16 @@ async def test_a_browser_s_endpoint_is_pushed_whole_and_taken_back_whole(shared:
     await both_ways(await shared.caller(), phone, internal)
 
 
-async def test_an_agent_with_a_fixed_address_calls_and_is_called_without_registering(shared: Centre) -> None:
+@pytest.mark.parametrize("phonebar", [{}, {"typology": "phonebar", "sip_port": 5070}], ids=["a phone", "a phonebar"])
+async def test_an_agent_with_a_fixed_address_calls_and_is_called_without_registering(
+    shared: Centre, phonebar: dict[str, Any]
+) -> None:
     address = f"127.{random.randint(1, 254)}.{random.randint(1, 254)}.9"
-    internal = await shared.agent("ana", host=address)
+    internal = await shared.agent("ana", host=address, **phonebar)
     await shared.login("ana")
     await shared.settled()
-    phone = await OddPhone.of(shared.farm, internal, await secret(shared, internal), at=(address, 5060))
+    port = phonebar.get("sip_port", 5060)
+    phone = await OddPhone.of(shared.farm, internal, await secret(shared, internal), at=(address, port))
     await both_ways(await shared.caller(), phone, internal)
     call = await phone.call("echo", 5.0)
     assert call.status == 200

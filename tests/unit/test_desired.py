@@ -98,6 +98,11 @@ def test_every_line_states_the_same_fields_so_that_none_keeps_its_old_value() ->
     assert len({frozenset(endpoint(**line)) for line in lines}) == 1
 
 
+def test_a_phonebar_of_a_fixed_host_is_called_at_its_port() -> None:
+    objects = of(line=replace(LINE, host="192.0.2.7", sip_port=5070, transports=("tcp",))).objects
+    assert objects[ObjectKind.AOR]["contact"] == "sip:1001@192.0.2.7:5070;transport=tcp"
+
+
 @pytest.mark.parametrize(
     ("host", "contact", "match"),
     [
