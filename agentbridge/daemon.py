@@ -177,8 +177,9 @@ class Bridge:
     # ------------------------------------------------------------ what goes on for ever
 
     async def _look_again(self) -> None:
+        since = self._reconciler.moment()
         await self._node.read_all()
-        await self._reconciler.resync()
+        await self._reconciler.resync(since)
         self._calls.look_again()
 
     async def _heartbeat(self) -> None:

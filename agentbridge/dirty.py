@@ -43,12 +43,9 @@ class Batch(dict[EndpointId, Cause]):
         self._waiting -= mine.keys()
         return mine
 
-    def let_go(self, key: EndpointId) -> Cause | None:
-        """The key's cause where the pass has not begun with it: from now on it is none of its. Else None."""
-        if key not in self._waiting:
-            return None
-        self._waiting.remove(key)
-        return self.pop(key)
+    def waits_with(self, key: EndpointId) -> bool:
+        """Whether the pass has not begun with the key."""
+        return key in self._waiting
 
 
 class Dirty:
@@ -77,16 +74,19 @@ class Dirty:
     def mark(self, keys: Iterable[EndpointId], why: Cause) -> None:
         now = self._clock()
         for key in keys:
-            cause = max(why, self._left(key))
-            if key in self._busy:
-                self._again[key] = max(cause, self._again.get(key, cause))
-            elif (until := self._rests_until(key)) > now:
-                # a drift may be somebody who writes against us: that one rests in any case
-                self._put_off(key, cause, min(until, now + QUIET_SECONDS) if cause is Cause.CHANGE else until)
-            else:
-                _, waiting = self._waiting.pop(key, (0.0, cause))
-                self._due[key] = max(cause, waiting, self._due.get(key, cause))
+            batch = self._busy.get(key)
+            if batch is None:
+                self._mark(key, why, now)
+            elif not batch.waits_with(key):
+                self._again[key] = max(why, self._again.get(key, why))
+            elif why is not Cause.RESYNC:  # for that the look that is still to come is enough
+                del self._busy[key]
+                self._mark(key, max(why, batch.pop(key)), now)
         self._wake.set()
+
+    def is_looked_at(self, key: EndpointId) -> bool:
+        """Whether a pass has begun with the key, and may know more of it than who marks it."""
+        return key in self._busy and not self._busy[key].waits_with(key)
 
     def mark_later(self, keys: Mapping[EndpointId, Cause], *, after: float) -> None:
         """Looked at again after that many seconds, whether or not the key rests or is in a pass now."""
@@ -153,14 +153,13 @@ class Dirty:
 
     # ------------------------------------------------------------ inside
 
-    def _left(self, key: EndpointId) -> Cause:
-        """Takes the key out of a pass that has not begun with it; the cause for which it was there."""
-        batch = self._busy.get(key)
-        cause = None if batch is None else batch.let_go(key)
-        if cause is None:
-            return Cause.RESYNC
-        del self._busy[key]
-        return cause
+    def _mark(self, key: EndpointId, cause: Cause, now: float) -> None:
+        if (until := self._rests_until(key)) > now:
+            # a drift may be somebody who writes against us: that one rests in any case
+            self._put_off(key, cause, min(until, now + QUIET_SECONDS) if cause is Cause.CHANGE else until)
+        else:
+            _, waiting = self._waiting.pop(key, (0.0, cause))
+            self._due[key] = max(cause, waiting, self._due.get(key, cause))
 
     def _rests_until(self, key: EndpointId) -> float:
         writes = self._writes.get(key)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from agentbridge.desired import SipDefaults, desired, desired_in_range
@@ -45,6 +45,31 @@ def one_look(looks: Sequence[Look]) -> Look:
         plan=joined(look.plan for look in looks),
         looked_at=[key for look in looks for key in look.looked_at],
         wanted={key: state for look in looks for key, state in look.wanted.items()},
+    )
+
+
+def divided(look: Look) -> tuple[Look, Look]:
+    """Of the keys with nothing to be done, and of the others."""
+    differing = {step.key for step in look.plan.steps}
+    whole = look.plan
+    return (
+        replace(
+            look,
+            plan=Plan(
+                problems={key: why for key, why in whole.problems.items() if key not in differing},
+                waiting=whole.waiting - differing,
+            ),
+            looked_at=[key for key in look.looked_at if key not in differing],
+        ),
+        replace(
+            look,
+            plan=replace(
+                whole,
+                problems={key: why for key, why in whole.problems.items() if key in differing},
+                waiting=whole.waiting & differing,
+            ),
+            looked_at=[key for key in look.looked_at if key in differing],
+        ),
     )
 
 

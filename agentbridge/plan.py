@@ -119,7 +119,8 @@ def joined(plans: Iterable[Plan]) -> Plan:
 def held_back(planned: Plan, reasons: Mapping[EndpointId, str]) -> Plan:
     """The plan without the steps of these keys, each of which has its reason for a problem."""
     steps = tuple(step for step in planned.steps if step.key not in reasons)
-    return replace(planned, steps=steps, problems={**planned.problems, **reasons})
+    problems = {**planned.problems, **reasons}
+    return replace(planned, steps=steps, problems=problems, waiting=planned.waiting - reasons.keys())
 
 
 def rank(step: Step) -> int:

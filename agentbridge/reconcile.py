@@ -17,7 +17,8 @@ import structlog
 from agentbridge.desired import SipDefaults
 from agentbridge.dirty import Batch, Cause, Dirty
 from agentbridge.errors import Refused, Unavailable
-from agentbridge.look import Look, Looker, Source, in_parts, one_look
+from agentbridge.footing import Footing, Moment
+from agentbridge.look import Look, Looker, Source, divided, in_parts, one_look
 from agentbridge.model import (
     AUTOPAUSE,
     EndpointId,
@@ -63,6 +64,11 @@ class Directory(Source, Judge, Protocol):
 class Asterisk(Observed, Target, Holdings, Protocol):
     """What is there, what is ours of it, and how it is changed."""
 
+    @property
+    def losses(self) -> int:
+        """How often it was lost."""
+        ...
+
 
 class Reconciler:
     """Marks come from any side (`mark`, `resync`); `run` works them off until it is cancelled."""
@@ -93,7 +99,7 @@ class Reconciler:
         """why the last pass could not be done"""
         self._passes: dict[int, float] = {}
         """when each pass under way began, or was last seen to go on"""
-        self._active = False
+        self._footing = Footing(lambda: asterisk.losses, clock)
         self._seats = Seats(asterisk)
         self._missed: dict[EndpointId, Cause] = {}
 
@@ -113,17 +119,17 @@ class Reconciler:
 
     def suspend(self) -> None:
         """Without the directory nothing is to be done; `resync` goes on again."""
-        self._active = False
+        self._footing.suspend()
         self._miss(self.dirty.clear())
 
     def mark(self, keys: Collection[EndpointId], cause: Cause, reading: Reading | None = None) -> None:
         """`reading` spares the pass a look at the directory; anything newer is hinted and marks the key anew."""
         for key in keys:
-            if reading is None:
+            if reading is None or self.dirty.is_looked_at(key):
                 self._readings.pop(key, None)
             else:
                 self._readings[key] = reading
-        if self._active:
+        if self._footing.active:
             self.dirty.mark(keys, cause)
         else:
             self._miss(dict.fromkeys(keys, cause))
@@ -139,8 +145,13 @@ class Reconciler:
         self._adoptions[key, queue] = AUTOPAUSE
         self.mark([key], Cause.EVENT)
 
-    async def resync(self) -> None:
-        """Everything that should be or is, is looked at again."""
+    def moment(self) -> Moment:
+        """To be noted before Asterisk is read for a resync."""
+        return self._footing.moment()
+
+    async def resync(self, since: Moment | None = None) -> None:
+        """Everything that should be or is, is looked at again. Unavailable where the directory was lost since."""
+        since = since or self.moment()
         keys = await self._directory.keys()
         self._looker.reserve = frozenset(await self._directory.reserve())
         keys |= set(self._asterisk.owned())
@@ -151,7 +162,7 @@ class Reconciler:
             if not self._asterisk.state(number).objects
         }
         log.debug("resync.started", keys=len(keys))
-        self._active = True
+        self._footing.resume(since)
         for key, cause in self._missed.items():
             self.mark([key], cause)
         self._missed.clear()
@@ -161,6 +172,7 @@ class Reconciler:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as passes:
+            passes.create_task(self._footing.run())
             while True:
                 batch = await self.dirty.take()
                 passes.create_task(self._pass(batch))
@@ -171,10 +183,10 @@ class Reconciler:
         with structlog.contextvars.bound_contextvars(pass_id=pass_id):
             try:
                 await self._work(batch, pass_id)
-            except Unavailable as lost:
+            except (Unavailable, Refused) as lost:
                 # nothing is done without both sides; the keys stay dirty
                 self._tell_postponed(str(lost), len(batch))
-                if self._active:
+                if self._footing.active:
                     self.dirty.mark_later(batch, after=RETRY_AFTER_LOSS_SECONDS)
                 else:
                     self._miss(batch)
@@ -189,53 +201,49 @@ class Reconciler:
         self._postponed = reason
 
     async def _work(self, batch: Batch, pass_id: int) -> None:
+        since = self._footing.moment()
         # also while Asterisk is away: kept until then, it could undo what the agent has done since
         adopted = await self._adopt(batch)
         if not self._asterisk.up:
             raise Unavailable("Asterisk is not connected")
-        brought = self._brought(batch)
+
+        def going_on() -> None:
+            self._passes[pass_id] = self._clock()
+            self._footing.check(since)
+
+        brought = None if adopted else self._brought(batch)
         refused = {key: reason for key, reason in adopted.items() if reason}
         differing: list[Look] = []
         async for keys in in_parts(batch):
             if part := batch.begin(keys):
-                look = await self._look(part, None if adopted else brought, refused)
-                if look.plan.steps:
-                    differing.append(look)
-                else:
-                    await self._conclude(look, look.plan, {}, part)
-                    self.dirty.release(batch, part)
-            self._goes_on(pass_id)
+                look = await self._look(part, brought, refused)
+                going_on()
+                done, rest = divided(look)
+                if done.looked_at:
+                    await self._conclude(done, done.plan, {}, part)
+                self.dirty.release(batch, part.keys() - set(rest.looked_at))
+                differing += [rest] if rest.looked_at else []
         if differing:
             # all together: the ranks hold for all that is written, such as AORs ahead of all endpoints
-            await self._write(one_look(differing), batch, pass_id)
+            await self._write(one_look(differing), batch, going_on)
         self._postponed = ""
 
     async def _look(
         self, part: Mapping[EndpointId, Cause], brought: Reading | None, refused: Mapping[EndpointId, str]
     ) -> Look:
         look = await self._looker.look(part, brought)
-        self._raise_if_suspended()
         held = {key: reason for key, reason in refused.items() if key in part}
         return replace(look, plan=self._adopt_found(held_back(look.plan, held), part))
 
-    async def _write(self, look: Look, batch: Mapping[EndpointId, Cause], pass_id: int) -> None:
+    async def _write(self, look: Look, batch: Mapping[EndpointId, Cause], going_on: Callable[[], None]) -> None:
         planned = await self._removals.limited(look.plan, look.queues)
         planned, seats = self._seats.taken(planned, look.wanted)
         try:
-            failures = await self._writer.write(planned.steps, batch, lambda: self._goes_on(pass_id))
+            going_on()
+            failures = await self._writer.write(planned.steps, batch, going_on)
         finally:
             self._seats.give_back(seats)
         await self._conclude(look, planned, failures, batch)
-
-    def _goes_on(self, pass_id: int) -> None:
-        self._passes[pass_id] = self._clock()
-        self._raise_if_suspended()
-
-    def _raise_if_suspended(self) -> None:
-        """What was read may be of another server, older than what Asterisk was told; or another daemon, which took
-        the node's lock meanwhile, has told it something newer."""
-        if not self._active:
-            raise Unavailable("the directory was lost meanwhile")
 
     def _brought(self, batch: Collection[EndpointId]) -> Reading | None:
         """What came along with the marks, if one look covers the batch."""

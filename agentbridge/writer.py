@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 from agentbridge.dirty import Cause
 from agentbridge.errors import InvalidValue, Refused, Unavailable
@@ -26,8 +26,6 @@ from agentbridge.pace import TASKS_A_WRITE, Pace
 from agentbridge.plan import rank
 from agentbridge.report import log_step
 
-BEAT_SECONDS = 0.25
-STOOD_STILL_SECONDS = 1.0
 Failures = dict[EndpointId, str]
 
 
@@ -53,17 +51,12 @@ class Writer:
     ) -> Failures:
         """Steps in order of rank; a key whose step fails has no further one here.
 
-        alive: called again and again, also while Asterisk is behind and nothing may be written.
+        alive: called again and again, also while Asterisk is behind and nothing may be written; what it raises
+        ends the writing.
         """
         failures: Failures = {}
-        with _Beat() as beat:
-
-            def going() -> None:
-                alive()
-                beat.check()
-
-            for _, group in itertools.groupby(steps, key=rank):
-                await self._write_rank([step for step in group if step.key not in failures], causes, failures, going)
+        for _, group in itertools.groupby(steps, key=rank):
+            await self._write_rank([step for step in group if step.key not in failures], causes, failures, alive)
         return failures
 
     async def _write_rank(
@@ -103,37 +96,6 @@ class Writer:
             return error
         log_step(step, cause=causes[step.key], seconds=self._clock() - started)
         return None
-
-
-class _Beat:
-    """Whether this process went on all the while. One that was stopped may have lost the node's lock meanwhile, and
-    what it was about to write may be undone by now: another daemon has carried out what came after it.
-
-    A timer's callback, and no task: it is called before anybody hears what came in meanwhile.
-    """
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._at = self._loop.time()
-        self._longest = 0.0
-
-    def __enter__(self) -> Self:
-        self._timer = self._loop.call_later(BEAT_SECONDS, self._beat)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-
-    def _beat(self) -> None:
-        now = self._loop.time()
-        self._longest, self._at = max(self._longest, now - self._at), now
-        self._timer = self._loop.call_later(BEAT_SECONDS, self._beat)
-
-    def check(self) -> None:
-        """Unavailable: the directory is to be read again."""
-        stood = max(self._longest, self._loop.time() - self._at) - BEAT_SECONDS
-        if stood > STOOD_STILL_SECONDS:
-            raise Unavailable(f"this process stood still for {stood:.1f} s: what it was to write may be over")
 
 
 def _tasks(step: Step) -> int:

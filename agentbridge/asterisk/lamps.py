@@ -93,14 +93,15 @@ class Lamps:
         self._wake.set()
 
     def _device_is(self, device: str, state: str) -> None:
-        self._newer.add(device)
         if lamp := _LAMP.fullmatch(device):
             agent = EndpointId(lamp[1])
+            self._newer.add(device)
             if self._lit.get(agent) != state:  # somebody else switched it
                 self._lit[agent] = state
                 self._mark(agent)
         elif phone := _PHONE.fullmatch(device):
             endpoint = EndpointId(phone[1])
+            self._newer.add(device)
             self._devices[endpoint] = state
             if agent_found := agent_on(endpoint, self._policy):
                 self._mark(agent_found)
@@ -113,8 +114,8 @@ class Lamps:
             await self._read_all()
             self._look = False
         while self._dirty:
-            for agent in [self._dirty.pop() for _ in range(min(AT_ONCE, len(self._dirty)))]:
-                await self._light(agent)
+            for _ in range(min(AT_ONCE, len(self._dirty))):
+                await self._light(self._dirty.pop())
             await asyncio.sleep(0)  # where nothing differs nothing was waited for
         self._lights = 0
 
@@ -138,9 +139,9 @@ class Lamps:
 
     async def _light(self, agent: EndpointId) -> None:
         try:
-            wanted = await self._wanted(agent)
-            if self._lit.get(agent, "") != wanted:
+            if self._lit.get(agent, "") != await self._wanted(agent):
                 await self._room()
+                wanted = await self._wanted(agent)  # which may have changed meanwhile
                 await set_variable(self._link, f"DEVICE_STATE(Custom:agent{agent})", wanted)
                 self._lit[agent] = wanted
         except BaseException:

@@ -72,7 +72,8 @@ class Members:
 
     async def queue_exists(self, queue: QueueName) -> bool:
         items = await self._bulk.action_list("QueueStatus", {"Queue": queue}, timeout=self._timeout)
-        return any(item.event == "QueueParams" for item in items)
+        # without a name QueueStatus tells of all queues
+        return any(item.event == "QueueParams" and queue_name(item.get("Queue")) == queue for item in items)
 
     async def apply(self, action: MemberAction) -> None:
         queue, interface = _pair(action)

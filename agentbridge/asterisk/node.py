@@ -122,6 +122,11 @@ class Node:
         return self._read and self._events.up and self._actions.up
 
     @property
+    def losses(self) -> int:
+        """How often a link was lost: what was read before is old."""
+        return self._losses
+
+    @property
     def connected(self) -> bool:
         return self._events.up and self._actions.up and self._bulk.up
 
@@ -235,9 +240,9 @@ class Node:
                 self._hooks.stale()
 
     async def _queue_exists(self, queue: QueueName) -> bool:
-        """False for a name that none in Asterisk can have; without one, QueueStatus tells of all queues."""
+        """False for a name that none in Asterisk can have."""
         try:
-            return bool(queue) and await self._members.queue_exists(queue)
+            return await self._members.queue_exists(queue)
         except InvalidValue:
             return False
 

@@ -52,7 +52,7 @@ class PolicyTree:
         self.drop(path)
         key = _key(path)
         self._values.setdefault(key, {})[path] = sys.intern(value)
-        if (index := self._index(path)) is not None:
+        if value and (index := self._index(path)) is not None:
             index[value] = (*index.get(value, ()), key)
 
     def drop(self, path: str) -> None:
@@ -62,7 +62,7 @@ class PolicyTree:
             return
         if not values:
             del self._values[key]
-        if (index := self._index(path)) is not None:
+        if value and (index := self._index(path)) is not None:
             others = tuple(other for other in index[value] if other != key)
             if others:
                 index[value] = others
@@ -78,7 +78,7 @@ class PolicyTree:
                 self.put(path, value)
 
     def _index(self, path: str) -> dict[str, tuple[EndpointId, ...]] | None:
-        """By its value, where that names somebody."""
+        """By its value, which is empty where nobody is meant, as at a free telephone."""
         match path.split("/"):
             case ["agent", _, "id"]:
                 return self._internals

@@ -38,6 +38,8 @@ log = structlog.get_logger()
 CHANNEL = "agentbridge"
 FIRST_WAIT_SECONDS = 0.2
 LAST_WAIT_SECONDS = 10.0
+FRESH_SECONDS = 1.0
+"""older rows are not handed on: whoever acts on them reads again"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,13 +206,15 @@ class Changes:
         self._wake.set()
 
     async def _read(self, connection: Connection) -> None:
+        asked = time.monotonic()
         rows = await connection.fetch(NEWS, self.snapshot)
+        fresh = time.monotonic() - asked < FRESH_SECONDS  # else this process may have stood still meanwhile
         news = rows[0]
         self.snapshot = news["snapshot"]
         if news["keys"]:
             self.lag_seconds = news["oldest_seconds"]
             keys = {EndpointId(key) for key in news["keys"]}
-            self._on_keys(keys, None if news["key"] is None else reading(rows))
+            self._on_keys(keys, reading(rows) if fresh and news["key"] is not None else None)
         self._admission.read_up_to(news["newest"] or 0, news["newest_at"] or 0)
 
     async def _watch_address(self) -> None:

@@ -109,6 +109,8 @@ async def test_every_change_marks_the_keys_it_touches_and_no_others(sql: Connect
             ("update agentbridge.queue_members set penalty = 3", "1"),
             ("update agentbridge.queues set description = 'x'",),
             ("update agentbridge.queues set name = 'sells'", "*"),
+            ("update agentbridge.telephones set name = 'desk9'", "3", "desk1", "desk9"),
+            ("update agentbridge.telephones set name = 'desk1'", "3", "desk1", "desk9"),
             ("select agentbridge.logout('hot')", "3", "desk1"),
             ("delete from agentbridge.agents where username = 'anna'", "1"),
             ("update agentbridge.telephones set name = 'desk2'", "desk1", "desk2"),

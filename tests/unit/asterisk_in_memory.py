@@ -66,6 +66,7 @@ class AsteriskInMemory:
         self._hooks = hooks
         self._written = written
         self._linked, self._read = True, False
+        self.losses = 0
 
     # ------------------------------------------------------------ as the node
 
@@ -228,6 +229,7 @@ class AsteriskInMemory:
 
     def lose_link(self) -> None:
         self._linked = self._read = False
+        self.losses += 1
 
     def restore_link(self) -> None:
         self._linked = True

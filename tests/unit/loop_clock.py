@@ -34,6 +34,10 @@ class JumpingLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.now
 
+    def jump(self, seconds: float) -> None:
+        """As if the process had been stopped for so long."""
+        self._jumping.now += seconds
+
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.run_until_complete(work)
 

@@ -77,9 +77,19 @@ def test_a_key_that_changes_before_its_pass_looks_at_it_does_not_wait_for_that(l
 def test_a_key_that_leaves_its_pass_keeps_the_stronger_cause(loop: JumpingLoop, dirty: Dirty) -> None:
     dirty.mark([A], Cause.CHANGE)
     batch = loop.run(dirty.take())
-    dirty.mark([A], Cause.RESYNC)
+    dirty.mark([A], Cause.EVENT)
     assert batch == {}
     assert loop.run(dirty.take()) == {A: Cause.CHANGE}
+
+
+def test_one_resync_after_the_other_does_not_keep_a_pass_from_its_end(loop: JumpingLoop, dirty: Dirty) -> None:
+    dirty.mark([A, B], Cause.RESYNC)
+    batch = loop.run(dirty.take())
+    batch.begin([A])
+    dirty.mark([A, B], Cause.RESYNC)
+    assert batch.begin([B]) == {B: Cause.RESYNC}
+    dirty.release(batch)
+    assert loop.run(dirty.take()) == {A: Cause.RESYNC}
 
 
 def test_keys_that_are_done_are_released_before_the_rest_of_their_pass(loop: JumpingLoop, dirty: Dirty) -> None:

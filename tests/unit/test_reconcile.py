@@ -1,7 +1,7 @@
 """The loop, one story at a time; the clock jumps, and nothing is asked of a server."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import pytest
 from structlog.testing import capture_logs
@@ -9,8 +9,24 @@ from structlog.testing import capture_logs
 from agentbridge.asterisk.node import Hooks
 from agentbridge.desired import SipDefaults, interface_of
 from agentbridge.dirty import Cause
-from agentbridge.model import AUTOPAUSE, AgentId, EndpointId, Interface, Member, ObjectKind, QueueName, Session, Step
-from agentbridge.pace import Pace
+from agentbridge.errors import Unavailable
+from agentbridge.model import (
+    AUTOPAUSE,
+    AddMember,
+    AgentId,
+    CallOptions,
+    EndpointId,
+    Interface,
+    Member,
+    ObjectKind,
+    PauseMember,
+    PutPolicy,
+    QueueName,
+    Reading,
+    Session,
+    Step,
+)
+from agentbridge.pace import SPARE, Pace
 from agentbridge.plan import Limit
 from agentbridge.reconcile import Reconciler
 from tests.unit.asterisk_in_memory import AsteriskInMemory
@@ -42,10 +58,10 @@ class Loop:
             stale=lambda: None,
         )
         self.asterisk = AsteriskInMemory([SALES], hooks, self.written.append)
-        pace = Pace(self._depth, clock=self.clock.time)
+        self.pace = Pace(self._depth, clock=self.clock.time)
         limit = Limit(share=0.3, at_least=2)
         self.reconciler = Reconciler(
-            self.directory, self.asterisk, pace, sip=SipDefaults(), limit=limit, clock=self.clock.time
+            self.directory, self.asterisk, self.pace, sip=SipDefaults(), limit=limit, clock=self.clock.time
         )
         self.task = self.clock.create_task(self.reconciler.run())
         await self.look()
@@ -54,8 +70,9 @@ class Loop:
         return self.depth
 
     async def look(self) -> None:
+        since = self.reconciler.moment()
         await self.asterisk.read_all()
-        await self.reconciler.resync()
+        await self.reconciler.resync(since)
 
     def settle(self) -> None:
         self.clock.run(until(lambda: not self.reconciler.dirty, 300))
@@ -293,3 +310,86 @@ def test_two_writers_who_disagree_do_not_write_without_end(loop: Loop) -> None:
     loop.asterisk.remove_by_hand(SALES, ME)
     loop.pass_time(60)
     assert 1 <= len(loop.written) <= 90
+
+
+# ---------------------------------------------------------------- what is lost and comes back meanwhile
+
+
+def behind(loop: Loop) -> None:
+    """Asterisk takes no member writes for now."""
+    loop.pass_time(5)
+    loop.depth = 1000
+    loop.clock.run(loop.pace.take(SPARE + 1))  # looks at the depth
+    loop.clock.run(loop.pace.take(SPARE))  # what may be written without another look
+
+
+def test_a_directory_that_is_lost_during_a_resync_is_not_obeyed_after_it(loop: Loop) -> None:
+    async def lost_meanwhile() -> None:
+        looking = asyncio.ensure_future(loop.look())
+        await asyncio.sleep(0)
+        loop.reconciler.suspend()
+        with pytest.raises(Unavailable):
+            await looking
+
+    loop.clock.run(lost_meanwhile())
+    log_in(loop)
+    loop.pass_time(60)
+    assert loop.written == []
+
+
+@pytest.mark.parametrize("lost", ["the directory", "Asterisk"])
+def test_what_waited_while_one_side_was_lost_and_came_back_is_not_written(loop: Loop, lost: str) -> None:
+    log_in(loop)
+    loop.settle()
+    loop.directory.pause(ANN, "lunch")
+    loop.settle()
+    behind(loop)
+    loop.written.clear()
+    loop.directory.unpause(ANN)
+    loop.pass_time(1)
+    loop.directory.hint = lambda _: None
+    loop.directory.pause(ANN, "lunch")  # on the server that is there now, which tells nobody
+    if lost == "Asterisk":
+        loop.asterisk.lose_link()
+        loop.asterisk.restore_link()
+    else:
+        loop.reconciler.suspend()
+    loop.clock.run(loop.look())
+    loop.depth = 0
+    loop.pass_time(30)
+    assert not any(isinstance(step.action, PauseMember) and not step.action.paused for step in loop.written)
+
+
+def test_a_process_that_stood_still_since_its_look_looks_again(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, stood = loop.directory.read, []
+
+    async def slow(keys: Collection[EndpointId]) -> Reading:
+        reading = await read(keys)
+        if not stood:
+            stood.append(keys)
+            loop.clock.jump(60)
+            loop.directory.hint = lambda _: None
+            loop.directory.pause(ANN, "lunch")
+        return reading
+
+    monkeypatch.setattr(loop.directory, "read", slow)
+    log_in(loop)
+    loop.settle()
+    assert [step.action.member.paused for step in loop.written if isinstance(step.action, AddMember)] == [True]
+
+
+def test_who_needs_no_write_does_not_wait_for_those_that_do(loop: Loop) -> None:
+    for number in range(1001, 1041):
+        log_in(loop, number)
+    loop.settle()
+    for number in range(1011, 1036):
+        del loop.asterisk.objects[ObjectKind.AOR, EndpointId(str(number))]
+    behind(loop)
+    loop.clock.run(loop.look())
+    loop.pass_time(1)
+    loop.written.clear()
+    loop.directory.change(AgentId(1003), options=CallOptions(chanspy=True))
+    loop.pass_time(1)
+    assert [step.action for step in loop.written] == [PutPolicy("agent/1003/chanspy", "1")]
+    loop.depth = 0
+    loop.settle()

@@ -61,7 +61,7 @@ begin
         insert into changes (keys) select array(select name from old_rows) where exists (select from old_rows);
     else
         -- Not `registered`, which the daemon itself writes. A row that is the same before and after is there twice.
-        insert into changes (keys) select keys from (select array(
+        insert into changes (keys) select keys from (select array_remove(array(
             select name from (
                 select id, name, transport, host, nat, sip_type, codecs, caller_id, context, call_group,
                     pickup_group, sip_secret, sip_expires from new_rows
@@ -72,7 +72,11 @@ begin
             group by id, name, transport, host, nat, sip_type, codecs, caller_id, context, call_group,
                 pickup_group, sip_secret, sip_expires
             having count(*) = 1
-        ) as keys offset 0) touched where keys <> '{}';
+            union all
+            -- who sits at one takes the calls under its name
+            select (select a.internal from sessions s join agents a on a.id = s.agent_id where s.telephone_id = n.id)
+            from new_rows n where (n.id, n.name) not in (select id, name from old_rows)
+        ), null) as keys offset 0) touched where keys <> '{}';
     end if;
     if found then
         told := pg_notify('agentbridge', '') is null;
