@@ -21,7 +21,21 @@ KEYS_AT_ONCE = 50
 
 
 class Source(Protocol):
+    async def keys(self) -> set[EndpointId]:
+        """Every endpoint id of the directory."""
+        ...
+
+    async def reserve(self) -> Collection[EndpointId]:
+        """The numbers of the configured range, whose AORs are kept ahead of their agents."""
+        ...
+
     async def read(self, keys: Collection[EndpointId]) -> Reading: ...
+
+
+class Found(Observed, Protocol):
+    def owned(self) -> Collection[EndpointId]:
+        """Endpoint ids that our AstDB family lists."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +90,23 @@ def divided(look: Look) -> tuple[Look, Look]:
 class Looker:
     """For one directory and one Asterisk."""
 
-    def __init__(self, source: Source, asterisk: Observed, sip: SipDefaults) -> None:
+    def __init__(self, source: Source, asterisk: Found, sip: SipDefaults) -> None:
         self._source = source
         self._asterisk = asterisk
         self._sip = sip
-        self.reserve: frozenset[EndpointId] = frozenset()
-        """the numbers of the configured range, whose AORs are kept ahead of their agents"""
+        self._reserve: frozenset[EndpointId] = frozenset()
+
+    async def everything(self) -> set[EndpointId]:
+        """Whatever should be or is, the numbers without an AOR included."""
+        keys = await self._source.keys()
+        self._reserve = frozenset(await self._source.reserve())
+        keys |= set(self._asterisk.owned())
+        return keys | {
+            number
+            async for part in in_parts(self._reserve - keys)
+            for number in part
+            if not self._asterisk.state(number).objects
+        }
 
     async def look(self, part: Mapping[EndpointId, Cause], brought: Reading | None = None) -> Look:
         """At one of `in_parts`. brought: what was read of all of them already."""
@@ -119,7 +144,7 @@ class Looker:
         return cause is Cause.CHANGE or bool(found.policy or found.mailbox)
 
     def _desired(self, subject: Subject) -> State:
-        if subject.key in self.reserve:
+        if subject.key in self._reserve:
             return desired_in_range(subject, self._sip, self._asterisk.state(subject.key))
         return desired(subject, self._sip)
 

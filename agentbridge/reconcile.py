@@ -48,14 +48,6 @@ class Outcome:
 
 
 class Directory(Source, Judge, Protocol):
-    async def keys(self) -> set[EndpointId]:
-        """Every endpoint id of the directory."""
-        ...
-
-    async def reserve(self) -> Collection[EndpointId]:
-        """The numbers of the configured range, whose AORs are kept ahead of their agents."""
-        ...
-
     async def record(self, snapshot: str, outcomes: Mapping[EndpointId, Outcome]) -> None: ...
 
     async def adopt_pause(self, key: EndpointId, queue: QueueName, reason: str) -> None: ...
@@ -152,15 +144,7 @@ class Reconciler:
     async def resync(self, since: Moment | None = None) -> None:
         """Everything that should be or is, is looked at again. Unavailable where the directory was lost since."""
         since = since or self.moment()
-        keys = await self._directory.keys()
-        self._looker.reserve = frozenset(await self._directory.reserve())
-        keys |= set(self._asterisk.owned())
-        keys |= {
-            number
-            async for part in in_parts(self._looker.reserve - keys)
-            for number in part
-            if not self._asterisk.state(number).objects
-        }
+        keys = await self._looker.everything()
         log.debug("resync.started", keys=len(keys))
         self._footing.resume(since)
         for key, cause in self._missed.items():

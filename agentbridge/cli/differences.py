@@ -55,9 +55,7 @@ async def _compared(settings: Settings, directory: Directory, node: Node) -> Fou
     looker = Looker(
         directory, node, SipDefaults(realm=settings.sip.realm, qualify_seconds=settings.sip.qualify_seconds)
     )
-    looker.reserve = frozenset(await directory.reserve())
-    missing = {number for number in looker.reserve if not node.state(number).objects}
-    keys = await directory.keys() | set(node.owned()) | missing
+    keys = await looker.everything()
     if not keys:
         return Found(Plan(), None)
     look = one_look([await looker.look(dict.fromkeys(part, Cause.RESYNC)) async for part in in_parts(keys)])

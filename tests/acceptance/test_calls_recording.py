@@ -85,7 +85,8 @@ async def test_a_voice_is_in_the_recording_when_it_spoke_and_not_when_it_was_sil
     customer, outgoing, incoming = await queue_call(calls, agent)
     assert await outgoing.hold() == 200
     assert customer.tone
-    await incoming.stops_hearing(customer.tone, timeout=3)
+    for _ in range(2):  # 160 ms each
+        await incoming.stops_hearing(customer.tone, timeout=3)
     assert await outgoing.unhold() == 200
     await incoming.hears(customer.tone, timeout=3)
     await outgoing.hangup()
@@ -94,7 +95,7 @@ async def test_a_voice_is_in_the_recording_when_it_spoke_and_not_when_it_was_sil
     samples = await calls.recording()
     agents, customers = heard_at(samples, agent.tone), heard_at(samples, customer.tone)
     silent = [at for at in agents if at not in customers and customers[0] < at < customers[-1]]
-    assert len(silent) >= 3  # on hold for 160 ms at least
+    assert len(silent) >= 3  # 40 ms each
     assert any(at < silent[0] for at in customers)
     assert any(at > silent[-1] for at in customers)
 
