@@ -198,18 +198,24 @@ class Reconciler:
         brought = None if adopted else self._brought(batch)
         refused = {key: reason for key, reason in adopted.items() if reason}
         differing: list[Look] = []
+        unrecorded: Unavailable | None = None
         async for keys in in_parts(batch):
             if part := batch.begin(keys):
                 look = await self._look(part, brought, refused)
                 going_on()
                 done, rest = divided(look)
-                if done.looked_at:
-                    await self._conclude(done, done.plan, {}, part)
-                self.dirty.release(batch, part.keys() - set(rest.looked_at))
+                try:
+                    if done.looked_at:
+                        await self._conclude(done, done.plan, {}, part)
+                    self.dirty.release(batch, part.keys() - set(rest.looked_at))
+                except Unavailable as lost:  # a database that can't be written to keeps no repair from Asterisk
+                    unrecorded = lost
                 differing += [rest] if rest.looked_at else []
         if differing:
             # all together: the ranks hold for all that is written, such as AORs ahead of all endpoints
             await self._write(one_look(differing), batch, going_on)
+        if unrecorded is not None:
+            raise unrecorded
         self._postponed = ""
 
     async def _look(

@@ -393,3 +393,20 @@ def test_who_needs_no_write_does_not_wait_for_those_that_do(loop: Loop) -> None:
     assert [step.action for step in loop.written] == [PutPolicy("agent/1003/chanspy", "1")]
     loop.depth = 0
     loop.settle()
+
+
+def test_a_directory_that_can_not_be_written_to_keeps_no_repair_from_asterisk(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1001, 1002):
+        log_in(loop, number)
+    loop.settle()
+
+    async def read_only(*_: object) -> None:
+        raise Unavailable("read-only")
+
+    monkeypatch.setattr(loop.directory, "record", read_only)
+    del loop.asterisk.policy["agent/1002/id"]
+    loop.clock.run(loop.look())
+    loop.pass_time(5)
+    assert loop.asterisk.policy["agent/1002/id"] == "1002"
