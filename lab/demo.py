@@ -192,6 +192,7 @@ async def listening(on: Stage, call: Call, customer: Phone, ana: Phone, sue: Pho
 async def pause_of_the_recording(on: Stage) -> None:
     async with step("agentbridge recording pause ana: she takes down the number of a card"):
         await on.bridge.cli("recording", "pause", "ana")
+        await asyncio.sleep(2 * SILENT_S)  # what she is told: on a fast machine the next command comes sooner
     async with step("agentbridge recording resume ana"):
         await on.bridge.cli("recording", "resume", "ana")
 
