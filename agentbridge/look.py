@@ -65,26 +65,17 @@ def one_look(looks: Sequence[Look]) -> Look:
 def divided(look: Look) -> tuple[Look, Look]:
     """Of the keys with nothing to be done, and of the others."""
     differing = {step.key for step in look.plan.steps}
-    whole = look.plan
-    return (
-        replace(
-            look,
-            plan=Plan(
-                problems={key: why for key, why in whole.problems.items() if key not in differing},
-                waiting=whole.waiting - differing,
-            ),
-            looked_at=[key for key in look.looked_at if key not in differing],
-        ),
-        replace(
-            look,
-            plan=replace(
-                whole,
-                problems={key: why for key, why in whole.problems.items() if key in differing},
-                waiting=whole.waiting & differing,
-            ),
-            looked_at=[key for key in look.looked_at if key in differing],
-        ),
+    return _of(look, set(look.looked_at) - differing), _of(look, differing)
+
+
+def _of(look: Look, keys: set[EndpointId]) -> Look:
+    """The part of a look that is about these keys."""
+    of_these = Plan(
+        steps=tuple(step for step in look.plan.steps if step.key in keys),
+        problems={key: problem for key, problem in look.plan.problems.items() if key in keys},
+        waiting=look.plan.waiting & keys,
     )
+    return replace(look, plan=of_these, looked_at=[key for key in look.looked_at if key in keys])
 
 
 class Looker:

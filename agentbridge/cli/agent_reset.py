@@ -39,7 +39,7 @@ def reset(
         asyncio.run(_mailed(settings, email))
         output.message(f"if an agent has the address {email}, the link is on its way")
     elif token is not None:
-        if token == "-":  # noqa: S105 - other users of the machine see what a command line says
+        if token == "-":  # noqa: S105 - a dash is no secret; a token on the command line can be seen by all
             token = editing.typed_secret("Token", twice=False)
         typed = editing.typed_secret("New password")
         username = asyncio.run(_set(settings, token, typed))
