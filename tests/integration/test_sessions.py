@@ -252,7 +252,9 @@ async def test_the_agent_is_locked_after_so_many_wrong_passwords_and_unlocked_by
     await login(sql, "anna")
     await sql.execute("update agentbridge.settings set lock_after = 3")
     failed = "select agentbridge.password_failed('anna')"
+    await sql.execute("truncate agentbridge.changes")
     assert [await sql.fetchval(failed) for _ in range(2)] == [False, False]
+    assert await keys_of_changes(sql) == set(), "Asterisk need not know of guesses"
     await sql.fetchval("select agentbridge.password_ok('anna')")
     assert [await sql.fetchval(failed) for _ in range(3)] == [False, False, True]
     assert not (await status(sql, "anna"))["logged_in"]
@@ -369,3 +371,73 @@ async def test_an_application_needs_only_execute_and_can_not_bend_the_functions_
         await application.execute("drop table evil.sessions")
     finally:
         await application.close()
+
+
+async def test_who_changes_rows_can_not_make_the_hints_run_anything_with_their_owners_rights(
+    sql: Connection, database: str
+) -> None:
+    """They set no search path, so what they name must be found in spite of one."""
+    await add_agent(sql, "anna")
+    await add_agent(sql, "hot", hot_desk=True)
+    await add_telephone(sql, "desk1")
+    await add_queue(sql, "sales", "anna", "hot")
+    superuser = await asyncpg.connect(database.replace("agentbridge@", "postgres@"))
+    try:
+        await superuser.execute("drop role if exists application; create role application login")
+        await superuser.execute("grant usage on schema agentbridge to application")
+        await superuser.execute("grant all on all tables in schema agentbridge to application")
+        await superuser.execute("revoke all on agentbridge.changes from application")
+        await superuser.execute("create schema evil authorization application; grant usage on schema evil to public")
+    finally:
+        await superuser.close()
+    application = await asyncpg.connect(database.replace("agentbridge@", "application@"))
+    caught = "if current_user <> 'application' then raise exception 'caught'; end if;"
+    try:
+        for kind in ("text", "bigint", "anyelement", "boolean"):
+            await application.execute(
+                f"create function evil.bent(a {kind}, b {kind}) returns boolean language plpgsql"
+                f" set search_path = pg_catalog as $$ begin {caught} return a = b; end $$;"
+                f"create operator evil.= (function = evil.bent, leftarg = {kind}, rightarg = {kind})"
+            )
+        await application.execute(
+            "create function evil.pg_notify(text, text) returns void language plpgsql"
+            f" set search_path = pg_catalog as $$ begin {caught} end $$;"
+            "create view evil.new_rows as select 'bent'::text as internal;"
+            "create view evil.old_rows as select 'bent'::text as internal;"
+            "create table evil.changes (keys text[]);"
+            "set search_path = evil, pg_catalog, agentbridge"
+        )
+        for statement, expected in (
+            ("update agents set alias = 'A' where username operator(pg_catalog.=) 'anna'", {"anna"}),
+            ("select agentbridge.login('anna')", {"anna"}),
+            ("select agentbridge.login('hot', 'desk1')", {"hot", "desk1"}),
+            ("update sessions set paused = true", {"anna", "hot", "desk1"}),
+            ("update agents set alias = 'B' where username operator(pg_catalog.=) 'hot'", {"hot", "desk1"}),
+            ("select agentbridge.pause('hot', 'x', 'sales')", {"hot", "desk1"}),
+            ("delete from queue_pauses", {"hot", "desk1"}),
+            ("delete from sessions", {"anna", "hot", "desk1"}),
+            ("delete from agents", {"anna", "hot"}),
+        ):
+            await sql.execute("truncate agentbridge.changes")
+            numbers = {
+                row["internal"]: row["username"]
+                for row in await sql.fetch("select internal, username from agentbridge.agents")
+            }
+            await application.execute(statement)
+            assert {numbers.get(key, key) for key in await keys_of_changes(sql)} == expected, statement
+        assert await application.fetchval("select pg_catalog.count(*) from evil.changes") == 0
+        await application.execute("drop schema evil cascade; drop owned by application")
+    finally:
+        await application.close()
+
+
+async def test_the_number_beside_a_session_is_the_agents_own(sql: Connection) -> None:
+    number = await add_agent(sql, "anna")
+    await sql.execute(
+        "insert into agentbridge.sessions (agent_id, internal) select id, '7777' from agentbridge.agents"
+    )
+    assert await sql.fetchval("select internal from agentbridge.sessions") == number
+    with pytest.raises(asyncpg.ForeignKeyViolationError, match="internal: is the agent's, change it there"):
+        await sql.execute("update agentbridge.sessions set internal = '7777'")
+    await sql.execute("update agentbridge.agents set internal = '7777'")
+    assert await sql.fetchval("select internal from agentbridge.sessions") == "7777"

@@ -51,6 +51,8 @@ async def test_a_change_that_asterisk_need_not_know_counts_as_applied_once_it_wa
         await applied(directory, number)
         before = await directory.read([number])
         await sql.execute("update agentbridge.agents set description = 'sits by the window', failed_logins = 1")
+        assert (await status(sql, "anna"))["pending"] is False
+        await sql.execute("update agentbridge.agents set alias = alias")
         assert (await status(sql, "anna"))["pending"] is True
         after = await directory.read([number])
         assert after.subjects == before.subjects, "what the loop compares with Asterisk, so it has nothing to write"
