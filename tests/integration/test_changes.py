@@ -223,8 +223,11 @@ async def test_a_transaction_that_changes_thousands_marks_everybody_and_each_num
         assert await marked() == (1, {await sql.fetchval("select internal from agentbridge.agents where alias = 'y'")})
         await sql.execute(thousands)
         assert (await marked())[1] == everybody
+        await sql.execute("select pg_sleep(0.03); update agentbridge.agents set internal = '999' where username = 'a1'")
+        assert (await marked())[1] == everybody | {"999"}
     # the next transaction begins anew
     await sql.execute("truncate agentbridge.changes")
+    everybody = {row["internal"] for row in await sql.fetch("select internal from agentbridge.agents")} | {"desk1"}
     await sql.execute("update agentbridge.agents set alias = 'z' where username = 'hot'")
     hot = await sql.fetchval("select internal from agentbridge.agents where username = 'hot'")
     assert (await marked())[1] == {"desk1", hot}

@@ -159,15 +159,15 @@ create trigger hint_update after update of username, full_name, alias, internal,
     may_call, may_spy
     on agentbridge.agents for each row execute function agentbridge.hint_changed_agent();
 
--- A number that was left must be looked at too; whoever changes it is told of above.
-create function agentbridge.hint_left_number() returns trigger language plpgsql security definer
+-- A number that was left must be looked at too. The new one once more, since who is noted with all may get it later.
+create function agentbridge.hint_renumbered() returns trigger language plpgsql security definer
 as $$
 begin
-    insert into agentbridge.changes (keys) values (array[old.internal]);
-    return null;
+    insert into agentbridge.changes (keys) values (array[old.internal, new.internal]);
+    return null;    -- the trigger above tells of it
 end $$;
-create trigger hint_left after update of internal on agentbridge.agents
-    for each row execute function agentbridge.hint_left_number();
+create trigger hint_renumbered after update of internal on agentbridge.agents
+    for each row execute function agentbridge.hint_renumbered();
 
 drop trigger hint_insert on agentbridge.sessions;
 drop trigger hint_update on agentbridge.sessions;
