@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import pytest
+
 from agentbridge.directory.postgres import Directory, Heartbeat
 from agentbridge.directory.rows import subject
 from agentbridge.model import EndpointId, Membership, QueueName, Session, SipType
@@ -115,6 +117,36 @@ async def test_old_hints_go_only_when_every_living_node_has_read_them(sql: Conne
         assert await directory.prune_changes() >= 1
     # the newest stays: by it a daemon knows the database again
     assert await sql.fetchval("select array_agg(seq) from agentbridge.changes") == [newest]
+
+
+@pytest.mark.parametrize("change", ["update agentbridge.agents set chanspy = true", "select agentbridge.note('{*}')"])
+async def test_a_change_is_pending_also_in_an_outage_longer_than_hints_are_kept(
+    sql: Connection, database: str, change: str
+) -> None:
+    """The daemon has read it, and Asterisk is away."""
+    number, other = EndpointId(await add_agent(sql, "anna")), await add_agent(sql, "ben")
+    async with Directory(database, node="pbx1") as directory:
+        await applied(directory, number)
+        await applied(directory, other)
+        first = (await status(sql, "anna"))["applied_at"]
+        await sql.execute(change + (" where username = 'anna'" if "update" in change else ""))
+        wanted = (await status(sql, "anna"))["wanted_at"]
+        await sql.execute("select agentbridge.note('{end}')")
+        read = await directory.read([number])
+        await directory.heartbeat(
+            Heartbeat(
+                started_at=datetime.now(UTC), snapshot=read.snapshot, asterisk_up=False, lag_seconds=0.1, pending=1,
+                failed=0, version="1",
+            )
+        )  # fmt: skip
+        assert await sql.fetchval("select agentbridge.prune_changes('0')") >= 1
+        row = await status(sql, "anna")
+        assert (row["pending"], row["applied_at"], row["wanted_at"], row["error"]) == (True, None, wanted, None)
+        assert (await status(sql, "ben"))["pending"] is ("note" in change)
+        await directory.record(read.snapshot, {number: Found()})
+        row = await status(sql, "anna")
+        assert (row["pending"], row["error"]) == (False, None)
+        assert row["applied_at"] > first
 
 
 async def test_a_key_is_read_with_all_that_the_loop_needs(sql: Connection, database: str) -> None:
