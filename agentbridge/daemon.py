@@ -156,6 +156,7 @@ class Bridge:
 
     def _hinted(self, keys: set[EndpointId], reading: Reading | None) -> None:
         if ALL_KEYS in keys:
+            self._reconciler.all_changed()
             self._resync.now()
         self._reconciler.mark(keys - {ALL_KEYS}, Cause.CHANGE, reading)
 

@@ -94,6 +94,8 @@ class Reconciler:
         self._footing = Footing(lambda: asterisk.losses, clock)
         self._seats = Seats(asterisk)
         self._missed: dict[EndpointId, Cause] = {}
+        self._wishes = self._wishes_marked = 0
+        """how often everything changed in the directory, and how many of those a resync has marked"""
 
     def stuck_seconds(self) -> float:
         """How long no step was taken in the pass that stands still the longest; 0 when there is none.
@@ -141,16 +143,22 @@ class Reconciler:
         """To be noted before Asterisk is read for a resync."""
         return self._footing.moment()
 
+    def all_changed(self) -> None:
+        """The next resync brings what the directory wishes, of whichever keys: what differs then is no drift."""
+        self._wishes += 1
+
     async def resync(self, since: Moment | None = None) -> None:
         """Everything that should be or is, is looked at again. Unavailable where the directory was lost since."""
         since = since or self.moment()
+        wishes = self._wishes  # one that comes from now on is for the resync after this
         keys = await self._looker.everything()
         log.debug("resync.started", keys=len(keys))
         self._footing.resume(since)
         for key, cause in self._missed.items():
             self.mark([key], cause)
         self._missed.clear()
-        self.mark(keys, Cause.RESYNC)
+        self.mark(keys, Cause.CHANGE if wishes > self._wishes_marked else Cause.RESYNC)
+        self._wishes_marked = wishes
 
     # ------------------------------------------------------------ passes
 

@@ -399,6 +399,12 @@ async def test_who_changes_rows_can_not_make_the_hints_run_anything_with_their_o
                 f" set search_path = pg_catalog as $$ begin {caught} return a = b; end $$;"
                 f"create operator evil.= (function = evil.bent, leftarg = {kind}, rightarg = {kind})"
             )
+        for kind in ("text", "bool", "int4", "int8", "interval", "_text"):
+            await application.execute(
+                f"create function evil.seen(pg_catalog.{kind}) returns boolean language plpgsql"
+                f" set search_path = pg_catalog as $$ begin {caught} return true; end $$;"
+                f"create domain evil.{kind} as pg_catalog.{kind} check (evil.seen(value))"
+            )
         await application.execute(
             "create function evil.pg_notify(text, text) returns void language plpgsql"
             f" set search_path = pg_catalog as $$ begin {caught} end $$;"
@@ -411,7 +417,7 @@ async def test_who_changes_rows_can_not_make_the_hints_run_anything_with_their_o
             ("update agents set alias = 'A' where username operator(pg_catalog.=) 'anna'", {"anna"}),
             ("select agentbridge.login('anna')", {"anna"}),
             ("select agentbridge.login('hot', 'desk1')", {"hot", "desk1"}),
-            ("update sessions set paused = true", {"anna", "hot", "desk1"}),
+            ("select pg_catalog.pg_sleep(0.03); update sessions set paused = true", {"anna", "hot", "desk1"}),
             ("update agents set alias = 'B' where username operator(pg_catalog.=) 'hot'", {"hot", "desk1"}),
             ("select agentbridge.pause('hot', 'x', 'sales')", {"hot", "desk1"}),
             ("delete from queue_pauses", {"hot", "desk1"}),
@@ -429,6 +435,14 @@ async def test_who_changes_rows_can_not_make_the_hints_run_anything_with_their_o
         await application.execute("drop schema evil cascade; drop owned by application")
     finally:
         await application.close()
+
+
+async def test_nobody_can_call_a_triggers_function_or_hang_it_on_a_table_of_his_own(sql: Connection) -> None:
+    open_to_all = await sql.fetch(
+        "select proname from pg_proc where pronamespace = 'agentbridge'::regnamespace"
+        " and prorettype = 'trigger'::regtype and has_function_privilege('public', oid, 'execute')"
+    )
+    assert open_to_all == []
 
 
 async def test_the_number_beside_a_session_is_the_agents_own(sql: Connection) -> None:

@@ -177,6 +177,21 @@ def test_a_pause_by_hand_is_drift_and_is_repaired(loop: Loop) -> None:
     assert not found.paused
 
 
+def test_what_differs_since_everything_changed_is_a_wish_once_and_drift_again_after_it(loop: Loop) -> None:
+    log_in(loop)
+    loop.settle()
+    loop.directory.hint = lambda _: loop.reconciler.all_changed()
+    with capture_logs() as lines:
+        loop.directory.put(agent(1001, queues=["sales"], session=Session(paused=True, reason="tea")))
+        loop.look_again()
+        assert _paused(loop)
+        loop.directory.hint = lambda _: None
+        loop.directory.put(agent(1001, queues=["sales"], session=Session()))
+        loop.look_again()
+    written = [line["event"] for line in lines if line["event"] != "resync.started"]
+    assert written == ["member.paused", "drift.repaired"]
+
+
 @pytest.mark.parametrize("heard", [True, False])
 def test_a_pause_that_the_queue_decided_becomes_the_directorys(loop: Loop, heard: bool) -> None:
     log_in(loop)

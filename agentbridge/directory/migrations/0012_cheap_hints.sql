@@ -1,13 +1,13 @@
 -- Hints for less of the writer's time once more. What changes is noted row by row and only where a column says what
 -- Asterisk must know; no table but the changed one is looked at, unless an agent sits at a telephone. Thousands of
--- changes in one transaction are noted as a change of everybody.
+-- changes in one transaction are noted as a change of everything.
 --
 -- None of these functions sets a search path, which costs as much as the rest of a hint. Since they run with their
--- owner's rights, all that they name is named in full, operators too.
+-- owner's rights, all that they name is named in full, operators and types too.
 
 -- The number beside the session, so that a pause is noted without a look at the agents; the reference keeps it true.
 alter table agentbridge.agents add constraint agents_id_internal unique (id, internal);
-alter table agentbridge.sessions disable trigger user;
+alter table agentbridge.sessions disable trigger b_rules, disable trigger hint_update;
 alter table agentbridge.sessions add internal text;
 update agentbridge.sessions s set internal = a.internal from agentbridge.agents a where a.id = s.agent_id;
 alter table agentbridge.sessions
@@ -15,7 +15,7 @@ alter table agentbridge.sessions
     drop constraint sessions_agent_id_fkey,
     add constraint "internal: is the agent's, change it there" foreign key (agent_id, internal)
         references agentbridge.agents (id, internal) on update cascade on delete cascade;
-alter table agentbridge.sessions enable trigger user;
+alter table agentbridge.sessions enable trigger b_rules, enable trigger hint_update;
 comment on column agentbridge.sessions.internal is 'the agent''s, and kept so; need not be given';
 
 -- As in 0004, but for the number.
@@ -82,33 +82,28 @@ begin
     return new;
 end $$;
 
--- Whether the changes of this transaction are noted with everybody's. For each of its changed rows to ask; the first
--- 1,000 are noted each, at the next all agents are noted and where they sit. Counting costs half as much as a hint: so
--- it is for rows of a statement that has taken some time, as those that change thousands have before their first hint.
+-- Whether a change need not be noted, since this transaction has noted that everything changes. For each of its changed
+-- rows to ask; after 1,000 of them it does so. Counting costs half as much as a hint: so it is for rows of a statement
+-- that has taken some time, as those that change thousands have before their first hint.
 create function agentbridge.noted_with_all() returns boolean language plpgsql security definer
 as $$
 declare
-    rows_before text := pg_catalog.current_setting('agentbridge.rows_noted', true);
+    counted pg_catalog.text := pg_catalog.current_setting('agentbridge.rows_noted', true);
     noted integer := 1;
-    kept text;
+    kept pg_catalog.text;
 begin
-    if rows_before operator(pg_catalog.<>) '' then
-        noted := rows_before;
+    if counted operator(pg_catalog.~) '^[0-9]{1,4}$' then   -- else the caller has written something there
+        noted := counted;
         noted := noted operator(pg_catalog.+) 1;
     end if;
     if noted operator(pg_catalog.>) 1001 then
         return true;
     end if;
-    kept := pg_catalog.set_config('agentbridge.rows_noted', noted::text, true);
+    kept := pg_catalog.set_config('agentbridge.rows_noted', noted::pg_catalog.text, true);
     if noted operator(pg_catalog.<) 1001 then
         return false;
     end if;
-    insert into agentbridge.changes (keys)
-    select array(
-        select a.internal from agentbridge.agents a
-        union all
-        select t.name from agentbridge.sessions s
-        join agentbridge.telephones t on t.id operator(pg_catalog.=) s.telephone_id);
+    insert into agentbridge.changes (keys) values ('{*}');
     return true;
 end $$;
 
@@ -159,15 +154,15 @@ create trigger hint_update after update of username, full_name, alias, internal,
     may_call, may_spy
     on agentbridge.agents for each row execute function agentbridge.hint_changed_agent();
 
--- A number that was left must be looked at too. The new one once more, since who is noted with all may get it later.
-create function agentbridge.hint_renumbered() returns trigger language plpgsql security definer
+-- A number that was left must be looked at too; whoever changes it is told of above.
+create function agentbridge.hint_left_number() returns trigger language plpgsql security definer
 as $$
 begin
-    insert into agentbridge.changes (keys) values (array[old.internal, new.internal]);
-    return null;    -- the trigger above tells of it
+    insert into agentbridge.changes (keys) values (array[old.internal]);
+    return null;
 end $$;
-create trigger hint_renumbered after update of internal on agentbridge.agents
-    for each row execute function agentbridge.hint_renumbered();
+create trigger hint_left after update of internal on agentbridge.agents
+    for each row execute function agentbridge.hint_left_number();
 
 drop trigger hint_insert on agentbridge.sessions;
 drop trigger hint_update on agentbridge.sessions;
@@ -248,4 +243,16 @@ begin
         return true;
     end if;
     return coalesce(locked, false);
+end $$;
+
+-- A trigger's function is nothing to call, nor to hang on a table of one's own: some run with their owner's rights.
+do $$
+declare this regprocedure;
+begin
+    for this in
+        select p.oid from pg_proc p join pg_namespace s on s.oid = p.pronamespace
+        where s.nspname = 'agentbridge' and (p.prorettype = 'trigger'::regtype or p.proname = 'noted_with_all')
+    loop
+        execute format('revoke execute on function %s from public', this);
+    end loop;
 end $$;
