@@ -350,18 +350,28 @@ async def test_at_the_maximum_a_follow_up_of_what_is_in_hand_is_still_offered(sq
     assert await granted("second")
 
 
+async def as_application(database: str, *rights: str) -> Connection:
+    """A role that may use our schema, with these rights besides, and has a schema `evil` of its own."""
+    superuser = await asyncpg.connect(database.replace("agentbridge@", "postgres@"))
+    try:
+        for statement in (
+            "drop role if exists application",
+            "create role application login",
+            "grant usage on schema agentbridge to application",
+            "create schema evil authorization application",
+            *rights,
+        ):
+            await superuser.execute(statement)
+    finally:
+        await superuser.close()
+    return await asyncpg.connect(database.replace("agentbridge@", "application@"))
+
+
 async def test_an_application_needs_only_execute_and_can_not_bend_the_functions_by_its_search_path(
     sql: Connection, database: str
 ) -> None:
     await add_agent(sql, "anna")
-    superuser = await asyncpg.connect(database.replace("agentbridge@", "postgres@"))
-    try:
-        await superuser.execute("drop role if exists application; create role application login")
-        await superuser.execute("grant usage on schema agentbridge to application")
-        await superuser.execute("create schema evil authorization application")
-    finally:
-        await superuser.close()
-    application = await asyncpg.connect(database.replace("agentbridge@", "application@"))
+    application = await as_application(database)
     try:
         await application.execute("create table evil.sessions (agent_id bigint); set search_path = evil, public")
         assert await login(application, "anna") is True
@@ -381,16 +391,12 @@ async def test_who_changes_rows_can_not_make_the_hints_run_anything_with_their_o
     await add_agent(sql, "hot", hot_desk=True)
     await add_telephone(sql, "desk1")
     await add_queue(sql, "sales", "anna", "hot")
-    superuser = await asyncpg.connect(database.replace("agentbridge@", "postgres@"))
-    try:
-        await superuser.execute("drop role if exists application; create role application login")
-        await superuser.execute("grant usage on schema agentbridge to application")
-        await superuser.execute("grant all on all tables in schema agentbridge to application")
-        await superuser.execute("revoke all on agentbridge.changes from application")
-        await superuser.execute("create schema evil authorization application; grant usage on schema evil to public")
-    finally:
-        await superuser.close()
-    application = await asyncpg.connect(database.replace("agentbridge@", "application@"))
+    application = await as_application(
+        database,
+        "grant all on all tables in schema agentbridge to application",
+        "revoke all on agentbridge.changes from application",
+        "grant usage on schema evil to public",
+    )
     caught = "if current_user <> 'application' then raise exception 'caught'; end if;"
     try:
         for kind in ("text", "bigint", "anyelement", "boolean"):
