@@ -9,18 +9,18 @@ from dataclasses import dataclass
 
 import structlog
 
-from agentbridge.asterisk.ami import Account, AmiLink, Timing
-from agentbridge.asterisk.ami_connection import OnEvent, ignore
-from agentbridge.asterisk.ami_wire import Fields as WireFields
-from agentbridge.asterisk.ami_wire import Message
-from agentbridge.asterisk.ari import Ari
-from agentbridge.asterisk.contacts import DEAF, ContactHooks, Contacts
-from agentbridge.asterisk.endpoints import Endpoints
-from agentbridge.asterisk.members import Members, member_of
-from agentbridge.asterisk.observe import Observation, endpoint_of
-from agentbridge.asterisk.policy import PolicyStore
-from agentbridge.asterisk.transports import Transports
-from agentbridge.asterisk.voicemail import Mailboxes
+from agentbridge.asterisk.ami.connection import OnEvent, ignore
+from agentbridge.asterisk.ami.link import Account, AmiLink, Timing
+from agentbridge.asterisk.ami.wire import Fields as WireFields
+from agentbridge.asterisk.ami.wire import Message
+from agentbridge.asterisk.ari.client import Ari
+from agentbridge.asterisk.drivers.endpoints import Endpoints
+from agentbridge.asterisk.drivers.members import Members, member_of
+from agentbridge.asterisk.drivers.policy import PolicyStore
+from agentbridge.asterisk.drivers.transports import Transports
+from agentbridge.asterisk.drivers.voicemail import Mailboxes
+from agentbridge.asterisk.observed.contacts import DEAF, ContactHooks, Contacts
+from agentbridge.asterisk.observed.observation import Observation, endpoint_of
 from agentbridge.errors import InvalidValue, Refused, Unavailable
 from agentbridge.model import (
     AUTOPAUSE,

@@ -7,7 +7,9 @@ import sys
 import typer
 
 from agentbridge import __version__, logs
-from agentbridge.cli import (
+from agentbridge.cli import database, plan, recording, run, status
+from agentbridge.cli.check import command as check
+from agentbridge.cli.directory import (
     agent_avatar,
     agent_channels,
     agent_files,
@@ -15,14 +17,8 @@ from agentbridge.cli import (
     agent_reset,
     agent_sessions,
     agents,
-    check,
-    database,
-    plan,
     queues,
-    recording,
-    run,
     setting,
-    status,
     teams,
     telephones,
     users,

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from agentbridge.asterisk.ami import Account, Timing
-from agentbridge.asterisk.ari import Ari
+from agentbridge.asterisk.ami.link import Account, Timing
+from agentbridge.asterisk.ari.client import Ari
 from agentbridge.asterisk.node import Hooks, Node
-from agentbridge.desired import SipDefaults
+from agentbridge.desired.state import SipDefaults
 from agentbridge.directory.postgres import Directory
-from agentbridge.dirty import Cause
-from agentbridge.look import Looker, in_parts, one_look
 from agentbridge.model import Totals
-from agentbridge.plan import Limit, Plan, Refusal, within
+from agentbridge.plan.difference import Limit, Plan, Refusal, within
+from agentbridge.reconcile.comparison import Looker, in_parts, one_look
+from agentbridge.reconcile.work_queue import Cause
 from agentbridge.settings import Settings
 
 CONNECT_SECONDS = 10.0

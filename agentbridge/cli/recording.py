@@ -11,9 +11,9 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from agentbridge.asterisk.ami_connection import Account, AmiConnection, OnEvent
-from agentbridge.asterisk.ami_wire import Fields, Message
-from agentbridge.asterisk.recorder import Recorder
+from agentbridge.asterisk.ami.connection import Account, AmiConnection, OnEvent
+from agentbridge.asterisk.ami.wire import Fields, Message
+from agentbridge.asterisk.calls.recorder import Recorder
 from agentbridge.cli import output
 from agentbridge.cli.options import ConfigPath, Json, Limit, Offset, connected, in_directory, settings_of
 from agentbridge.directory import recordings

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 def run(config: ConfigPath = None) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP reloads the configuration."""
     # the other commands don't need what it imports
-    from agentbridge import daemon
+    from agentbridge.service import daemon
 
     path = chosen_path(config)
     settings = load(path)

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
-from agentbridge.calls import Finished, SpyAttempt, Started
 from agentbridge.directory.connecting import Connection
 from agentbridge.directory.postgres import Directory
 from agentbridge.directory.queries import parse
+from agentbridge.model.calls import Finished, SpyAttempt, Started
 
 SQL = parse((resources.files("agentbridge.directory") / "recordings.sql").read_text("utf-8"))
 

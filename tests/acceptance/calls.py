@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agentbridge.asterisk.ami import Account, AmiLink
-from agentbridge.asterisk.ami_wire import Message
+from agentbridge.asterisk.ami.link import Account, AmiLink
+from agentbridge.asterisk.ami.wire import Message
 from lab.asterisk import Asterisk, installed_root
 from lab.phones import Call, Farm, Phone
 from lab.processes import LabError, run, until

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from agentbridge import logs
-from agentbridge.daemon import Bridge, built
+from agentbridge.service.daemon import Bridge, built
 from agentbridge.settings import Log, load
 
 TICK_S = 0.002

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
-from agentbridge.asterisk.ami import Account, AmiConnection, AmiLink, Timing
-from agentbridge.asterisk.ami_wire import Message
+from agentbridge.asterisk.ami.link import Account, AmiConnection, AmiLink, Timing
+from agentbridge.asterisk.ami.wire import Message
 
 QUICK = Timing(connect=2.0, boot=5.0, ping_every=0.2, ping_within=0.5, first_wait=0.02, longest_wait=0.1)
 LIMIT = 5.0

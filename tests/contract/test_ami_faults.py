@@ -7,9 +7,9 @@ import pytest
 import pytest_asyncio
 import structlog
 
-from agentbridge.asterisk.ami import AmiConnection, Timing, reconnect_wait
-from agentbridge.asterisk.ami_connection import IN_FLIGHT
-from agentbridge.asterisk.ami_wire import Message
+from agentbridge.asterisk.ami.connection import IN_FLIGHT
+from agentbridge.asterisk.ami.link import AmiConnection, Timing, reconnect_wait
+from agentbridge.asterisk.ami.wire import Message
 from agentbridge.errors import InvalidValue, Unavailable
 from tests.contract.ami_links import LIMIT, QUICK, Watched, account, connected, running, up
 from tests.contract.ami_server import ScriptedAmi, answer, event

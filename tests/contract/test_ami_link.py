@@ -8,8 +8,8 @@ from typing import cast
 import pytest
 import pytest_asyncio
 
-from agentbridge.asterisk.ami import AmiConnection, AmiLink
-from agentbridge.asterisk.ami_wire import LINE_BYTES, Message
+from agentbridge.asterisk.ami.link import AmiConnection, AmiLink
+from agentbridge.asterisk.ami.wire import LINE_BYTES, Message
 from agentbridge.errors import InvalidValue, Refused, Unavailable
 from lab.asterisk import Asterisk
 from tests.contract.ami_links import AmiServer, Watched, account, connected, running, up

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 import pytest_asyncio
 
-from agentbridge.asterisk.ari import BODY_BYTES, Ari
+from agentbridge.asterisk.ari.client import BODY_BYTES, Ari
 from agentbridge.errors import InvalidValue, Refused, Unavailable
 from lab.asterisk import Asterisk
 from tests.contract.ami_links import connected

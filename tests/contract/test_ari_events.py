@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from agentbridge.asterisk.ari_events import AriEvents
+from agentbridge.asterisk.ari.events import AriEvents
 from lab.asterisk import Asterisk
 from lab.phones import Farm
 from lab.processes import until

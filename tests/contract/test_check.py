@@ -15,10 +15,10 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from agentbridge.cli.asterisk_conf import read
-from agentbridge.cli.check_ami import Manager
-from agentbridge.cli.checks import findings
-from agentbridge.cli.findings import Finding
+from agentbridge.cli.check.ami import Manager
+from agentbridge.cli.check.asterisk_conf import read
+from agentbridge.cli.check.everything import findings
+from agentbridge.cli.check.findings import Finding
 from agentbridge.directory import migrate
 from agentbridge.directory.passwords import hash_password
 from agentbridge.settings import load

@@ -10,11 +10,11 @@ from typing import Protocol
 import pytest
 import pytest_asyncio
 
-from agentbridge.asterisk.ami import Account
-from agentbridge.asterisk.ari import Ari
+from agentbridge.asterisk.ami.link import Account
+from agentbridge.asterisk.ari.client import Ari
 from agentbridge.asterisk.node import Hooks, Node
-from agentbridge.caller_id import member_text
-from agentbridge.desired import SipDefaults, desired
+from agentbridge.desired.caller_id import member_text
+from agentbridge.desired.state import SipDefaults, desired
 from agentbridge.errors import Refused
 from agentbridge.model import (
     AUTOPAUSE,
@@ -42,8 +42,8 @@ from agentbridge.model import (
     Telephone,
     Typology,
 )
-from agentbridge.plan import plan
-from agentbridge.reconcile import Asterisk as NodeLike
+from agentbridge.plan.difference import plan
+from agentbridge.reconcile.reconciler import Asterisk as NodeLike
 from lab.asterisk import Asterisk
 from lab.phones import Farm, Ring
 from lab.processes import until

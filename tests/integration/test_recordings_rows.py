@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import pytest_asyncio
 
-from agentbridge.calls import Finished, SpyAttempt, Started, recording_file
 from agentbridge.directory.postgres import Directory
 from agentbridge.directory.recordings import CallLedger, internal_of, listed
+from agentbridge.model.calls import Finished, SpyAttempt, Started, recording_file
 from tests.integration.words import Connection
 
 AT = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)

@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
-from agentbridge.asterisk.endpoints import encoded
+from agentbridge.asterisk.drivers.endpoints import encoded
 from agentbridge.asterisk.node import Hooks
-from agentbridge.asterisk.observe import Observation, endpoint_of
-from agentbridge.asterisk.policy_tree import PolicyTree
+from agentbridge.asterisk.observed.observation import Observation, endpoint_of
+from agentbridge.asterisk.observed.policy_tree import PolicyTree
 from agentbridge.errors import InvalidValue, Refused, Unavailable
 from agentbridge.model import (
     AUTOPAUSE,

@@ -20,7 +20,7 @@ from agentbridge.model import (
     Totals,
     Typology,
 )
-from agentbridge.reconcile import Outcome
+from agentbridge.reconcile.reconciler import Outcome
 
 LINE = Line(secret="secret")
 

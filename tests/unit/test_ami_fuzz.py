@@ -6,7 +6,7 @@ import string
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentbridge.asterisk.ami_wire import Message, Wire, WireBroken, encode
+from agentbridge.asterisk.ami.wire import Message, Wire, WireBroken, encode
 from agentbridge.errors import InvalidValue
 
 BANNER = b"Asterisk Call Manager/11.0.0\r\n"

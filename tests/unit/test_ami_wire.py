@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from agentbridge.asterisk.ami_wire import HEADERS, LINE_BYTES, Message, Wire, WireBroken, encode
+from agentbridge.asterisk.ami.wire import HEADERS, LINE_BYTES, Message, Wire, WireBroken, encode
 from agentbridge.errors import InvalidValue
 
 BANNER = b"Asterisk Call Manager/11.0.0\r\n"

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from agentbridge.desired import SipDefaults, desired
+from agentbridge.desired.state import SipDefaults, desired
 from agentbridge.model import (
     Agent,
     AgentId,

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agentbridge.asterisk.node import Hooks
-from agentbridge.desired import SipDefaults, desired, interface_of
-from agentbridge.dirty import Cause
+from agentbridge.desired.state import SipDefaults, desired, interface_of
 from agentbridge.errors import Unavailable
 from agentbridge.model import (
     AddMember,
@@ -31,9 +30,10 @@ from agentbridge.model import (
     Session,
     Step,
 )
-from agentbridge.pace import Pace
-from agentbridge.plan import Limit, plan
-from agentbridge.reconcile import Reconciler
+from agentbridge.plan.difference import Limit, plan
+from agentbridge.reconcile.pace import Pace
+from agentbridge.reconcile.reconciler import Reconciler
+from agentbridge.reconcile.work_queue import Cause
 from tests.unit.asterisk_in_memory import AsteriskInMemory, Faults
 from tests.unit.directory_in_memory import DirectoryInMemory, agent
 from tests.unit.loop_clock import JumpingLoop, turns, until

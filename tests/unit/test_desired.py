@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from agentbridge.caller_id import TEXT_BYTES, caller_id, member_text
-from agentbridge.desired import NO_CALLS_CONTEXT, SipDefaults, desired, digest, groups, reserve
+from agentbridge.desired.caller_id import TEXT_BYTES, caller_id, member_text
+from agentbridge.desired.state import NO_CALLS_CONTEXT, SipDefaults, desired, digest, groups, reserve
 from agentbridge.model import EndpointId, Line, Membership, ObjectKind, QueueName, Session, SipType, State, Subject
 from tests.unit.directory_in_memory import LINE, agent
 

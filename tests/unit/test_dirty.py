@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from agentbridge.dirty import (
+from agentbridge.model import EndpointId
+from agentbridge.reconcile.work_queue import (
     FIRST_RETRY_SECONDS,
     LAST_RETRY_SECONDS,
     QUIET_SECONDS,
@@ -14,7 +15,6 @@ from agentbridge.dirty import (
     Cause,
     Dirty,
 )
-from agentbridge.model import EndpointId
 from tests.unit.loop_clock import JumpingLoop
 
 A, B = EndpointId("1001"), EndpointId("1002")

@@ -15,7 +15,7 @@ from agentbridge.model import (
     Step,
     Totals,
 )
-from agentbridge.plan import Limit, Plan, within
+from agentbridge.plan.difference import Limit, Plan, within
 
 LIMIT = Limit(share=0.3, at_least=2)
 SALES = QueueName("sales")

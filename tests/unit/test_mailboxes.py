@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentbridge.asterisk.voicemail import checked, listed, loaded
-from agentbridge.desired import mailbox_name
+from agentbridge.asterisk.drivers.voicemail import checked, listed, loaded
+from agentbridge.desired.state import mailbox_name
 from agentbridge.errors import InvalidValue
 from agentbridge.model import EndpointId
 

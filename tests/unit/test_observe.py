@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from agentbridge.asterisk.observe import Observation, endpoint_of
-from agentbridge.asterisk.policy_tree import PolicyTree
+from agentbridge.asterisk.observed.observation import Observation, endpoint_of
+from agentbridge.asterisk.observed.policy_tree import PolicyTree
 from agentbridge.model import EndpointId, Interface, Member, ObjectKind, QueueName
 
 SALES, SUPPORT = QueueName("sales"), QueueName("support")

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from agentbridge.errors import Unavailable
-from agentbridge.pace import AT_ONCE, DRAIN_SECONDS, FRESH_SECONDS, SPARE, TASKS_A_WRITE, Pace
+from agentbridge.reconcile.pace import AT_ONCE, DRAIN_SECONDS, FRESH_SECONDS, SPARE, TASKS_A_WRITE, Pace
 from tests.unit.loop_clock import JumpingLoop
 
 CEILING = 300

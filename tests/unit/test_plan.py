@@ -23,7 +23,7 @@ from agentbridge.model import (
     State,
     Step,
 )
-from agentbridge.plan import plan, rank
+from agentbridge.plan.difference import plan, rank
 
 SALES, SUPPORT, THEIRS = (QueueName(name) for name in ("sales", "support", "theirs"))
 OURS = [SALES, SUPPORT]

@@ -7,8 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from agentbridge.asterisk.node import Hooks
-from agentbridge.desired import SipDefaults, interface_of
-from agentbridge.dirty import Cause
+from agentbridge.desired.state import SipDefaults, interface_of
 from agentbridge.errors import Unavailable
 from agentbridge.model import (
     AUTOPAUSE,
@@ -26,9 +25,10 @@ from agentbridge.model import (
     Session,
     Step,
 )
-from agentbridge.pace import SPARE, Pace
-from agentbridge.plan import Limit
-from agentbridge.reconcile import Reconciler
+from agentbridge.plan.difference import Limit
+from agentbridge.reconcile.pace import SPARE, Pace
+from agentbridge.reconcile.reconciler import Reconciler
+from agentbridge.reconcile.work_queue import Cause
 from tests.unit.asterisk_in_memory import AsteriskInMemory
 from tests.unit.directory_in_memory import DirectoryInMemory, agent
 from tests.unit.loop_clock import JumpingLoop, until

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentbridge.calls import recording_file, recording_path
 from agentbridge.model import EndpointId, Recording
+from agentbridge.model.calls import recording_file, recording_path
 
 GOOD = "monitor/agentbridge/2026/11/24/lab-1795530769.12-1001-1.wav"
 

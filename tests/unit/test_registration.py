@@ -3,7 +3,7 @@
 import pytest
 
 from agentbridge.model import ObjectKind, State
-from agentbridge.registration import complaint, strays, transport_of
+from agentbridge.plan.registration import complaint, strays, transport_of
 
 UDP, TCP, WS = "sip:1@10.0.0.1:5060", "sip:1@10.0.0.1:5060;transport=TCP", "sip:x@10.0.0.1:9;transport=ws;ob"
 

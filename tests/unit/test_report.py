@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from agentbridge.dirty import Cause
 from agentbridge.model import (
     Action,
     AddMember,
@@ -23,7 +22,8 @@ from agentbridge.model import (
     SetPenalty,
     Step,
 )
-from agentbridge.report import log_step
+from agentbridge.reconcile.report import log_step
+from agentbridge.reconcile.work_queue import Cause
 
 KEY, SALES, ME = EndpointId("1001"), QueueName("sales"), Interface("PJSIP/1001")
 ANN = Member(queue=SALES, interface=ME, name="Ann")

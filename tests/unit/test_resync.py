@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from agentbridge.errors import Unavailable
-from agentbridge.resync import LAST_RETRY_SECONDS, Resync
+from agentbridge.reconcile.resync import LAST_RETRY_SECONDS, Resync
 from tests.unit.loop_clock import JumpingLoop
 
 EVERY = 60.0

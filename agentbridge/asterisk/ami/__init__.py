@@ -1,0 +1,1 @@
+"""The AMI: wire without I/O, connection, link."""

@@ -1,0 +1,337 @@
+"""One AMI session: logged in, many actions in flight, everything pending fails at once when it ends.
+
+Nothing is ever sent twice: what was pending when a session ended is unknown to us, and the next
+observation of Asterisk tells. Bytes are taken off the socket as they come, by the loop itself and not by
+a task, since Asterisk holds a queue's lock while it writes QueueStatus to a reader that does not read.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Self, cast
+
+from agentbridge.asterisk.ami.wire import Fields, Message, Wire, WireBroken, encode
+from agentbridge.errors import Refused, Unavailable
+
+IN_FLIGHT = 256  # keeps what a dead Asterisk is owed small; more does not go faster
+SENT_AT_ONCE = 65536  # bytes
+RECEIVED_AT_ONCE = 16384  # bytes: of a long list so much is taken in before others have their turn, about 0.3 ms
+CLOSE_WITHIN = 1.0  # seconds
+OFF = "off"
+
+OnEvent = Callable[[Message], None]
+
+
+def ignore(_: object) -> None:
+    """The hook of who does not listen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Where an AMI is and as whom to log in (a user of manager.conf)."""
+
+    host: str
+    port: int
+    username: str
+    secret: str = field(repr=False)
+
+
+@dataclass(slots=True, eq=False)
+class _Pending:
+    """An action that waits for its answer, or for the end of the list that its answer announces."""
+
+    action: str
+    listing: bool
+    outcome: "asyncio.Future[list[Message] | Exception]"
+    items: list[Message] = field(default_factory=list)
+    on_item: OnEvent | None = None
+
+    def settle(self, outcome: list[Message] | Exception) -> None:
+        # errors travel as values: an exception set on a future whose waiter was just cancelled would be
+        # reported as lost by asyncio
+        if not self.outcome.done():
+            self.outcome.set_result(outcome)
+
+    def answered(self, answer: Message) -> None:
+        if (answer.response or "").lower() == "error":
+            self.settle(self._refusal(answer.output or answer.get("Message", "no reason given")))
+        elif not self.listing:
+            self.settle([answer])
+        elif answer.get("EventList").lower() != "start":
+            self.settle(Refused(f"{self.action}: answered without a list: {answer.get('Message')}"))
+
+    def _refusal(self, reason: str) -> Exception:
+        # one that goes down refuses everything until its connections break: it is away, and nothing was wrong
+        kind = Unavailable if "shutting down" in reason.lower() else Refused
+        return kind(f"{self.action}: {reason}")
+
+    def listed(self, item: Message) -> None:
+        match item.get("EventList").lower():
+            case "complete":
+                self.settle(self.items)
+            case "cancelled":
+                self.settle(Refused(f"{self.action}: Asterisk cancelled the list"))
+            case _:
+                (self.on_item or self.items.append)(item)
+
+
+class AmiConnection(asyncio.BufferedProtocol):
+    """A session. Make one with `connect`; `reason` is None for as long as it lives."""
+
+    def __init__(self, name: str, on_event: OnEvent) -> None:
+        self.reason: str | None = None
+        self.fully_booted: Message | None = None
+        self._name = name
+        self._on_event = on_event
+        self._bug: RuntimeError | None = None
+        self._wire = Wire()
+        self._piece = memoryview(bytearray(RECEIVED_AT_ONCE))
+        self._pending: dict[str, _Pending] = {}
+        self._sent = 0
+        self._further: bytearray | None = None
+        """what goes out at the end of this turn of the loop; None in one that has sent nothing"""
+        self._answers = 0
+        self._room = asyncio.Semaphore(IN_FLIGHT)
+        self._greeted, self._booted, self._writable = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._ended, self._gone = asyncio.Event(), asyncio.Event()
+
+    @classmethod
+    async def connect(
+        cls,
+        account: Account,
+        *,
+        name: str = "ami",
+        on_event: OnEvent = ignore,
+        within: float = 10.0,
+    ) -> Self:
+        """Connects and logs in; the session sees events of class `system` until `choose_events`.
+
+        The secret stays off the wire (MD5 challenge). Raises Refused for a wrong account, Unavailable.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(within):
+                _, connection = await loop.create_connection(lambda: cls(name, on_event), account.host, account.port)
+                await connection._log_in(account, within)
+                return connection
+        except TimeoutError:
+            raise Unavailable(f"{account.host}:{account.port} did not let us in within {within:g} s") from None
+        except OSError as error:
+            raise Unavailable(f"{account.host}:{account.port}: {error}") from error
+
+    async def _log_in(self, account: Account, within: float) -> None:
+        try:
+            await self._greeted.wait()
+            self._raise_if_ended()
+            challenge = (await self.action("Challenge", {"AuthType": "MD5"}, timeout=within)).get("Challenge")
+            key = hashlib.md5((challenge + account.secret).encode(), usedforsecurity=False).hexdigest()
+            login = {"AuthType": "MD5", "Username": account.username, "Key": key, "Events": "system"}
+            await self.action("Login", login, timeout=within)
+        except BaseException:
+            self.abort("login failed")
+            raise
+
+    async def wait_booted(self, within: float) -> Message:
+        """FullyBooted, whose `Uptime` tells a restart. An open port is not an Asterisk that is up."""
+        try:
+            async with asyncio.timeout(within):
+                await self._booted.wait()
+        except TimeoutError:
+            raise Unavailable(
+                f"no FullyBooted within {within:g} s: Asterisk is still starting, or the account "
+                "may not read class system (read= in manager.conf)"
+            ) from None
+        self._raise_if_ended()
+        return cast(Message, self.fully_booted)
+
+    async def choose_events(self, mask: str, *, timeout: float) -> None:
+        """From now on sends events of these classes only: 'off', or such as 'agent,call'."""
+        await self.action("Events", {"EventMask": mask}, timeout=timeout)
+
+    async def action(self, action: str, fields: Fields = (), *, timeout: float) -> Message:
+        """Asterisk's answer. Raises Refused with its message, InvalidValue unsent, Unavailable."""
+        [answer] = await self._ask(action, fields, timeout, listing=False)
+        return answer
+
+    async def action_list(
+        self, action: str, fields: Fields = (), *, timeout: float, on_item: OnEvent | None = None
+    ) -> list[Message]:
+        """The items of a list action in Asterisk's order; of an unknown queue there are none.
+
+        With `on_item` each is handed over as it comes and none is kept: 10,000 endpoints are 36 MB.
+        """
+        return await self._ask(action, fields, timeout, listing=True, on_item=on_item)
+
+    async def ping(self, timeout: float) -> bool:
+        """Whether Asterisk lives: it answered this Ping or, as it works in order, something before it.
+
+        An event is no life: they come from another thread than the one that may hang.
+        """
+        answers = self._answers
+        try:
+            async with asyncio.timeout(timeout):
+                await self._exchange("Ping", {}, listing=False)
+        except (TimeoutError, Unavailable):
+            return self._answers > answers
+        except Refused:
+            return True
+        return True
+
+    async def _ask(
+        self, action: str, fields: Fields, timeout: float, *, listing: bool, on_item: OnEvent | None = None
+    ) -> list[Message]:
+        try:
+            async with asyncio.timeout(timeout), self._room:
+                return await self._exchange(action, fields, listing=listing, on_item=on_item)
+        except TimeoutError:
+            raise Unavailable(f"{action}: no answer within {timeout:g} s") from None
+
+    async def _exchange(
+        self, action: str, fields: Fields, *, listing: bool, on_item: OnEvent | None = None
+    ) -> list[Message]:
+        self._sent += 1
+        action_id = f"{self._prefix}{self._sent}"
+        data = encode(action, fields, action_id)
+        await self._writable.wait()
+        self._raise_if_ended()
+        pending = _Pending(action, listing, asyncio.get_running_loop().create_future(), on_item=on_item)
+        self._pending[action_id] = pending
+        try:
+            self._send(data)
+            outcome = await pending.outcome
+        finally:
+            del self._pending[action_id]  # a late answer finds nobody
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def _send(self, data: bytes) -> None:
+        """The first at once, and what else comes in this turn of the loop in one piece: a thousand system calls
+        would each wake Asterisk, which then takes our core."""
+        if self._further is None:
+            self._further = bytearray()
+            asyncio.get_running_loop().call_soon(self._send_further)
+            self._transport.write(data)
+        else:
+            self._further += data
+        if len(self._further) >= SENT_AT_ONCE:
+            self._transport.write(bytes(self._further))  # and may now say that it takes no more
+            self._further.clear()
+
+    def _send_further(self) -> None:
+        further, self._further = self._further, None
+        if further and self.reason is None:
+            self._transport.write(bytes(further))
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self._name}-"
+
+    @property
+    def in_flight(self) -> int:
+        """How many actions wait for their answer."""
+        return len(self._pending)
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What the socket has not taken yet."""
+        return self._transport.get_write_buffer_size()
+
+    async def ended_within(self, seconds: float) -> bool:
+        """Waits for the session's end. Raises what `on_event` raised: a bug is not a lost connection."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._ended.wait()
+        except TimeoutError:
+            return False
+        if self._bug is not None:
+            raise self._bug
+        return True
+
+    def abort(self, reason: str) -> None:
+        """Ends the session at once; whatever is pending fails with this reason."""
+        self._end(reason)
+        self._transport.abort()
+
+    async def close(self) -> None:
+        """Ends the session, within CLOSE_WITHIN seconds even if Asterisk no longer reads."""
+        self._end("closed")
+        self._transport.close()
+        try:
+            async with asyncio.timeout(CLOSE_WITHIN):
+                await self._gone.wait()
+        except TimeoutError:
+            self._transport.abort()
+
+    def _end(self, reason: str) -> None:
+        if self.reason is not None:
+            return
+        self.reason = reason
+        for pending in self._pending.values():
+            pending.settle(self._bug or Unavailable(f"{pending.action}: {reason}"))
+        for awaited in (self._greeted, self._booted, self._writable, self._ended):
+            awaited.set()  # whoever waits looks at `reason` next
+
+    def _raise_if_ended(self) -> None:
+        if self._bug is not None:
+            raise self._bug
+        if self.reason is not None:
+            raise Unavailable(f"{self._name}: {self.reason}")
+
+    def _receive(self, message: Message) -> None:
+        action_id = message.action_id or ""
+        pending = self._pending.get(action_id)
+        if message.response is not None:
+            self._answers += 1
+            if pending is not None:
+                pending.answered(message)
+        elif message.event == "FullyBooted":
+            self.fully_booted = message
+            self._booted.set()
+        elif action_id.startswith(self._prefix):  # without pending: the rest of a list nobody waits for
+            if pending is not None:
+                pending.listed(message)
+        elif message.event is not None:
+            self._on_event(message)
+
+    # asyncio.BufferedProtocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._writable.set()
+
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        return self._piece
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._wire.receive_data(self._piece[:nbytes])
+        try:
+            while self.reason is None and (message := self._wire.next_message()) is not None:
+                self._receive(message)
+        except WireBroken as error:
+            self.abort(str(error))
+        except Exception as bug:
+            # asyncio would log it and go on; it is raised instead in everyone who waits on this session,
+            # and never as the Unavailable that it may be, since that would only reconnect
+            self._bug = RuntimeError(f"a bug in the handling of an event: {bug!r}")
+            self._bug.__cause__ = bug
+            self.abort(str(self._bug))
+        if self._wire.banner is not None:
+            self._greeted.set()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(str(exc) if exc else "Asterisk closed the connection")
+        self._gone.set()
+
+
+async def add_filters(connection: AmiConnection, filters: Iterable[str], *, timeout: float) -> None:
+    """Eventfilters for this session (`!Event: VarSet` keeps those out). Needs write class system."""
+    for expression in filters:
+        await connection.action("Filter", {"Operation": "Add", "Filter": expression}, timeout=timeout)

@@ -1,0 +1,166 @@
+"""A link to Asterisk's AMI that comes back: one for actions, one for events, one for bulk reads.
+
+They are apart since Asterisk cuts off a session that reads slowly, and since an action waits behind a
+bulk answer on the same session.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NoReturn
+
+import structlog
+
+from agentbridge.asterisk.ami.connection import OFF, Account, AmiConnection, OnEvent, add_filters, ignore
+from agentbridge.asterisk.ami.wire import Fields, Message
+from agentbridge.errors import Refused, Unavailable
+
+__all__ = ["OFF", "Account", "AmiConnection", "AmiLink", "Timing", "reconnect_wait"]
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """The limits of a link, all in seconds."""
+
+    connect: float = 10.0
+    boot: float = 30.0  # 5,000 endpoints boot in 4 s; after this the link starts over, and waits again
+    ping_every: float = 10.0
+    ping_within: float = 5.0  # a stopped Asterisk is given up after ping_every + ping_within
+    first_wait: float = 0.25
+    longest_wait: float = 2.0  # a refused connection costs nothing, and agents wait for a repaired Asterisk
+
+
+def reconnect_wait(failures: int, timing: Timing, chance: float) -> float:
+    """Seconds until the next try: doubled for each failure up to the longest, half of it by chance (0-1),
+    so that several daemons don't come back in step."""
+    full = min(timing.longest_wait, timing.first_wait * 2.0 ** min(failures, 32))
+    return full / 2 * (1 + chance)
+
+
+class AmiLink:
+    """Keeps one session up. The hooks are plain functions, called in the event loop; what they raise is
+    a bug and ends `run`. Events may come before `on_up`, which means: read everything now."""
+
+    def __init__(
+        self,
+        account: Account,
+        *,
+        name: str,
+        events: str = OFF,
+        filters: Iterable[str] = (),
+        on_event: OnEvent = ignore,
+        on_up: Callable[[Message], None] = ignore,
+        on_down: Callable[[str], None] = ignore,
+        timing: Timing | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.name = name
+        self._account = account
+        self._events = events
+        self._filters = tuple(filters)
+        self._on_event, self._on_up, self._on_down = on_event, on_up, on_down
+        self._timing = timing or Timing()
+        self._chance = chance
+        self._connection: AmiConnection | None = None
+        self._up = asyncio.Event()
+        self._last_failure = ""
+
+    @property
+    def up(self) -> bool:
+        return self._connection is not None and self._connection.reason is None
+
+    async def wait_up(self, timeout: float) -> None:
+        """Raises Unavailable when the link is not up by then."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._up.wait()
+        except TimeoutError:
+            raise Unavailable(f"{self.name}: not connected to Asterisk within {timeout:g} s") from None
+
+    async def action(self, action: str, fields: Fields = (), *, timeout: float) -> Message:
+        """See AmiConnection.action. Down is Unavailable at once: nothing is kept for later."""
+        return await self._session().action(action, fields, timeout=timeout)
+
+    async def action_list(
+        self, action: str, fields: Fields = (), *, timeout: float, on_item: OnEvent | None = None
+    ) -> list[Message]:
+        """See AmiConnection.action_list."""
+        return await self._session().action_list(action, fields, timeout=timeout, on_item=on_item)
+
+    async def command(self, line: str, *, timeout: float) -> str:
+        """What a CLI command prints. Needs write class command. Raises Refused with what it printed."""
+        return (await self.action("Command", {"Command": line}, timeout=timeout)).output
+
+    def _session(self) -> AmiConnection:
+        if self._connection is None:
+            raise Unavailable(f"{self.name}: not connected to Asterisk")
+        return self._connection
+
+    async def run(self) -> NoReturn:
+        """Connects, watches, connects again. Ends by cancellation, or with what a hook raised."""
+        failures = 0
+        while True:
+            connection = await self._try_connect()
+            if connection is None:
+                failures += 1
+            else:
+                failures = 0
+                await self._serve(connection)
+            await asyncio.sleep(reconnect_wait(failures, self._timing, self._chance()))
+
+    async def _try_connect(self) -> AmiConnection | None:
+        try:
+            return await self._connect()
+        except (Unavailable, Refused) as error:
+            self._report(error)
+            return None
+
+    async def _connect(self) -> AmiConnection:
+        connection = await AmiConnection.connect(
+            self._account, name=self.name, on_event=self._on_event, within=self._timing.connect
+        )
+        try:
+            await self._prepare(connection)
+        except BaseException:
+            connection.abort("not up")
+            raise
+        return connection
+
+    async def _prepare(self, connection: AmiConnection) -> None:
+        await connection.wait_booted(self._timing.boot)
+        try:
+            await add_filters(connection, self._filters, timeout=self._timing.connect)
+        except Refused as error:  # more events than needed, but all that are
+            log.warning("ami.refused", link=self.name, reason=str(error))
+        await connection.choose_events(self._events, timeout=self._timing.connect)
+
+    def _report(self, error: Unavailable | Refused) -> None:
+        if str(error) == self._last_failure:  # once, and not at every try of a long outage
+            return
+        self._last_failure = str(error)
+        event = "ami.refused" if isinstance(error, Refused) else "ami.unavailable"
+        log.warning(event, link=self.name, reason=str(error))
+
+    async def _serve(self, connection: AmiConnection) -> None:
+        self._connection = connection
+        self._last_failure = ""
+        self._up.set()
+        log.info("ami.connected", link=self.name, host=self._account.host, port=self._account.port)
+        try:
+            if connection.fully_booted is not None:
+                self._on_up(connection.fully_booted)
+            await self._watch(connection)
+        finally:
+            self._connection = None
+            self._up.clear()
+            await connection.close()
+        log.warning("ami.lost", link=self.name, reason=connection.reason)
+        self._on_down(connection.reason or "")
+
+    async def _watch(self, connection: AmiConnection) -> None:
+        while not await connection.ended_within(self._timing.ping_every):
+            if not await connection.ping(self._timing.ping_within):
+                connection.abort(f"Asterisk did not answer a Ping within {self._timing.ping_within:g} s")

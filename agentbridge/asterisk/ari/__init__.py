@@ -1,0 +1,1 @@
+"""The ARI: HTTP client, event stream, channels."""

@@ -1,0 +1,45 @@
+"""What our Stasis application does with a call: play, stop, keep it for so long, hang up."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import quote, urlencode
+
+from agentbridge.asterisk.ari.client import Ari
+from agentbridge.errors import Refused
+
+
+class Channels:
+    """By ARI. A call that is gone meanwhile is Refused; Unavailable when Asterisk doesn't answer."""
+
+    def __init__(self, ari: Ari) -> None:
+        self._ari = ari
+
+    async def play(self, channel: str, playback: str, media: str) -> None:
+        """Starts to play; the playback's end comes as an event. Tones go on until they are stopped."""
+        # in the body, since a comma in the query would part the media
+        body = json.dumps({"media": [media]}).encode()
+        await self._ari.request("POST", f"/channels/{quote(channel, safe='')}/play/{quote(playback, safe='')}", body)
+
+    async def stop(self, playback: str) -> None:
+        """One that has ended is as good as stopped."""
+        await self._ari.request("DELETE", f"/playbacks/{quote(playback, safe='')}", missing_ok=True)
+
+    async def keep(self, channel: str, seconds: float) -> None:
+        """So long may the call stay with us from now on: then the dialplan takes it back, whatever we do."""
+        query = urlencode({"variable": "TIMEOUT(absolute)", "value": f"{seconds:.1f}"})
+        await self._ari.request("POST", f"/channels/{quote(channel, safe='')}/variable?{query}")
+
+    async def go_on(self, channel: str) -> None:
+        """Back to the dialplan, after `Stasis()`."""
+        await self._ari.request("POST", f"/channels/{quote(channel, safe='')}/continue", missing_ok=True)
+
+    async def hang_up(self, channel: str) -> None:
+        await self._ari.request("DELETE", f"/channels/{quote(channel, safe='')}", missing_ok=True)
+
+    async def has_sound(self, name: str) -> bool:
+        try:
+            status, _ = await self._ari.request("GET", f"/sounds/{quote(name, safe='')}", missing_ok=True)
+        except Refused:
+            return False
+        return status == 200

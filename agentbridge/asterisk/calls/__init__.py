@@ -1,0 +1,1 @@
+"""What follows running calls: recordings, listening, lamps."""

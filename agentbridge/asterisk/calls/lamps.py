@@ -1,0 +1,166 @@
+"""Busy lamps: `Custom:agent<internal>` shows the state of the device that takes the agent's calls.
+
+A hint on the device itself is fixed at the subscription, and wrong after the next move of a hot-desk agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import Awaitable, Callable, Iterable
+from enum import StrEnum
+from typing import NoReturn
+
+from agentbridge.asterisk.ami.wire import Message
+from agentbridge.asterisk.calls.live import Asks, Policy, agent_on, set_variable, variable
+from agentbridge.asterisk.retrying import repeat
+from agentbridge.model import EndpointId
+
+RETRY_SECONDS = 1.0
+AT_ONCE = 50
+DEEP = 200
+"""Each lamp that changes makes app_queue look at all its members: with so many tasks waiting the lamps wait"""
+_LAMP = re.compile(r"Custom:agent([0-9]{1,16})")
+_PHONE = re.compile(r"PJSIP/(.+)")
+_AGENT_KEY = re.compile(r"agent/([0-9]{1,16})/(?:device|id)")
+_TELEPHONE_KEY = re.compile(r"telephone/[^/]+/agent")
+
+
+class Lamp(StrEnum):
+    """Asterisk's names of the states of a custom device."""
+
+    FREE = "NOT_INUSE"
+    BUSY = "INUSE"
+    RINGING = "RINGING"
+    AWAY = "UNAVAILABLE"
+
+
+_SHOWN = {
+    "NOT_INUSE": Lamp.FREE,
+    "INUSE": Lamp.BUSY,
+    "BUSY": Lamp.BUSY,
+    "ONHOLD": Lamp.BUSY,
+    "RINGING": Lamp.RINGING,
+    "RINGINUSE": Lamp.RINGING,
+}
+
+
+def lamp_of(state: str) -> Lamp:
+    """A device that Asterisk does not know, or not yet, is away."""
+    return _SHOWN.get(state, Lamp.AWAY)
+
+
+class Lamps:
+    """Writes only what differs from what Asterisk shows. `agents` are the internal numbers that are ours."""
+
+    def __init__(
+        self,
+        link: Asks,
+        policy: Policy,
+        agents: Callable[[], Iterable[EndpointId]],
+        depth: Callable[[], Awaitable[int]],
+    ) -> None:
+        self._link, self._policy, self._agents, self._depth = link, policy, agents, depth
+        self._devices: dict[EndpointId, str] = {}
+        self._lit: dict[EndpointId, str] = {}
+        self._newer: set[str] = set()
+        """devices that have changed since the last read began"""
+        self._dirty: set[EndpointId] = set()
+        self._look = False
+        self._lights = 0
+        """set since the last look at how much waits in Asterisk"""
+        self._wake = asyncio.Event()
+
+    def on_event(self, event: Message) -> None:
+        if event.event == "DeviceStateChange":
+            self._device_is(event.get("Device"), event.get("State"))
+
+    def on_policy(self, path: str, value: str) -> None:
+        """An agent came, went, or takes its calls on another device."""
+        if match := _AGENT_KEY.fullmatch(path):
+            self._mark(EndpointId(match[1]))
+        elif _TELEPHONE_KEY.fullmatch(path) and value:
+            self._mark(EndpointId(value))
+
+    def look_again(self) -> None:
+        """After a reconnect: all states are read anew."""
+        self._look = True
+        self._wake.set()
+
+    def _mark(self, agent: EndpointId) -> None:
+        self._dirty.add(agent)
+        self._wake.set()
+
+    def _device_is(self, device: str, state: str) -> None:
+        if lamp := _LAMP.fullmatch(device):
+            agent = EndpointId(lamp[1])
+            self._newer.add(device)
+            if self._lit.get(agent) != state:  # somebody else switched it
+                self._lit[agent] = state
+                self._mark(agent)
+        elif phone := _PHONE.fullmatch(device):
+            endpoint = EndpointId(phone[1])
+            self._newer.add(device)
+            self._devices[endpoint] = state
+            if agent_found := agent_on(endpoint, self._policy):
+                self._mark(agent_found)
+
+    async def run(self) -> NoReturn:
+        await repeat(self._work, self._wake, name="lamps", retry_seconds=RETRY_SECONDS)
+
+    async def _work(self) -> None:
+        if self._look:
+            await self._read_all()
+            self._look = False
+        while self._dirty:
+            for _ in range(min(AT_ONCE, len(self._dirty))):
+                await self._light(self._dirty.pop())
+            await asyncio.sleep(0)  # where nothing differs nothing was waited for
+        self._lights = 0
+
+    async def _read_all(self) -> None:
+        devices: dict[EndpointId, str] = {}
+        lit: dict[EndpointId, str] = {}
+
+        def take(item: Message) -> None:
+            name = item.get("Device")
+            if lamp := _LAMP.fullmatch(name):
+                lit[EndpointId(lamp[1])] = sys.intern(item.get("State"))
+            elif phone := _PHONE.fullmatch(name):
+                devices[EndpointId(phone[1])] = sys.intern(item.get("State"))
+
+        self._newer.clear()
+        await self._link.action_list("DeviceStateList", timeout=60.0, on_item=take)
+        self._devices = devices | {d: was for d, was in self._devices.items() if f"PJSIP/{d}" in self._newer}
+        self._lit = lit | {agent: was for agent, was in self._lit.items() if f"Custom:agent{agent}" in self._newer}
+        # those that are lit and no longer ours go out
+        self._dirty |= set(self._agents()) | self._lit.keys()
+
+    async def _light(self, agent: EndpointId) -> None:
+        try:
+            if self._lit.get(agent, "") != await self._wanted(agent):
+                await self._room()
+                wanted = await self._wanted(agent)  # which may have changed meanwhile
+                await set_variable(self._link, f"DEVICE_STATE(Custom:agent{agent})", wanted)
+                self._lit[agent] = wanted
+        except BaseException:
+            self._dirty.add(agent)
+            raise
+
+    async def _room(self) -> None:
+        """A few are set at once, whatever waits: they follow a call. Many wait for Asterisk, AT_ONCE at a time."""
+        self._lights += 1
+        while self._lights > AT_ONCE:
+            if await self._depth() <= DEEP:
+                self._lights = 0
+            else:
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _wanted(self, agent: EndpointId) -> Lamp:
+        device = EndpointId(self._policy(f"agent/{agent}/device"))
+        if not device or not self._policy(f"agent/{agent}/id"):
+            return Lamp.AWAY
+        if device not in self._devices:  # its state has never changed since Asterisk started
+            self._devices[device] = await variable(self._link, f"DEVICE_STATE(PJSIP/{device})")
+        return lamp_of(self._devices[device])

@@ -1,0 +1,114 @@
+"""The channels that live in Asterisk now, by AMI: which there are, whose they are, their variables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from agentbridge.asterisk.ami.connection import OnEvent
+from agentbridge.asterisk.ami.wire import Fields, Message
+from agentbridge.errors import Refused
+from agentbridge.model import EndpointId
+
+TIMEOUT_SECONDS = 5.0
+UP = "Up"
+# a channel that hung up between the list and the question about it
+_GONE = ("no such channel", "channel not found", "channel does not exist", "channel not specified")
+
+Policy = Callable[[str], str]
+"""The call policy in Asterisk: an AstDB path below our family, e.g. `agent/1001/chanspy` → its value or ''."""
+
+
+class Asks(Protocol):
+    """A link to Asterisk. Raises Unavailable, Refused."""
+
+    async def action(self, action: str, fields: Fields = (), *, timeout: float) -> Message: ...
+
+    async def action_list(
+        self, action: str, fields: Fields = (), *, timeout: float, on_item: OnEvent | None = None
+    ) -> list[Message]: ...
+
+    async def command(self, line: str, *, timeout: float) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    name: str
+    uniqueid: str
+    linkedid: str
+    up: bool
+    bridged: bool
+    application: str
+    data: str
+    """the application's arguments"""
+
+    @property
+    def endpoint(self) -> EndpointId:
+        return endpoint_of_channel(self.name)
+
+
+def endpoint_of_channel(name: str) -> EndpointId:
+    """`PJSIP/desk-7-0000001a` → `desk-7`: only the last part is Asterisk's own."""
+    return EndpointId(name.partition("/")[2].rpartition("-")[0])
+
+
+async def channels(link: Asks) -> list[Channel]:
+    return [
+        _channel(item)
+        for item in await link.action_list("CoreShowChannels", timeout=TIMEOUT_SECONDS)
+        if item.event == "CoreShowChannel"
+    ]
+
+
+def _channel(item: Message) -> Channel:
+    return Channel(
+        name=item.get("Channel"),
+        uniqueid=item.get("Uniqueid"),
+        linkedid=item.get("Linkedid"),
+        up=item.get("ChannelStateDesc") == UP,
+        bridged=bool(item.get("BridgeId")),
+        application=item.get("Application"),
+        data=item.get("ApplicationData"),
+    )
+
+
+async def variable(link: Asks, name: str, channel: str = "") -> str:
+    """A variable or function of a channel, or a global one; '' where it or the channel is not there."""
+    fields = {"Variable": name, **({"Channel": channel} if channel else {})}
+    try:
+        return (await link.action("Getvar", fields, timeout=TIMEOUT_SECONDS)).get("Value")
+    except Refused as refused:
+        if is_gone(refused):
+            return ""
+        raise
+
+
+async def set_variable(link: Asks, name: str, value: str, channel: str = "") -> None:
+    """Nothing when the channel is gone."""
+    fields = {"Variable": name, "Value": value, **({"Channel": channel} if channel else {})}
+    try:
+        await link.action("Setvar", fields, timeout=TIMEOUT_SECONDS)
+    except Refused as refused:
+        if not is_gone(refused):
+            raise
+
+
+async def hang_up(link: Asks, channel: str) -> None:
+    """Nothing when the channel is gone."""
+    try:
+        await link.action("Hangup", {"Channel": channel}, timeout=TIMEOUT_SECONDS)
+    except Refused as refused:
+        if not is_gone(refused):
+            raise
+
+
+def is_gone(refused: Refused) -> bool:
+    return any(words in str(refused).lower() for words in _GONE)
+
+
+def agent_on(endpoint: EndpointId, policy: Policy) -> EndpointId | None:
+    """The agent whose calls this endpoint takes: its own number, or who is bound to the telephone."""
+    if policy(f"agent/{endpoint}/id"):
+        return endpoint
+    return EndpointId(policy(f"telephone/{endpoint}/agent")) or None

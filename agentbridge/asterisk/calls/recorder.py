@@ -1,0 +1,221 @@
+"""Pausing, resuming, starting and stopping the recordings of a running call.
+
+Asterisk answers Success to a MixMonitorMute even where nothing records, so that what records is looked up
+first, by `mixmonitor list`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from agentbridge.asterisk.calls.live import TIMEOUT_SECONDS, Asks, Channel, channels, set_variable, variable
+from agentbridge.errors import Refused
+from agentbridge.model import EndpointId, Recording
+from agentbridge.model.calls import PARTS, RECORDINGS, recording_file, recording_path
+
+PAUSED = "AGENTBRIDGE_RECORDING_PAUSED"
+"""channel variable: since when, in seconds of the epoch; so that a daemon that starts later can resume"""
+FILE, MONITOR = "AGENTBRIDGE_RECORDING_FILE", "AGENTBRIDGE_RECORDING_ID"
+"""channel variables of the latest recording, as the dialplan sets them"""
+LONGEST_CALL_DAYS = 7
+_INTERNAL = re.compile(r"[0-9]{1,16}")
+_SPOOL = re.compile(r"^\s*Spool directory:\s+(/\S.*?)\s*$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Monitor:
+    """One running recording of ours. `stem` is its path below the spool without the suffix, which Asterisk
+    does not list."""
+
+    channel: str
+    id: str
+    stem: str
+
+
+async def spool_folder(link: Asks) -> Path:
+    """Asterisk's astspooldir."""
+    shown = _SPOOL.search(await link.command("core show settings", timeout=TIMEOUT_SECONDS))
+    if shown is None:
+        raise Refused("core show settings: does not say where the spool directory is")
+    return Path(shown[1])
+
+
+async def monitors(link: Asks, channel: str) -> list[Monitor]:
+    """What records this channel into our folder; nothing when the channel is gone."""
+    return ours(channel, await listed(link, channel))
+
+
+async def listed(link: Asks, channel: str) -> list[tuple[str, str]]:
+    """Id and path of all that records this channel, whoever began it."""
+    shown = await link.command(f"mixmonitor list {channel}", timeout=TIMEOUT_SECONDS)
+    rows = (line.split("\t") for line in shown.splitlines() if line.startswith("0x"))
+    return [(row[0], row[1]) for row in rows if len(row) > 1 and row[1]]
+
+
+def ours(channel: str, rows: Iterable[tuple[str, str]]) -> list[Monitor]:
+    return [Monitor(channel=channel, id=id_, stem=stem) for id_, path in rows if (stem := _stem(path)) is not None]
+
+
+def _stem(path: str) -> str | None:
+    # older versions list the suffix
+    named = path if re.search(r"\.(wav|WAV|gsm)$", path) else f"{path}.wav"
+    file = recording_file(named)
+    return file.stem if file else None
+
+
+async def mute(link: Asks, monitor: Monitor, *, muted: bool) -> None:
+    """Both directions. An Asterisk that does not know MixMonitorID takes it as the whole channel."""
+    fields = {
+        "Channel": monitor.channel,
+        "MixMonitorID": monitor.id,
+        "Direction": "both",
+        "State": "1" if muted else "0",
+    }
+    await link.action("MixMonitorMute", fields, timeout=TIMEOUT_SECONDS)
+
+
+async def resume_channel(link: Asks, channel: str) -> int:
+    """How many recordings go on."""
+    found = await monitors(link, channel)
+    for monitor in found:
+        await mute(link, monitor, muted=False)
+    await set_variable(link, PAUSED, "", channel)
+    return len(found)
+
+
+class Recorder:
+    """The verbs, for an agent by its internal number. All raise Refused with what the agent should know."""
+
+    def __init__(self, link: Asks, *, now: Callable[[], datetime]) -> None:
+        self._link = link
+        self._now = now
+        self._starting = asyncio.Lock()
+
+    async def running(self, agent: EndpointId) -> list[Monitor]:
+        """What records now, on all calls of the agent; Refused when nothing does."""
+        calls = await self._calls(agent)
+        found = [monitor for call in calls for monitor in await monitors(self._link, call.name)]
+        if not found:
+            raise Refused(f"{agent}: nothing is being recorded")
+        return found
+
+    async def pause(self, agent: EndpointId) -> list[Monitor]:
+        """From now on silence is written, so that the timeline stays."""
+        found = await self.running(agent)
+        since = str(int(self._now().timestamp()))
+        for channel in {monitor.channel for monitor in found}:
+            await set_variable(self._link, PAUSED, since, channel)
+        for monitor in found:
+            await mute(self._link, monitor, muted=True)
+        return found
+
+    async def resume(self, agent: EndpointId) -> list[Monitor]:
+        """Safe to repeat."""
+        found = await self.running(agent)
+        for channel in {monitor.channel for monitor in found}:
+            await resume_channel(self._link, channel)
+        return found
+
+    async def stop(self, agent: EndpointId) -> list[Monitor]:
+        """Ends all recordings; whether this agent may is the caller's to know."""
+        found = await self.running(agent)
+        for monitor in found:
+            fields = {"Channel": monitor.channel, "MixMonitorID": monitor.id}
+            await self._link.action("StopMixMonitor", fields, timeout=TIMEOUT_SECONDS)
+        return found
+
+    async def start(self, agent: EndpointId) -> str:
+        """Records the agent's call into one more file; returns its path below the spool.
+
+        Refused unless manual recording is on (P4, W5), outside a call, and at a third file.
+        """
+        async with self._starting:  # two at a time would take the same file
+            call = await self._call_to_record(agent)
+            path = await self._free_path(agent, call)
+            # before it begins, so that whoever hears of it can see into which file
+            await set_variable(self._link, FILE, path, call.name)
+            # below Asterisk's own folder: nothing but checked characters, since a comma would begin the options
+            file = path.removeprefix("monitor/")
+            fields = {"Channel": call.name, "File": file, "Options": f"i({MONITOR})"}
+            paused = await variable(self._link, PAUSED, call.name)
+            begun = await self._link.action("MixMonitor", fields, timeout=TIMEOUT_SECONDS)
+            if paused:  # Asterisk does not mute what begins during a pause
+                # by the id of the answer: the list may not have it yet
+                stem = path.rpartition(".")[0]
+                monitor = Monitor(channel=call.name, id=begun.get("MixMonitorID"), stem=stem)
+                await mute(self._link, monitor, muted=True)
+            return path
+
+    # ------------------------------------------------------------ the agent's calls
+
+    async def _calls(self, agent: EndpointId) -> list[Channel]:
+        """The agent's channels, the latest first: on the device that the policy names, or on its own."""
+        own = {agent, EndpointId((await self._policy(agent)).get("device", ""))}
+        found = [channel for channel in await channels(self._link) if channel.endpoint in own]
+        return sorted(found, key=_age, reverse=True)
+
+    async def _call_to_record(self, agent: EndpointId) -> Channel:
+        calls = await self._calls(agent)
+        if (await self._policy(agent)).get("manual") != "1":
+            raise Refused(f"{agent}: may not record by hand; manual_recording is off")
+        for call in calls:
+            if call.up and call.bridged:
+                return call
+        raise Refused(f"{agent}: is in no call that could be recorded")
+
+    async def _free_path(self, agent: EndpointId, call: Channel) -> str:
+        running = {monitor.stem for monitor in await monitors(self._link, call.name)}
+        # one that has just begun is not listed yet, and has no file
+        if latest := recording_file(await variable(self._link, FILE, call.name)):
+            running.add(latest.stem)
+        spool = await spool_folder(self._link)
+        for part in PARTS:
+            path = await self._path(agent, call, part)
+            if path.rpartition(".")[0] not in running and not await asyncio.to_thread(self._made, spool, path):
+                return path
+        raise Refused(f"{agent}: this call has its two recordings already")
+
+    async def _path(self, agent: EndpointId, call: Channel, part: int) -> str:
+        kind = Recording((await self._policy(agent)).get("record", Recording.WAV))
+        path = recording_path(self._now().astimezone().date(), call.linkedid, agent, part, kind)
+        if path is None:
+            raise Refused(f"{call.linkedid}: can't be part of a file's name; set a plain systemname in asterisk.conf")
+        return path
+
+    def _made(self, spool: Path, path: str) -> bool:
+        """Whether this part of the call exists, in any format, on any day since the call began."""
+        file = recording_file(path)
+        if file is None:
+            return False
+        name = Path(file.stem).name
+        return any(next(folder.glob(f"{name}.*"), None) for folder in self._days(spool, file.call_began))
+
+    def _days(self, spool: Path, since: datetime) -> Iterable[Path]:
+        today = self._now().astimezone().date()
+        days = min((today - since.astimezone().date()).days, LONGEST_CALL_DAYS)
+        return (spool / RECORDINGS / f"{today - timedelta(days=back):%Y/%m/%d}" for back in range(max(days, 0) + 1))
+
+    async def _policy(self, agent: EndpointId) -> dict[str, str]:
+        """As it is in Asterisk, so that the calls' rules hold without the directory."""
+        if not _INTERNAL.fullmatch(agent):
+            raise Refused(f"{agent}: is no internal number")
+        # Getvar reads DB() only on a channel
+        tree = {"Family": "agentbridge", "Key": f"agent/{agent}"}
+        items = await self._link.action_list("DBGetTree", tree, timeout=TIMEOUT_SECONDS)
+        prefix = f"/agentbridge/agent/{agent}/"
+        return {
+            item.get("Key").removeprefix(prefix): item.get("Val")
+            for item in items
+            if item.get("Key").startswith(prefix)
+        }
+
+
+def _age(channel: Channel) -> tuple[float, ...]:
+    """Uniqueids grow: `lab-1795530769.12`."""
+    return tuple(float(part) for part in channel.uniqueid.rpartition("-")[2].split(".") if part.isdigit())
+

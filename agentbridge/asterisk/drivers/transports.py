@@ -1,0 +1,58 @@
+"""The driver that takes back registrations over a transport that the row does not allow (A5).
+
+No option of PJSIP restricts an endpoint to a transport, so the REGISTER is answered and the contact then
+deleted through ARI: alone, without its AOR, whose renewal would make Asterisk walk all endpoints.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from urllib.parse import quote
+
+from agentbridge.asterisk.ami.wire import Message
+from agentbridge.asterisk.ari.client import Ari
+from agentbridge.asterisk.observed.contacts import Contacts
+from agentbridge.model import DropContact, EndpointId, State
+from agentbridge.plan.registration import transport_of
+
+
+class Transports:
+    """`on_registered` is told of a device that has a contact more than before."""
+
+    def __init__(self, ari: Ari, contacts: Contacts, on_registered: Callable[[EndpointId], None]) -> None:
+        self._ari = ari
+        self._contacts = contacts
+        self._on_registered = on_registered
+        self._turned_away: dict[EndpointId, str] = {}
+
+    def added_to(self, state: State, key: EndpointId) -> State:
+        """With what registered, and what was turned away."""
+        contacts, turned_away = self._contacts.uris(key), self._turned_away.get(key, "")
+        if not contacts and not turned_away:
+            return state
+        return replace(state, contacts=contacts, turned_away=turned_away)
+
+    def seen(self, event: Message) -> None:
+        """A ContactStatus event."""
+        key, uri = EndpointId(event.get("AOR")), event.get("URI")
+        before = self._contacts.uris(key)
+        self._contacts.seen(event)
+        if uri not in self._contacts.uris(key) - before:
+            return
+        if transport_of(uri) != self._turned_away.get(key):
+            self._turned_away.pop(key, None)
+        self._on_registered(key)
+
+    def forget(self, key: EndpointId) -> None:
+        """The endpoint is gone: who gets its number next has turned nobody away."""
+        self._turned_away.pop(key, None)
+
+    async def apply(self, action: DropContact) -> None:
+        # as the registrar names a contact: the AOR, then MD5 of the URI
+        name = f"{action.id};@{hashlib.md5(action.uri.encode(), usedforsecurity=False).hexdigest()}"
+        path = f"/asterisk/config/dynamic/res_pjsip/contact/{quote(name, safe='')}"
+        await self._ari.request("DELETE", path, missing_ok=True)
+        self._turned_away[action.id] = transport_of(action.uri)
+        self._contacts.forget(action.id, action.uri)

@@ -1,0 +1,107 @@
+"""Which devices are registered with this Asterisk: from full reads, and from the events between them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agentbridge.asterisk.ami.link import AmiLink
+from agentbridge.asterisk.ami.wire import Message
+from agentbridge.errors import Refused
+from agentbridge.model import EndpointId
+
+BULK_SECONDS = 60.0
+# a contact that doesn't answer Asterisk's OPTIONS does not ring either
+_GONE = frozenset({"Removed", "Unreachable"})
+# a registered contact is `desk7;@1f3…`, that of a fixed address `desk7@@8c2…`
+_AOR = re.compile(r"(.*)(?:;@|@@)[0-9a-f]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactHooks:
+    """Whom to tell: one device has come or gone, or gone by us; these and no others are there; nothing is known."""
+
+    changed: Callable[[EndpointId, bool], None]
+    turned_away: Callable[[EndpointId], None]
+    all_read: Callable[[frozenset[EndpointId]], None]
+    unknown: Callable[[], None]
+
+
+def _nobody(*_: object) -> None:
+    """For a node whose devices nobody asks for."""
+
+
+DEAF = ContactHooks(changed=_nobody, turned_away=_nobody, all_read=_nobody, unknown=_nobody)
+
+
+class Contacts:
+    """Counts contacts and not events: a phone that registers from another port is added first, then removed."""
+
+    def __init__(self, bulk: AmiLink, hooks: ContactHooks, *, timeout: float = BULK_SECONDS) -> None:
+        self._bulk = bulk
+        self._hooks = hooks
+        self._timeout = timeout
+        self._contacts: dict[EndpointId, set[str]] = {}
+        self._touched: dict[tuple[EndpointId, str], bool] = {}
+        """what the events said while a read was under way: newer than the read"""
+
+    def registered(self, device: EndpointId) -> bool:
+        return bool(self._contacts.get(device))
+
+    def uris(self, device: EndpointId) -> frozenset[str]:
+        return frozenset(self._contacts.get(device, ()))
+
+    def seen(self, event: Message) -> None:
+        """A ContactStatus event."""
+        device, uri = EndpointId(event.get("AOR")), event.get("URI")
+        there = event.get("ContactStatus") not in _GONE
+        self._touched[device, uri] = there
+        was = self.registered(device)
+        self._note(self._contacts, device, uri, there)
+        if (now := self.registered(device)) != was:
+            self._hooks.changed(device, now)
+
+    def forget(self, device: EndpointId, uri: str) -> None:
+        """A contact that we have deleted; its event is on the way, or was here before the answer."""
+        self._touched[device, uri] = False
+        self._note(self._contacts, device, uri, False)
+        if not self.registered(device):
+            self._hooks.turned_away(device)
+
+    async def read_all(self) -> None:
+        self._touched.clear()
+        found = await self._read()
+        for (device, uri), there in self._touched.items():
+            self._note(found, device, uri, there)
+        self._contacts = found
+        self._hooks.all_read(frozenset(found))
+
+    def lost(self) -> None:
+        """The connection is gone, and with it what is known."""
+        self._contacts = {}
+        self._hooks.unknown()
+
+    async def _read(self) -> dict[EndpointId, set[str]]:
+        found: dict[EndpointId, set[str]] = {}
+
+        def take(item: Message) -> None:
+            aor = _AOR.fullmatch(item.get("ObjectName"))
+            if aor is not None and item.get("Status") not in _GONE:
+                self._note(found, EndpointId(aor[1]), item.get("Uri"), True)
+
+        try:
+            await self._bulk.action_list("PJSIPShowContacts", {}, timeout=self._timeout, on_item=take)
+        except Refused as answer:
+            if "No Contacts found" not in str(answer):
+                raise
+        return found
+
+    @staticmethod
+    def _note(contacts: dict[EndpointId, set[str]], device: EndpointId, uri: str, there: bool) -> None:
+        if there:
+            contacts.setdefault(device, set()).add(uri)
+        elif uris := contacts.get(device):
+            uris.discard(uri)
+            if not uris:
+                del contacts[device]

@@ -1,0 +1,201 @@
+"""What is in Asterisk, as last seen: from full reads and from the events between them. No I/O.
+
+A full read and the events come over different connections, so an event may be newer than a line of a read
+that is still under way. What an event or a write of ours touches during a read is therefore not overwritten
+by it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+from agentbridge.asterisk.observed.policy_tree import PolicyTree
+from agentbridge.model import EndpointId, Fields, Interface, Member, ObjectKind, QueueName, State
+
+PREFIX = "PJSIP/"
+_Pair = tuple[QueueName, Interface]
+
+
+def endpoint_of(interface: Interface) -> EndpointId | None:
+    """None for a member that is no PJSIP endpoint: it is not ours, whatever it is.
+
+    Asterisk finds `pjsip/1001` as well, and takes it for the same member as `PJSIP/1001`.
+    """
+    return EndpointId(interface[len(PREFIX) :]) if interface.upper().startswith(PREFIX) else None
+
+
+class Observation:
+    """The store; `on_change` is told of keys that changed without our doing."""
+
+    def __init__(self, on_change: Callable[[EndpointId], None]) -> None:
+        self._on_change = on_change
+        self._queues: frozenset[QueueName] = frozenset()
+        self._members: dict[EndpointId, dict[QueueName, Member]] = {}
+        self._objects: dict[ObjectKind, dict[EndpointId, Fields]] = {kind: {} for kind in ObjectKind}
+        self._policy = PolicyTree()
+        self._mailboxes: dict[EndpointId, Fields] = {}
+        self._touched_mailboxes: set[EndpointId] = set()
+        self._awaited: dict[_Pair, asyncio.Future[None]] = {}
+        self._touched_members: set[_Pair] = set()
+        self._touched_objects: set[tuple[ObjectKind, EndpointId]] = set()
+        self._touched_paths: set[str] = set()
+
+    # ------------------------------------------------------------ questions
+
+    def state(self, key: EndpointId) -> State:
+        return State(
+            objects={kind: objects[key] for kind, objects in self._objects.items() if key in objects},
+            members=self._members.get(key, {}),
+            policy=self._policy.of(key),
+            mailbox=self._mailboxes.get(key, {}),
+        )
+
+    def knows_queue(self, queue: QueueName) -> bool:
+        return queue in self._queues
+
+    def policy(self, path: str) -> str:
+        """The value at a path of our family; '' where there is none."""
+        return self._policy.get(path) or ""
+
+    def is_telephone(self, key: EndpointId) -> bool:
+        return self._policy.get(f"telephone/{key}/agent") is not None
+
+    def agents(self) -> Iterator[EndpointId]:
+        """The internal numbers that are ours."""
+        return self._policy.agents()
+
+    def owned(self) -> Collection[EndpointId]:
+        return self._policy.keys() | self._mailboxes.keys()
+
+    def count_members(self, queues: Collection[QueueName]) -> int:
+        owned = self.owned()
+        return sum(len(members.keys() & queues) for key, members in self._members.items() if key in owned)
+
+    def carriers(self, agent: str) -> Collection[EndpointId]:
+        """The endpoint ids that take this agent's calls: its device, and every telephone that names it."""
+        return self._policy.carriers(agent)
+
+    # ------------------------------------------------------------ events and writes
+
+    def awaiting(self, queue: QueueName, interface: Interface) -> asyncio.Future[None]:
+        """Done at the next event of this member; that event is then taken for our own doing."""
+        future = asyncio.get_running_loop().create_future()
+        self._awaited[queue, interface] = future
+        return future
+
+    def stop_awaiting(self, queue: QueueName, interface: Interface) -> None:
+        self._awaited.pop((queue, interface), None)
+
+    def member_seen(self, member: Member) -> None:
+        if (key := endpoint_of(member.interface)) is None:
+            return
+        changed = self._members.get(key, {}).get(member.queue) != member
+        self._members.setdefault(key, {})[member.queue] = member
+        self._member_touched(key, member.queue, member.interface, changed=changed)
+
+    def member_gone(self, queue: QueueName, interface: Interface) -> None:
+        if (key := endpoint_of(interface)) is None:
+            return
+        self._forget(key, queue)
+        self._member_touched(key, queue, interface, changed=True)
+
+    def _forget(self, key: EndpointId, queue: QueueName) -> None:
+        members = self._members.get(key, {})
+        members.pop(queue, None)
+        if not members:
+            self._members.pop(key, None)
+
+    def _member_touched(self, key: EndpointId, queue: QueueName, interface: Interface, *, changed: bool) -> None:
+        self._touched_members.add((queue, interface))
+        awaited = self._awaited.pop((queue, interface), None)
+        if awaited is not None and not awaited.done():
+            awaited.set_result(None)
+        elif changed:
+            self._on_change(key)
+
+    def object_put(self, kind: ObjectKind, key: EndpointId, fields: Fields) -> None:
+        """A PUT merges."""
+        self._touched_objects.add((kind, key))
+        there = self._objects[kind].get(key)
+        self._objects[kind][key] = {**there, **fields} if there else fields
+
+    def object_deleted(self, kind: ObjectKind, key: EndpointId) -> None:
+        self._touched_objects.add((kind, key))
+        self._objects[kind].pop(key, None)
+
+    def policy_put(self, path: str, value: str) -> None:
+        self._touched_paths.add(path)
+        self._policy.put(path, value)
+
+    def policy_deleted(self, path: str) -> None:
+        self._touched_paths.add(path)
+        self._policy.drop(path)
+
+    def mailbox_seen(self, key: EndpointId, fields: Fields) -> None:
+        """Empty fields: there is none."""
+        self._touched_mailboxes.add(key)
+        if fields:
+            self._mailboxes[key] = fields
+        else:
+            self._mailboxes.pop(key, None)
+
+    # ------------------------------------------------------------ full reads
+
+    def begin_read(self) -> None:
+        """What is touched from now on is newer than what the read will say."""
+        self._touched_members.clear()
+        self._touched_objects.clear()
+        self._touched_paths.clear()
+        self._touched_mailboxes.clear()
+
+    def members_read(self, queues: Iterable[QueueName], members: Iterable[Member]) -> None:
+        """All members of all queues."""
+        self._queues = frozenset(queues)
+        fresh: dict[EndpointId, dict[QueueName, Member]] = {}
+        for member in members:
+            if (key := endpoint_of(member.interface)) and (member.queue, member.interface) not in self._touched_members:
+                fresh.setdefault(key, {})[member.queue] = member
+        for queue, interface in self._touched_members:
+            self._keep(fresh, queue, interface)
+        before, self._members = self._members, fresh
+        # also who is a stranger: a look at everything goes by what the directory and our policy list
+        self._tell(key for key in before.keys() | fresh.keys() if before.get(key) != fresh.get(key))
+
+    def _keep(self, fresh: dict[EndpointId, dict[QueueName, Member]], queue: QueueName, interface: Interface) -> None:
+        if (key := endpoint_of(interface)) and (member := self._members.get(key, {}).get(queue)):
+            fresh.setdefault(key, {})[queue] = member
+
+    def queue_read(self, queue: QueueName, members: Iterable[Member]) -> None:
+        """All members of one queue; an empty read of an unknown queue is how it shows that it is gone."""
+        before = {key: queues[queue] for key, queues in self._members.items() if queue in queues}
+        found = {owner: member for member in members if (owner := endpoint_of(member.interface))}
+        for key in before.keys() - found.keys():
+            self._forget(key, queue)
+        for key, member in found.items():
+            self._members.setdefault(key, {})[queue] = member
+        for member in (before | found).values():
+            # a full read that is under way may be older
+            self._touched_members.add((queue, member.interface))
+        self._tell(key for key in before.keys() | found.keys() if before.get(key) != found.get(key))
+
+    def objects_read(self, kind: ObjectKind, objects: Mapping[EndpointId, Fields]) -> None:
+        fresh = {key: fields for key, fields in objects.items() if (kind, key) not in self._touched_objects}
+        kept = {key: fields for key, fields in self._objects[kind].items() if (kind, key) in self._touched_objects}
+        self._objects[kind] = {**fresh, **kept}
+
+    def mailboxes_read(self, boxes: Mapping[EndpointId, Fields]) -> None:
+        fresh = {key: fields for key, fields in boxes.items() if key not in self._touched_mailboxes}
+        kept = {key: fields for key, fields in self._mailboxes.items() if key in self._touched_mailboxes}
+        self._mailboxes = fresh | kept
+
+    def policy_read(self, fresh: PolicyTree) -> None:
+        """Our whole family."""
+        fresh.take_over(self._touched_paths, self._policy)
+        before, self._policy = self._policy, fresh
+        # what was ours and is not listed any more is in no list but this one
+        self._tell(before.keys() - fresh.keys())
+
+    def _tell(self, keys: Iterable[EndpointId]) -> None:
+        for key in keys:
+            self._on_change(key)

@@ -1,0 +1,1 @@
+"""`agentbridge check`."""

@@ -1,0 +1,120 @@
+"""Findings about PostgreSQL: reachable, the right schema, notifications that arrive."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from agentbridge.cli.check.findings import Finding
+from agentbridge.cli.options import connected
+from agentbridge.directory import migrate
+from agentbridge.directory.connecting import Connection, translated
+from agentbridge.directory.listening import listen_works
+from agentbridge.errors import AgentbridgeError
+from agentbridge.settings import Database, Settings
+
+REACH = "look at database.dsn, at whether PostgreSQL runs, and at whether its pg_hba.conf lets this machine in"
+CREDENTIAL = (
+    "set the role's password with `ALTER ROLE … PASSWORD` and give the same one as credential database_password, "
+    "as database.password_file or in AGENTBRIDGE_DATABASE__PASSWORD"
+)
+
+
+async def findings(settings: Settings) -> AsyncIterator[Finding]:
+    try:
+        async with connected(settings) as connection:
+            problems = [finding async for finding in _schema(connection)]
+            for finding in problems:
+                yield finding
+            if not problems and settings.phone.enabled:
+                async for finding in _guessing(connection):
+                    yield finding
+        async for finding in _notifications(settings.database):
+            yield finding
+    except AgentbridgeError as error:
+        wrong_password = "password" in str(error)
+        yield Finding(
+            "database.password" if wrong_password else "database.unreachable",
+            " ".join(str(error).split()),
+            CREDENTIAL if wrong_password else REACH,
+        )
+
+
+async def _schema(connection: Connection) -> AsyncIterator[Finding]:
+    found = await migrate.status(connection)
+    if found.too_new:
+        yield Finding("schema.too_new", found.problem, "install the agentbridge that the database was migrated by")
+    elif found.too_old:
+        yield Finding("schema.too_old", found.problem, "run `agentbridge db migrate` as the database's owner")
+    elif found.problem:
+        yield Finding("schema.altered", found.problem, "install the agentbridge that the database was migrated by")
+
+
+async def _guessing(connection: Connection) -> AsyncIterator[Finding]:
+    """PINs are short; what keeps a telephone from trying them all is the lock (A10)."""
+    with translated():
+        pins = await connection.fetchval(
+            "select count(*) from agentbridge.agents cross join agentbridge.settings "
+            "where pin_hash is not null and lock_after = 0"
+        )
+    if pins:
+        yield Finding(
+            "phone.guessing",
+            f"{pins} agents have a PIN and wrong ones never lock an agent: any telephone may try them all",
+            "`UPDATE agentbridge.settings SET lock_after = 10;`, or phone.enabled = false",
+        )
+
+
+async def _notifications(database: Database) -> AsyncIterator[Finding]:
+    if not await listen_works(database.url(), deadline=database.connect_seconds):
+        yield Finding(
+            "database.notifications",
+            f"a notification did not arrive: changes wait up to {database.poll_seconds:g} s for the poll",
+            "connect to PostgreSQL itself, or to a pooler in session mode: one in transaction mode loses LISTEN",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the directory asks of the administrator's own files.
+
+    contexts: where calls of agents and telephones start. devices: endpoint ids. The flags: some agent has it.
+    """
+
+    queues: frozenset[str] = frozenset()
+    contexts: frozenset[str] = frozenset()
+    devices: frozenset[str] = frozenset()
+    prefix_required: bool = False
+    pickup: bool = False
+    voicemail: bool = False
+
+
+WANTED = """
+select array(select name from agentbridge.queues where channel = 'voice') as queues,
+    array(
+        select context from agentbridge.agents where sip_type <> 'peer' and not hot_desk
+        union select context from agentbridge.telephones where sip_type <> 'peer'
+    ) as contexts,
+    array(select id from agentbridge.endpoint_ids) as devices,
+    exists (select from agentbridge.agents where prefix_required) as prefix_required,
+    exists (select from agentbridge.agents where pickup_group <> '')
+        or exists (select from agentbridge.telephones where pickup_group <> '') as pickup,
+    exists (select from agentbridge.agents where voicemail) as voicemail
+"""
+
+
+async def wanted(settings: Settings) -> Wanted:
+    """Raises AgentbridgeError."""
+    async with connected(settings) as connection:
+        if (await migrate.status(connection)).current == 0:
+            return Wanted()
+        with translated():
+            [row] = await connection.fetch(WANTED)
+    return Wanted(
+        queues=frozenset(row["queues"]),
+        contexts=frozenset(row["contexts"]),
+        devices=frozenset(row["devices"]),
+        prefix_required=row["prefix_required"],
+        pickup=row["pickup"],
+        voicemail=row["voicemail"],
+    )

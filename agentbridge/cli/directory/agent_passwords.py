@@ -1,0 +1,79 @@
+"""`agentbridge agent password`: the secrets of an agent, each typed and never an argument."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agentbridge.cli import output
+from agentbridge.cli.directory import editing
+from agentbridge.cli.directory.agents import Username
+from agentbridge.cli.options import ConfigPath, acting_user, in_directory, settings_of
+from agentbridge.directory import admin, authority
+from agentbridge.directory.connecting import Connection
+from agentbridge.directory.kinds import AGENT
+from agentbridge.directory.postgres import Directory
+from agentbridge.errors import Refused
+
+
+class Secret(StrEnum):
+    WEB = "web"
+    PIN = "pin"
+    SIP = "sip"
+    VOICEMAIL = "voicemail"
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(password)
+
+
+def password(
+    username: Username,
+    which: Annotated[
+        Secret,
+        typer.Option("--for", help="The web password, the PIN typed on a telephone, the SIP secret, the mailbox."),
+    ] = Secret.WEB,
+    config: ConfigPath = None,
+) -> None:
+    """Set a secret: typed twice on a terminal, else read from standard input."""
+    in_directory(config, lambda connection: authority.must_manage(connection, acting_user(), [username]))
+    typed = editing.typed_secret(f"New secret of {username} for {which.value}")
+    match which:
+        case Secret.WEB:
+            asyncio.run(_set_password(config, username, typed))
+        case Secret.PIN:
+            if not typed.isdigit() or len(typed) < 4:
+                raise Refused("pin: must be at least 4 digits")
+            _set_field(config, username, "pin_hash", _hashed(typed))
+        case Secret.SIP:
+            _set_field(config, username, "sip_secret", typed)
+        case Secret.VOICEMAIL:
+            _set_field(config, username, "voicemail_pin", typed)
+    output.message(f"the secret of {username} for {which.value} is set")
+
+
+def _hashed(typed: str) -> str:
+    # argon2 is slow on purpose, and begins with it at its import
+    from agentbridge.directory.passwords import hash_password
+
+    return hash_password(typed)
+
+
+async def _set_password(config: Path | None, username: str, typed: str) -> None:
+    from agentbridge.directory.passwords import Passwords
+
+    settings = settings_of(config)
+    deadline = settings.database.statement_seconds
+    async with Directory(settings.database.url(), node=settings.node.name, deadline=deadline) as directory:
+        await Passwords(directory.transaction).set(username, typed)
+
+
+def _set_field(config: Path | None, username: str, field: str, value: str) -> None:
+    async def work(connection: Connection) -> list[admin.Change]:
+        return await admin.changed(connection, AGENT, username, {field: value})
+
+    in_directory(config, work)

@@ -1,0 +1,136 @@
+"""`agentbridge queue`: the queues whose members are the directory's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from agentbridge.cli import output
+from agentbridge.cli.directory import editing
+from agentbridge.cli.options import (
+    ALL_QUEUES,
+    ConfigPath,
+    Fields,
+    Json,
+    Limit,
+    Offset,
+    Search,
+    Sort,
+    Yes,
+    acting_user,
+    assignments,
+    in_directory,
+)
+from agentbridge.directory import admin, authority
+from agentbridge.directory.connecting import Connection
+from agentbridge.directory.kinds import AGENT, QUEUE, TEAM
+
+app = typer.Typer(help="Queues: those of queues.conf whose members agentbridge keeps.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(metavar="QUEUE")]
+NameOrAll = Annotated[str, typer.Argument(metavar="QUEUE", help="* is all of them.")]
+Agents = Annotated[list[str] | None, typer.Argument(metavar="[USERNAME]...")]
+Teams = Annotated[list[str] | None, typer.Option("--team", help="A team with all its agents. Repeat it.")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ids:
+    queues: Sequence[int]
+    agents: Sequence[int]
+    teams: Sequence[int]
+
+
+@app.command()
+def create(name: Name, fields: Fields = None, config: ConfigPath = None, as_json: Json = False) -> None:
+    """Let agentbridge keep the members of a queue; the queue itself stays in queues.conf."""
+    made = in_directory(config, lambda connection: editing.create(connection, QUEUE, name, assignments(fields)))
+    if as_json:
+        output.document(made)
+    else:
+        output.line(f"queue {made['name']} is made; its members are now the directory's")
+
+
+@app.command("list")
+def list_queues(
+    search: Search = "",
+    limit: Limit = 100,
+    offset: Offset = 0,
+    sort: Sort = "name",
+    config: ConfigPath = None,
+    as_json: Json = False,
+) -> None:
+    """Queues, with the number of their agents."""
+    page = admin.Page(search=search, sort=sort, limit=limit, offset=offset)
+    editing.show_list(config, QUEUE, page, as_json=as_json)
+
+
+@app.command()
+def show(name: Name, config: ConfigPath = None, as_json: Json = False) -> None:
+    """A queue with its agents and teams, each with its penalty."""
+    editing.show_one(config, QUEUE, name, as_json=as_json)
+
+
+@app.command("set")
+def set_fields(name: Name, fields: Fields, config: ConfigPath = None, as_json: Json = False) -> None:
+    """Change fields; shows what changed, old → new."""
+    editing.set_fields(config, QUEUE, name, fields or [], as_json=as_json)
+
+
+@app.command()
+def delete(
+    names: Annotated[list[str], typer.Argument(metavar="QUEUE...")], config: ConfigPath = None, yes: Yes = False
+) -> None:
+    """The directory's members leave the queue, which stays in queues.conf."""
+    editing.delete(config, QUEUE, names, yes=yes)
+
+
+@app.command()
+def add(
+    queue: NameOrAll,
+    agents: Agents = None,
+    team: Teams = None,
+    penalty: Annotated[int, typer.Option(help="Lower ones are called first.")] = 0,
+    config: ConfigPath = None,
+) -> None:
+    """Put agents and teams into a queue; who is there already gets this penalty."""
+
+    async def work(connection: Connection) -> None:
+        ids = await _ids(connection, queue, agents or [], team or [])
+        await admin.join_queues(connection, ids.queues, ids.agents, ids.teams, penalty)
+
+    in_directory(config, work)
+    output.message(f"in {_named(queue)}: {', '.join([*(agents or []), *(team or [])])}")
+
+
+@app.command()
+def remove(queue: NameOrAll, agents: Agents = None, team: Teams = None, config: ConfigPath = None) -> None:
+    """Take agents and teams out of a queue."""
+
+    async def work(connection: Connection) -> None:
+        ids = await _ids(connection, queue, agents or [], team or [])
+        await admin.leave_queues(connection, ids.queues, ids.agents, ids.teams)
+
+    in_directory(config, work)
+    output.message(f"not in {_named(queue)}: {', '.join([*(agents or []), *(team or [])])}")
+
+
+async def _ids(connection: Connection, queue: str, agents: list[str], teams: list[str]) -> _Ids:
+    if not agents and not teams:
+        raise typer.BadParameter("name agents, or teams with --team")
+    await authority.must_manage(connection, acting_user(), agents)
+    if teams:
+        await authority.must_administer(connection, acting_user(), "put teams into queues")
+    names = await admin.all_keys(connection, QUEUE) if queue == ALL_QUEUES else [queue]
+    queues = await admin.identifiers(connection, QUEUE, names)
+    await authority.must_fill(connection, acting_user(), queues)
+    return _Ids(
+        queues,
+        await admin.identifiers(connection, AGENT, agents),
+        await admin.identifiers(connection, TEAM, teams),
+    )
+
+
+def _named(queue: str) -> str:
+    return "all queues" if queue == ALL_QUEUES else queue

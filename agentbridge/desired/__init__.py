@@ -1,0 +1,1 @@
+"""Pure: from the directory's rows to what should be in Asterisk."""

@@ -1,0 +1,75 @@
+"""What a call will ask of the AstDB for an endpoint id; dialplan/agentbridge.conf reads it. Pure."""
+
+from __future__ import annotations
+
+from agentbridge.desired.caller_id import caller_id, merged
+from agentbridge.model import Agent, Fields, Recording, Subject
+
+PAUSE_SOURCES = 3
+
+
+def policy_of(subject: Subject) -> Fields:
+    """AstDB paths of the call policy; they also say that the endpoint id is ours."""
+    paths: dict[str, str] = {}
+    if subject.agent is not None:
+        paths |= _agent_policy(subject.agent)
+    if subject.telephone is not None:
+        # the empty value keeps the telephone ours while nobody is bound to it
+        paths[f"telephone/{subject.key}/agent"] = subject.carried.internal if subject.carried else ""
+    return paths
+
+
+def _agent_policy(agent: Agent) -> Fields:
+    values = {
+        "id": str(agent.id),
+        "device": agent.device or "",
+        "callerid": _desk_caller_id(agent),
+        **_pause_sources(agent),
+        **_options(agent),
+    }
+    return {f"agent/{agent.internal}/{name}": value for name, value in values.items() if value}
+
+
+def _desk_caller_id(agent: Agent) -> str:
+    """V6 at a hot desk, whose endpoint does not know who sits there; the agent's own endpoint states it."""
+    if not agent.hot_desk:
+        return ""
+    if agent.line.caller_id:
+        return caller_id(agent.line.caller_id)
+    return merged(agent.display_name, agent.internal)
+
+
+def _pause_sources(agent: Agent) -> Fields:
+    """Where a direct call learns whether the agent is on pause: app_queue knows it, so a pause is one write.
+
+    Queues that have a pause of their own don't tell. Three, in case that Asterisk does not know one of them.
+    An agent in no queue has its pause here.
+    """
+    if not agent.memberships:
+        return {"paused": _flag(agent.session is not None and agent.session.paused)}
+    telling = [m.queue for m in agent.memberships if not m.paused] or [m.queue for m in agent.memberships]
+    return {"queues": "&".join(sorted(telling)[:PAUSE_SOURCES])}
+
+
+def _options(agent: Agent) -> Fields:
+    """Only what differs from the safe default is stated; a key that is absent denies or does nothing."""
+    options = agent.options
+    return {
+        "record": "" if options.record is Recording.INACTIVE else options.record.value,
+        "chanspy": _flag(options.chanspy),
+        # who is deactivated in the midst of listening is thrown out
+        "spy": _flag(options.may_spy and agent.active),
+        "mask": "" if options.mask is None else str(options.mask),
+        "nodnd": _flag(not options.dnd_in_pause),
+        "ringinuse": _flag(options.ring_in_use),
+        "autoanswer": "" if options.auto_answer is None else str(options.auto_answer),
+        "manual": _flag(options.manual_recording),
+        "forward": options.forward_to,
+        "voicemail": _flag(options.voicemail),
+        "prefix": _flag(options.prefix_required),
+        "nocalls": _flag(not options.may_call),
+    }
+
+
+def _flag(value: bool) -> str:
+    return "1" if value else ""

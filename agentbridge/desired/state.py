@@ -1,0 +1,295 @@
+"""What should be in Asterisk for one endpoint id, from what the directory says. Pure.
+
+Every managed field is always stated, defaults included: a PUT merges into the object that is there, so a
+field that is only left out would keep its old value for ever.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from agentbridge.desired.call_policy import policy_of
+from agentbridge.desired.caller_id import caller_id, clipped, member_text, merged
+from agentbridge.model import (
+    SIP_PORT,
+    Agent,
+    EndpointId,
+    Fields,
+    Interface,
+    Line,
+    Member,
+    Membership,
+    ObjectKind,
+    QueueName,
+    Session,
+    SipType,
+    State,
+    Subject,
+)
+
+NO_CALLS_CONTEXT = "agentbridge-nothing"
+"""V4: the context of a `peer`, which is called and never calls: it has no extension."""
+FIELD_BYTES = 128
+"""Asterisk's buffer for a list of group numbers, with the NUL"""
+MAILBOX_CONTEXT = "agentbridge"
+NO_PIN = "none"
+"""of a box without a PIN: no telephone can dial letters, while an empty one would let everybody in"""
+_LAX_NAT = frozenset({"yes", "force_rport", "route"})
+_SYMMETRIC_RTP = frozenset({"yes", "comedia"})
+_WEBRTC_TRANSPORTS = frozenset({"ws", "wss"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SipDefaults:
+    """What holds for every endpoint of this node."""
+
+    realm: str = "asterisk"
+    qualify_seconds: int = 0
+    """how often Asterisk asks a registered phone whether it is there; 0 is never"""
+
+
+def interface_of(endpoint: EndpointId) -> Interface:
+    return Interface(f"PJSIP/{endpoint}")
+
+
+def desired(subject: Subject, sip: SipDefaults) -> State:
+    """The state of `subject.key`; an empty one means that nothing of it should be in Asterisk.
+
+    A row that the rules of the database should have refused is the problem of its key alone.
+    """
+    try:
+        return State(
+            objects=_objects(subject, sip),
+            members=_members(subject.key, subject.carried),
+            policy=policy_of(subject),
+            mailbox=_mailbox(subject.agent),
+            transports=_transports(subject),
+            agent=subject.carried.id if subject.carried else None,
+            problem=subject.problem,
+        )
+    except ValueError as error:
+        return State(problem=f"the directory's row makes no sense: {error}")
+
+
+def desired_in_range(subject: Subject, sip: SipDefaults, found: State) -> State:
+    """`desired` for a number of the configured range: its AOR stays when no agent has it."""
+    state = desired(subject, sip)
+    if state or state.problem:
+        return state
+    # an endpoint that goes takes its AOR along, since that holds the contact of a phone that may not ring
+    return State() if ObjectKind.ENDPOINT in found.objects else reserve(sip)
+
+
+def reserve(sip: SipDefaults) -> State:
+    """The state of a number that no agent has yet.
+
+    A new AOR makes Asterisk walk all endpoints; one that is there before its endpoint costs nothing later.
+    """
+    return State(objects={ObjectKind.AOR: _aor(Line(secret=""), EndpointId(""), sip)})
+
+
+def digest(endpoint: EndpointId, realm: str, secret: str) -> str:
+    """HA1 of RFC 2617, lower-case hex: what Asterisk holds instead of the secret."""
+    # MD5 is what SIP phones of every make can do
+    return hashlib.md5(f"{endpoint}:{realm}:{secret}".encode(), usedforsecurity=False).hexdigest()
+
+
+# ---------------------------------------------------------------- PJSIP objects
+
+
+def _objects(subject: Subject, sip: SipDefaults) -> Mapping[ObjectKind, Fields]:
+    line = _line_of(subject)
+    if line is None:
+        return {}
+    objects = {
+        ObjectKind.AOR: _aor(line, subject.key, sip),
+        ObjectKind.AUTH: _auth(subject.key, line, sip),
+        ObjectKind.ENDPOINT: _endpoint(subject, line),
+    }
+    if line.host != "dynamic":
+        objects[ObjectKind.IDENTIFY] = {"endpoint": subject.key, "match": str(ip_address(line.host))}
+    return objects
+
+
+def _line_of(subject: Subject) -> Line | None:
+    """A hot-desk agent has no device of its own, and a deactivated or locked one (A10) may not use it."""
+    if subject.telephone is not None:
+        return subject.telephone.line
+    agent = subject.agent
+    if agent is None or agent.hot_desk or not agent.active:
+        return None
+    return agent.line
+
+
+def _aor(line: Line, key: EndpointId, sip: SipDefaults) -> Fields:
+    return {
+        "max_contacts": "1",
+        "remove_existing": "yes",
+        "maximum_expiration": str(line.sip_expires),
+        "qualify_frequency": str(sip.qualify_seconds),
+        "contact": "" if line.host == "dynamic" else _fixed_contact(key, line),
+    }
+
+
+def _fixed_contact(key: EndpointId, line: Line) -> str:
+    """Over the transport of first choice; a WebSocket is opened by the client, so there is nowhere to call."""
+    over_tcp = ";transport=tcp" if line.transports[0] == "tcp" else ""
+    port = "" if line.sip_port == SIP_PORT else f":{line.sip_port}"
+    return f"sip:{key}@{_uri_host(line.host)}{port}{over_tcp}"
+
+
+def _uri_host(host: str) -> str:
+    address = ip_address(host)
+    return f"[{address}]" if address.version == 6 else str(address)
+
+
+def _auth(key: EndpointId, line: Line, sip: SipDefaults) -> Fields:
+    if not line.secret:
+        # the digest of an empty secret is one that everybody knows
+        raise ValueError("sip_secret: there is none")
+    return {
+        "auth_type": "digest",
+        "username": key,
+        "realm": sip.realm,
+        "password_digest": f"MD5:{digest(key, sip.realm, line.secret)}",
+    }
+
+
+def _endpoint(subject: Subject, line: Line) -> Fields:
+    key = subject.key
+    if not line.codecs:
+        # Asterisk can neither read nor delete an endpoint without `allow` any more
+        raise ValueError("codecs: there is none")
+    return {
+        "context": NO_CALLS_CONTEXT if line.sip_type is SipType.PEER else line.context,
+        "allow": ",".join(line.codecs),
+        # else the caller's order would come before the agent's (V5)
+        "outgoing_call_offer_pref": "local_merge",
+        "callerid": _caller_id(subject, line),
+        # without an AOR it can't register and is never called
+        "aors": "" if line.sip_type is SipType.USER else key,
+        "auth": key,
+        # a recording or a spy needs the audio to pass through Asterisk
+        "direct_media": "no",
+        "mailboxes": _mailbox_of(subject),
+        **_groups("call_group", line.call_group),
+        # `*8` asks no context: a peer would call by picking up
+        **_groups("pickup_group", "" if line.sip_type is SipType.PEER else line.pickup_group),
+        **_nat(line.nat),
+        **_media(line.transports),
+    }
+
+
+def _transports(subject: Subject) -> frozenset[str]:
+    line = _line_of(subject)
+    return frozenset(line.transports) if line else frozenset()
+
+
+def _caller_id(subject: Subject, line: Line) -> str:
+    if line.caller_id or subject.agent is None:
+        return caller_id(line.caller_id)
+    return merged(subject.agent.display_name, subject.key)
+
+
+def _groups(name: str, text: str) -> Fields:
+    """As named groups all of them; as numbered ones, which the administrator's phones may be in, what fits.
+
+    Asterisk gives the numbers back, and keeps them over its restart, in 127 bytes: about 40 groups.
+    """
+    numbers = groups(text).split(",")
+    fitting = [number for count, number in enumerate(numbers, 1) if len(", ".join(numbers[:count])) < FIELD_BYTES]
+    return {name: ",".join(fitting), f"named_{name}": ",".join(numbers)}
+
+
+def _nat(modes: Iterable[str]) -> Fields:
+    """V3 in PJSIP's terms, as Asterisk's own sip_to_pjsip.py translates them."""
+    lax = _yes_no(bool(_LAX_NAT & set(modes)))
+    return {
+        "force_rport": lax,
+        "rewrite_contact": lax,
+        "rtp_symmetric": _yes_no(bool(_SYMMETRIC_RTP & set(modes))),
+    }
+
+
+def _media(transports: Iterable[str]) -> Fields:
+    """What `webrtc=yes` sets, each field stated: taking back only `webrtc` would leave the others behind."""
+    browser = bool(_WEBRTC_TRANSPORTS & set(transports))
+    on = _yes_no(browser)
+    return {
+        "webrtc": on,
+        "use_avpf": on,
+        "ice_support": on,
+        "rtcp_mux": on,
+        "bundle": on,
+        "dtls_auto_generate_cert": on,
+        "media_use_received_transport": on,
+        "media_encryption": "dtls" if browser else "no",
+    }
+
+
+def groups(text: str) -> str:
+    """Lists and ranges of groups, e.g. `1-3,5`, as Asterisk keeps them: `1,2,3,5`."""
+    numbers: set[int] = set()
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        first, _, last = part.partition("-")
+        numbers.update(range(int(first), int(last or first) + 1))
+    return ",".join(str(number) for number in sorted(numbers))
+
+
+def _yes_no(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+# ---------------------------------------------------------------- queue members
+
+
+def _members(key: EndpointId, carried: Agent | None) -> Mapping[QueueName, Member]:
+    if carried is None or carried.session is None or not carried.active or carried.line.sip_type is SipType.USER:
+        return {}
+    session = carried.session
+    return {m.queue: _member(key, carried, session, m) for m in carried.memberships}
+
+
+def _member(key: EndpointId, agent: Agent, session: Session, membership: Membership) -> Member:
+    paused = session.paused or membership.paused
+    reason = session.reason if session.paused else membership.reason
+    return Member(
+        queue=membership.queue,
+        interface=interface_of(key),
+        # without a name app_queue takes the interface
+        name=member_text(agent.display_name) or interface_of(key),
+        penalty=membership.penalty,
+        paused=paused,
+        reason=member_text(reason) if paused else "",
+        state_interface=interface_of(key),
+    )
+
+
+# ---------------------------------------------------------------- voicemail
+
+
+def _mailbox(agent: Agent | None) -> Fields:
+    if agent is None or not agent.options.voicemail:
+        return {}
+    return {
+        # not the number, which somebody else may have next: who has it would hear what was said to the last one
+        "mailbox": str(agent.id),
+        "password": agent.options.voicemail_pin or NO_PIN,
+        "fullname": mailbox_name(agent.display_name),
+    }
+
+
+def _mailbox_of(subject: Subject) -> str:
+    """Whose new messages this endpoint's lamp shows."""
+    agent = subject.carried or subject.agent
+    return f"{agent.id}@{MAILBOX_CONTEXT}" if agent and agent.options.voicemail else ""
+
+
+def mailbox_name(text: str) -> str:
+    """What of a name goes into a command line of Asterisk: nothing that a quote or an escape could end."""
+    kept = (c if c.isalnum() or unicodedata.category(c).startswith("M") or c in " ._-" else " " for c in text)
+    return clipped(" ".join("".join(kept).split()))

@@ -1,0 +1,94 @@
+"""What agentbridge speaks of: the directory's facts, Asterisk's objects, and the actions between them.
+
+Everything turns on one kind of key, the *endpoint id*: an agent's internal number or a telephone's name.
+The two share one name space in the directory, one in PJSIP and one in queue interfaces, so "what should be"
+and "what is" are compared key by key, and a change of number is simply a change of two keys.
+"""
+
+from __future__ import annotations
+
+from agentbridge.model.actions import (
+    Action,
+    AddMember,
+    DeleteMailbox,
+    DeleteObject,
+    DeletePolicy,
+    DropContact,
+    PauseMember,
+    PutMailbox,
+    PutObject,
+    PutPolicy,
+    RemoveMember,
+    SetPenalty,
+    Step,
+)
+from agentbridge.model.directory import (
+    SIP_PORT,
+    Agent,
+    CallOptions,
+    Line,
+    Membership,
+    Reading,
+    Recording,
+    Session,
+    SipType,
+    Subject,
+    Telephone,
+    Totals,
+    Typology,
+)
+from agentbridge.model.keys import (
+    ALL_KEYS,
+    AUTOPAUSE,
+    AgentId,
+    EndpointId,
+    Fields,
+    Interface,
+    QueueName,
+    queue_name,
+)
+from agentbridge.model.state import (
+    Member,
+    ObjectKind,
+    State,
+)
+
+__all__ = [
+    "ALL_KEYS",
+    "AUTOPAUSE",
+    "SIP_PORT",
+    "Action",
+    "AddMember",
+    "Agent",
+    "AgentId",
+    "CallOptions",
+    "DeleteMailbox",
+    "DeleteObject",
+    "DeletePolicy",
+    "DropContact",
+    "EndpointId",
+    "Fields",
+    "Interface",
+    "Line",
+    "Member",
+    "Membership",
+    "ObjectKind",
+    "PauseMember",
+    "PutMailbox",
+    "PutObject",
+    "PutPolicy",
+    "QueueName",
+    "Reading",
+    "Recording",
+    "RemoveMember",
+    "Session",
+    "SetPenalty",
+    "SipType",
+    "State",
+    "Step",
+    "Subject",
+    "Telephone",
+    "Totals",
+    "Typology",
+    "queue_name",
+]

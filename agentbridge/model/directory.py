@@ -1,0 +1,172 @@
+"""What the directory says: agents, telephones, sessions, memberships."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from agentbridge.model.keys import AgentId, EndpointId, QueueName
+
+SIP_PORT = 5060
+"""of RFC 3261, which a URI leaves out"""
+
+
+class Typology(StrEnum):
+    PHONEBAR = "phonebar"
+    EXTERNAL = "external"
+    WEBRTC = "webrtc"
+
+
+class SipType(StrEnum):
+    """V4: `friend` both ways, `user` may call and is never called, `peer` is called and never calls."""
+
+    FRIEND = "friend"
+    USER = "user"
+    PEER = "peer"
+
+
+class Recording(StrEnum):
+    """V10: the format in which a call that the agent answers is recorded."""
+
+    INACTIVE = "inactive"
+    WAV = "wav"
+    WAV49 = "wav49"
+    GSM = "gsm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """The SIP side of an agent or a telephone, as the directory holds it."""
+
+    secret: str = field(repr=False)
+    transports: tuple[str, ...] = ("udp",)
+    host: str = "dynamic"
+    nat: tuple[str, ...] = ("no",)
+    sip_type: SipType = SipType.FRIEND
+    codecs: tuple[str, ...] = ("ulaw", "alaw")
+    caller_id: str = ""
+    context: str = "from-sip"
+    call_group: str = ""
+    pickup_group: str = ""
+    sip_port: int = SIP_PORT
+    """P12: where a phonebar of a fixed address is called"""
+    sip_expires: int = 3600
+    """seconds; the longest registration that the AOR accepts (P11, W9)"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOptions:
+    """What a call asks of an agent's record while it is in Asterisk; the ids are product's."""
+
+    record: Recording = Recording.INACTIVE
+    """V10"""
+    chanspy: bool = False
+    """V9: administrators may listen to this agent"""
+    may_spy: bool = False
+    """V9: this one may listen to others"""
+    mask: int | None = None
+    """A11: how many characters of the caller's number and name stay hidden; None shows all"""
+    dnd_in_pause: bool = True
+    """P6, W7"""
+    ring_in_use: bool = False
+    """P3"""
+    auto_answer: int | None = None
+    """P2, W4: the delay in seconds; None rings"""
+    manual_recording: bool = False
+    """P4, W5"""
+    forward_to: str = ""
+    """P13: the number that all direct calls go to; empty when it is not allowed or not set"""
+    voicemail: bool = False
+    voicemail_pin: str = field(default="", repr=False)
+    prefix_required: bool = False
+    """A19"""
+    may_call: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """One queue of an agent, directly or through teams, with the pause of this queue alone."""
+
+    queue: QueueName
+    penalty: int = 0
+    paused: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A login. `telephone` is set for a hot-desk agent; `paused` is the pause of all queues."""
+
+    paused: bool = False
+    reason: str = ""
+    telephone: EndpointId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    id: AgentId
+    username: str
+    internal: EndpointId
+    display_name: str
+    """the alias, else the full name: MemberName in app_queue"""
+    typology: Typology
+    line: Line
+    hot_desk: bool = False
+    active: bool = True
+    """neither deactivated nor locked (A10)"""
+    session: Session | None = None
+    memberships: tuple[Membership, ...] = ()
+    options: CallOptions = field(default_factory=lambda: CallOptions())
+
+    @property
+    def device(self) -> EndpointId | None:
+        """The endpoint that takes this agent's calls now, if any."""
+        if self.session is None or not self.active:
+            return None
+        if self.hot_desk:
+            return self.session.telephone
+        return self.internal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telephone:
+    name: EndpointId
+    line: Line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """All that the directory says about one endpoint id; all None when it knows nothing of it.
+
+    `carried` is the agent whose calls this endpoint takes: the agent itself on a device of its own,
+    or the hot-desk agent bound to this telephone.
+    """
+
+    key: EndpointId
+    agent: Agent | None = None
+    telephone: Telephone | None = None
+    carried: Agent | None = None
+    problem: str = ""
+    """a row that could not be understood; nothing is changed for this key, and the reason is reported"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One consistent look at the directory.
+
+    `snapshot` is PostgreSQL's pg_snapshot in text; `subjects` has each key that was asked for; `queues` are
+    all queues whose members are ours, those that were deleted from the directory included.
+    """
+
+    snapshot: str
+    subjects: Mapping[EndpointId, Subject]
+    queues: frozenset[QueueName]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """How many endpoint ids and how many members there are, or should be."""
+
+    endpoints: int
+    members: int

@@ -1,0 +1,29 @@
+"""The names by which things are known: endpoint ids, queues, interfaces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NewType
+
+EndpointId = NewType("EndpointId", str)
+"""An agent's internal number (`1001`) or a telephone's name (`desk7`)."""
+AgentId = NewType("AgentId", int)
+"""The agent's row id in the directory; it survives a change of number or name."""
+QueueName = NewType("QueueName", str)
+Interface = NewType("Interface", str)
+"""How app_queue dials a member, e.g. `PJSIP/1001`."""
+
+Fields = Mapping[str, str]
+"""Attributes of one PJSIP object. Always strings: anything else crashes Asterisk."""
+
+AUTOPAUSE = "Auto-Pause"
+"""app_queue's own reason, when it pauses a member that did not answer"""
+
+
+def queue_name(text: str) -> QueueName:
+    """Asterisk compares queue names without case, so they are one here."""
+    return QueueName(text.lower())
+
+
+ALL_KEYS = EndpointId("*")
+"""The hint that stands for every key, e.g. after a TRUNCATE."""

@@ -1,0 +1,1 @@
+"""Pure: from desired and observed state to ordered actions."""

@@ -1,0 +1,311 @@
+"""The difference between what should be and what is, as ordered actions. Pure.
+
+The order carries the safety: what stops a ring comes first, what may start one comes last, and policy is
+there before a call can ask for it. PJSIP objects go by type, AORs ahead, since each new AOR makes Asterisk
+walk all the endpoints it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from agentbridge.model import (
+    Action,
+    AddMember,
+    DeleteMailbox,
+    DeleteObject,
+    DeletePolicy,
+    DropContact,
+    EndpointId,
+    Fields,
+    Member,
+    ObjectKind,
+    PauseMember,
+    PutMailbox,
+    PutObject,
+    PutPolicy,
+    QueueName,
+    RemoveMember,
+    SetPenalty,
+    State,
+    Step,
+    Totals,
+)
+from agentbridge.plan.registration import complaint, strays
+
+
+class Observed(Protocol):
+    """What is in Asterisk, as far as a plan asks."""
+
+    def state(self, key: EndpointId) -> State: ...
+
+    def knows_queue(self, queue: QueueName) -> bool: ...
+
+    def carriers(self, agent: str) -> Collection[EndpointId]:
+        """The endpoint ids that take the calls of the agent with this row id, as Asterisk knows it now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """`steps` in their order; `problems` says per key why a part of it can't be closed now."""
+
+    steps: tuple[Step, ...] = ()
+    problems: Mapping[EndpointId, str] = field(default_factory=dict)
+    waiting: frozenset[EndpointId] = frozenset()
+    """keys that wait for another key's member to leave, to be looked at again soon"""
+
+
+def plan(
+    desired: Mapping[EndpointId, State], observed: Observed, queues: Collection[QueueName]
+) -> Plan:
+    """The actions that make `observed` as `desired` for the keys of `desired`.
+
+    queues: those of the directory. Members of other queues are the administrator's and stay as they are.
+    """
+    steps: list[Step] = []
+    problems: dict[EndpointId, str] = {}
+    waiting: set[EndpointId] = set()
+    for key, wanted in desired.items():
+        if wanted.problem:
+            problems[key] = wanted.problem
+            continue
+        found = observed.state(key)
+        missing = sorted(q for q in wanted.members if not observed.knows_queue(q))
+        fixed = _fixed_members(wanted, found, queues)
+        if problem := "; ".join(filter(None, (_unknown_queues(missing), fixed, complaint(wanted, found)))):
+            problems[key] = problem
+        taken = _taken_elsewhere(key, wanted, found, observed)
+        if taken:
+            waiting.add(key)
+        steps += (Step(key, DropContact(key, uri), was=uri) for uri in strays(wanted, found))
+        steps += _object_steps(key, wanted, found)
+        steps += _policy_steps(key, wanted.policy, found.policy)
+        members = {q: m for q, m in wanted.members.items() if q not in missing and q not in taken}
+        steps += _member_steps(key, members, wanted.members, found.members, queues)
+        steps += _mailbox_steps(key, wanted.mailbox, found.mailbox)
+    return Plan(steps=tuple(sorted(steps, key=rank)), problems=problems, waiting=frozenset(waiting))
+
+
+def _unknown_queues(missing: Collection[QueueName]) -> str:
+    return f"queue: Asterisk does not know {', '.join(missing)}; add it to queues.conf" if missing else ""
+
+
+def _fixed_members(wanted: State, found: State, queues: Collection[QueueName]) -> str:
+    """Of ours, who should leave a queue or be another there and can't. A stranger's is the administrator's wish."""
+    fixed = sorted(
+        queue
+        for queue, member in found.members.items()
+        if wanted.policy and queue in queues and not member.dynamic
+        if queue not in wanted.members or _needs_anew(wanted.members[queue], member)
+    )
+    if not fixed:
+        return ""
+    return f"queue: a member of {', '.join(fixed)} by queues.conf or realtime; take its `member =>` line out there"
+
+
+def joined(plans: Iterable[Plan]) -> Plan:
+    """One plan of several for different keys, in the order of ranks."""
+    parts = list(plans)
+    return Plan(
+        steps=tuple(sorted((step for part in parts for step in part.steps), key=rank)),
+        problems={key: problem for part in parts for key, problem in part.problems.items()},
+        waiting=frozenset().union(*(part.waiting for part in parts)),
+    )
+
+
+def held_back(planned: Plan, reasons: Mapping[EndpointId, str]) -> Plan:
+    """The plan without the steps of these keys, each of which has its reason for a problem."""
+    steps = tuple(step for step in planned.steps if step.key not in reasons)
+    problems = {**planned.problems, **reasons}
+    return replace(planned, steps=steps, problems=problems, waiting=planned.waiting - reasons.keys())
+
+
+def rank(step: Step) -> int:
+    """Actions of a lower rank are done before those of a higher one; equal ranks may go side by side."""
+    match step.action:
+        case RemoveMember() | DropContact():
+            return 0
+        case PauseMember(paused=True):
+            return 1
+        case PutPolicy():
+            return 2
+        case PutObject(kind=kind):
+            return 3 + _PUT_ORDER.index(kind)
+        case AddMember() | SetPenalty():
+            return 7
+        case PauseMember():
+            return 8
+        case DeleteObject(kind=kind):
+            # the endpoint before what it refers to
+            return 12 - _PUT_ORDER.index(kind)
+        case DeletePolicy():
+            return 13
+        case PutMailbox() | DeleteMailbox():
+            # last, since a voicemail that doesn't work must not keep an agent from working
+            return 14
+
+
+_PUT_ORDER = (ObjectKind.AOR, ObjectKind.AUTH, ObjectKind.ENDPOINT, ObjectKind.IDENTIFY)
+
+
+# ---------------------------------------------------------------- per kind of thing
+
+
+def _object_steps(key: EndpointId, wanted: State, found: State) -> Iterator[Step]:
+    for kind, fields in wanted.objects.items():
+        there = found.objects.get(kind)
+        if there is None:
+            yield Step(key, PutObject(kind, key, fields), was="absent")
+        elif differs := {name: value for name, value in fields.items() if there.get(name) != value}:
+            yield Step(key, PutObject(kind, key, differs), was=_shown(there, differs))
+    for kind in found.objects.keys() - wanted.objects.keys():
+        yield Step(key, DeleteObject(kind, key), was="present")
+
+
+def _shown(there: Fields, names: Iterable[str]) -> str:
+    return " ".join(f"{name}={there.get(name, '')}" for name in names if name != "password_digest")
+
+
+def _policy_steps(key: EndpointId, wanted: Fields, found: Fields) -> Iterator[Step]:
+    for path, value in wanted.items():
+        if (was := found.get(path)) != value:
+            yield Step(key, PutPolicy(path, value), was="absent" if was is None else was)
+    for path in found.keys() - wanted.keys():
+        yield Step(key, DeletePolicy(path), was=found[path])
+
+
+def _mailbox_steps(key: EndpointId, wanted: Fields, found: Fields) -> Iterator[Step]:
+    if wanted and wanted != found:
+        yield Step(key, PutMailbox(key, wanted), was=found.get("fullname", "absent"))
+    elif found and not wanted:
+        yield Step(key, DeleteMailbox(key), was=found.get("fullname", "present"))
+
+
+def _member_steps(
+    key: EndpointId,
+    allowed: Mapping[QueueName, Member],
+    wanted: Mapping[QueueName, Member],
+    found: Mapping[QueueName, Member],
+    queues: Collection[QueueName],
+) -> Iterator[Step]:
+    for queue, member in found.items():
+        if queue not in wanted and queue in queues and member.dynamic:
+            yield Step(key, RemoveMember(member), was=shown_member(member))
+    for queue, member in allowed.items():
+        there = found.get(queue)
+        if there is None:
+            yield Step(key, AddMember(member), was="absent")
+        else:
+            yield from (Step(key, action, was=shown_member(there)) for action in _member_actions(member, there))
+
+
+def _member_actions(wanted: Member, found: Member) -> Iterator[Action]:
+    if found.dynamic and _needs_anew(wanted, found):
+        yield RemoveMember(found)
+        yield AddMember(wanted)
+        return
+    if wanted.penalty != found.penalty:
+        yield SetPenalty(wanted.queue, found.interface, wanted.penalty)
+    if wanted.paused != found.paused or (wanted.paused and wanted.reason != found.reason):
+        yield PauseMember(wanted.queue, found.interface, wanted.paused, wanted.reason)
+
+
+def _needs_anew(wanted: Member, found: Member) -> bool:
+    """app_queue has no action that changes a member's name or interfaces."""
+    return (wanted.name, wanted.interface, wanted.state_interface) != (
+        found.name,
+        found.interface,
+        found.state_interface,
+    )
+
+
+def _taken_elsewhere(key: EndpointId, wanted: State, found: State, observed: Observed) -> Collection[QueueName]:
+    """The queues in which this key's agent is still a member by another endpoint: never twice in one queue."""
+    joining = wanted.members.keys() - found.members.keys()
+    if wanted.agent is None or not joining:
+        return ()
+    others = [observed.state(other).members for other in observed.carriers(str(wanted.agent)) if other != key]
+    return [queue for queue in joining if any(queue in members for members in others)]
+
+
+def shown_member(member: Member) -> str:
+    """A member's state for the log."""
+    pause = f"paused reason={member.reason!r}" if member.paused else "unpaused"
+    return f"{pause} penalty={member.penalty} name={member.name!r}"
+
+
+# ---------------------------------------------------------------- the limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """How much of what we own one plan may take away without a confirmation.
+
+    share: of the endpoints, and of the members; at_least: that many always may go.
+    """
+
+    share: float = 0.3
+    at_least: int = 20
+
+    def allows(self, removals: int, owned: int) -> bool:
+        return removals <= max(self.at_least, int(self.share * owned))
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A plan's removals that were held back: how many of how many, and of what."""
+
+    kind: str
+    removals: int
+    owned: int
+
+    def __str__(self) -> str:
+        return (
+            f"limits: {self.removals} of {self.owned} {self.kind} would be removed at once; if that is meant, "
+            "confirm it with `agentbridge plan --confirm`"
+        )
+
+
+def within(limit: Limit, planned: Plan, *, owned: Totals, wanted: Totals) -> tuple[Plan, Refusal | None]:
+    """The plan without the removals that exceed the limit, and what was refused.
+
+    owned: what is in Asterisk; wanted: what the directory asks for in all. A plan may be of a few keys only, so
+    it is judged by all that is to go. The rest of it stands: a database that has lost its agents may still
+    pause one.
+    """
+    refusal = None
+    endpoints = _endpoints_gone(planned)
+    gone = max(len(endpoints), owned.endpoints - wanted.endpoints)
+    if endpoints and not limit.allows(gone, owned.endpoints):
+        refusal = Refusal("endpoints", gone, owned.endpoints)
+        planned = held_back(planned, dict.fromkeys(endpoints, str(refusal)))
+    members = _members_gone(planned)
+    gone = max(len(members), owned.members - wanted.members)
+    if members and not limit.allows(gone, owned.members):
+        of_members = Refusal("members", gone, owned.members)
+        return held_back(planned, dict.fromkeys((s.key for s in members), str(of_members))), refusal or of_members
+    return planned, refusal
+
+
+def takes_away(planned: Plan) -> bool:
+    """Whether somebody loses an endpoint or a membership by it."""
+    return bool(_endpoints_gone(planned) or _members_gone(planned))
+
+
+def _endpoints_gone(planned: Plan) -> set[EndpointId]:
+    """An AOR alone is a number in reserve: nobody loses anything by it."""
+    return {
+        s.key for s in planned.steps if isinstance(s.action, DeleteObject) and s.action.kind is ObjectKind.ENDPOINT
+    }
+
+
+def _members_gone(planned: Plan) -> list[Step]:
+    added = {(s.key, s.action.member.queue) for s in planned.steps if isinstance(s.action, AddMember)}
+    return [
+        s
+        for s in planned.steps
+        if isinstance(s.action, RemoveMember) and (s.key, s.action.member.queue) not in added
+    ]

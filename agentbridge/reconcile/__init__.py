@@ -1,0 +1,1 @@
+"""The loop: work queue, comparison, writer, pace, resync and guards."""

@@ -1,0 +1,149 @@
+"""A look at keys: what the directory says of each against what Asterisk has.
+
+Part by part, so that events are taken in meanwhile, and so that a look at everything needs the memory of one
+part and of what differs, not that of the whole directory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from agentbridge.desired.state import SipDefaults, desired, desired_in_range
+from agentbridge.model import EndpointId, QueueName, Reading, State, Subject
+from agentbridge.plan.difference import Observed, Plan, joined, plan
+from agentbridge.reconcile.work_queue import Cause
+
+KEYS_AT_ONCE = 50
+"""read and compared without a break; about 5 ms"""
+
+
+class Source(Protocol):
+    async def keys(self) -> set[EndpointId]:
+        """Every endpoint id of the directory."""
+        ...
+
+    async def reserve(self) -> Collection[EndpointId]:
+        """The numbers of the configured range, whose AORs are kept ahead of their agents."""
+        ...
+
+    async def read(self, keys: Collection[EndpointId]) -> Reading: ...
+
+
+class Found(Observed, Protocol):
+    def owned(self) -> Collection[EndpointId]:
+        """Endpoint ids that our AstDB family lists."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """`queues` are those of the directory."""
+
+    snapshot: str
+    queues: frozenset[QueueName]
+    plan: Plan
+    looked_at: Collection[EndpointId]
+    """those that are ours"""
+    wanted: Mapping[EndpointId, State]
+    """of the keys that the plan has steps for"""
+
+
+def one_look(looks: Sequence[Look]) -> Look:
+    """Of at least one. The snapshot is that of the first: what is newer is looked at again, never missed."""
+    return Look(
+        snapshot=looks[0].snapshot,
+        queues=looks[0].queues,
+        plan=joined(look.plan for look in looks),
+        looked_at=[key for look in looks for key in look.looked_at],
+        wanted={key: state for look in looks for key, state in look.wanted.items()},
+    )
+
+
+def divided(look: Look) -> tuple[Look, Look]:
+    """Of the keys with nothing to be done, and of the others."""
+    differing = {step.key for step in look.plan.steps}
+    return _of(look, set(look.looked_at) - differing), _of(look, differing)
+
+
+def _of(look: Look, keys: set[EndpointId]) -> Look:
+    """The part of a look that is about these keys."""
+    of_these = Plan(
+        steps=tuple(step for step in look.plan.steps if step.key in keys),
+        problems={key: problem for key, problem in look.plan.problems.items() if key in keys},
+        waiting=look.plan.waiting & keys,
+    )
+    return replace(look, plan=of_these, looked_at=[key for key in look.looked_at if key in keys])
+
+
+class Looker:
+    """For one directory and one Asterisk."""
+
+    def __init__(self, source: Source, asterisk: Found, sip: SipDefaults) -> None:
+        self._source = source
+        self._asterisk = asterisk
+        self._sip = sip
+        self._reserve: frozenset[EndpointId] = frozenset()
+
+    async def everything(self) -> set[EndpointId]:
+        """Whatever should be or is, the numbers without an AOR included."""
+        keys = await self._source.keys()
+        self._reserve = frozenset(await self._source.reserve())
+        keys |= set(self._asterisk.owned())
+        return keys | {
+            number
+            async for part in in_parts(self._reserve - keys)
+            for number in part
+            if not self._asterisk.state(number).objects
+        }
+
+    async def look(self, part: Mapping[EndpointId, Cause], brought: Reading | None = None) -> Look:
+        """At one of `in_parts`. brought: what was read of all of them already."""
+        reading = brought or await self._source.read(part)
+        ours = self._ours(part, reading)
+        planned = plan(ours, self._asterisk, reading.queues)
+        return Look(
+            snapshot=reading.snapshot,
+            queues=reading.queues,
+            plan=planned,
+            looked_at=list(ours),
+            wanted={step.key: ours[step.key] for step in planned.steps},
+        )
+
+    async def compared(self, wanted: Mapping[EndpointId, State], queues: frozenset[QueueName]) -> Plan:
+        return joined([
+            plan({key: wanted[key] for key in part}, self._asterisk, queues) async for part in in_parts(wanted)
+        ])  # fmt: skip
+
+    def _ours(self, part: Mapping[EndpointId, Cause], reading: Reading) -> dict[EndpointId, State]:
+        """What should be for the keys of the part, but for those that are not ours."""
+        wanted = {key: self._desired(reading.subjects[key]) for key in part}
+        return {
+            key: state
+            for key, state in wanted.items()
+            if state or state.problem or self._was_ours(key, part[key])
+        }
+
+    def _was_ours(self, key: EndpointId, cause: Cause) -> bool:
+        """Of an id that the directory does not hold: it has just lost it, or our AstDB family or a box lists it.
+
+        Anything else, such as a telephone that somebody added to a queue by hand, stays as it is.
+        """
+        found = self._asterisk.state(key)
+        return cause is Cause.CHANGE or bool(found.policy or found.mailbox)
+
+    def _desired(self, subject: Subject) -> State:
+        if subject.key in self._reserve:
+            return desired_in_range(subject, self._sip, self._asterisk.state(subject.key))
+        return desired(subject, self._sip)
+
+
+async def in_parts(keys: Collection[EndpointId]) -> AsyncIterator[list[EndpointId]]:
+    """So that events are taken in while many thousand keys are looked at."""
+    left = list(keys)
+    for start in range(0, len(left), KEYS_AT_ONCE):
+        if start:
+            await asyncio.sleep(0)
+        yield left[start : start + KEYS_AT_ONCE]

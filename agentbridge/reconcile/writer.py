@@ -1,0 +1,117 @@
+"""The paced writer: does the steps of a plan, rank by rank, as fast as Asterisk takes them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Protocol
+
+from agentbridge.errors import InvalidValue, Refused, Unavailable
+from agentbridge.model import (
+    AddMember,
+    DeleteObject,
+    DeletePolicy,
+    EndpointId,
+    ObjectKind,
+    PauseMember,
+    PutObject,
+    PutPolicy,
+    RemoveMember,
+    SetPenalty,
+    Step,
+)
+from agentbridge.plan.difference import rank
+from agentbridge.reconcile.pace import TASKS_A_WRITE, Pace
+from agentbridge.reconcile.report import log_step
+from agentbridge.reconcile.work_queue import Cause
+
+Failures = dict[EndpointId, str]
+
+
+class Target(Protocol):
+    @property
+    def up(self) -> bool: ...
+
+    async def apply(self, step: Step) -> None:
+        """Returns when the change has been observed; Refused, InvalidValue or Unavailable when not."""
+        ...
+
+
+class Writer:
+    """`write` returns the keys that failed, each with the reason; Unavailable when the target is gone."""
+
+    def __init__(self, target: Target, pace: Pace, clock: Callable[[], float]) -> None:
+        self._target = target
+        self._pace = pace
+        self._clock = clock
+
+    async def write(
+        self, steps: Sequence[Step], causes: Mapping[EndpointId, Cause], alive: Callable[[], None]
+    ) -> Failures:
+        """Steps in order of rank; a key whose step fails has no further one here.
+
+        alive: called again and again, also while Asterisk is behind and nothing may be written; what it raises
+        ends the writing.
+        """
+        failures: Failures = {}
+        for _, group in itertools.groupby(steps, key=rank):
+            await self._write_rank([step for step in group if step.key not in failures], causes, failures, alive)
+        return failures
+
+    async def _write_rank(
+        self,
+        todo: Sequence[Step],
+        causes: Mapping[EndpointId, Cause],
+        failures: Failures,
+        alive: Callable[[], None],
+    ) -> None:
+        """Side by side, as many at once as the pace allows."""
+        while todo:
+            granted = await self._pace.take(len(todo), tasks=_tasks(todo[0]))
+            alive()
+            now, todo = todo[:granted], todo[granted:]
+            unanswered = await self._write_now(now, causes, failures)
+            if unanswered and not self._target.up:
+                raise Unavailable(unanswered)
+            if unanswered:
+                # a part of Asterisk does not answer: to ask on would make every key wait for its own deadline
+                failures.update({step.key: unanswered for step in todo})
+                return
+
+    async def _write_now(self, steps: Sequence[Step], causes: Mapping[EndpointId, Cause], failures: Failures) -> str:
+        """Notes what failed; returns the last reason of a step that got no answer, empty when all did."""
+        unanswered = ""
+        for step, error in zip(steps, await _all([self._try(step, causes) for step in steps]), strict=True):
+            if error is not None:
+                failures.setdefault(step.key, str(error))
+                unanswered = str(error) if isinstance(error, Unavailable) else unanswered
+        return unanswered
+
+    async def _try(self, step: Step, causes: Mapping[EndpointId, Cause]) -> Exception | None:
+        started = self._clock()
+        try:
+            await self._target.apply(step)
+        except (Refused, InvalidValue, Unavailable) as error:
+            return error
+        log_step(step, cause=causes[step.key], seconds=self._clock() - started)
+        return None
+
+
+def _tasks(step: Step) -> int:
+    """How many tasks a step of this rank may leave in Asterisk."""
+    match step.action:
+        case AddMember() | RemoveMember() | PauseMember() | SetPenalty():
+            return TASKS_A_WRITE
+        case PutPolicy() | DeletePolicy() | PutObject(kind=ObjectKind.AUTH) | DeleteObject(kind=ObjectKind.AUTH):
+            return 0
+        case _:
+            return 1
+
+
+async def _all(parts: Sequence[Coroutine[Any, Any, Exception | None]]) -> list[Exception | None]:
+    if len(parts) == 1:  # most changes are one write, which needs no task of its own
+        return [await parts[0]]
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(part) for part in parts]
+    return [task.result() for task in tasks]

@@ -1,0 +1,1 @@
+"""Composition: wiring, signals, heartbeat, systemd."""
