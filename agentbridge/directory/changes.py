@@ -8,7 +8,6 @@ the poll's interval.
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,12 +31,12 @@ from agentbridge.directory.queries import NEWS, QUERIES
 from agentbridge.directory.rows import reading
 from agentbridge.errors import Unavailable
 from agentbridge.model import EndpointId, Reading
+from agentbridge.reconnecting import Waits, keep_connected
 
 log = structlog.get_logger()
 
 CHANNEL = "agentbridge"
-FIRST_WAIT_SECONDS = 0.2
-LAST_WAIT_SECONDS = 10.0
+WAITS = Waits(first=0.2, longest=10.0)
 FRESH_SECONDS = 1.0
 """older rows are not handed on: whoever acts on them reads again"""
 
@@ -75,7 +74,7 @@ class Changes:
         on_down: Callable[[str], None],
         pulse: Pulse | None = None,
         memory: Memory | None = None,
-        random_: Callable[[], float] = random.random,
+        waits: Waits = WAITS,
     ) -> None:
         self._dsn = dsn
         self._node = node
@@ -91,9 +90,9 @@ class Changes:
             deadline=self._pulse.deadline_seconds,
             again_seconds=self._pulse.standby_seconds,
         )
-        self._random = random_
+        self._waits = waits
         self._wake = asyncio.Event()
-        self._failures = 0
+        self._lost_told = False
         self._statements = STATEMENTS_KEPT
         self._elsewhere: Elsewhere | None = None
         self.up = False
@@ -123,25 +122,25 @@ class Changes:
             both.create_task(self._watch_address())
 
     async def _sessions(self) -> None:
-        while True:
-            try:
-                await self._session()
-            except Unavailable as lost:
-                self._went_down(str(lost))
-            await asyncio.sleep(self._wait())
+        await keep_connected(self._session_told, self._waits, errors=Unavailable)
+
+    async def _session_told(self) -> None:
+        """One session, whose end is told. Raises Unavailable where the directory could not be obeyed in it."""
+        try:
+            await self._session()
+        except Unavailable as lost:
+            was_up = self.up
+            self._went_down(str(lost))
+            if not was_up:
+                raise
 
     def _went_down(self, reason: str) -> None:
-        if self.up or self._failures == 0:
+        if self.up or not self._lost_told:
             log.warning("database.lost", node=self._node, reason=reason)
             self._on_down(reason)
+        self._lost_told = True
         self.up = False
         self._lock.standby = False
-        self._failures += 1
-
-    def _wait(self) -> float:
-        """Exponential, and random so that many daemons don't come back at one moment."""
-        longest = min(LAST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** min(self._failures, 10))
-        return longest * (0.5 + self._random() / 2)
 
     async def _session(self) -> None:
         connection = await connect(
@@ -191,7 +190,7 @@ class Changes:
 
     def _came_up(self) -> None:
         log.info("database.connected", node=self._node)
-        self._failures = 0
+        self._lost_told = False
         self.up = True
         self._on_up()
 

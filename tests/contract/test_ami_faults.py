@@ -8,7 +8,7 @@ import pytest_asyncio
 import structlog
 
 from agentbridge.asterisk.ami.connection import IN_FLIGHT
-from agentbridge.asterisk.ami.link import AmiConnection, Timing, reconnect_wait
+from agentbridge.asterisk.ami.link import AmiConnection
 from agentbridge.asterisk.ami.wire import Message
 from agentbridge.errors import InvalidValue, Unavailable
 from tests.contract.ami_links import LIMIT, QUICK, Watched, account, connected, running, up
@@ -282,13 +282,6 @@ async def test_only_so_many_actions_are_in_flight_and_the_rest_waits(server: Scr
             assert session.in_flight == server.count("QueuePause") == IN_FLIGHT
             server.drop()
         assert session.in_flight == 0
-
-
-async def test_waits_between_tries_grow_to_their_longest_and_differ_by_chance() -> None:
-    timing = Timing(first_wait=0.25, longest_wait=8.0)
-    assert [reconnect_wait(n, timing, 1.0) for n in range(7)] == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
-    assert reconnect_wait(3, timing, 0.0) == 1.0
-    assert reconnect_wait(10_000, timing, 1.0) == 8.0
 
 
 async def test_the_link_comes_back_after_every_loss_and_stops_when_cancelled(server: ScriptedAmi) -> None:

@@ -18,6 +18,7 @@ from agentbridge.directory.postgres import Directory
 from agentbridge.directory.queries import QUERIES
 from agentbridge.errors import Unavailable
 from agentbridge.model import ALL_KEYS, EndpointId
+from agentbridge.reconnecting import Waits
 from lab.postgres import Postgres
 from tests.integration.words import (
     Connect,
@@ -54,7 +55,7 @@ async def watching(dsn: str, seen: Seen, *, pulse: Pulse = SLOW_POLL, node: str 
         on_up=seen.came_up,
         on_down=seen.downs.append,
         pulse=pulse,
-        random_=lambda: 0.0,
+        waits=Waits(first=0.05, longest=2.0),
     )
     async with asyncio.TaskGroup() as group:
         running = group.create_task(changes.run())

@@ -18,6 +18,7 @@ from agentbridge.directory.listening import listen_works
 from agentbridge.directory.postgres import Directory, Heartbeat
 from agentbridge.errors import Unavailable
 from agentbridge.model import EndpointId, QueueName
+from agentbridge.reconnecting import Waits
 from lab.ports import free_port
 from lab.postgres import Postgres
 from tests.integration.words import Connection, add_agent, add_queue, add_telephone, eventually, status
@@ -159,7 +160,7 @@ async def test_changes_are_followed_through_a_transaction_pooler_and_its_address
         on_up=lambda: None,
         on_down=downs.append,
         pulse=Pulse(poll_seconds=0.2, deadline_seconds=2.0, standby_seconds=0.1, address_seconds=0.01),
-        random_=lambda: 0.0,
+        waits=Waits(first=0.05, longest=2.0),
     )
     async with asyncio.TaskGroup() as group:
         running = group.create_task(changes.run())

@@ -5,7 +5,6 @@ bulk answer on the same session.
 """
 
 import asyncio
-import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NoReturn
@@ -15,8 +14,9 @@ import structlog
 from agentbridge.asterisk.ami.connection import OFF, Account, AmiConnection, OnEvent, add_filters, ignore
 from agentbridge.asterisk.ami.wire import Fields, Message
 from agentbridge.errors import Refused, Unavailable
+from agentbridge.reconnecting import Waits, keep_connected
 
-__all__ = ["OFF", "Account", "AmiConnection", "AmiLink", "Timing", "reconnect_wait"]
+__all__ = ["OFF", "Account", "AmiConnection", "AmiLink", "Timing"]
 
 log = structlog.get_logger()
 
@@ -31,13 +31,6 @@ class Timing:
     ping_within: float = 5.0  # a stopped Asterisk is given up after ping_every + ping_within
     first_wait: float = 0.25
     longest_wait: float = 2.0  # a refused connection costs nothing, and agents wait for a repaired Asterisk
-
-
-def reconnect_wait(failures: int, timing: Timing, chance: float) -> float:
-    """Seconds until the next try: doubled for each failure up to the longest, half of it by chance (0-1),
-    so that several daemons don't come back in step."""
-    full = min(timing.longest_wait, timing.first_wait * 2.0 ** min(failures, 32))
-    return full / 2 * (1 + chance)
 
 
 class AmiLink:
@@ -55,7 +48,6 @@ class AmiLink:
         on_up: Callable[[Message], None] = ignore,
         on_down: Callable[[str], None] = ignore,
         timing: Timing | None = None,
-        chance: Callable[[], float] = random.random,
     ) -> None:
         self.name = name
         self._account = account
@@ -63,7 +55,6 @@ class AmiLink:
         self._filters = tuple(filters)
         self._on_event, self._on_up, self._on_down = on_event, on_up, on_down
         self._timing = timing or Timing()
-        self._chance = chance
         self._connection: AmiConnection | None = None
         self._up = asyncio.Event()
         self._last_failure = ""
@@ -101,22 +92,11 @@ class AmiLink:
 
     async def run(self) -> NoReturn:
         """Connects, watches, connects again. Ends by cancellation, or with what a hook raised."""
-        failures = 0
-        while True:
-            connection = await self._try_connect()
-            if connection is None:
-                failures += 1
-            else:
-                failures = 0
-                await self._serve(connection)
-            await asyncio.sleep(reconnect_wait(failures, self._timing, self._chance()))
+        waits = Waits(first=self._timing.first_wait, longest=self._timing.longest_wait)
+        await keep_connected(self._session_once, waits, errors=(Unavailable, Refused), on_failure=self._report)
 
-    async def _try_connect(self) -> AmiConnection | None:
-        try:
-            return await self._connect()
-        except (Unavailable, Refused) as error:
-            self._report(error)
-            return None
+    async def _session_once(self) -> None:
+        await self._serve(await self._connect())
 
     async def _connect(self) -> AmiConnection:
         connection = await AmiConnection.connect(
@@ -137,7 +117,7 @@ class AmiLink:
             log.warning("ami.refused", link=self.name, reason=str(error))
         await connection.choose_events(self._events, timeout=self._timing.connect)
 
-    def _report(self, error: Unavailable | Refused) -> None:
+    def _report(self, error: BaseException) -> None:
         if str(error) == self._last_failure:  # once, and not at every try of a long outage
             return
         self._last_failure = str(error)

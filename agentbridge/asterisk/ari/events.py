@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import random
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import aiohttp
 import structlog
 
+from agentbridge.reconnecting import Waits, keep_connected
+
 log = structlog.get_logger()
 
 HEARTBEAT_SECONDS = 10.0
 """aiohttp closes the websocket when a ping has no answer in half of it: a hung Asterisk is noticed"""
 CONNECT_SECONDS = 10.0
-FIRST_WAIT, LONGEST_WAIT = 0.25, 10.0
+WAITS = Waits(first=0.25, longest=10.0)
 MESSAGE_BYTES = 1 << 20
 
 Event = Mapping[str, Any]
@@ -55,21 +56,19 @@ class AriEvents:
 
     async def run(self) -> NoReturn:
         """Connects, listens, connects again, until it is cancelled."""
-        wait = FIRST_WAIT
-        async with aiohttp.ClientSession(headers=self._headers) as session:
-            while True:
-                try:
-                    if self._wanted():
-                        await self._listen(session)
-                    wait = FIRST_WAIT
-                except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                    self._report(f"{type(error).__name__}: {error}")
-                    wait = min(2 * wait, LONGEST_WAIT)
-                await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - a wait, no secret
+        async with aiohttp.ClientSession(headers=self._headers) as http:
 
-    async def _listen(self, session: aiohttp.ClientSession) -> None:
+            async def session() -> None:
+                if self._wanted():
+                    await self._listen(http)
+
+            await keep_connected(
+                session, WAITS, errors=(aiohttp.ClientError, TimeoutError, OSError), on_failure=self._report
+            )
+
+    async def _listen(self, http: aiohttp.ClientSession) -> None:
         async with asyncio.timeout(CONNECT_SECONDS):
-            socket = await session.ws_connect(
+            socket = await http.ws_connect(
                 f"{self._url}/events",
                 params={"app": self._app},
                 heartbeat=self._heartbeat,
@@ -92,7 +91,8 @@ class AriEvents:
             if message.type is aiohttp.WSMsgType.TEXT and (event := _event(message.data)) is not None:
                 self._on_event(event)
 
-    def _report(self, reason: str) -> None:
+    def _report(self, error: BaseException) -> None:
+        reason = f"{type(error).__name__}: {error}"
         if reason != self._last_failure:  # once, and not at every try of a long outage
             log.warning("ari.unavailable", app=self._app, reason=reason)
         self._last_failure = reason
