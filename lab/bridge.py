@@ -14,6 +14,7 @@ import asyncpg
 
 from agentbridge.directory import migrate
 from lab.asterisk import Asterisk
+from lab.ports import free_port
 from lab.processes import LabError, Process, run, until
 
 STOP_WITHIN_S = 12.0
@@ -52,6 +53,7 @@ class Bridge:
         self.config = self.dir / "agentbridge.toml"
         self.log = self.dir / "daemon.out"
         self.name = name
+        self.http_port = free_port()
         self._process = Process("agentbridge", self.dir / "daemon.log")
         ami_file, ari_file = self._secret("ami", asterisk.ami_secret), self._secret("ari", asterisk.ari_secret)
         self.sections: dict[str, dict[str, object]] = {
@@ -64,6 +66,7 @@ class Bridge:
                 "secret_file": ari_file,
             },
             "log": {"format": "json"},
+            "http": {"bind": f"127.0.0.1:{self.http_port}"},
         }
         for section, values in (sections or {}).items():
             self.sections.setdefault(section, {}).update(values)

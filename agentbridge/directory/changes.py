@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from agentbridge import metrics
 from agentbridge.directory import migrate
 from agentbridge.directory.admission import Admission, Elsewhere
 from agentbridge.directory.connecting import (
@@ -212,6 +213,8 @@ class Changes:
         self.snapshot = news["snapshot"]
         if news["keys"]:
             self.lag_seconds = news["oldest_seconds"]
+            metrics.CHANGES_SEEN.inc(len(news["keys"]))
+            metrics.CHANGE_LAG.observe(max(news["oldest_seconds"] or 0.0, 0.0))
             keys = {EndpointId(key) for key in news["keys"]}
             self._on_keys(keys, reading(rows) if fresh and news["key"] is not None else None)
         self._admission.read_up_to(news["newest"] or 0, news["newest_at"] or 0)

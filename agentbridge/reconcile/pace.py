@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from agentbridge import metrics
+
 log = structlog.get_logger()
 
 TASKS_A_WRITE = 3
@@ -92,8 +94,10 @@ class Pace:
     async def _read(self, tasks: int) -> None:
         depth = await self._depth()
         self.deepest = max(self.deepest, depth)
+        metrics.TASKPROCESSOR_DEPTH.set(depth)
         self._credit = self._ceiling - depth
         self._read_at = self._clock()
         self._spare = SPARE
         if self._credit < tasks:
+            metrics.PACE_WAITS.inc()
             await self._sleep(DRAIN_SECONDS)

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import structlog
 
+from agentbridge import metrics
 from agentbridge.desired.state import SipDefaults
 from agentbridge.errors import Refused, Unavailable
 from agentbridge.model import (
@@ -94,6 +95,8 @@ class Reconciler:
         self._footing = Footing(lambda: asterisk.losses, clock)
         self._seats = Seats(asterisk)
         self._missed: dict[EndpointId, Cause] = {}
+        self._heard_at: dict[EndpointId, float] = {}
+        """when each change was heard of that Asterisk does not have yet"""
         self._wishes = self._wishes_marked = 0
         """how often everything changed in the directory, and how many of those a resync has marked"""
 
@@ -119,6 +122,8 @@ class Reconciler:
     def mark(self, keys: Collection[EndpointId], cause: Cause, reading: Reading | None = None) -> None:
         """`reading` spares the pass a look at the directory; anything newer is hinted and marks the key anew."""
         for key in keys:
+            if cause is Cause.CHANGE:
+                self._heard_at.setdefault(key, self._clock())
             if reading is None or self.dirty.is_looked_at(key):
                 self._readings.pop(key, None)
             else:
@@ -171,6 +176,7 @@ class Reconciler:
 
     async def _pass(self, batch: Batch) -> None:
         pass_id = next(self._pass_ids)
+        metrics.PASSES.inc()
         self._passes[pass_id] = self._clock()
         with structlog.contextvars.bound_contextvars(pass_id=pass_id):
             try:
@@ -317,6 +323,8 @@ class Reconciler:
                 if self.failed.pop(key, ""):
                     log.info("key.healed", agent=key)
                 self.dirty.succeeded(key)
+                if (heard_at := self._heard_at.pop(key, None)) is not None:
+                    metrics.CHANGE_APPLY.observe(self._clock() - heard_at)
             elif self.failed.get(key) != outcome.error:
                 self.failed[key] = outcome.error
                 log.warning("key.failed", agent=key, reason=outcome.error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 
+from agentbridge import metrics
 from agentbridge.model import (
     Action,
     AddMember,
@@ -39,6 +40,7 @@ def log_step(step: Step, *, cause: Cause, seconds: float) -> None:
     elif isinstance(step.action, PutObject | DeleteObject) and step.action.kind is not ObjectKind.ENDPOINT:
         log.debug(name, **fields)
     elif cause is Cause.EVENT or (cause is Cause.RESYNC and step.was != "absent"):
+        metrics.DRIFT_REPAIRED.labels(name).inc()
         log.warning("drift.repaired", what=name, was=step.was, **fields)
     else:
         log.info(name, was=step.was, **fields)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from agentbridge import metrics
 from agentbridge.errors import Refused, Unavailable
 
 log = structlog.get_logger()
@@ -40,6 +41,8 @@ class Resync:
         self._failures = 0
         self.postponed = ""
         """why the last look could not be taken; empty when it was"""
+        self.done_at = float("-inf")
+        """when the last look ended, by the clock"""
         self.done = asyncio.Event()
         """set after the first look"""
 
@@ -67,9 +70,10 @@ class Resync:
         except (Unavailable, Refused) as reason:
             self._postpone(str(reason))
             return
-        self._failures, self.postponed = 0, ""
+        self._failures, self.postponed, self.done_at = 0, "", self._clock()
+        metrics.RESYNC_SECONDS.observe(self.done_at - started)
         self.done.set()
-        log.debug("resync.done", duration_ms=round((self._clock() - started) * 1000))
+        log.debug("resync.done", duration_ms=round((self.done_at - started) * 1000))
 
     def _postpone(self, reason: str) -> None:
         """Told once, and not at every try of a long outage."""

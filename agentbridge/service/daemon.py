@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from agentbridge import __version__, logs
+from agentbridge import __version__, logs, metrics
 from agentbridge.asterisk.ami.link import Account
 from agentbridge.asterisk.ari.channels import Channels
 from agentbridge.asterisk.ari.client import Ari
@@ -38,6 +38,7 @@ from agentbridge.reconcile.reconciler import Reconciler
 from agentbridge.reconcile.resync import Resync
 from agentbridge.reconcile.work_queue import Cause
 from agentbridge.service import systemd
+from agentbridge.service.http import Addresses, Readiness
 from agentbridge.settings import Settings
 
 log = structlog.get_logger()
@@ -49,6 +50,8 @@ LOOK_SECONDS = 0.25
 PRUNE_SECONDS = 60.0
 READY_WITHIN_SECONDS = 15.0
 """after that the service counts as started, though a server is still away: it will come"""
+LATELY_SECONDS = 60.0
+"""beyond two intervals: a comparison of thousands of endpoints takes its time"""
 STUCK_SECONDS = 300.0
 """a pass that stands still this long is a bug, and systemd's watchdog may end it"""
 
@@ -132,6 +135,7 @@ class Bridge:
             every=settings.resync.seconds,
             clock=time.monotonic,
         )
+        self._addresses = Addresses(settings.http.bind, self)
         self._started_at = datetime.now(UTC)
 
     async def run(self) -> None:
@@ -150,6 +154,7 @@ class Bridge:
                 "telephones": self._registrations.run(),
                 "phone": self._phone.run(),
                 "phone_events": self._phone_events.run(),
+                "addresses": self._addresses.run(),
             }.items():
                 parts.create_task(part, name=name)
 
@@ -213,10 +218,34 @@ class Bridge:
 
     def _summary(self) -> str:
         asterisk = "up" if self._node.up else "away"
-        changes = self._changes
-        database = "up" if changes.up else "standby" if changes.standby else "older" if changes.older else "away"
         counts = f"{self._pending()} pending, {len(self._reconciler.failed)} failed"
-        return f"database {database}, Asterisk {asterisk}, {counts}"
+        return f"database {self._database_state()}, Asterisk {asterisk}, {counts}"
+
+    def _database_state(self) -> str:
+        changes = self._changes
+        return "up" if changes.up else "standby" if changes.standby else "older" if changes.older else "away"
+
+    # ------------------------------------------------------------ what the addresses tell
+
+    def readiness(self) -> Readiness:
+        lately = 2 * self._settings.resync.seconds + LATELY_SECONDS
+        old = time.monotonic() - self._resync.done_at > lately
+        return Readiness(
+            directory=self._database_state(),
+            asterisk="up" if self._node.up else "away",
+            comparison=self._resync.postponed or ("not lately" if old else "done"),
+        )
+
+    def turns(self) -> bool:
+        return self._reconciler.stuck_seconds() < STUCK_SECONDS
+
+    def measure(self) -> None:
+        metrics.PENDING_KEYS.set(self._pending())
+        metrics.FAILED_KEYS.set(len(self._reconciler.failed))
+        metrics.set_database_state(self._database_state())
+        metrics.BUILD_INFO.labels(__version__).set(1)
+
+    # ------------------------------------------------------------ start and watchdog
 
     async def _prune(self) -> None:
         while True:

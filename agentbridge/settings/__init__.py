@@ -1,6 +1,7 @@
 """The settings: what is configured in TOML, credential files and the environment. `load` is the way in."""
 
 from agentbridge.settings.credentials import secrets_in
+from agentbridge.settings.http import Http
 from agentbridge.settings.loading import Settings, chosen_path, load, read_toml
 from agentbridge.settings.mail import Mail
 from agentbridge.settings.node import Limits, Log, Node, Pace, Resync, Sip
@@ -13,6 +14,7 @@ __all__ = [
     "Ari",
     "Database",
     "HotDesk",
+    "Http",
     "Limits",
     "Log",
     "Mail",

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from agentbridge.errors import ConfigError
 from agentbridge.settings.credentials import Credentials
 from agentbridge.settings.group import PREFIX
+from agentbridge.settings.http import Http
 from agentbridge.settings.mail import Mail
 from agentbridge.settings.node import Limits, Log, Node, Pace, Resync, Sip
 from agentbridge.settings.phone import HotDesk, Phone
@@ -50,6 +51,7 @@ class Settings(BaseSettings):
     hot_desk: HotDesk = Field(default_factory=HotDesk)
     phone: Phone = Field(default_factory=Phone)
     mail: Mail = Field(default_factory=Mail)
+    http: Http = Field(default_factory=Http)
 
     @classmethod
     def settings_customise_sources(

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import structlog
 
+from agentbridge import metrics
 from agentbridge.asterisk.ami.connection import OFF, Account, AmiConnection, OnEvent, add_filters, ignore
 from agentbridge.asterisk.ami.wire import Fields, Message
 from agentbridge.errors import Refused, Unavailable
@@ -128,6 +129,7 @@ class AmiLink:
         self._connection = connection
         self._last_failure = ""
         self._up.set()
+        metrics.link_up(self.name)
         log.info("ami.connected", link=self.name, host=self._account.host, port=self._account.port)
         try:
             if connection.fully_booted is not None:
@@ -136,6 +138,7 @@ class AmiLink:
         finally:
             self._connection = None
             self._up.clear()
+            metrics.link_down(self.name)
             await connection.close()
         log.warning("ami.lost", link=self.name, reason=connection.reason)
         self._on_down(connection.reason or "")

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import aiohttp
 import structlog
 
+from agentbridge import metrics
 from agentbridge.reconnecting import Waits, keep_connected
 
 log = structlog.get_logger()
@@ -77,12 +78,14 @@ class AriEvents:
             )
         async with socket:
             self.up, self._last_failure = True, ""
+            metrics.link_up("ari-events")
             log.info("ari.connected", app=self._app)
             self._on_up()
             try:
                 await self._receive(socket)
             finally:
                 self.up = False
+                metrics.link_down("ari-events")
                 self._on_down()
         log.warning("ari.lost", app=self._app, reason=str(socket.exception() or f"closed with {socket.close_code}"))
 

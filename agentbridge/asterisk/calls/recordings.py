@@ -17,6 +17,7 @@ from typing import NoReturn, Protocol
 
 import structlog
 
+from agentbridge import metrics
 from agentbridge.asterisk.ami.wire import Message
 from agentbridge.asterisk.calls.live import Asks, Channel, channels, variable
 from agentbridge.asterisk.calls.recorder import FILE, Monitor, listed, monitors, ours, spool_folder
@@ -130,6 +131,7 @@ class Recordings:
         running.add(file.path)
         self._ending.pop(file.path, None)
         self._keep(Started(file=file, at=at, channel=channel))
+        metrics.RECORDINGS.inc()
         log.info("recording.started", agent=file.internal, file=file.path)
 
     def _keep(self, row: Started) -> None:

@@ -17,6 +17,7 @@ from typing import NoReturn, Protocol
 
 import structlog
 
+from agentbridge import metrics
 from agentbridge.asterisk.ami.wire import Message
 from agentbridge.asterisk.calls.live import (
     Asks,
@@ -121,6 +122,7 @@ class Spying:
         )
         self._keep(attempt)
         if not attempt.allowed:
+            metrics.SPIES_REFUSED.inc()
             log.warning("spy.refused", **_told(attempt), reason=attempt.reason)
 
     def _attached(self, event: Message) -> None:

@@ -1,0 +1,33 @@
+"""The daemon's own addresses for monitoring: section `[http]`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from agentbridge.settings.group import Group
+
+
+def _address(text: str) -> str:
+    if text:
+        split_address(text)
+    return text
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """Host and port of `127.0.0.1:8484` or `[::1]:8484`. ValueError names the rule."""
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError("must be as in 127.0.0.1:8484 or [::1]:8484")
+    return host, int(port)
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+
+class Http(Group):
+    bind: Address = "127.0.0.1:8484"
+    """Where the daemon answers /healthz, /readyz and /metrics. Empty: nowhere. They hold no secret and ask for none,
+    so keep them on this machine or in a network of your own."""
