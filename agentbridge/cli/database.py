@@ -26,21 +26,49 @@ def migrate(config: ConfigPath = None) -> None:
 
 
 async def _migrate(settings: Settings) -> list[str]:
-    slow = settings.model_copy(
-        update={"database": settings.database.model_copy(update={"connect_seconds": MIGRATION_SECONDS})}
-    )
-    async with connected(slow) as connection:
+    async with connected(_patient(settings)) as connection:
         return await schema.migrate(connection, lambda step: output.line(f"done: {step}"))
+
+
+def _patient(settings: Settings) -> Settings:
+    database = settings.database.model_copy(update={"connect_seconds": MIGRATION_SECONDS})
+    return settings.model_copy(update={"database": database})
+
+
+@app.command()
+def move(config: ConfigPath = None) -> None:
+    """Take over a database of before version 0.2: its schema stays beside the new one, as agentbridge_old."""
+    copied = asyncio.run(_move(settings_of(config)))
+    for table, rows in copied.items():
+        output.line(f"{table}: {rows}")
+    output.message(f"once all is well, drop the old one: DROP SCHEMA {schema.OLD_SCHEMA} CASCADE")
+
+
+async def _move(settings: Settings) -> dict[str, int]:
+    async with connected(_patient(settings)) as connection:
+        return await schema.move(connection)
 
 
 @app.command()
 def status(config: ConfigPath = None, as_json: Json = False) -> None:
-    """The schema's version, and what is to be done; 0 when it is the one that this program needs."""
+    """The schema's version, and what `db migrate` would do; 0 when it is the one that this program needs."""
     found = asyncio.run(_status(settings_of(config)))
     if as_json:
-        output.document({"current": found.current, "wanted": found.wanted, "problem": found.problem})
+        output.document(
+            {
+                "current": found.current,
+                "wanted": found.wanted,
+                "pending": list(found.pending),
+                "changed": list(found.changed),
+                "problem": found.problem,
+            }
+        )
     else:
         output.line(f"schema {found.current}, needed {found.wanted}")
+        for step in found.pending:
+            output.line(f"migration to be applied: {step}")
+        for name in found.changed:
+            output.line(f"file with another text than applied: {name}")
     if found.problem:
         output.message(found.problem)
         raise typer.Exit(1)

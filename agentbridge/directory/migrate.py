@@ -1,4 +1,10 @@
-"""The schema's migrations: forward only, each in a transaction, remembered with a checksum."""
+"""The schema in the database: tables by migrations, functions and rights by files that are applied when they change.
+
+`schema/migrations/NNNN_name.sql` go forward only. Each file of `schema/functions/` states functions, views and triggers
+in their one current text, with CREATE OR REPLACE; `schema/grants.sql` says who may use them. All that is to be done is
+done in one transaction. A database of before version 0.2, whose thirteen migrations held everything, is recognised: its
+rows are taken over by `move`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +12,9 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 
 from agentbridge.directory.connecting import Connection, translated
 from agentbridge.errors import AgentbridgeError
@@ -14,7 +22,13 @@ from agentbridge.errors import AgentbridgeError
 # "abridge" in ASCII: two migrations at a time would both try the same step
 LOCK = 0x61627269646765
 LOCK_WAIT_SECONDS = 30
-_FILE = re.compile(r"(?P<version>[0-9]{4})_(?P<name>[a-z_]+)\.sql")
+OLD_SCHEMA = "agentbridge_old"
+OLD_VERSION = 13
+_MIGRATION = re.compile(r"(?P<version>[0-9]{4})_(?P<name>[a-z_]+)\.sql")
+_GRANTS = "grants"
+_SECTION = re.compile(r"^-- role (?P<role>[a-z_]+)$", re.MULTILINE)
+_RESTORE = "restore the file; a change of the schema is a new migration"
+_MOVE = "stop the daemon, back the database up with pg_dump, then run `agentbridge db move`"
 
 
 class SchemaError(AgentbridgeError):
@@ -23,119 +37,240 @@ class SchemaError(AgentbridgeError):
 
 @dataclass(frozen=True, slots=True)
 class Migration:
+    """One step of the tables."""
+
     version: int
     name: str
     sql: str
 
     @property
     def checksum(self) -> str:
-        return hashlib.sha256(self.sql.encode()).hexdigest()
+        return _checksum(self.sql)
+
+    @property
+    def title(self) -> str:
+        return f"{self.version:04} {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaStatus:
-    """`problem` is empty when `current` is `wanted` and nothing was altered afterwards."""
+    """What the database has beside what this program needs. `problem` is empty when both are the same.
+
+    pending: migrations that were not applied yet.
+    changed: files of functions and rights with another text than applied.
+    """
 
     current: int
     wanted: int
+    pending: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
     problem: str = ""
 
     @property
     def too_old(self) -> bool:
-        return self.current < self.wanted
+        """`migrate` brings it up to date."""
+        return bool(self.pending or self.changed)
 
     @property
     def too_new(self) -> bool:
         return self.current > self.wanted
 
 
-def migrations() -> list[Migration]:
+@dataclass(frozen=True, slots=True)
+class _Applied:
+    """What the database says was applied: versions and files with their checksums, and which of our roles it has."""
+
+    migrations: dict[int, str]
+    files: dict[str, str]
+    roles: frozenset[str]
+    old_numbering: bool
+
+
+@cache
+def migrations() -> tuple[Migration, ...]:
     """Those of this program, in order."""
-    folder = resources.files("agentbridge.directory") / "migrations"
     found = [
         Migration(int(match["version"]), match["name"], file.read_text("utf-8"))
-        for file in folder.iterdir()
-        if (match := _FILE.fullmatch(file.name))
+        for file in (_folder() / "migrations").iterdir()
+        if (match := _MIGRATION.fullmatch(file.name))
     ]
-    return sorted(found, key=lambda migration: migration.version)
+    return tuple(sorted(found, key=lambda migration: migration.version))
+
+
+@cache
+def functions() -> dict[str, str]:
+    """The text of each file of functions, by its name without the ending, in the order of the names."""
+    files = sorted((_folder() / "functions").iterdir(), key=lambda file: file.name)
+    return {file.name.removesuffix(".sql"): file.read_text("utf-8") for file in files if file.name.endswith(".sql")}
+
+
+@cache
+def grants() -> dict[str, str]:
+    """The sections of grants.sql: what PUBLIC loses under "", then the text of each role under its name."""
+    first, *rest = _SECTION.split((_folder() / "grants.sql").read_text("utf-8"))
+    return {"": first, **dict(zip(rest[::2], rest[1::2], strict=True))}
+
+
+def roles() -> tuple[str, ...]:
+    """The roles that grants.sql gives rights to."""
+    return tuple(role for role in grants() if role)
 
 
 async def status(connection: Connection) -> SchemaStatus:
+    """Changes nothing, and needs no more than to read the schema's own tables."""
     with translated():
-        return _compare(await _recorded(connection))
+        return _compare(await _applied(connection))
 
 
 async def migrate(connection: Connection, on_step: Callable[[str], None]) -> list[str]:
-    """Brings the schema up to date; returns the names of the steps that were done.
+    """Brings the schema up to date in one transaction; returns the names of the steps that were done.
 
-    SchemaError when a recorded step has changed or the database is newer; then nothing is done.
+    SchemaError when a recorded migration has changed, or the database is newer or of the old numbering; then nothing is
+    done. on_step is called for each step after the commit.
     """
     with translated():
-        # a session lock, since each step commits by itself
-        await connection.execute(f"SET lock_timeout = '{LOCK_WAIT_SECONDS}s'")
-        await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
-        try:
-            return await _migrate(connection, on_step)
-        finally:
-            await connection.execute("SELECT pg_advisory_unlock($1)", LOCK)
-            await connection.execute("RESET lock_timeout")
-
-
-async def _migrate(connection: Connection, on_step: Callable[[str], None]) -> list[str]:
-    recorded = await _recorded(connection)
-    found = _compare(recorded)
-    if found.too_new or (found.problem and not found.too_old):
-        raise SchemaError(found.problem)
-    done = []
-    for migration in migrations():
-        if migration.version not in recorded:
-            await _apply(connection, migration)
-            done.append(f"{migration.version:04} {migration.name}")
-            on_step(done[-1])
+        async with connection.transaction():
+            await _lock(connection)
+            done = await _migrate(connection)
+    for step in done:
+        on_step(step)
     return done
 
 
-async def _apply(connection: Connection, migration: Migration) -> None:
-    async with connection.transaction():
-        await connection.execute(_GROUND)
-        await connection.execute(migration.sql)
-        await connection.execute(
-            "INSERT INTO agentbridge.migrations (version, name, checksum) VALUES ($1, $2, $3)",
-            migration.version,
-            migration.name,
-            migration.checksum,
-        )
+async def move(connection: Connection) -> dict[str, int]:
+    """Takes over a database of the old numbering, in one transaction; returns how many rows each table got.
+
+    The old schema stays beside the new one, as `agentbridge_old`. SchemaError when there is nothing to take over.
+    """
+    with translated():
+        async with connection.transaction():
+            await _lock(connection)
+            applied = await _applied(connection)
+            if not applied.old_numbering:
+                raise SchemaError("there is nothing to move: this is no database of the old numbering")
+            if max(applied.migrations) < OLD_VERSION:
+                raise SchemaError("the database lacks some of the old migrations: apply them with version 0.1")
+            if await connection.fetchval("SELECT to_regnamespace($1)", OLD_SCHEMA) is not None:
+                raise SchemaError(f"the schema {OLD_SCHEMA} is there from an earlier move: drop or rename it first")
+            await connection.execute(f"ALTER SCHEMA agentbridge RENAME TO {OLD_SCHEMA}")
+            await _migrate(connection)
+            await connection.execute((_folder() / "move.sql").read_text("utf-8"))
+            rows = await connection.fetch("SELECT name, copied FROM pg_temp.moved ORDER BY name")
+            await connection.execute("DROP TABLE pg_temp.moved")
+            return {row["name"]: row["copied"] for row in rows}
 
 
-async def _recorded(connection: Connection) -> dict[int, str]:
-    """Version → checksum; empty for a database that has no schema of ours."""
-    if await connection.fetchval("SELECT to_regclass('agentbridge.migrations')") is None:
-        return {}
-    rows = await connection.fetch("SELECT version, checksum FROM agentbridge.migrations")
-    return {row["version"]: row["checksum"] for row in rows}
+async def _lock(connection: Connection) -> None:
+    await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT_SECONDS}s'")
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
 
 
-def _compare(recorded: dict[int, str]) -> SchemaStatus:
+async def _migrate(connection: Connection) -> list[str]:
+    applied = await _applied(connection)
+    found = _compare(applied)
+    if found.problem and not found.too_old:
+        raise SchemaError(found.problem)
+    if not found.too_old:
+        return []
+    await connection.execute(_GROUND)
+    done = [await _apply_migration(connection, step) for step in migrations() if step.version not in applied.migrations]
+    # a new table may change what a file makes, so after a migration each is applied
+    files = functions() if done else {name: text for name, text in functions().items() if name in found.changed}
+    # functions may name what a later file makes
+    await connection.execute("SET LOCAL check_function_bodies = off")
+    for name, text in files.items():
+        await _apply_file(connection, name, text)
+    # what is new belongs to everybody until it is taken away
+    await _apply_file(connection, _GRANTS, _grants_for(applied.roles))
+    return [*done, *files, _GRANTS]
+
+
+async def _apply_migration(connection: Connection, migration: Migration) -> str:
+    await connection.execute(migration.sql)
+    await connection.execute(
+        "INSERT INTO agentbridge.migrations (version, name, checksum) VALUES ($1, $2, $3)",
+        migration.version,
+        migration.name,
+        migration.checksum,
+    )
+    return migration.title
+
+
+async def _apply_file(connection: Connection, name: str, text: str) -> None:
+    await connection.execute(text)
+    await connection.execute(
+        "INSERT INTO agentbridge.schema_files (name, checksum) VALUES ($1, $2)"
+        " ON CONFLICT (name) DO UPDATE SET checksum = excluded.checksum, applied_at = clock_timestamp()",
+        name,
+        _checksum(text),
+    )
+
+
+async def _applied(connection: Connection) -> _Applied:
+    """Nothing for a database that has no schema of ours."""
+    there = await connection.fetchrow(
+        "SELECT to_regclass('agentbridge.migrations') IS NOT NULL AS migrations,"
+        " to_regclass('agentbridge.schema_files') IS NOT NULL AS files,"
+        " array(SELECT rolname::text FROM pg_roles WHERE rolname = any($1::text[])) AS roles",
+        list(roles()),
+    )
+    assert there is not None  # noqa: S101 - a query without FROM has one row
+    steps: dict[int, str] = {}
+    files: dict[str, str] = {}
+    if there["migrations"]:
+        rows = await connection.fetch("SELECT version, checksum FROM agentbridge.migrations")
+        steps = {row["version"]: row["checksum"] for row in rows}
+    if there["files"]:
+        rows = await connection.fetch("SELECT name, checksum FROM agentbridge.schema_files")
+        files = {row["name"]: row["checksum"] for row in rows}
+    return _Applied(steps, files, frozenset(there["roles"]), bool(steps) and not there["files"])
+
+
+def _compare(applied: _Applied) -> SchemaStatus:
     known = {migration.version: migration for migration in migrations()}
-    current, wanted = max(recorded, default=0), max(known)
-    return SchemaStatus(current, wanted, _problem(recorded, known, current, wanted))
-
-
-def _problem(recorded: dict[int, str], known: dict[int, Migration], current: int, wanted: int) -> str:
+    current, wanted = max(applied.migrations, default=0), max(known)
+    if applied.old_numbering:
+        return SchemaStatus(current, wanted, problem=f"the database is of before version 0.2 of agentbridge: {_MOVE}")
     if current > wanted:
-        return (
-            f"the database's schema is at version {current} and this agentbridge knows only {wanted}: "
-            "install the newer agentbridge"
+        return SchemaStatus(
+            current,
+            wanted,
+            problem=f"the database's schema is at version {current} and this agentbridge knows only {wanted}: "
+            "install the newer agentbridge",
         )
-    for version, checksum in sorted(recorded.items()):
+    for version, checksum in sorted(applied.migrations.items()):
         if version in known and known[version].checksum != checksum:
-            return (
-                f"migration {version:04} {known[version].name} was applied with another content: "
-                "restore the file; a change of the schema is a new migration"
-            )
-    if current < wanted:
+            text = f"migration {known[version].title} was applied with another content: {_RESTORE}"
+            return SchemaStatus(current, wanted, problem=text)
+    pending = tuple(known[version].title for version in sorted(known) if version not in applied.migrations)
+    changed = _changed(applied)
+    return SchemaStatus(current, wanted, pending, changed, _to_do(current, wanted, pending, changed))
+
+
+def _changed(applied: _Applied) -> tuple[str, ...]:
+    files = {**functions(), _GRANTS: _grants_for(applied.roles)}
+    return tuple(name for name, text in files.items() if applied.files.get(name) != _checksum(text))
+
+
+def _to_do(current: int, wanted: int, pending: tuple[str, ...], changed: tuple[str, ...]) -> str:
+    if pending:
         return f"the database's schema is at version {current}, {wanted} is needed: run `agentbridge db migrate`"
+    if changed:
+        return f"the database has another text of {', '.join(changed)}: run `agentbridge db migrate`"
     return ""
+
+
+def _grants_for(existing: frozenset[str]) -> str:
+    """Without the sections of roles that the server has not got."""
+    return "".join(text for role, text in grants().items() if not role or role in existing)
+
+
+def _folder() -> Traversable:
+    return resources.files("agentbridge.directory") / "schema"
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 _GROUND = """
@@ -143,6 +278,11 @@ CREATE SCHEMA IF NOT EXISTS agentbridge;
 CREATE TABLE IF NOT EXISTS agentbridge.migrations (
     version integer PRIMARY KEY,
     name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE TABLE IF NOT EXISTS agentbridge.schema_files (
+    name text PRIMARY KEY,
     checksum text NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );

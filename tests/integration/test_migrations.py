@@ -1,40 +1,95 @@
-"""A directory in use that is brought to the newest schema."""
+"""How the schema comes into a database, is brought up to date, and is taken over from the old numbering."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from agentbridge.directory import migrate
 from lab.postgres import Postgres
-from tests.integration.words import add_agent, add_queue, add_telephone, quiet, status
+from tests.integration.words import Connection, add_agent, quiet, status
+
+OLD = Path(__file__).parent / "schema_0013.sql"
+"""the tables of version 0.1, with two agents at work"""
 
 
-async def test_agents_at_work_stay_so_when_their_sessions_get_the_number(
-    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    all_of_them = migrate.migrations()
-    dsn = await postgres.create_database("older")
-    sql = await asyncpg.connect(dsn)
-    try:
-        with monkeypatch.context() as older:
-            older.setattr(migrate, "migrations", lambda: [step for step in all_of_them if step.version <= 11])
-            await migrate.migrate(sql, quiet)
-        await add_agent(sql, "anna", internal="1001")
-        await add_agent(sql, "hot", internal="1002", hot_desk=True)
-        await add_telephone(sql, "desk1")
-        await add_queue(sql, "sales", "anna", "hot")
-        await sql.execute("select agentbridge.login('anna'), agentbridge.pause('anna', 'lunch')")
-        await sql.execute("select agentbridge.login('hot', 'desk1'), agentbridge.pause('hot', 'tea', 'sales')")
+@pytest_asyncio.fixture
+async def empty(postgres: Postgres) -> AsyncIterator[Connection]:
+    """A database without our schema."""
+    connection = await asyncpg.connect(await postgres.create_database("without_schema"))
+    yield connection
+    await connection.close()
+    await postgres.drop_database("without_schema")
 
-        async def state() -> list[tuple[object, ...]]:
-            rows = [await status(sql, name) for name in ("anna", "hot")]
-            return [(row["paused"], row["pause_reason"], row["telephone"], row["paused_queues"]) for row in rows]
 
-        before = await state()
+async def test_a_database_that_is_newer_or_was_altered_is_a_clear_error(sql: Connection) -> None:
+    assert await migrate.migrate(sql, quiet) == []
+    await sql.execute("update agentbridge.migrations set checksum = 'x' where version = 1")
+    with pytest.raises(migrate.SchemaError, match="migration 0001 tables was applied with another content"):
         await migrate.migrate(sql, quiet)
-        assert await state() == before == [(True, "lunch", None, []), (False, None, "desk1", ["sales"])]
-        await sql.execute("update agentbridge.agents set internal = '1009' where username = 'hot'")
-        numbers = await sql.fetchval("select array_agg(internal order by internal) from agentbridge.sessions")
-        assert numbers == ["1001", "1009"]
+    await sql.execute("insert into agentbridge.migrations values (99, 'future', 'y')")
+    found = await migrate.status(sql)
+    assert (found.too_new, found.too_old) == (True, False)
+    with pytest.raises(migrate.SchemaError, match=r"at version 99 .* install the newer agentbridge"):
+        await migrate.migrate(sql, quiet)
+
+
+async def test_two_that_migrate_at_once_do_each_step_once(empty: Connection, postgres: Postgres) -> None:
+    other = await asyncpg.connect(postgres.dsn("without_schema"))
+    try:
+        done = await asyncio.gather(*(migrate.migrate(c, quiet) for c in (empty, other)))
     finally:
-        await sql.close()
-        await postgres.drop_database("older")
+        await other.close()
+    assert sorted(map(len, done)) == [0, len(migrate.migrations()) + len(migrate.functions()) + 1]
+    assert (await migrate.status(empty)).problem == ""
+
+
+async def test_a_function_is_applied_again_when_its_text_changes_and_nothing_else(
+    sql: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = migrate.functions()
+    told = files["authority"].replace("returns boolean", "returns boolean /* another text */")
+    monkeypatch.setattr(migrate, "functions", lambda: {**files, "authority": told})
+    found = await migrate.status(sql)
+    assert (found.pending, found.changed, found.too_old) == ((), ("authority",), True)
+    assert found.problem == "the database has another text of authority: run `agentbridge db migrate`"
+    assert await migrate.migrate(sql, quiet) == ["authority", "grants"]
+    assert await migrate.migrate(sql, quiet) == []
+    assert (await migrate.status(sql)).problem == ""
+
+
+async def test_a_step_that_fails_leaves_nothing_done(empty: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = migrate.functions()
+    monkeypatch.setattr(migrate, "functions", lambda: {**files, "zz_last": "select 1 / 0"})
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await migrate.migrate(empty, quiet)
+    assert await empty.fetchval("select to_regnamespace('agentbridge')") is None
+    assert (await migrate.status(empty)).current == 0
+
+
+async def test_a_database_of_the_old_numbering_is_refused_and_taken_over_by_hand(empty: Connection) -> None:
+    await empty.execute(OLD.read_text())
+    found = await migrate.status(empty)
+    assert (found.current, found.too_old) == (13, False)
+    with pytest.raises(migrate.SchemaError, match=r"of before version 0\.2 .*`agentbridge db move`"):
+        await migrate.migrate(empty, quiet)
+    assert await empty.fetchval("select count(*) from agentbridge.agents") == 2, "nothing was done"
+    moved = await migrate.move(empty)
+    assert (moved["agents"], moved["sessions"], moved["queue_pauses"], moved["settings"]) == (2, 2, 1, 1)
+    assert (await migrate.status(empty)).problem == ""
+    rows = [await status(empty, name) for name in ("anna", "hot")]
+    assert [(row["internal"], row["paused"], row["pause_reason"], row["telephone"]) for row in rows] == [
+        ("1001", True, "lunch", None),
+        ("1002", False, None, "desk1"),
+    ]
+    assert rows[1]["paused_queues"] == ["sales"]
+    # the rules, the hints and the numbering go on
+    last = await empty.fetchval("select max(seq) from agentbridge.changes")
+    await add_agent(empty, "new")
+    assert await empty.fetchval("select keys from agentbridge.changes where seq > $1", last) == ["1000"]
+    assert await empty.fetchval("select max(id) from agentbridge.agents") == 3
+    with pytest.raises(migrate.SchemaError, match="nothing to move"):
+        await migrate.move(empty)

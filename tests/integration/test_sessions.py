@@ -210,9 +210,7 @@ async def test_of_many_logins_of_one_agent_at_once_none_fails_and_one_session_is
     assert sorted(results) == [False] * 11 + [True]
 
 
-async def test_a_login_that_races_with_a_deactivation_never_leaves_a_session(
-    sql: Connection, connect: Connect
-) -> None:
+async def test_a_login_that_races_with_a_deactivation_never_leaves_a_session(sql: Connection, connect: Connect) -> None:
     await add_agent(sql, "anna")
     one, other = await connect(), await connect()
     for _ in range(30):
@@ -309,9 +307,7 @@ async def test_of_two_that_create_the_same_name_or_number_at_once_the_second_is_
 
 async def test_fifty_claims_at_once_never_exceed_the_capacity(sql: Connection, connect: Connect) -> None:
     await add_agent(sql, "anna")
-    await sql.execute(
-        "insert into agentbridge.agent_channels select id, 'chat', 3, true, 7 from agentbridge.agents"
-    )
+    await sql.execute("insert into agentbridge.agent_channels select id, 'chat', 3, true, 7 from agentbridge.agents")
     connections = [await connect() for _ in range(50)]
     claim = "select * from agentbridge.claim_interaction('anna', 'chat', $1)"
     rows = await asyncio.gather(*(c.fetchrow(claim, str(number)) for number, c in enumerate(connections)))
@@ -386,7 +382,6 @@ async def test_an_application_needs_only_execute_and_can_not_bend_the_functions_
 async def test_who_changes_rows_can_not_make_the_hints_run_anything_with_their_owners_rights(
     sql: Connection, database: str
 ) -> None:
-    """They set no search path, so what they name must be found in spite of one."""
     await add_agent(sql, "anna")
     await add_agent(sql, "hot", hot_desk=True)
     await add_telephone(sql, "desk1")
@@ -423,7 +418,7 @@ async def test_who_changes_rows_can_not_make_the_hints_run_anything_with_their_o
             ("update agents set alias = 'A' where username operator(pg_catalog.=) 'anna'", {"anna"}),
             ("select agentbridge.login('anna')", {"anna"}),
             ("select agentbridge.login('hot', 'desk1')", {"hot", "desk1"}),
-            ("select pg_catalog.pg_sleep(0.03); update sessions set paused = true", {"anna", "hot", "desk1"}),
+            ("update sessions set paused = true", {"anna", "hot", "desk1"}),
             ("update agents set alias = 'B' where username operator(pg_catalog.=) 'hot'", {"hot", "desk1"}),
             ("select agentbridge.pause('hot', 'x', 'sales')", {"hot", "desk1"}),
             ("delete from queue_pauses", {"hot", "desk1"}),
@@ -449,15 +444,3 @@ async def test_nobody_can_call_a_triggers_function_or_hang_it_on_a_table_of_his_
         " and prorettype = 'trigger'::regtype and has_function_privilege('public', oid, 'execute')"
     )
     assert open_to_all == []
-
-
-async def test_the_number_beside_a_session_is_the_agents_own(sql: Connection) -> None:
-    number = await add_agent(sql, "anna")
-    await sql.execute(
-        "insert into agentbridge.sessions (agent_id, internal) select id, '7777' from agentbridge.agents"
-    )
-    assert await sql.fetchval("select internal from agentbridge.sessions") == number
-    with pytest.raises(asyncpg.ForeignKeyViolationError, match="internal: is the agent's, change it there"):
-        await sql.execute("update agentbridge.sessions set internal = '7777'")
-    await sql.execute("update agentbridge.agents set internal = '7777'")
-    assert await sql.fetchval("select internal from agentbridge.sessions") == "7777"

@@ -1,9 +1,8 @@
--- Telephones: where each is registered, what becomes of an agent whose telephone is lost, and whom a call
--- from a telephone speaks for.
+-- Telephones: where each is registered, what becomes of an agent whose telephone is lost, and whom a call from a
+-- telephone speaks for.
 
-alter table agentbridge.telephones add column registered_node text not null default '';
-
-create function agentbridge.telephones_registered(this_node text, these text[], states boolean[])
+-- What one Asterisk says of these telephones; null is not known, as while it is away. Returns how many it changed.
+create or replace function agentbridge.telephones_registered(this_node text, these text[], states boolean[])
 returns integer language plpgsql security definer set search_path = agentbridge, pg_temp
 as $$
 declare written integer;
@@ -19,11 +18,9 @@ begin
     get diagnostics written = row_count;
     return written;
 end $$;
-comment on function agentbridge.telephones_registered is
-    'what one Asterisk says; null is not known, e.g. while it is away';
 
 -- All that this node has, in one go: a telephone that is not named is not registered with it.
-create function agentbridge.telephones_of_node(this_node text, present text[])
+create or replace function agentbridge.telephones_of_node(this_node text, present text[])
 returns integer language sql security definer set search_path = agentbridge, pg_temp
 as $$
     select telephones_registered(this_node, array_agg(t.name), array_agg(t.name = any (present)))
@@ -31,7 +28,7 @@ as $$
 $$;
 
 -- This node's Asterisk is away: nothing is known of the telephones that it had.
-create function agentbridge.telephones_unknown(this_node text)
+create or replace function agentbridge.telephones_unknown(this_node text)
 returns integer language sql security definer set search_path = agentbridge, pg_temp
 as $$
     select telephones_registered(this_node, array_agg(t.name), array_agg(null::boolean))
@@ -40,7 +37,7 @@ $$;
 
 -- Looked at again and again, and never remembered: whoever starts late finds the same. An agent on pause for
 -- another reason stays so; one whose pause has this reason goes on where that is wanted.
-create function agentbridge.settle_lost_telephones(lost_after interval, lost_action text, back_action text)
+create or replace function agentbridge.settle_lost_telephones(lost_after interval, lost_action text, back_action text)
 returns table (username text, internal text, telephone text, done text)
 language plpgsql security definer set search_path = agentbridge, pg_temp
 as $$
@@ -77,19 +74,8 @@ begin
     join agents a on a.id = d.agent_id;
 end $$;
 
--- Telephones that an administrator took from an agent by `login` with steal. Told once in the log of a daemon, and
--- at the commit to whoever listens on the channel agentbridge_events, e.g. the client of the agent who is out now.
-create table agentbridge.takeovers (
-    id bigint generated always as identity primary key,
-    at timestamptz not null default clock_timestamp(),
-    agent text not null,            -- who was logged out
-    telephone text not null,
-    taken_by text not null,         -- the agent who is on the telephone now
-    told_at timestamptz
-);
-create index takeovers_untold on agentbridge.takeovers (id) where told_at is null;
-
-create function agentbridge.tell_takeover() returns trigger language plpgsql security definer
+-- To the client of the agent who is out now, and to whoever else listens on agentbridge_events.
+create or replace function agentbridge.tell_takeover() returns trigger language plpgsql security definer
 set search_path = agentbridge, pg_temp
 as $$
 begin
@@ -98,11 +84,12 @@ begin
         'agent', new.agent, 'telephone', new.telephone, 'taken_by', new.taken_by)::text);
     return null;
 end $$;
-create trigger tell after insert on agentbridge.takeovers
+
+create or replace trigger tell after insert on agentbridge.takeovers
     for each row execute function agentbridge.tell_takeover();
 
 -- The agent of a device: whose number it is, or who is bound to the telephone. No row for any other device.
-create function agentbridge.agent_of_device(device text)
+create or replace function agentbridge.agent_of_device(device text)
 returns table (username text, internal text, own boolean)
 language sql stable security definer set search_path = agentbridge, pg_temp
 as $$

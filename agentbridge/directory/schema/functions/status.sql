@@ -1,14 +1,16 @@
+-- What became of a change: results of the daemons, and the views that tell them.
+
 -- The keys of all changes, one by one. A function, so that the planner is told how few they are: it takes
 -- unnest() for so many rows that it would compile the query for a second to save milliseconds.
-create function agentbridge.touched() returns table (key text, xid xid8, at timestamptz) language plpgsql stable
-rows 100 security definer set search_path = agentbridge, pg_temp
+create or replace function agentbridge.touched() returns table (key text, xid xid8, at timestamptz)
+language plpgsql stable rows 100 security definer set search_path = agentbridge, pg_temp
 as $$
 begin
     return query select unnest(c.keys), c.xid, c.at from changes c;
 end $$;
 
 -- Likewise: a table of one or two rows is never analysed by itself and is taken for a thousand.
-create function agentbridge.known_nodes() returns table (node text) language plpgsql stable
+create or replace function agentbridge.known_nodes() returns table (node text) language plpgsql stable
 rows 2 security definer set search_path = agentbridge, pg_temp
 as $$
 begin
@@ -18,7 +20,7 @@ end $$;
 -- What is wanted and what is there, for each agent. A change is pending on a node while the node's last
 -- result for the key is of an older snapshot; of several nodes the worst counts. One flat join, so that the
 -- same view is quick for one agent and hashes for all.
-create view agentbridge.agent_status as
+create or replace view agentbridge.agent_status as
 with everything as materialized (
     select xid, at from agentbridge.changes where keys @> '{*}'
 ),
@@ -58,16 +60,17 @@ from results;
 comment on view agentbridge.agent_status is
     'applied_at is null while a change is not yet in Asterisk; error says why it could not be made';
 
-create view agentbridge.telephone_status as
+-- Telephones, who sits there, and which are free.
+create or replace view agentbridge.telephone_status as
 select t.name, t.description, coalesce(t.registered, false) as registered, a.username as agent,
     t.registered is true and a.id is null as available
 from agentbridge.telephones t
 left join agentbridge.sessions s on s.telephone_id = t.id
 left join agentbridge.agents a on a.id = s.agent_id;
 
--- Results of one pass of a node. A result that says nothing new is not written again: what is written has
--- another error, or a change that the last result did not know.
-create function agentbridge.record_applied(this_node text, seen pg_snapshot, these text[], errors text[])
+-- Results of one pass of a node. A result that says nothing new is not written again: what is written has another
+-- error, is a success after something pending, or is about a change that the last result did not know.
+create or replace function agentbridge.record_applied(this_node text, seen pg_snapshot, these text[], errors text[])
 returns void language plpgsql security definer set search_path = agentbridge, pg_temp
 as $$
 declare
@@ -80,7 +83,8 @@ begin
     from applied a where a.node = this_node and a.key = any (these);
     insert into applied as a (node, key, snapshot, wanted_at, applied_at, error)
     with results as (
-        select r.key, r.error, b.key is null or b.error is distinct from r.error as is_new, b.snapshot
+        select r.key, r.error, b.key is null or b.error is distinct from r.error
+            or (r.error is null and b.applied_at is null) as is_new, b.snapshot
         from unnest(these, errors) as r (key, error)
         left join applied b on b.node = this_node and b.key = r.key
     ),
@@ -106,31 +110,31 @@ begin
         applied_at = excluded.applied_at, error = excluded.error;
 end $$;
 
--- Changes that every node alive has read, and that are old enough for nobody to ask for them.
-create function agentbridge.prune_changes(keep interval default '10 minutes') returns bigint language sql
+-- Deletes changes that every node alive has read, and that are old enough for nobody to ask for them. The newest one
+-- stays: by it a daemon knows this database again. A result that had not yet seen a change that goes says from now on
+-- that it is pending: else a change would be told as applied because Asterisk was away for longer than hints are kept.
+create or replace function agentbridge.prune_changes(keep interval default '10 minutes') returns bigint language sql
 security definer set search_path = agentbridge, pg_temp
 as $$
     with pruned as (
-        delete from changes c where c.at < clock_timestamp() - keep and not exists (
-            select from nodes n where n.seen_at > clock_timestamp() - interval '1 hour'
-                and (n.snapshot is null or not pg_visible_in_snapshot(c.xid, n.snapshot)))
-        returning 1)
+        delete from changes c where c.at < clock_timestamp() - keep
+            and c.seq < (select max(seq) from changes)
+            and not exists (
+                select from nodes n where n.seen_at > clock_timestamp() - interval '1 hour'
+                    and (n.snapshot is null or not pg_visible_in_snapshot(c.xid, n.snapshot)))
+        returning c.keys, c.xid, c.at
+    ),
+    touched as (
+        select k as key, p.xid, p.at from pruned p cross join unnest(p.keys) k where k <> '*'
+        union all
+        select a.key, p.xid, p.at
+        from pruned p cross join (select distinct key from applied) a where p.keys @> '{*}'
+    ),
+    unfinished as (
+        update applied a set applied_at = null, wanted_at = greatest(a.wanted_at, t.at)
+        from (select key, array_agg(xid) as xids, max(at) as at from touched group by key) t
+        where t.key = a.key
+            and exists (select from unnest(t.xids) x where not pg_visible_in_snapshot(x, a.snapshot))
+    )
     select count(*) from pruned
 $$;
-
--- Notes a plan that was refused for removing too much; true when an administrator has lately confirmed
--- a removal of at least this size.
-create function agentbridge.refused(this_node text, these integer, owned integer) returns boolean
-language plpgsql security definer set search_path = agentbridge, pg_temp
-as $$
-begin
-    if exists (select from refusals r where r.node = this_node and r.removals >= these
-            and r.confirmed_at > clock_timestamp() - interval '10 minutes') then
-        return true;
-    end if;
-    insert into nodes (node) values (this_node) on conflict do nothing;
-    insert into refusals as r (node, removals, total) values (this_node, these, owned)
-    on conflict (node) do update set refused_at = now(), removals = these, total = owned, confirmed_at = null
-    where (r.removals, r.total) is distinct from (these, owned) or r.confirmed_at is not null;
-    return false;
-end $$;

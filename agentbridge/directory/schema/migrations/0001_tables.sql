@@ -1,5 +1,8 @@
--- The directory: what should be. Rules are in 0002, so that the messages are for people;
--- what two writers could break at the same time is a constraint here.
+-- The tables. What a value must look like is said in functions/rules_*.sql, so that a refusal is in words for people;
+-- what two writers could break at the same moment is a constraint here, named by its rule.
+-- A1 to A19, P, V, O, W: the numbers of the features.
+
+-- ------------------------------------------------------------------------------------------ the directory
 
 create table agentbridge.settings (
     only_row boolean primary key default true check (only_row),
@@ -113,6 +116,7 @@ create table agentbridge.telephones (
     sip_expires integer not null default 3600,          -- seconds
     registered boolean,                                 -- written by the daemon; null: not known
     registered_at timestamptz,
+    registered_node text not null default '',           -- where; '': nowhere yet
     created_at timestamptz not null default now(),
     constraint "name must be unique among telephones" unique (name)
 );
@@ -132,10 +136,11 @@ create table agentbridge.queues (
     description text not null default '',
     created_at timestamptz not null default now()
 );
--- app_queue compares queue names without case
-create unique index "queue names must be unique, whatever their case" on agentbridge.queues (lower(name));
+-- app_queue compares queue names without case, as ASCII has it: not by the database's locale
+create unique index "queue names must be unique, whatever their case" on agentbridge.queues (lower(name collate "C"));
 create unique index queues_name on agentbridge.queues (name);
 
+-- Queues that left the directory: were ours a moment ago, so their members must still be taken out of Asterisk.
 create table agentbridge.retired_queues (
     name text primary key,
     retired_at timestamptz not null default now()
@@ -169,6 +174,7 @@ create table agentbridge.team_queues (
 );
 create index team_queues_queue on agentbridge.team_queues (queue_id);
 
+-- ------------------------------------------------------------------------------------------ who is at work
 create table agentbridge.sessions (
     agent_id bigint primary key references agentbridge.agents on delete cascade,
     telephone_id bigint references agentbridge.telephones on delete cascade,
@@ -241,8 +247,8 @@ create table agentbridge.password_resets (
 );
 create index password_resets_agent on agentbridge.password_resets (agent_id);
 
--- One row for each statement that changed what Asterisk must know; a hint of what to look at, no more.
--- All keys of a statement are one row: a change of 10,000 agents costs its writer one insert.
+-- ------------------------------------------------------------------------------------------ hints and results
+-- What to look at again, no more: functions/hints.sql. A statement that makes thousands of rows leaves one here.
 create table agentbridge.changes (
     seq bigint generated always as identity,
     xid xid8 not null default pg_current_xact_id(),
@@ -273,6 +279,7 @@ create table agentbridge.applied (
     primary key (node, key)
 );
 create index applied_key on agentbridge.applied (key);
+-- A pass that would remove too much: it waits for a confirmation.
 create table agentbridge.refusals (
     node text primary key references agentbridge.nodes on delete cascade,
     refused_at timestamptz not null default now(),
@@ -280,3 +287,78 @@ create table agentbridge.refusals (
     total integer not null,
     confirmed_at timestamptz
 );
+-- A database that is older than the one that Asterisk was told from waits for a confirmation.
+create table agentbridge.older_databases (
+    node text primary key,
+    noted_at timestamptz not null default now(),
+    reason text not null,
+    confirmed_at timestamptz
+);
+comment on table agentbridge.older_databases is
+    'nodes whose daemon does not obey this database, since it lacks what Asterisk was told before';
+
+-- Transaction numbers are a cluster's own. A directory that was dumped and restored elsewhere brings those of its
+-- old home, which may be far ahead: new changes would count as seen and as applied.
+create table agentbridge.home (
+    cluster text not null      -- PostgreSQL's system identifier
+);
+create unique index home_is_one_row on agentbridge.home ((true));
+insert into agentbridge.home select system_identifier::text from pg_control_system();
+
+-- ------------------------------------------------------------------------------------------ records
+-- Telephones that an administrator took from an agent by `login` with steal. Told once in the log of a daemon, and
+-- at the commit to whoever listens on the channel agentbridge_events, e.g. the client of the agent who is out now.
+create table agentbridge.takeovers (
+    id bigint generated always as identity primary key,
+    at timestamptz not null default clock_timestamp(),
+    agent text not null,            -- who was logged out
+    telephone text not null,
+    taken_by text not null,         -- the agent who is on the telephone now
+    told_at timestamptz
+);
+create index takeovers_untold on agentbridge.takeovers (id) where told_at is null;
+
+-- V10: one row for each file. The agent's name and number are copied, since recordings outlive agents.
+create table agentbridge.recordings (
+    id bigint generated always as identity primary key,
+    node text not null,
+    agent_id bigint references agentbridge.agents on delete set null,
+    username text,
+    internal text not null,
+    linkedid text not null,                             -- the call
+    part smallint not null,
+    file text not null,                                 -- below Asterisk's spool
+    format text not null,
+    channel text not null default '',                   -- Uniqueid; '': not known
+    started_at timestamptz not null,
+    ended_at timestamptz,                               -- null: still recording
+    bytes bigint,
+    constraint "a call has two files for an agent at most" check (part in (1, 2)),
+    constraint "file: recorded once on a node" unique (node, file)
+);
+create index recordings_agent on agentbridge.recordings (agent_id, started_at);
+create index recordings_call on agentbridge.recordings (linkedid);
+create index recordings_started on agentbridge.recordings (started_at);
+create index recordings_unfinished on agentbridge.recordings (node) where ended_at is null;
+
+-- V9: every try to listen to an agent, also those that were refused.
+create table agentbridge.spy_audit (
+    id bigint generated always as identity primary key,
+    node text not null,
+    channel text not null,                              -- Uniqueid of who tried
+    at timestamptz not null,
+    spyer text not null,
+    target text not null,                               -- internal number
+    agent_id bigint references agentbridge.agents on delete set null,
+    username text,
+    mode text not null,
+    allowed boolean not null,
+    reason text not null default '',                    -- why it was refused
+    started_at timestamptz,
+    ended_at timestamptz,
+    ending text not null default '',
+    constraint "a try is noted once" unique (node, channel, at)
+);
+create index spy_audit_agent on agentbridge.spy_audit (agent_id, at);
+create index spy_audit_unended on agentbridge.spy_audit (node) where started_at is not null and ended_at is null;
+create index spy_audit_at on agentbridge.spy_audit (at);

@@ -1,0 +1,231 @@
+-- Hints: which keys (internal numbers and telephone names) to look at again, never what has changed. Each is a row of
+-- `changes` and a notification with a constant payload, of which a transaction sends one however many it asks for.
+--
+-- An agent, a telephone or a session is noted only when a column is set that Asterisk must know, row by row. What comes
+-- in thousands, such as new agents and memberships, is noted once for each statement.
+--
+-- A key is looked up with a lock (for key share): if another transaction is giving the agent a new number or the
+-- telephone a new name, this one waits and notes the new one. Without it each would note what the other has left.
+
+-- These four run with the rights and the search path of the trigger that calls them.
+create or replace function agentbridge.note(touched text[]) returns void language plpgsql
+as $$
+begin
+    -- a key that is named twice does no harm: whoever reads them takes each once
+    touched := array_remove(touched, null);
+    if cardinality(touched) > 0 then
+        insert into agentbridge.changes (keys) values (touched);
+        perform pg_notify('agentbridge', '');
+    end if;
+end $$;
+
+-- The internal numbers of these agents.
+create or replace function agentbridge.numbers_of(ids bigint[]) returns text[] language plpgsql
+as $$
+begin
+    return array(select a.internal from agentbridge.agents a where a.id = any (ids) for key share);
+end $$;
+
+-- The names of these telephones.
+create or replace function agentbridge.names_of(ids bigint[]) returns text[] language plpgsql
+as $$
+begin
+    return array(select t.name from agentbridge.telephones t where t.id = any (ids) for key share);
+end $$;
+
+-- The telephones where these agents sit.
+create or replace function agentbridge.telephones_of(ids bigint[]) returns bigint[] language plpgsql
+as $$
+begin
+    return array(
+        select s.telephone_id from agentbridge.sessions s
+        where s.agent_id = any (ids) and s.telephone_id is not null);
+end $$;
+
+-- The key `*`: look at everything.
+create or replace function agentbridge.hint_everything() returns trigger language plpgsql security definer
+set search_path = agentbridge, pg_temp
+as $$
+begin
+    perform note('{*}');
+    return null;
+end $$;
+
+-- Agents that are new or gone. A session that goes with its agent has its own hint.
+create or replace function agentbridge.hint_agents() returns trigger language plpgsql security definer
+set search_path = agentbridge, pg_temp
+as $$
+begin
+    if tg_op = 'INSERT' then
+        perform note(array(select internal from new_rows));
+    else
+        perform note(array(select internal from old_rows));
+    end if;
+    return null;
+end $$;
+create or replace trigger hint_insert after insert on agentbridge.agents referencing new table as new_rows
+    for each statement execute function agentbridge.hint_agents();
+create or replace trigger hint_delete after delete on agentbridge.agents referencing old table as old_rows
+    for each statement execute function agentbridge.hint_agents();
+
+-- An agent's number now and before, and the telephone where a hot-desk agent sits, which speaks with the agent's name.
+create or replace function agentbridge.hint_agent() returns trigger language plpgsql security definer
+set search_path = agentbridge, pg_temp
+as $$
+begin
+    perform note(array[new.internal]
+        || case when new.internal <> old.internal then old.internal end
+        || case when new.hot_desk then names_of(telephones_of(array[new.id])) end);
+    return null;
+end $$;
+-- A test compares these columns with those that the daemon reads.
+create or replace trigger hint_update after update of username, full_name, alias, internal, typology, hot_desk,
+    deactivated, locked_at, transport, host, nat, sip_type, codecs, caller_id, context, call_group, pickup_group,
+    sip_secret, sip_port, sip_expires, voicemail, voicemail_pin, mask_sensitive, chanspy, record_calls, auto_answer,
+    auto_answer_delay, ring_in_use, manual_recording, dnd_in_pause, forward_allowed, forward_to, prefix_required,
+    may_call, may_spy
+    on agentbridge.agents for each row execute function agentbridge.hint_agent();
+
+-- Telephones that are new or gone.
+create or replace function agentbridge.hint_telephones() returns trigger language plpgsql security definer
+set search_path = agentbridge, pg_temp
+as $$
+begin
+    if tg_op = 'INSERT' then
+        perform note(array(select name from new_rows));
+    else
+        perform note(array(select name from old_rows));
+    end if;
+    return null;
+end $$;
+create or replace trigger hint_insert after insert on agentbridge.telephones referencing new table as new_rows
+    for each statement execute function agentbridge.hint_telephones();
+create or replace trigger hint_delete after delete on agentbridge.telephones referencing old table as old_rows
+    for each statement execute function agentbridge.hint_telephones();
+
+-- A telephone's name now and before, and the number of who sits there, whose calls go to that name. Not `registered`,
+-- which the daemon itself writes.
+create or replace function agentbridge.hint_telephone() returns trigger language plpgsql security definer
+set search_path = agentbridge, pg_temp
+as $$
+begin
+    if new.name = old.name then
+        perform note(array[new.name]);
+    else
+        perform note(array[old.name, new.name]
+            || numbers_of(array(select s.agent_id from sessions s where s.telephone_id = new.id)));
+    end if;
+    return null;
+end $$;
+create or replace trigger hint_update after update of name, transport, host, nat, sip_type, codecs, caller_id, context,
+    call_group, pickup_group, sip_secret, sip_expires
+    on agentbridge.telephones for each row execute function agentbridge.hint_telephone();
+
+-- A session that begins, ends, moves or is paused: the number and the telephone before and after.
+create or replace function agentbridge.hint_session() returns trigger language plpgsql security definer
+set search_path = agentbridge, pg_temp
+as $$
+begin
+    perform note(numbers_of(array[old.agent_id, new.agent_id]) || case
+        when old.telephone_id is not null or new.telephone_id is not null
+        then names_of(array[old.telephone_id, new.telephone_id]) end);
+    return null;
+end $$;
+create or replace trigger hint_row
+    after insert or delete or update of agent_id, telephone_id, paused, pause_reason on agentbridge.sessions
+    for each row execute function agentbridge.hint_session();
+
+-- The pause of one queue. Of one that ends with its agent nothing is found, and the agent has its own hint.
+create or replace function agentbridge.hint_queue_pause() returns trigger language plpgsql security definer
+set search_path = agentbridge, pg_temp
+as $$
+declare ids bigint[] := array[old.agent_id, new.agent_id];
+begin
+    perform note(numbers_of(ids) || names_of(telephones_of(ids)));
+    return null;
+end $$;
+create or replace trigger hint_row after insert or update or delete on agentbridge.queue_pauses
+    for each row execute function agentbridge.hint_queue_pause();
+
+-- Who is in which queue or team.
+create or replace function agentbridge.hint_memberships() returns trigger language plpgsql security definer
+set search_path = agentbridge, pg_temp
+as $$
+declare ids bigint[] := '{}';
+begin
+    if tg_op <> 'DELETE' then
+        ids := array(select distinct agent_id from new_rows);
+    end if;
+    if tg_op <> 'INSERT' then
+        ids := ids || array(select distinct agent_id from old_rows);
+    end if;
+    perform note(numbers_of(ids) || names_of(telephones_of(ids)));
+    return null;
+end $$;
+create or replace trigger hint_insert after insert on agentbridge.queue_members referencing new table as new_rows
+    for each statement execute function agentbridge.hint_memberships();
+create or replace trigger hint_update after update on agentbridge.queue_members
+    referencing old table as old_rows new table as new_rows
+    for each statement execute function agentbridge.hint_memberships();
+create or replace trigger hint_delete after delete on agentbridge.queue_members referencing old table as old_rows
+    for each statement execute function agentbridge.hint_memberships();
+create or replace trigger hint_insert after insert on agentbridge.team_members referencing new table as new_rows
+    for each statement execute function agentbridge.hint_memberships();
+create or replace trigger hint_update after update on agentbridge.team_members
+    referencing old table as old_rows new table as new_rows
+    for each statement execute function agentbridge.hint_memberships();
+create or replace trigger hint_delete after delete on agentbridge.team_members referencing old table as old_rows
+    for each statement execute function agentbridge.hint_memberships();
+
+-- The queues of a team: all of its members.
+create or replace function agentbridge.hint_team_queues() returns trigger language plpgsql security definer
+set search_path = agentbridge, pg_temp
+as $$
+declare
+    teams bigint[] := '{}';
+    ids bigint[];
+begin
+    if tg_op <> 'DELETE' then
+        teams := array(select distinct team_id from new_rows);
+    end if;
+    if tg_op <> 'INSERT' then
+        teams := teams || array(select distinct team_id from old_rows);
+    end if;
+    ids := array(select distinct m.agent_id from team_members m where m.team_id = any (teams));
+    perform note(numbers_of(ids) || names_of(telephones_of(ids)));
+    return null;
+end $$;
+create or replace trigger hint_insert after insert on agentbridge.team_queues referencing new table as new_rows
+    for each statement execute function agentbridge.hint_team_queues();
+create or replace trigger hint_update after update on agentbridge.team_queues
+    referencing old table as old_rows new table as new_rows
+    for each statement execute function agentbridge.hint_team_queues();
+create or replace trigger hint_delete after delete on agentbridge.team_queues referencing old table as old_rows
+    for each statement execute function agentbridge.hint_team_queues();
+
+-- A new queue has no members yet, and a deleted one takes its members' rows with it, each with its own hint. But what
+-- is listed as ours changes with both, so everything must be looked at.
+create or replace trigger hint_insert after insert on agentbridge.queues
+    for each statement execute function agentbridge.hint_everything();
+create or replace trigger hint_delete after delete on agentbridge.queues
+    for each statement execute function agentbridge.hint_everything();
+create or replace trigger hint_update after update of name, channel on agentbridge.queues
+    for each row when ((old.name, old.channel) is distinct from (new.name, new.channel))
+    execute function agentbridge.hint_everything();
+
+create or replace trigger hint_update after update of mask_characters, internal_from, internal_to
+    on agentbridge.settings
+    for each row when ((old.mask_characters, old.internal_from, old.internal_to)
+        is distinct from (new.mask_characters, new.internal_from, new.internal_to))
+    execute function agentbridge.hint_everything();
+
+do $$
+declare name text;
+begin
+    foreach name in array
+        '{agents,telephones,sessions,queue_members,queue_pauses,queues,teams,team_members,team_queues}'::text[]
+    loop
+        execute format('create or replace trigger hint_truncate after truncate on agentbridge.%I '
+            'for each statement execute function agentbridge.hint_everything()', name);
+    end loop;
+end $$;
