@@ -98,8 +98,8 @@ class Node:
         )
         self._members = Members(self._actions, self._bulk, self._seen)
         self._policy = PolicyStore(self._actions, self._bulk, self._seen)
-        self._endpoints = Endpoints(ari, self._bulk, self._seen)
         self._contacts = Contacts(self._bulk, hooks.contacts)
+        self._endpoints = Endpoints(ari, self._actions, self._bulk, self._seen, self._contacts)
         self._transports = Transports(ari, self._contacts, hooks.changed)
         self._mailboxes = Mailboxes(self._actions, self._bulk, self._seen)
         self._read = False
@@ -131,7 +131,7 @@ class Node:
         return self._events.up and self._actions.up and self._bulk.up
 
     def state(self, key: EndpointId) -> State:
-        return self._transports.added_to(self._seen.state(key), key)
+        return self._endpoints.added_to(self._transports.added_to(self._seen.state(key), key), key)
 
     def is_telephone(self, key: EndpointId) -> bool:
         """Whether our AstDB family lists it as a telephone."""
@@ -263,6 +263,8 @@ class Node:
                 self._seen.member_gone(queue_name(event.get("Queue")), Interface(event.get("Interface")))
             case "ContactStatus":
                 self._transports.seen(event)
+                if self._endpoints.is_due(key := EndpointId(event.get("AOR"))):
+                    self._hooks.changed(key)
             case "Reload" if "queue" in event.get("Module").lower() or event.get("Module") == "All":
                 self._hooks.stale()
             case _:

@@ -75,13 +75,10 @@ def desired(subject: Subject, sip: SipDefaults) -> State:
         return State(problem=f"the directory's row makes no sense: {error}")
 
 
-def desired_in_range(subject: Subject, sip: SipDefaults, found: State) -> State:
+def desired_in_range(subject: Subject, sip: SipDefaults) -> State:
     """`desired` for a number of the configured range: its AOR stays when no agent has it."""
     state = desired(subject, sip)
-    if state or state.problem:
-        return state
-    # an endpoint that goes takes its AOR along, since that holds the contact of a phone that may not ring
-    return State() if ObjectKind.ENDPOINT in found.objects else reserve(sip)
+    return state if state or state.problem else reserve(sip)
 
 
 def reserve(sip: SipDefaults) -> State:
@@ -104,15 +101,16 @@ def digest(endpoint: EndpointId, realm: str, secret: str) -> str:
 def _objects(subject: Subject, sip: SipDefaults) -> Mapping[ObjectKind, Fields]:
     line = _line_of(subject)
     if line is None:
-        return {}
-    objects = {
+        # The AOR holds the registration of the agent's phone. It stays while the agent has no endpoint, so that the
+        # phone works at once when the agent has one again; a new AOR would be 'Not in use' without a contact.
+        return {ObjectKind.AOR: _aor(subject.agent.line, subject.key, sip)} if subject.agent else {}
+    # No `identify` for a fixed address (R3): the first one that matches an address takes every call from it, also
+    # those of a trunk or of another agent there; the endpoint authenticates by its name anyway.
+    return {
         ObjectKind.AOR: _aor(line, subject.key, sip),
         ObjectKind.AUTH: _auth(subject.key, line, sip),
         ObjectKind.ENDPOINT: _endpoint(subject, line),
     }
-    if line.host != "dynamic":
-        objects[ObjectKind.IDENTIFY] = {"endpoint": subject.key, "match": str(ip_address(line.host))}
-    return objects
 
 
 def _line_of(subject: Subject) -> Line | None:
@@ -176,6 +174,9 @@ def _endpoint(subject: Subject, line: Line) -> Fields:
         # a recording or a spy needs the audio to pass through Asterisk
         "direct_media": "no",
         "mailboxes": _mailbox_of(subject),
+        # set by hand they would keep the phone out
+        "acl": "",
+        "contact_acl": "",
         **_groups("call_group", line.call_group),
         # `*8` asks no context: a peer would call by picking up
         **_groups("pickup_group", "" if line.sip_type is SipType.PEER else line.pickup_group),

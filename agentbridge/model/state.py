@@ -13,7 +13,6 @@ class ObjectKind(StrEnum):
     AOR = "aor"
     AUTH = "auth"
     ENDPOINT = "endpoint"
-    IDENTIFY = "identify"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ from agentbridge.model import (
     Step,
     Totals,
 )
-from agentbridge.plan.registration import complaint, strays
+from agentbridge.plan.registration import changes_hands, complaint, strays
 
 
 class Observed(Protocol):
@@ -80,7 +80,8 @@ def plan(
         taken = _taken_elsewhere(key, wanted, found, observed)
         if taken:
             waiting.add(key)
-        steps += (Step(key, DropContact(key, uri), was=uri) for uri in strays(wanted, found))
+        dropped = found.contacts if changes_hands(key, wanted, found) else strays(wanted, found)
+        steps += (Step(key, DropContact(key, uri), was=uri) for uri in sorted(dropped))
         steps += _object_steps(key, wanted, found)
         steps += _policy_steps(key, wanted.policy, found.policy)
         members = {q: m for q, m in wanted.members.items() if q not in missing and q not in taken}
@@ -139,8 +140,7 @@ def rank(step: Step) -> int:
         case PauseMember():
             return 8
         case DeleteObject(kind=kind):
-            # the endpoint before what it refers to
-            return 12 - _PUT_ORDER.index(kind)
+            return 9 + _DELETE_ORDER.index(kind)
         case DeletePolicy():
             return 13
         case PutMailbox() | DeleteMailbox():
@@ -148,7 +148,10 @@ def rank(step: Step) -> int:
             return 14
 
 
-_PUT_ORDER = (ObjectKind.AOR, ObjectKind.AUTH, ObjectKind.ENDPOINT, ObjectKind.IDENTIFY)
+_PUT_ORDER = (ObjectKind.AOR, ObjectKind.AUTH, ObjectKind.ENDPOINT)
+# An AOR that goes after its endpoint leaves 'Not in use' behind: the endpoint that is made there next would have that
+# state without a contact.
+_DELETE_ORDER = (ObjectKind.AOR, ObjectKind.ENDPOINT, ObjectKind.AUTH)
 
 
 # ---------------------------------------------------------------- per kind of thing

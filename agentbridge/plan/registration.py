@@ -1,10 +1,13 @@
-"""A5: which registered clients came over a transport that their row does not allow. Pure."""
+"""Which registered clients must not stay: over a transport that their row does not allow (A5), or of another agent.
+
+Pure.
+"""
 
 from __future__ import annotations
 
 import re
 
-from agentbridge.model import ObjectKind, State
+from agentbridge.model import EndpointId, ObjectKind, State
 
 _TRANSPORT = re.compile(r";transport=([a-z]+)", re.IGNORECASE)
 # RFC 7118 writes `ws` in the URI of either, so that a contact can't tell them apart
@@ -15,6 +18,15 @@ def transport_of(uri: str) -> str:
     """The transport over which Asterisk reaches a contact, lower case; without a word of it, it is udp."""
     found = _TRANSPORT.search(uri)
     return found[1].lower() if found else "udp"
+
+
+def changes_hands(key: EndpointId, wanted: State, found: State) -> bool:
+    """Whether this number belongs to another agent than before, or to nobody any more.
+
+    The phone that is registered with it is the former agent's, and would go on being called.
+    """
+    holder = f"agent/{key}/id"
+    return holder in found.policy and found.policy[holder] != wanted.policy.get(holder)
 
 
 def strays(wanted: State, found: State) -> list[str]:

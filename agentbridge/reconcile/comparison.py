@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from agentbridge.desired.state import SipDefaults, desired, desired_in_range
-from agentbridge.model import EndpointId, QueueName, Reading, State, Subject
+from agentbridge.model import EndpointId, ObjectKind, QueueName, Reading, State, Subject
 from agentbridge.plan.difference import Observed, Plan, joined, plan
 from agentbridge.reconcile.work_queue import Cause
 
@@ -119,7 +119,7 @@ class Looker:
 
     def _ours(self, part: Mapping[EndpointId, Cause], reading: Reading) -> dict[EndpointId, State]:
         """What should be for the keys of the part, but for those that are not ours."""
-        wanted = {key: self._desired(reading.subjects[key]) for key in part}
+        wanted = {key: self._desired(reading.subjects[key], part[key]) for key in part}
         return {
             key: state
             for key, state in wanted.items()
@@ -134,10 +134,13 @@ class Looker:
         found = self._asterisk.state(key)
         return cause is Cause.CHANGE or bool(found.policy or found.mailbox)
 
-    def _desired(self, subject: Subject) -> State:
-        if subject.key in self._reserve:
-            return desired_in_range(subject, self._sip, self._asterisk.state(subject.key))
-        return desired(subject, self._sip)
+    def _desired(self, subject: Subject, cause: Cause) -> State:
+        if subject.key not in self._reserve or self._is_a_strangers(subject.key, cause):
+            return desired(subject, self._sip)
+        return desired_in_range(subject, self._sip)
+
+    def _is_a_strangers(self, key: EndpointId, cause: Cause) -> bool:
+        return ObjectKind.ENDPOINT in self._asterisk.state(key).objects and not self._was_ours(key, cause)
 
 
 async def in_parts(keys: Collection[EndpointId]) -> AsyncIterator[list[EndpointId]]:

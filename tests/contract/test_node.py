@@ -169,7 +169,7 @@ class Real:
             for interface in await self._members(queue):
                 await self.asterisk.cli(f"queue remove member {interface} from {queue}")
         await self.wipe_policy()
-        for kind in (ObjectKind.IDENTIFY, ObjectKind.ENDPOINT, ObjectKind.AUTH, ObjectKind.AOR):
+        for kind in (ObjectKind.ENDPOINT, ObjectKind.AUTH, ObjectKind.AOR):
             for key in (KEY, "desk7"):
                 await self._ari.delete_object(kind, key)
 

@@ -60,15 +60,15 @@ def test_who_may_not_be_called_is_in_no_queue(changes: dict[str, Any]) -> None:
     assert of(session=Session(), queues=["sales"], **changes).members == {}
 
 
-def test_a_deactivated_agent_can_not_register() -> None:
-    assert of(active=False).objects == {}
+def test_a_deactivated_agent_has_no_endpoint_and_keeps_the_aor_that_holds_its_registration() -> None:
+    assert of(active=False).objects == {ObjectKind.AOR: of().objects[ObjectKind.AOR]}
 
 
 def test_a_hot_desk_agent_is_a_member_by_its_telephone_and_has_no_endpoint_of_its_own() -> None:
     desk = EndpointId("desk7")
     ann = agent(1001, hot_desk=True, session=Session(telephone=desk), queues=["sales"])
     own = desired(Subject(key=KEY, agent=ann), SIP)
-    assert (own.objects, own.members) == ({}, {})
+    assert (own.objects.keys(), own.members) == ({ObjectKind.AOR}, {})
     assert own.policy["agent/1001/device"] == desk
     by_desk = desired(Subject(key=desk, carried=ann), SIP)
     assert by_desk.members[SALES].interface == "PJSIP/desk7"
@@ -104,16 +104,13 @@ def test_a_phonebar_of_a_fixed_host_is_called_at_its_port() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "contact", "match"),
-    [
-        ("192.0.2.7", "sip:1001@192.0.2.7", "192.0.2.7"),
-        ("2001:DB8:0::7", "sip:1001@[2001:db8::7]", "2001:db8::7"),
-    ],
+    ("host", "contact"),
+    [("192.0.2.7", "sip:1001@192.0.2.7"), ("2001:DB8:0::7", "sip:1001@[2001:db8::7]")],
 )
-def test_a_fixed_host_is_called_and_known_by_its_address(host: str, contact: str, match: str) -> None:
+def test_a_fixed_host_is_called_at_its_address_and_takes_nobody_elses(host: str, contact: str) -> None:
     objects = of(line=replace(LINE, host=host)).objects
     assert objects[ObjectKind.AOR]["contact"] == contact
-    assert objects[ObjectKind.IDENTIFY] == {"endpoint": "1001", "match": match}
+    assert objects.keys() == {ObjectKind.AOR, ObjectKind.AUTH, ObjectKind.ENDPOINT}, "no identify by the address"
 
 
 @pytest.mark.parametrize("line", [{"codecs": ()}, {"host": "no-address"}, {"call_group": "one"}, {"secret": ""}])

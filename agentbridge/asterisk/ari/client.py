@@ -19,7 +19,6 @@ from agentbridge.errors import InvalidValue, Refused, Unavailable
 from agentbridge.model import ObjectKind
 
 CONFIG_CLASS = "res_pjsip"
-"""of every kind of object, identify too, though sorcery.conf gives that a section of another name"""
 
 BODY_BYTES = 40_960  # what Asterisk reads of a request's body
 CONNECTIONS = 8  # more don't go faster: Asterisk has one thread that writes AstDB

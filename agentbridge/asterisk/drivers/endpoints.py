@@ -1,30 +1,40 @@
 """The driver for PJSIP objects: written by ARI, read in bulk from the AstDB store behind them.
 
 ARI has no request for all objects; the sorcery wizard `astdb` keeps each as JSON in a family of its own,
-which AMI reads in one action. Read only: a write there would stay invisible behind Asterisk's cache.
+which AMI reads in one action. Endpoints and auths are only read there: a write would stay invisible behind
+Asterisk's cache, and a key deleted there leaves an object that nobody can write or delete any more.
+
+An AOR that is there is written there, and not by ARI: ARI's PUT reads the AOR with the contacts of the phones
+that are registered now, and stores these as permanent ones. AORs have no cache, so the change shows at once; the
+interval of the OPTIONS (`qualify_frequency`) takes effect at the phone's next REGISTER.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import structlog
 
 from agentbridge.asterisk.ami.link import AmiLink
 from agentbridge.asterisk.ami.wire import Message
 from agentbridge.asterisk.ari.client import Ari
+from agentbridge.asterisk.observed.contacts import Contacts
 from agentbridge.asterisk.observed.observation import Observation
-from agentbridge.errors import InvalidValue
-from agentbridge.model import DeleteObject, EndpointId, Fields, ObjectKind, PutObject
+from agentbridge.errors import InvalidValue, Refused, Unavailable
+from agentbridge.model import DeleteObject, EndpointId, Fields, ObjectKind, PutObject, State
 
+log = structlog.get_logger()
+
+ANSWER_SECONDS = 5.0
 BULK_SECONDS = 60.0
 """for a whole read; 10,000 endpoints are 36 MB"""
 FAMILIES = {
     ObjectKind.AOR: "ps_aors",
     ObjectKind.AUTH: "ps_auths",
     ObjectKind.ENDPOINT: "ps_endpoints",
-    ObjectKind.IDENTIFY: "ps_endpoint_id_ips",
 }
 """The AstDB family that sorcery.conf gives each kind."""
 
@@ -55,22 +65,30 @@ _MANAGED = {
         "media_use_received_transport",
         "media_encryption",
         "mailboxes",
+        "acl",
+        "contact_acl",
     ),
-    ObjectKind.IDENTIFY: ("endpoint", "match"),
 }
 """The fields that agentbridge states; all others are Asterisk's defaults and are not looked at."""
-_GROWING = frozenset({"contact", "match"})
-"""fields that hold a list: a PUT adds to them, and an empty value takes nothing back"""
-_ONE_HOST = re.compile(r"/(255\.255\.255\.255|(ffff:){7}ffff)$")
+_NOT_TAKEN_BACK = frozenset({"acl", "contact_acl"})
+"""fields of an endpoint that a PUT with an empty value leaves as they are"""
+_UNREADABLE = "Allocation failed"
+"""ARI's answer where a hand's PUT has left an endpoint that Asterisk can't copy (set_var, or no codec at all)"""
+_LINE_BYTES = 900
+"""of an AOR's JSON: an AMI line has at most 1,024"""
 
 
 class Endpoints:
-    """`apply` returns when ARI has made the object visible to Asterisk."""
+    """`apply` returns when Asterisk has the object, and sees it."""
 
-    def __init__(self, ari: Ari, bulk: AmiLink, seen: Observation) -> None:
+    def __init__(self, ari: Ari, actions: AmiLink, bulk: AmiLink, seen: Observation, contacts: Contacts) -> None:
         self._ari = ari
+        self._actions = actions
         self._bulk = bulk
         self._seen = seen
+        self._contacts = contacts
+        self._late: set[EndpointId] = set()
+        """AORs whose fixed address was changed beside a registered phone; see `_rewrite`"""
 
     async def read_all(self) -> None:
         for kind, family in FAMILIES.items():
@@ -87,19 +105,108 @@ class Endpoints:
 
     async def apply(self, action: PutObject | DeleteObject) -> None:
         match action:
+            case PutObject(ObjectKind.AOR, key, fields):
+                await self._put_aor(key, fields)
+            case PutObject(ObjectKind.ENDPOINT, key, fields):
+                await self._put_endpoint(key, fields)
             case PutObject(kind, key, fields):
                 await self._put(kind, key, fields)
             case DeleteObject(kind, key):
-                await self._ari.delete_object(kind, key)
-                self._seen.object_deleted(kind, key)
+                await self._delete(kind, key)
 
     async def _put(self, kind: ObjectKind, key: EndpointId, fields: Fields) -> None:
-        there = self._seen.state(key).objects.get(kind)
-        if there is not None and _GROWING & fields.keys():
-            fields = {**there, **fields}
-            await self.apply(DeleteObject(kind, key))
         await self._ari.put_object(kind, key, encoded(fields))
         self._seen.object_put(kind, key, fields)
+
+    async def _delete(self, kind: ObjectKind, key: EndpointId) -> None:
+        await self._ari.delete_object(kind, key)
+        if kind is ObjectKind.AOR:
+            self._late.discard(key)
+        self._seen.object_deleted(kind, key)
+
+    async def _put_anew(self, kind: ObjectKind, key: EndpointId, fields: Fields) -> None:
+        fields = {**self._seen.state(key).objects.get(kind, {}), **fields}
+        await self._delete(kind, key)
+        await self._put(kind, key, fields)
+
+    # ------------------------------------------------------------ endpoints
+
+    async def _put_endpoint(self, key: EndpointId, fields: Fields) -> None:
+        """Deleting an endpoint costs its phone nothing: the AOR keeps the registration, and a call goes on."""
+        there = self._seen.state(key).objects.get(ObjectKind.ENDPOINT)
+        if there is not None and any(there.get(name) for name in _NOT_TAKEN_BACK & fields.keys()):
+            await self._put_anew(ObjectKind.ENDPOINT, key, fields)
+            return
+        try:
+            await self._put(ObjectKind.ENDPOINT, key, fields)
+        except Unavailable as answer:
+            if there is None or _UNREADABLE not in str(answer):
+                raise
+            log.warning("endpoint.unreadable", endpoint=key, cure="deleted and pushed anew")
+            await self._put_anew(ObjectKind.ENDPOINT, key, fields)
+
+    # ------------------------------------------------------------ AORs
+
+    async def _put_aor(self, key: EndpointId, fields: Fields) -> None:
+        there = self._seen.state(key).objects.get(ObjectKind.AOR)
+        if there is None:
+            await self._put(ObjectKind.AOR, key, fields)
+        elif "contact" in fields and not self._is_registered(key):
+            # Asterisk looks at a fixed address when the AOR is made, and a PUT would add to it
+            await self._put_anew(ObjectKind.AOR, key, fields)
+        else:
+            await self._rewrite(key, fields)
+
+    async def _rewrite(self, key: EndpointId, fields: Fields) -> None:
+        """Changes the stored AOR and nothing else.
+
+        A fixed address that is changed so is called at once, and Asterisk's state of it stays as it was: the AOR is
+        made anew when the phone's registration ends.
+        """
+        stored = await self._stored(key)
+        if stored is None:
+            raise Refused(f"AstDB has no {FAMILIES[ObjectKind.AOR]}/aor/{key}; it is pushed again at the next look")
+        stored |= fields
+        if not stored.get("contact"):
+            stored.pop("contact", None)
+        text = json.dumps(stored, separators=(",", ":"))
+        if len(text.encode()) > _LINE_BYTES:
+            raise InvalidValue(f"aor {key}: {len(text.encode())} bytes together, an AMI line carries {_LINE_BYTES}")
+        await self._actions.action(
+            "DBPut",
+            {"Family": FAMILIES[ObjectKind.AOR], "Key": f"aor/{key}", "Val": text},
+            timeout=ANSWER_SECONDS,
+        )
+        if "contact" in fields:
+            self._late.add(key)
+        self._seen.object_put(ObjectKind.AOR, key, fields)
+
+    async def _stored(self, key: EndpointId) -> dict[str, str] | None:
+        """The whole AOR with the fields that are not ours. DBGet would cut it at 256 bytes on Asterisk 16."""
+        path = f"aor/{key}"
+        family = FAMILIES[ObjectKind.AOR]
+        items = await self._bulk.action_list("DBGetTree", {"Family": family, "Key": path}, timeout=ANSWER_SECONDS)
+        for item in items:
+            if item.get("Key") == f"/{family}/{path}":
+                stored = _object_of(item.get("Val"))
+                return {name: str(value) for name, value in stored.items()}
+        return None
+
+    def _is_registered(self, key: EndpointId) -> bool:
+        """Whether a phone is there by its registration, and not by the fixed address."""
+        fixed = self._seen.state(key).objects.get(ObjectKind.AOR, {}).get("contact", "")
+        return bool(self._contacts.uris(key) - {fixed})
+
+    def is_due(self, key: EndpointId) -> bool:
+        """Whether its AOR has to be made anew, since its fixed address was changed beside a registration."""
+        return key in self._late and not self._is_registered(key)
+
+    def added_to(self, state: State, key: EndpointId) -> State:
+        """Shows an AOR that is due as one without its fixed address, so that it differs from what should be."""
+        if not self.is_due(key) or ObjectKind.AOR not in state.objects:
+            return state
+        aor = {**state.objects[ObjectKind.AOR], "contact": "?"}
+        return replace(state, objects={**state.objects, ObjectKind.AOR: aor})
 
 
 def encoded(fields: Fields) -> Fields:
@@ -107,7 +214,8 @@ def encoded(fields: Fields) -> Fields:
     for name, value in fields.items():
         if any(ord(character) < 32 or ord(character) == 127 for character in value):
             raise InvalidValue(f"{name}: {value!r} has a control character")
-    return {**fields, "allow": f"!all,{fields['allow']}"} if "allow" in fields else fields
+    stated = {name: value for name, value in fields.items() if value or name not in _NOT_TAKEN_BACK}
+    return {**stated, "allow": f"!all,{fields['allow']}"} if "allow" in fields else stated
 
 
 def decoded(kind: ObjectKind, stored: str) -> Fields:
@@ -115,15 +223,21 @@ def decoded(kind: ObjectKind, stored: str) -> Fields:
 
     An object that is no JSON counts as one without fields, so it is written again.
     """
-    try:
-        values = json.loads(stored)
-    except ValueError:
-        return {}
-    if not isinstance(values, dict):
+    values = _object_of(stored)
+    if not values:
         return {}
     return {
         name: sys.intern(_DECODERS.get(name, _plain)(str(values.get(name, "")))) for name in _MANAGED[kind]
     }
+
+
+def _object_of(stored: str) -> dict[str, object]:
+    """Of a JSON object; empty for anything else."""
+    try:
+        values = json.loads(stored)
+    except ValueError:
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def _plain(value: str) -> str:
@@ -144,11 +258,6 @@ def _sorted_groups(value: str) -> str:
     return ",".join(sorted(_groups(value).split(","), key=lambda name: (len(name), name)))
 
 
-def _match(value: str) -> str:
-    """One address comes back with the mask of a single host."""
-    return _ONE_HOST.sub("", value)
-
-
 def _caller_id(value: str) -> str:
     return "" if value == "<unknown>" else value
 
@@ -161,5 +270,4 @@ _DECODERS: Mapping[str, Callable[[str], str]] = {
     "named_pickup_group": _sorted_groups,
     "callerid": _caller_id,
     "context": str,
-    "match": _match,
 }

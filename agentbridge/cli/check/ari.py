@@ -21,17 +21,15 @@ SECTIONS = {
     ObjectKind.AOR: "res_pjsip",
     ObjectKind.AUTH: "res_pjsip",
     ObjectKind.ENDPOINT: "res_pjsip",
-    ObjectKind.IDENTIFY: "res_pjsip_endpoint_identifier_ip",
 }
 
 
 def _objects() -> Mapping[ObjectKind, Mapping[str, str]]:
-    """Nothing can register or call with them: the secret is forgotten, the address is nobody's (RFC 5737)."""
+    """Nothing can register or call with them: the secret is forgotten."""
     return {
         ObjectKind.AOR: {"max_contacts": "1"},
         ObjectKind.AUTH: {"auth_type": "userpass", "username": PROBE, "password": token_hex(16)},
         ObjectKind.ENDPOINT: {"allow": "!all,ulaw", "auth": PROBE, "context": "agentbridge-nothing"},
-        ObjectKind.IDENTIFY: {"endpoint": PROBE, "match": "192.0.2.1"},
     }
 
 
