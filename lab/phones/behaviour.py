@@ -29,7 +29,14 @@ class Ignore:
     """Answer nothing at all, not even to a CANCEL, as without network. The INVITE still counts."""
 
 
-Behaviour = Answer | Ring | Reject | Ignore
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Forward the call to a number by itself: 302 with that number as the contact."""
+
+    user: str
+
+
+Behaviour = Answer | Ring | Reject | Ignore | Redirect
 
 
 @dataclass(frozen=True, slots=True)

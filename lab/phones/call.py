@@ -106,6 +106,8 @@ class Call:
             self._end(response.status)
 
     def _progressed(self, response: Response) -> None:
+        if response.receiver.tag:  # the call has a name from now on: it can be given to a third
+            self.dialog.learn(response)
         if response.body:  # early media: what a caller hears before the answer
             self.media.accept(response.body)
         if self._cancelling:
@@ -157,18 +159,24 @@ class Call:
             self._reply_to_invite(status)
             self._end(status)
 
+    def redirect(self, user: str) -> None:
+        """Ask the other end to call that number instead."""
+        if self.state is State.RINGING:
+            self._reply_to_invite(302, contact=f"<{self.agent.uri(user)}>")
+            self._end(302)
+
     def _describe(self, request: Request) -> bytes:
         """Our answer to its offer; without one, an offer that the ACK answers."""
         self._offer_open = not request.body
         return self.media.answer(request.body) if request.body else self.media.offer()
 
-    def _reply_to_invite(self, status: int, body: bytes = b"") -> Response:
+    def _reply_to_invite(self, status: int, body: bytes = b"", contact: str = "") -> Response:
         if self._invite is None:
             raise RuntimeError("an outgoing call can't be answered by its caller")
-        return self._reply(self._invite, status, body)
+        return self._reply(self._invite, status, body, contact)
 
-    def _reply(self, request: Request, status: int, body: bytes = b"") -> Response:
-        headers: Headers = (("Contact", self.agent.contact), ("Allow", ALLOW))
+    def _reply(self, request: Request, status: int, body: bytes = b"", contact: str = "") -> Response:
+        headers: Headers = (("Contact", contact or self.agent.contact), ("Allow", ALLOW))
         if body:
             headers += (("Content-Type", "application/sdp"),)
         response = request.answer(status, tag=self.dialog.local_tag, headers=headers, body=body)

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable
 
-from lab.phones.behaviour import Answer, Behaviour, Ignore, Invite, Reject, Ring
+from lab.phones.behaviour import Answer, Behaviour, Ignore, Invite, Redirect, Reject, Ring
 from lab.phones.call import Call, State
 from lab.phones.dialog import Dialog
 from lab.phones.digest import Credentials
@@ -223,6 +223,8 @@ class Phone:
                 call.ring()
             case Reject(status=status):
                 call.reject(status)
+            case Redirect(user=user):
+                call.redirect(user)
             case Ignore():
                 raise AssertionError("an ignored call is never made")
 

@@ -20,7 +20,7 @@ AGENTBRIDGE_RING_SECONDS = 1
 
 [callers](+)
 exten => late,1,Answer()
- same => n,Queue(support,b(agentbridge-member-dial^s^1(sales)))
+ same => n,Queue(support,b(agentbridge-before-ring^s^1(sales)))
 """
 
 
@@ -268,7 +268,7 @@ async def test_a_call_on_its_way_does_not_ring_an_agent_who_has_just_paused(call
     await waiting.answered(timeout=5)
 
     async def refused_twice() -> bool:
-        return calls.pbx.log_path.read_text()[before:].count("s@agentbridge-member-dial:15") >= 2
+        return calls.pbx.log_path.read_text()[before:].count("s@agentbridge-before-ring:16") >= 2
 
     await until(refused_twice, within=8, what="the refusal before dialling")
     assert phone.invites == []

@@ -11,7 +11,7 @@ CALLS_PER_SECOND = 20.0
 READS = 1000
 LOOPS = 7
 WITHIN_S = 60.0
-# `policy`: what agentbridge-member-dial and agentbridge-member-answer ask of it, without a telephone
+# `policy`: what agentbridge-before-ring and agentbridge-member-answer ask of it, without a telephone
 DIALPLAN = f"""
 [bench]
 exten => bare,1,Gosub(loop,s,1(nothing))
@@ -24,9 +24,9 @@ exten => s,1,Set(LOCAL(value)=${{DB(agentbridge/agent/1001/record)}})
  same => n,Return()
 [all]
 exten => s,1,Set(AGENTBRIDGE_POLICY=agentbridge/agent/1001)
- same => n,Gosub(agentbridge-paused,s,1(1001,1001))
- same => n,Gosub(agentbridge-mask,s,1)
- same => n,Gosub(agentbridge-listening,s,1)
+ same => n,Gosub(agentbridge-ask-pause,s,1(1001,1001))
+ same => n,Gosub(agentbridge-mask-to-agent,s,1)
+ same => n,Gosub(agentbridge-allow-listening,s,1)
  same => n,Return()
 [loop]
 exten => s,1,Set(turn=0)

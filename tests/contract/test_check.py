@@ -245,8 +245,8 @@ WIRED = {
         include => agentbridge-features
         include => agentbridge-outbound
         [customers]
-        exten => 100,1,Queue(sales,tb(agentbridge-member-dial^s^1(sales)),,,60)
-        exten => 200,1,Dial(PJSIP/1001,20,tb(agentbridge-member-dial^s^1)U(agentbridge-member-answer))
+        exten => 100,1,Queue(sales,tb(agentbridge-before-ring^s^1(sales)),,,60)
+        exten => 200,1,Dial(PJSIP/1001,20,tb(agentbridge-before-ring^s^1)U(agentbridge-member-answer))
          same => n,Dial(PJSIP/1001@provider&PJSIP/reception,20)
         exten => _1XXX,1,Goto(agentbridge-agents,${EXTEN},1)
         [outside]
@@ -274,7 +274,7 @@ WRONG = {
         "extensions.conf", "Goto(agentbridge-agents,${EXTEN},1)", "Hangup()", "dialplan.no_numbers", "",
     ),
     "no look before the phone rings": (
-        "extensions.conf", "b(agentbridge-member-dial^s^1(sales))", "", "dialplan.queue", "Queue(sales)",
+        "extensions.conf", "b(agentbridge-before-ring^s^1(sales))", "", "dialplan.queue", "Queue(sales)",
     ),
     "a look at another queue's pause": (
         "extensions.conf", "s^1(sales)", "s^1(support)", "dialplan.queue", "Queue(sales)",

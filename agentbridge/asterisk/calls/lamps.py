@@ -34,6 +34,8 @@ class Lamp(StrEnum):
     BUSY = "INUSE"
     RINGING = "RINGING"
     AWAY = "UNAVAILABLE"
+    NOBODY = "UNKNOWN"
+    """as Asterisk says of one that was never set; the dialplan takes a number in any other state for an agent's"""
 
 
 _SHOWN = {
@@ -159,7 +161,9 @@ class Lamps:
 
     async def _wanted(self, agent: EndpointId) -> Lamp:
         device = EndpointId(self._policy(f"agent/{agent}/device"))
-        if not device or not self._policy(f"agent/{agent}/id"):
+        if not self._policy(f"agent/{agent}/id"):
+            return Lamp.NOBODY
+        if not device:
             return Lamp.AWAY
         if device not in self._devices:  # its state has never changed since Asterisk started
             self._devices[device] = await variable(self._link, f"DEVICE_STATE(PJSIP/{device})")

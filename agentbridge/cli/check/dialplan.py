@@ -12,11 +12,14 @@ from agentbridge.cli.check.dialplan_shown import Context, Dialplan, Step
 from agentbridge.cli.check.findings import Finding
 
 AGENTS, OUTBOUND, FEATURES = "agentbridge-agents", "agentbridge-outbound", "agentbridge-features"
-ANSWERED, DIALLED = "agentbridge-member-answer", "agentbridge-member-dial"
+ANSWERED, DIALLED = "agentbridge-member-answer", "agentbridge-before-ring"
+OLDER = "agentbridge-member-dial"
+"""the same subroutine by its older name"""
 CONTEXTS = (AGENTS, OUTBOUND, FEATURES, ANSWERED, DIALLED)
 OURS = "agentbridge-"
 RELOAD = "then `asterisk -rx 'dialplan reload'`"
-_ASKS = re.compile(rf"b\({DIALLED}\^s\^1\((.+?)\)\)")
+_ASKS = re.compile(rf"b\((?:{DIALLED}|{OLDER})\^s\^1\((.+?)\)\)")
+_CHECKS = re.compile(rf"b\((?:{DIALLED}|{OLDER})\b")
 _VARIABLE = re.compile(r"\$\{\w+\}")
 """as in ${QUEUE_OPTIONS}, not ${EXTEN:2}"""
 _NOT_IN_A_PREFIX = re.compile(r"[^0-9*#]")
@@ -130,7 +133,7 @@ def _dials(dialplan: Dialplan, wanted: Wanted) -> Iterator[Finding]:
     for context, step in _theirs(dialplan, "Dial"):
         places, options = step.arguments[0], (*step.arguments, "", "")[2]
         ours = any(_device(place) in wanted.devices for place in places.split("&"))
-        if ours and not _hidden(options) and not (f"b({DIALLED}" in options and f"U({ANSWERED}" in options):
+        if ours and not _hidden(options) and not (_CHECKS.search(options) and f"U({ANSWERED}" in options):
             yield Finding(
                 "dialplan.dial",
                 f"Dial({places}) in context {context} goes past the agent's options: that call is not checked, "

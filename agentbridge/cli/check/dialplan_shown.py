@@ -56,9 +56,13 @@ class Dialplan:
         while waiting:
             name = waiting.pop()
             context = self.contexts.get(name, Context())
-            if name == target or context.elsewhere:
+            if name == target:
                 return True
-            new = set() if name.startswith(around) else self.named_in(context) - seen
+            if name.startswith(around):
+                continue
+            if context.elsewhere:
+                return True
+            new = self.named_in(context) - seen
             seen |= new
             waiting += new
         return False
