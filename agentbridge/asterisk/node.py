@@ -25,6 +25,7 @@ from agentbridge.errors import InvalidValue, Refused, Unavailable
 from agentbridge.model import (
     AUTOPAUSE,
     AddMember,
+    AgentId,
     DeleteMailbox,
     DeleteObject,
     DeletePolicy,
@@ -149,8 +150,9 @@ class Node:
     def owned(self) -> Collection[EndpointId]:
         return self._seen.owned()
 
-    def count_members(self, queues: Collection[QueueName]) -> int:
-        return self._seen.count_members(queues)
+    def agent_of(self, key: EndpointId) -> AgentId | None:
+        """Whose number this is, or who is logged in at this telephone, by our AstDB family."""
+        return self._seen.agent_of(key)
 
     def policy(self, path: str) -> str:
         """The value at a path below our AstDB family, e.g. `agent/1001/chanspy`; '' where there is none."""

@@ -10,8 +10,8 @@ from agentbridge.asterisk.ari.client import Ari
 from agentbridge.asterisk.node import Hooks, Node
 from agentbridge.desired.state import SipDefaults
 from agentbridge.directory.postgres import Directory
-from agentbridge.model import Totals
-from agentbridge.plan.difference import Limit, Plan, Refusal, within
+from agentbridge.plan.difference import Plan
+from agentbridge.plan.limit import Limit, Refusal, all_that_could_be_lost, losses_of, who
 from agentbridge.reconcile.comparison import Looker, in_parts, one_look
 from agentbridge.reconcile.work_queue import Cause
 from agentbridge.settings import Settings
@@ -59,10 +59,14 @@ async def _compared(settings: Settings, directory: Directory, node: Node) -> Fou
     if not keys:
         return Found(Plan(), None)
     look = one_look([await looker.look(dict.fromkeys(part, Cause.RESYNC)) async for part in in_parts(keys)])
-    _, refusal = within(
-        Limit(share=settings.limits.removals_share, at_least=settings.limits.removals_at_least),
-        look.plan,
-        owned=Totals(endpoints=len(node.owned()), members=node.count_members(look.queues)),
-        wanted=await directory.totals(),
-    )
-    return Found(look.plan, refusal)
+    return Found(look.plan, await _refusal(settings, directory, node, look.plan))
+
+
+async def _refusal(settings: Settings, directory: Directory, node: Node, planned: Plan) -> Refusal | None:
+    """As the daemon's guard decides, without what was confirmed."""
+    if not await directory.vanished(losses_of(planned, node)):
+        return None
+    limit = Limit(share=settings.limits.removals_share, at_least=settings.limits.removals_at_least)
+    vanished = {who(loss) for loss in await directory.vanished(list(all_that_could_be_lost(node)))}
+    owned = len(node.owned())
+    return None if limit.allows(len(vanished), owned) else Refusal(len(vanished), owned)

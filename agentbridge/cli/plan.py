@@ -11,12 +11,20 @@ import typer
 
 from agentbridge.cli import output
 from agentbridge.cli.options import ConfigPath, Json, in_directory, settings_of
+from agentbridge.directory.connecting import Connection
 from agentbridge.model import Step
 
 if TYPE_CHECKING:
     from agentbridge.cli.differences import Found
 
 SOME = 3
+SHOWN = 20
+_HELD = """
+select key from agentbridge.held h
+where confirmed_at is null and ($1::text is null or agentbridge.held_code(h.node) = $1)
+    and not exists (select from agentbridge.older_databases o where o.node = h.node and o.confirmed_at is null)
+order by key
+"""
 
 
 def register(app: typer.Typer) -> None:
@@ -27,12 +35,15 @@ def plan(
     config: ConfigPath = None,
     as_json: Json = False,
     confirm: Annotated[
-        bool, typer.Option("--confirm", help="Let the daemon remove what it refused to, or obey an older database.")
+        bool, typer.Option("--confirm", help="Let the daemon remove what it holds now, or obey an older database.")
     ] = False,
+    code: Annotated[
+        str | None, typer.Option(help="With --confirm: only if `status` still shows this code, so nothing else.")
+    ] = None,
 ) -> None:
     """0: there is no difference; 3: there are some."""
     if confirm:
-        _confirm(config)
+        _confirm(config, code)
         return
     # the other commands don't wait for what it imports
     from agentbridge.cli.differences import worked_out
@@ -45,12 +56,22 @@ def plan(
     raise typer.Exit(SOME if found.plan.steps or found.plan.problems else 0)
 
 
-def _confirm(config: Path | None) -> None:
-    confirmed = in_directory(config, lambda connection: connection.fetchval("select agentbridge.confirm_removals()"))
-    if confirmed:
-        output.message("confirmed: the daemon goes on now")
-    else:
+def _confirm(config: Path | None, code: str | None) -> None:
+    """Lets the daemons do what they hold at this moment, and says what that is."""
+
+    async def work(connection: Connection) -> tuple[list[str], int]:
+        held = [row["key"] for row in await connection.fetch(_HELD, code)]
+        return held, await connection.fetchval("select agentbridge.confirm_removals(code => $1)", code)
+
+    held, confirmed = in_directory(config, work)
+    if not confirmed:
         output.message("no daemon has refused anything")
+        return
+    for key in held[:SHOWN]:
+        output.line(f"confirmed: {key} may be taken out")
+    if len(held) > SHOWN:
+        output.line(f"confirmed: and {len(held) - SHOWN} more")
+    output.message("confirmed: the daemon goes on now")
 
 
 def _document(found: Found) -> dict[str, Any]:

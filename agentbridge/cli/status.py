@@ -21,8 +21,9 @@ select jsonb_build_object(
             'node', n.node, 'version', n.version, 'started_at', n.started_at, 'seen_at', n.seen_at,
             'alive', n.seen_at > clock_timestamp() - make_interval(secs => $1),
             'asterisk_up', n.asterisk_up, 'lag_seconds', n.lag_seconds, 'pending', n.pending, 'failed', n.failed,
-            'refused', (select jsonb_build_object('removals', r.removals, 'of', r.total, 'since', r.refused_at)
-                from agentbridge.refusals r where r.node = n.node and r.confirmed_at is null),
+            'refused', (select jsonb_build_object('removals', count(*), 'of', max(h.owned), 'since', min(h.since),
+                    'code', agentbridge.held_code(n.node))
+                from agentbridge.held h where h.node = n.node and h.confirmed_at is null having count(*) > 0),
             'older', (select reason from agentbridge.older_databases o
                 where o.node = n.node and o.confirmed_at is null)) order by n.node)
         from agentbridge.nodes n), '[]'),
@@ -96,8 +97,9 @@ def _told(node: dict[str, Any]) -> str:
     text = f"{asterisk}, {node['pending']} pending, {node['failed']} failed{lag}"
     if refused := node["refused"]:
         text += (
-            f", refused to remove {refused['removals']} of {refused['of']}: "
-            "look at `agentbridge plan`, then `agentbridge plan --confirm`"
+            f", refused to remove {refused['removals']} of {refused['of']}, gone from the directory without "
+            "having been taken away: look at `agentbridge plan`, then "
+            f"`agentbridge plan --confirm --code {refused['code']}`"
         )
     if older := node["older"]:
         text += f", does not obey this database: {older}; if it is the right one, `agentbridge plan --confirm`"

@@ -166,11 +166,18 @@ def _shown_value(kind: Kind, name: str, value: Any) -> Any:
 
 
 async def deleted(connection: Connection, kind: Kind, keys: Sequence[str]) -> None:
-    """All or none of them."""
-    rows = await connection.fetch(
-        f"delete from {kind.table} where {kind.key} = any($1::text[]) returning {kind.key}",  # noqa: S608 - names of this program, never of a user
-        list(keys),
-    )
+    """All or none of them.
+
+    In two statements: one that leaves not a single agent counts as an accident, and the daemon would ask about it.
+    """
+    rows = [
+        row
+        for some in (keys[:-1], keys[-1:])
+        for row in await connection.fetch(
+            f"delete from {kind.table} where {kind.key} = any($1::text[]) returning {kind.key}",  # noqa: S608 - names of this program, never of a user
+            list(some),
+        )
+    ]
     if missing := sorted(set(keys) - {row[0] for row in rows}):
         raise absent(kind, ", ".join(missing))
 

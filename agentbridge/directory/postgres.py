@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +25,7 @@ from agentbridge.directory.lineage import Lineage
 from agentbridge.directory.queries import QUERIES
 from agentbridge.directory.rows import reading
 from agentbridge.errors import Unavailable
-from agentbridge.model import EndpointId, QueueName, Reading, Totals
+from agentbridge.model import EndpointId, Loss, QueueName, Reading
 
 DEADLINE_SECONDS = 5.0
 """of one query; also how soon a hung server is noticed"""
@@ -106,13 +106,6 @@ class Directory:
             raise Unavailable("agentbridge.settings has no row: restore it with its defaults")
         return [EndpointId(str(number)) for number in range(bounds["internal_from"], bounds["internal_to"] + 1)]
 
-    async def totals(self) -> Totals:
-        async with self._connection() as connection:
-            row = await connection.fetchrow(QUERIES["totals"])
-        if row is None:
-            raise Unavailable("the database answered a query without a row")
-        return Totals(endpoints=row["endpoints"], members=row["members"])
-
     # ------------------------------------------------------------ what became of it
 
     async def record(self, snapshot: str, outcomes: Mapping[EndpointId, Outcome]) -> None:
@@ -124,10 +117,25 @@ class Directory:
         """A pause that app_queue decided; nothing happens when the session is gone."""
         await self._execute("adopt_pause", key, queue, reason)
 
-    async def refused(self, removals: int, owned: int) -> bool:
-        """Notes a refusal; True when an administrator has confirmed removals of this size."""
+    async def vanished(self, losses: Sequence[Loss]) -> set[Loss]:
+        """Those of the losses whose rows are missing without having been taken away by a statement."""
+        columns = (
+            [loss.key for loss in losses],
+            [loss.kind.value for loss in losses],
+            [loss.agent for loss in losses],
+            [loss.queue or "" for loss in losses],
+        )
+        async with self._reading() as connection:
+            return {losses[row["number"] - 1] for row in await connection.fetch(QUERIES["vanished"], *columns)}
+
+    async def hold(self, keys: Collection[EndpointId], owned: int) -> set[EndpointId]:
+        """Notes that the removal of these keys and no others is held back, of so many that Asterisk has.
+
+        Returns those of them that an administrator has confirmed lately.
+        """
         async with self.transaction() as connection:
-            return bool(await connection.fetchval(QUERIES["refused"], self._node, removals, owned))
+            confirmed = await connection.fetchval(QUERIES["hold"], self._node, list(keys), owned)
+            return {EndpointId(key) for key in confirmed}
 
     async def telephones_registered(self, registered: Mapping[EndpointId, bool | None]) -> None:
         """What Asterisk's registrar says; None is unknown. Decides which telephones are available."""
@@ -150,6 +158,11 @@ class Directory:
         """Removes hints that every living node has read; returns how many."""
         async with self.transaction() as connection:
             return int(await connection.fetchval(QUERIES["prune_changes"]))
+
+    async def prune_taken_away(self) -> int:
+        """Removes notes of what was taken away long ago; returns how many."""
+        async with self.transaction() as connection:
+            return int(await connection.fetchval(QUERIES["prune_taken_away"]))
 
     # ------------------------------------------------------------ connections
 

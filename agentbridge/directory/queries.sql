@@ -48,13 +48,6 @@ left join lateral (
 -- name: all_keys
 select internal as key from agentbridge.agents union all select name from agentbridge.telephones
 
--- name: totals
--- How much there should be in Asterisk at most, to judge by what is there how much would go.
-select (select count(*) from agentbridge.agents) + (select count(*) from agentbridge.telephones) as endpoints,
-    (select count(*) from agentbridge.sessions s
-        join agentbridge.effective_members e on e.agent_id = s.agent_id
-        join agentbridge.queues q on q.id = e.queue_id and q.channel = 'voice') as members
-
 -- name: number_range
 select internal_from, internal_to from agentbridge.settings
 
@@ -107,11 +100,17 @@ select agentbridge.record_applied($1, $2::text::pg_snapshot, $3::text[], $4::tex
 -- name: adopt_pause
 select agentbridge.adopt_pause($1, $2, $3)
 
--- name: refused
-select agentbridge.refused($1, $2, $3)
+-- name: vanished
+select number from agentbridge.vanished($1::text[], $2::text[], $3::bigint[], $4::text[])
+
+-- name: hold
+select agentbridge.hold($1, $2::text[], $3)
 
 -- name: prune_changes
 select agentbridge.prune_changes()
+
+-- name: prune_taken_away
+select agentbridge.prune_taken_away()
 
 -- name: heartbeat
 insert into agentbridge.nodes as n (node, started_at, seen_at, snapshot, asterisk_up, lag_seconds, pending, failed,

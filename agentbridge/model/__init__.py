@@ -34,7 +34,6 @@ from agentbridge.model.directory import (
     SipType,
     Subject,
     Telephone,
-    Totals,
     Typology,
 )
 from agentbridge.model.keys import (
@@ -47,6 +46,7 @@ from agentbridge.model.keys import (
     QueueName,
     queue_name,
 )
+from agentbridge.model.losses import Loss, LossKind
 from agentbridge.model.state import (
     Member,
     ObjectKind,
@@ -70,6 +70,8 @@ __all__ = [
     "Fields",
     "Interface",
     "Line",
+    "Loss",
+    "LossKind",
     "Member",
     "Membership",
     "ObjectKind",
@@ -88,7 +90,6 @@ __all__ = [
     "Step",
     "Subject",
     "Telephone",
-    "Totals",
     "Typology",
     "queue_name",
 ]

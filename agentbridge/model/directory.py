@@ -162,11 +162,3 @@ class Reading:
     snapshot: str
     subjects: Mapping[EndpointId, Subject]
     queues: frozenset[QueueName]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
-    """How many endpoint ids and how many members there are, or should be."""
-
-    endpoints: int
-    members: int

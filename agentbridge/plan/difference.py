@@ -31,7 +31,6 @@ from agentbridge.model import (
     SetPenalty,
     State,
     Step,
-    Totals,
 )
 from agentbridge.plan.registration import changes_hands, complaint, strays
 
@@ -238,77 +237,3 @@ def shown_member(member: Member) -> str:
     """A member's state for the log."""
     pause = f"paused reason={member.reason!r}" if member.paused else "unpaused"
     return f"{pause} penalty={member.penalty} name={member.name!r}"
-
-
-# ---------------------------------------------------------------- the limit
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
-    """How much of what we own one plan may take away without a confirmation.
-
-    share: of the endpoints, and of the members; at_least: that many always may go.
-    """
-
-    share: float = 0.3
-    at_least: int = 20
-
-    def allows(self, removals: int, owned: int) -> bool:
-        return removals <= max(self.at_least, int(self.share * owned))
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A plan's removals that were held back: how many of how many, and of what."""
-
-    kind: str
-    removals: int
-    owned: int
-
-    def __str__(self) -> str:
-        return (
-            f"limits: {self.removals} of {self.owned} {self.kind} would be removed at once; if that is meant, "
-            "confirm it with `agentbridge plan --confirm`"
-        )
-
-
-def within(limit: Limit, planned: Plan, *, owned: Totals, wanted: Totals) -> tuple[Plan, Refusal | None]:
-    """The plan without the removals that exceed the limit, and what was refused.
-
-    owned: what is in Asterisk; wanted: what the directory asks for in all. A plan may be of a few keys only, so
-    it is judged by all that is to go. The rest of it stands: a database that has lost its agents may still
-    pause one.
-    """
-    refusal = None
-    endpoints = _endpoints_gone(planned)
-    gone = max(len(endpoints), owned.endpoints - wanted.endpoints)
-    if endpoints and not limit.allows(gone, owned.endpoints):
-        refusal = Refusal("endpoints", gone, owned.endpoints)
-        planned = held_back(planned, dict.fromkeys(endpoints, str(refusal)))
-    members = _members_gone(planned)
-    gone = max(len(members), owned.members - wanted.members)
-    if members and not limit.allows(gone, owned.members):
-        of_members = Refusal("members", gone, owned.members)
-        return held_back(planned, dict.fromkeys((s.key for s in members), str(of_members))), refusal or of_members
-    return planned, refusal
-
-
-def takes_away(planned: Plan) -> bool:
-    """Whether somebody loses an endpoint or a membership by it."""
-    return bool(_endpoints_gone(planned) or _members_gone(planned))
-
-
-def _endpoints_gone(planned: Plan) -> set[EndpointId]:
-    """An AOR alone is a number in reserve: nobody loses anything by it."""
-    return {
-        s.key for s in planned.steps if isinstance(s.action, DeleteObject) and s.action.kind is ObjectKind.ENDPOINT
-    }
-
-
-def _members_gone(planned: Plan) -> list[Step]:
-    added = {(s.key, s.action.member.queue) for s in planned.steps if isinstance(s.action, AddMember)}
-    return [
-        s
-        for s in planned.steps
-        if isinstance(s.action, RemoveMember) and (s.key, s.action.member.queue) not in added
-    ]

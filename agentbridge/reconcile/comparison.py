@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from agentbridge.desired.state import SipDefaults, desired, desired_in_range
-from agentbridge.model import EndpointId, ObjectKind, QueueName, Reading, State, Subject
+from agentbridge.model import AgentId, EndpointId, ObjectKind, QueueName, Reading, State, Subject
 from agentbridge.plan.difference import Observed, Plan, joined, plan
 from agentbridge.reconcile.work_queue import Cause
 
@@ -49,6 +49,8 @@ class Look:
     """those that are ours"""
     wanted: Mapping[EndpointId, State]
     """of the keys that the plan has steps for"""
+    agents: Mapping[EndpointId, AgentId]
+    """whose number a key is"""
 
 
 def one_look(looks: Sequence[Look]) -> Look:
@@ -59,6 +61,7 @@ def one_look(looks: Sequence[Look]) -> Look:
         plan=joined(look.plan for look in looks),
         looked_at=[key for look in looks for key in look.looked_at],
         wanted={key: state for look in looks for key, state in look.wanted.items()},
+        agents={key: agent for look in looks for key, agent in look.agents.items()},
     )
 
 
@@ -75,7 +78,12 @@ def _of(look: Look, keys: set[EndpointId]) -> Look:
         problems={key: problem for key, problem in look.plan.problems.items() if key in keys},
         waiting=look.plan.waiting & keys,
     )
-    return replace(look, plan=of_these, looked_at=[key for key in look.looked_at if key in keys])
+    return replace(
+        look,
+        plan=of_these,
+        looked_at=[key for key in look.looked_at if key in keys],
+        agents={key: agent for key, agent in look.agents.items() if key in keys},
+    )
 
 
 class Looker:
@@ -110,6 +118,7 @@ class Looker:
             plan=planned,
             looked_at=list(ours),
             wanted={step.key: ours[step.key] for step in planned.steps},
+            agents={key: agent.id for key in ours if (agent := reading.subjects[key].agent)},
         )
 
     async def compared(self, wanted: Mapping[EndpointId, State], queues: frozenset[QueueName]) -> Plan:

@@ -24,11 +24,12 @@ from agentbridge.model import (
     QueueName,
     Reading,
 )
-from agentbridge.plan.difference import Limit, Observed, Plan, Refusal, held_back
+from agentbridge.plan.difference import Observed, Plan, held_back
+from agentbridge.plan.limit import Limit, Owned, Refusal
 from agentbridge.reconcile.comparison import Look, Looker, Source, divided, in_parts, one_look
 from agentbridge.reconcile.footing import Footing, Moment
+from agentbridge.reconcile.guard import Judge, RemovalGuard
 from agentbridge.reconcile.pace import Pace
-from agentbridge.reconcile.removals import Holdings, Judge, Removals
 from agentbridge.reconcile.seats import Seats
 from agentbridge.reconcile.work_queue import Batch, Cause, Dirty
 from agentbridge.reconcile.writer import Target, Writer
@@ -54,7 +55,7 @@ class Directory(Source, Judge, Protocol):
     async def adopt_pause(self, key: EndpointId, queue: QueueName, reason: str) -> None: ...
 
 
-class Asterisk(Observed, Target, Holdings, Protocol):
+class Asterisk(Observed, Target, Owned, Protocol):
     """What is there, what is ours of it, and how it is changed."""
 
     @property
@@ -79,7 +80,7 @@ class Reconciler:
         self._directory = directory
         self._asterisk = asterisk
         self._writer = Writer(asterisk, pace, clock)
-        self._removals = Removals(directory, asterisk, limit)
+        self._guard = RemovalGuard(directory, asterisk, limit)
         self._looker = Looker(directory, asterisk, sip)
         self._clock = clock
         self.dirty = Dirty(clock)
@@ -110,7 +111,7 @@ class Reconciler:
     @property
     def refusal(self) -> Refusal | None:
         """What is held back until it is confirmed."""
-        return self._removals.refusal
+        return self._guard.refusal
 
     # ------------------------------------------------------------ marks
 
@@ -157,6 +158,8 @@ class Reconciler:
         since = since or self.moment()
         wishes = self._wishes  # one that comes from now on is for the resync after this
         keys = await self._looker.everything()
+        if self._guard.has_to_look:
+            keys |= await self._guard.look()
         log.debug("resync.started", keys=len(keys))
         self._footing.resume(since)
         for key, cause in self._missed.items():
@@ -211,6 +214,7 @@ class Reconciler:
 
         brought = None if adopted else self._brought(batch)
         refused = {key: reason for key, reason in adopted.items() if reason}
+        looked_at = set(batch)
         differing: list[Look] = []
         unrecorded: Unavailable | None = None
         async for keys in in_parts(batch):
@@ -231,6 +235,8 @@ class Reconciler:
         if unrecorded is not None:
             raise unrecorded
         self._postponed = ""
+        if self._guard.is_over(looked_at, self.failed):
+            self.dirty.mark(await self._guard.look(), Cause.RESYNC)
 
     async def _look(
         self, part: Mapping[EndpointId, Cause], brought: Reading | None, refused: Mapping[EndpointId, str]
@@ -240,7 +246,7 @@ class Reconciler:
         return replace(look, plan=self._adopt_found(held_back(look.plan, held), part))
 
     async def _write(self, look: Look, batch: Mapping[EndpointId, Cause], going_on: Callable[[], None]) -> None:
-        planned = await self._removals.limited(look.plan, look.queues)
+        planned = await self._guard.limited(look.plan)
         planned, seats = self._seats.taken(planned, look.wanted)
         try:
             going_on()
@@ -302,7 +308,7 @@ class Reconciler:
     async def _conclude(
         self, look: Look, planned: Plan, failures: Mapping[EndpointId, str], batch: Mapping[EndpointId, Cause]
     ) -> None:
-        errors = {**planned.problems, **failures}
+        errors = {**self._guard.told_at(look.agents), **planned.problems, **failures}
         written = {step.key for step in planned.steps}
         # what was written must now be seen; a difference means that somebody else wrote meanwhile
         proof = await self._looker.compared({key: look.wanted[key] for key in written}, look.queues)
@@ -328,5 +334,3 @@ class Reconciler:
             elif self.failed.get(key) != outcome.error:
                 self.failed[key] = outcome.error
                 log.warning("key.failed", agent=key, reason=outcome.error)
-        if self.refusal is not None and str(self.refusal) not in self.failed.values():
-            self._removals.refusal = None

@@ -32,7 +32,7 @@ from agentbridge.errors import ConfigError, Unavailable
 from agentbridge.model import ALL_KEYS, EndpointId, QueueName, Reading
 from agentbridge.phone.registrations import Registrations
 from agentbridge.phone.service import APP, PhoneService
-from agentbridge.plan.difference import Limit
+from agentbridge.plan.limit import Limit
 from agentbridge.reconcile.pace import Pace
 from agentbridge.reconcile.reconciler import Reconciler
 from agentbridge.reconcile.resync import Resync
@@ -252,6 +252,7 @@ class Bridge:
             await asyncio.sleep(PRUNE_SECONDS)
             with contextlib.suppress(Unavailable):
                 await self._directory.prune_changes()
+                await self._directory.prune_taken_away()
 
     async def _ready(self) -> None:
         with contextlib.suppress(TimeoutError):

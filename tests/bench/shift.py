@@ -19,8 +19,6 @@ from tests.bench.stand import WITHIN_S, Load, Stand
 AGENTS = 10_000
 LOGIN_WITHIN_S = 10.0
 RESYNCS = 3
-ALL_MAY_LEAVE = {"limits": {"removals_share": 1.0}}
-"""a whole shift goes at once, which would else have to be confirmed"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +45,7 @@ class Day:
 
 
 async def measure(agents: int = AGENTS) -> Day:
-    async with Stand(numbers=agents + 100, sections=ALL_MAY_LEAVE) as stand:
+    async with Stand(numbers=agents + 100) as stand:
         shift = agents // 5
         await stand.people(agents, login_in_pause=True)
         await stand.login_at_once(0, shift)
@@ -95,7 +93,7 @@ async def _resync(stand: Stand) -> Resync:
     async with (
         Wire(stand.asterisk) as wire,
         Bridge(
-            stand.asterisk, stand.dsn, ami_port=wire.ami_port, ari_port=wire.ari_port, sections=ALL_MAY_LEAVE
+            stand.asterisk, stand.dsn, ami_port=wire.ami_port, ari_port=wire.ari_port
         ) as bridge,
     ):
         await _child(bridge, resyncs=0)

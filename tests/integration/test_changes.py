@@ -28,7 +28,6 @@ from tests.integration.words import (
     add_telephone,
     eventually,
     quiet,
-    refusal,
 )
 
 QUICK = Pulse(poll_seconds=0.5, deadline_seconds=1.5, standby_seconds=0.1)
@@ -411,13 +410,3 @@ async def test_truncating_everything_asks_for_a_look_at_all(sql: Connection, dat
     async with watching(database, seen):
         await sql.execute("truncate agentbridge.queues cascade")
         await eventually(lambda: ALL_KEYS in seen.keys, within=5)
-
-
-async def test_a_refused_removal_is_confirmed_by_hand_and_then_let_through(sql: Connection, database: str) -> None:
-    async with Directory(database, node="pbx1") as directory:
-        assert await directory.refused(60, 100) is False
-        assert await sql.fetchval("select agentbridge.confirm_removals('pbx2')") == 0
-        assert await sql.fetchval("select agentbridge.confirm_removals()") == 1
-        assert await directory.refused(60, 100) is True
-        assert await directory.refused(90, 100) is False, "more than what was confirmed"
-    assert "no agent" in await refusal(sql.execute("select agentbridge.logout('x')"))

@@ -16,6 +16,7 @@ from agentbridge.errors import InvalidValue, Refused, Unavailable
 from agentbridge.model import (
     AUTOPAUSE,
     AddMember,
+    AgentId,
     DeleteMailbox,
     DeleteObject,
     DeletePolicy,
@@ -86,8 +87,8 @@ class AsteriskInMemory:
     def owned(self) -> Collection[EndpointId]:
         return self.seen.owned()
 
-    def count_members(self, queues: Collection[QueueName]) -> int:
-        return self.seen.count_members(queues)
+    def agent_of(self, key: EndpointId) -> AgentId | None:
+        return self.seen.agent_of(key)
 
     async def read_all(self) -> None:
         if not self._linked:

@@ -1,7 +1,7 @@
 """A directory in memory: the rows that the loop reads, and what it writes back."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,13 +11,14 @@ from agentbridge.model import (
     AgentId,
     EndpointId,
     Line,
+    Loss,
+    LossKind,
     Membership,
     QueueName,
     Reading,
     Session,
     Subject,
     Telephone,
-    Totals,
     Typology,
 )
 from agentbridge.reconcile.reconciler import Outcome
@@ -57,7 +58,11 @@ class DirectoryInMemory:
     confirmed: bool = False
     refuses_pauses: str = ""
     """the rule that forbids to adopt one"""
-    refusals: list[tuple[int, int]] = field(default_factory=list)
+    held: set[EndpointId] = field(default_factory=set)
+    """what the loop said last that it holds back"""
+    owned: int = 0
+    taken_away: set[tuple[object, ...]] = field(default_factory=set)
+    """the notes that a log-out, a deletion and other queues leave; `agents.clear()` leaves none"""
     adoptions: int = 0
     """how often one was asked for"""
     outcomes: dict[EndpointId, Outcome] = field(default_factory=dict)
@@ -93,18 +98,30 @@ class DirectoryInMemory:
         if (carried := self.subject(key).carried) is not None:
             self.pause_in(carried.id, queue, reason)
 
-    async def totals(self) -> Totals:
+    async def vanished(self, losses: Sequence[Loss]) -> set[Loss]:
         await self._reach()
-        logged_in = [agent for agent in self.agents.values() if agent.device]
-        return Totals(
-            endpoints=len(self.agents) + len(self.telephones),
-            members=sum(len(agent.memberships) for agent in logged_in),
-        )
+        return {loss for loss in losses if self._has_vanished(loss)}
 
-    async def refused(self, removals: int, owned: int) -> bool:
+    def _has_vanished(self, loss: Loss) -> bool:
+        """As the function `vanished` of the schema decides."""
+        if loss.agent is None:
+            return loss.key not in self.telephones and ("telephone", loss.key) not in self.taken_away
+        agent = self.agents.get(loss.agent)
+        if agent is None:
+            return ("agent", loss.agent) not in self.taken_away
+        if loss.kind is LossKind.ENDPOINT or not agent.active:
+            return False
+        if agent.session is None:
+            return ("session", loss.agent) not in self.taken_away
+        if loss.kind is LossKind.LOGIN or agent.device != loss.key or loss.queue not in self.queues:
+            return False
+        is_member = any(membership.queue == loss.queue for membership in agent.memberships)
+        return not is_member and ("membership", loss.agent, loss.queue) not in self.taken_away
+
+    async def hold(self, keys: Collection[EndpointId], owned: int) -> set[EndpointId]:
         await self._reach()
-        self.refusals.append((removals, owned))
-        return self.confirmed
+        self.held, self.owned = set(keys), owned
+        return set(keys) if self.confirmed else set()
 
     async def _reach(self) -> None:
         await asyncio.sleep(0)
@@ -126,12 +143,23 @@ class DirectoryInMemory:
     def put(self, changed: Agent) -> None:
         before = self.agents.get(changed.id)
         self.agents[changed.id] = changed
+        self._note(before, changed)
         self.hint(_keys(before) | _keys(changed))
 
     def change(self, number: AgentId, **changes: Any) -> None:
         self.put(replace(self.agents[number], **changes))
 
+    def _note(self, before: Agent | None, after: Agent) -> None:
+        """What is there has no note; what is not there any more has one."""
+        if before is not None and before.session is not None:
+            self.taken_away.add(("session", after.id))
+        if after.session is not None:
+            self.taken_away.discard(("session", after.id))
+        self.taken_away |= {("membership", after.id, one.queue) for one in (before.memberships if before else ())}
+        self.taken_away -= {("membership", after.id, one.queue) for one in after.memberships}
+
     def delete(self, number: AgentId) -> None:
+        self.taken_away.add(("agent", number))
         self.hint(_keys(self.agents.pop(number)))
 
     def add_telephone(self, name: str) -> None:

@@ -30,7 +30,8 @@ from agentbridge.model import (
     Session,
     Step,
 )
-from agentbridge.plan.difference import Limit, plan
+from agentbridge.plan.difference import plan
+from agentbridge.plan.limit import Limit
 from agentbridge.reconcile.pace import Pace
 from agentbridge.reconcile.reconciler import Reconciler
 from agentbridge.reconcile.work_queue import Cause
@@ -120,7 +121,7 @@ class World(RuleBasedStateMachine):
             self.asterisk,
             Pace(self._depth, clock=self.loop.time),
             sip=SIP,
-            limit=Limit(share=1.0),
+            limit=Limit(),
             clock=self.loop.time,
         )
         self.stale = asyncio.Event()

@@ -1,102 +1,160 @@
-"""How much one plan may take away."""
+"""What of a plan is held when agents have vanished from the directory, and what is done all the same."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
 
 import pytest
 
 from agentbridge.model import (
+    Action,
     AddMember,
+    AgentId,
     DeleteObject,
+    DeletePolicy,
     EndpointId,
     Interface,
+    Loss,
+    LossKind,
     Member,
     ObjectKind,
     PauseMember,
+    PutPolicy,
     QueueName,
     RemoveMember,
+    State,
     Step,
-    Totals,
 )
-from agentbridge.plan.difference import Limit, Plan, within
+from agentbridge.plan.difference import Plan
+from agentbridge.plan.limit import Limit, Refusal, all_that_could_be_lost, losses_of, who, without
 
 LIMIT = Limit(share=0.3, at_least=2)
-SALES = QueueName("sales")
-TEN = Totals(endpoints=10, members=10)
-NONE = Totals(endpoints=0, members=0)
+SALES, SUPPORT = QueueName("sales"), QueueName("support")
+ANN, DESK, SUE = EndpointId("1001"), EndpointId("desk7"), EndpointId("1002")
+"""ann has a phone of her own, sue sits at desk7"""
 
 
-def leaves(key: int) -> Step:
-    return Step(EndpointId(str(key)), RemoveMember(_member(key)))
+def member(key: EndpointId, queue: QueueName = SALES) -> Member:
+    return Member(queue=queue, interface=Interface(f"PJSIP/{key}"), name="Ann")
 
 
-def joins(key: int) -> Step:
-    return Step(EndpointId(str(key)), AddMember(_member(key)))
+@dataclass
+class Asterisk:
+    """Two agents that are logged in, and a number that nobody has."""
+
+    states: dict[EndpointId, State] = field(
+        default_factory=lambda: {
+            ANN: State(
+                objects={ObjectKind.ENDPOINT: {}},
+                members={SALES: member(ANN), SUPPORT: member(ANN, SUPPORT)},
+                policy={"agent/1001/id": "1", "agent/1001/device": "1001"},
+            ),
+            SUE: State(policy={"agent/1002/id": "2", "agent/1002/device": "desk7"}),
+            DESK: State(
+                objects={ObjectKind.ENDPOINT: {}},
+                members={SALES: member(DESK)},
+                policy={"telephone/desk7/agent": "1002"},
+            ),
+        }
+    )
+
+    def owned(self) -> Collection[EndpointId]:
+        return self.states.keys()
+
+    def state(self, key: EndpointId) -> State:
+        return self.states.get(key, State())
+
+    def agent_of(self, key: EndpointId) -> AgentId | None:
+        return {ANN: AgentId(1), SUE: AgentId(2), DESK: AgentId(2)}.get(key)
 
 
-def goes(key: int, kind: ObjectKind = ObjectKind.ENDPOINT) -> Step:
-    return Step(EndpointId(str(key)), DeleteObject(kind, EndpointId(str(key))))
+def lost(key: EndpointId, *actions: Action, was: str = "present") -> list[Loss]:
+    return losses_of(Plan(steps=tuple(Step(key, action, was=was) for action in actions)), Asterisk())
 
 
-def pauses(key: int) -> Step:
-    return Step(EndpointId(str(key)), PauseMember(SALES, _member(key).interface, True, "lunch"))
+def endpoint(key: EndpointId, agent: int | None) -> Loss:
+    return Loss(key=key, kind=LossKind.ENDPOINT, agent=None if agent is None else AgentId(agent))
 
 
-def _member(key: int) -> Member:
-    return Member(queue=SALES, interface=Interface(f"PJSIP/{key}"), name="Ann")
+def login(key: EndpointId, agent: int) -> Loss:
+    return Loss(key=key, kind=LossKind.LOGIN, agent=AgentId(agent))
+
+
+def membership(key: EndpointId, agent: int, queue: QueueName = SALES) -> Loss:
+    return Loss(key=key, kind=LossKind.MEMBERSHIP, agent=AgentId(agent), queue=queue)
 
 
 @pytest.mark.parametrize(
-    ("removals", "owned", "allowed"),
+    ("vanished", "owned", "allowed"),
     [(0, 0, True), (2, 0, True), (3, 0, False), (3, 10, True), (4, 10, False), (300, 1000, True), (301, 1000, False)],
 )
-def test_a_share_may_go_and_a_few_always(removals: int, owned: int, allowed: bool) -> None:
-    assert LIMIT.allows(removals, owned) is allowed
+def test_a_share_may_vanish_and_a_few_always(vanished: int, owned: int, allowed: bool) -> None:
+    assert LIMIT.allows(vanished, owned) is allowed
 
 
-def limited(*steps: Step) -> tuple[list[Step], str]:
-    plan, refusal = within(LIMIT, Plan(steps=steps), owned=TEN, wanted=TEN)
-    held = {step.key for step in steps} - {step.key for step in plan.steps}
-    assert plan.problems.keys() == held
-    return list(plan.steps), refusal.kind if refusal else ""
+@pytest.mark.parametrize(
+    ("key", "action", "expected"),
+    [
+        (ANN, RemoveMember(member(ANN)), [membership(ANN, 1)]),
+        (DESK, RemoveMember(member(DESK)), [membership(DESK, 2)]),
+        (ANN, DeleteObject(ObjectKind.ENDPOINT, ANN), [endpoint(ANN, 1)]),
+        (DESK, DeleteObject(ObjectKind.ENDPOINT, DESK), [endpoint(DESK, None)]),
+        (ANN, DeletePolicy("agent/1001/device"), [login(ANN, 1)]),
+        (SUE, DeletePolicy("agent/1002/device"), [login(SUE, 2)]),
+        (DESK, PutPolicy("telephone/desk7/agent", ""), [login(DESK, 2)]),
+        (ANN, DeleteObject(ObjectKind.AOR, ANN), []),
+        (ANN, DeletePolicy("agent/1001/chanspy"), []),
+        (ANN, PauseMember(SALES, member(ANN).interface, True, "lunch"), []),
+        (SUE, RemoveMember(member(SUE)), []),
+    ],
+    ids=str,
+)
+def test_what_a_step_takes_away(key: EndpointId, action: Action, expected: list[Loss]) -> None:
+    """The last: somebody put her own number into the queue by hand, while she works at desk7."""
+    assert lost(key, action) == expected
 
 
-def test_removals_above_the_limit_are_held_back_and_the_rest_goes_on() -> None:
-    steps, refused = limited(*map(goes, range(4)), pauses(9))
-    assert (steps, refused) == ([pauses(9)], "endpoints")
+def test_who_leaves_to_join_anew_loses_nothing() -> None:
+    assert lost(ANN, RemoveMember(member(ANN)), AddMember(member(ANN))) == []
 
 
-def test_members_are_limited_by_themselves() -> None:
-    steps, refused = limited(*map(leaves, range(4)), joins(9))
-    assert (steps, refused) == ([joins(9)], "members")
+def test_everything_that_asterisk_has_could_be_lost() -> None:
+    assert set(all_that_could_be_lost(Asterisk())) == {
+        endpoint(ANN, 1),
+        login(ANN, 1),
+        membership(ANN, 1),
+        membership(ANN, 1, SUPPORT),
+        login(SUE, 2),
+        endpoint(DESK, None),
+        login(DESK, 2),
+        membership(DESK, 2),
+    }
 
 
-def test_members_are_limited_also_where_endpoints_are_refused() -> None:
-    steps, refused = limited(*map(goes, range(4)), *map(leaves, range(10, 14)), pauses(9))
-    assert (steps, refused) == ([pauses(9)], "endpoints")
+def test_an_agent_counts_once_however_much_is_lost() -> None:
+    lost_of_ann = [loss for loss in all_that_could_be_lost(Asterisk()) if loss.key == ANN]
+    assert {who(loss) for loss in lost_of_ann} == {1}
+    assert who(endpoint(DESK, None)) == DESK
 
 
-def test_who_joins_anew_is_no_removal() -> None:
-    steps = [*map(leaves, range(9)), *map(joins, range(9))]
-    assert limited(*steps) == (steps, "")
+def test_of_a_membership_that_vanished_only_its_removal_is_held() -> None:
+    pause = Step(ANN, PauseMember(SUPPORT, member(ANN).interface, True, "lunch"))
+    leaves = Step(ANN, RemoveMember(member(ANN)))
+    revoked = Step(ANN, DeletePolicy("agent/1001/chanspy"))
+    rest = without(Plan(steps=(leaves, pause, revoked)), [membership(ANN, 1)], "why", Asterisk())
+    assert (rest.steps, rest.problems) == ((pause, revoked), {ANN: "why"})
 
 
-def test_numbers_in_reserve_may_go() -> None:
-    steps = [goes(key, ObjectKind.AOR) for key in range(9)]
-    assert limited(*steps) == (steps, "")
-
-
-@pytest.mark.parametrize(("step", "kind"), [(goes(1), "endpoints"), (leaves(1), "members")])
-def test_a_small_part_of_a_large_removal_is_held_back_too(step: Step, kind: str) -> None:
-    plan, refusal = within(LIMIT, Plan(steps=(step, pauses(9))), owned=TEN, wanted=NONE)
-    assert plan.steps == (pauses(9),)
-    assert refusal is not None
-    assert (refusal.kind, refusal.removals) == (kind, 10)
-
-
-def test_what_is_missing_elsewhere_holds_nothing_else_up() -> None:
-    steps = (joins(1), pauses(9))
-    assert within(LIMIT, Plan(steps=steps), owned=TEN, wanted=NONE) == (Plan(steps=steps), None)
+def test_of_an_agent_who_vanished_nothing_is_done() -> None:
+    steps = (
+        Step(ANN, RemoveMember(member(ANN))),
+        Step(ANN, DeleteObject(ObjectKind.ENDPOINT, ANN)),
+        Step(ANN, DeletePolicy("agent/1001/id")),
+    )
+    other = Step(SUE, PutPolicy("agent/1002/chanspy", "1"))
+    rest = without(Plan(steps=(*steps, other)), [endpoint(ANN, 1)], "why", Asterisk())
+    assert (rest.steps, rest.problems) == ((other,), {ANN: "why"})
 
 
 def test_the_refusal_says_how_to_confirm() -> None:
-    _, refusal = within(LIMIT, Plan(steps=tuple(map(goes, range(9)))), owned=TEN, wanted=TEN)
-    assert "9 of 10 endpoints" in str(refusal)
-    assert "plan --confirm" in str(refusal)
+    assert "9 of 10 agents and telephones" in str(Refusal(9, 10))
+    assert "plan --confirm" in str(Refusal(9, 10))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
@@ -25,7 +26,7 @@ from agentbridge.model import (
     Session,
     Step,
 )
-from agentbridge.plan.difference import Limit
+from agentbridge.plan.limit import Limit
 from agentbridge.reconcile.pace import SPARE, Pace
 from agentbridge.reconcile.reconciler import Reconciler
 from agentbridge.reconcile.work_queue import Cause
@@ -59,6 +60,10 @@ class Loop:
         )
         self.asterisk = AsteriskInMemory([SALES], hooks, self.written.append)
         self.pace = Pace(self._depth, clock=self.clock.time)
+        await self.begin()
+
+    async def begin(self) -> None:
+        """A daemon starts, in the place of the one that there was."""
         limit = Limit(share=0.3, at_least=2)
         self.reconciler = Reconciler(
             self.directory, self.asterisk, self.pace, sip=SipDefaults(), limit=limit, clock=self.clock.time
@@ -276,33 +281,112 @@ def _paused(loop: Loop) -> bool:
     return found.paused
 
 
-def test_a_directory_that_lost_its_agents_empties_nothing_until_it_is_confirmed(loop: Loop) -> None:
-    for number in range(1001, 1011):
+def ten_work(loop: Loop) -> list[AgentId]:
+    """Ten agents log in; two may vanish at once."""
+    numbers = [AgentId(number) for number in range(1001, 1011)]
+    for number in numbers:
         log_in(loop, number)
     loop.settle()
+    return numbers
+
+
+def test_a_directory_that_lost_its_agents_empties_nothing_until_it_is_confirmed(loop: Loop) -> None:
+    ten_work(loop)
     loop.directory.agents.clear()
     loop.look_again()
     assert len(loop.asterisk.members) == 10
     assert loop.reconciler.refusal is not None
     assert "plan --confirm" in loop.directory.outcomes[KEY].error
+    assert (len(loop.directory.held), loop.directory.owned) == (10, 10)
     loop.directory.confirmed = True
     loop.look_again()
     assert not loop.asterisk.members
     assert not loop.asterisk.objects
+    loop.look_again()
     assert loop.reconciler.refusal is None
     assert loop.reconciler.failed == {}
+    assert loop.directory.held == set()
 
 
-def test_a_refusal_is_forgotten_when_the_agents_are_back(loop: Loop) -> None:
-    for number in range(1001, 1011):
-        log_in(loop, number)
-    loop.settle()
+def test_a_refusal_ends_when_the_agents_are_back(loop: Loop) -> None:
+    ten_work(loop)
     agents, loop.directory.agents = loop.directory.agents, {}
     loop.look_again()
     assert loop.reconciler.refusal is not None
     loop.directory.agents = agents
+    for number in range(1001, 1011):  # their rows are hinted one by one
+        loop.directory.hint([EndpointId(str(number))])
+    loop.pass_time(2)
+    assert loop.reconciler.refusal is None
+    assert loop.directory.held == set()
+    assert loop.reconciler.failed == {}
+
+
+def test_a_refusal_of_the_daemon_before_this_one_ends_where_nothing_is_held(loop: Loop) -> None:
+    loop.directory.held = {KEY}
+    loop.task.cancel()
+    loop.clock.run(loop.begin())
+    assert loop.directory.held == set()
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        lambda directory, number: directory.change(number, session=None),
+        lambda directory, number: directory.change(number, active=False),
+        lambda directory, number: directory.delete(number),
+        lambda directory, number: directory.change(number, memberships=()),
+        lambda directory, number: directory.change(number, internal=EndpointId(str(number + 1000))),
+    ],
+    ids=["log out", "lock", "delete", "other queues", "another number"],
+)
+def test_all_may_leave_at_once_where_they_were_taken_away(
+    loop: Loop, leave: Callable[[DirectoryInMemory, AgentId], None]
+) -> None:
+    numbers = ten_work(loop)
+    loop.directory.hint = lambda _: None  # as after an outage: all comes with one look
+    for number in numbers:
+        leave(loop.directory, number)
     loop.look_again()
     assert loop.reconciler.refusal is None
+    assert not any(interface in loop.asterisk.members for interface in [(SALES, f"pjsip/{n}") for n in numbers])
+    assert loop.reconciler.failed == {}
+
+
+def test_who_is_held_may_still_be_paused_logged_out_and_moved(loop: Loop) -> None:
+    numbers = ten_work(loop)
+    agents = dict(loop.directory.agents)
+    for number in numbers[1:]:
+        loop.directory.agents[number] = replace(agents[number], memberships=())
+    loop.look_again()
+    assert loop.reconciler.refusal is not None
+    assert len(loop.asterisk.members) == 10
+    loop.directory.pause(ANN, "lunch")
+    loop.directory.change(numbers[1], session=None)
+    loop.directory.change(numbers[2], active=False)
+    loop.settle()
+    assert _paused(loop)
+    assert len(loop.asterisk.members) == 8
+    assert loop.member(EndpointId("1004")) is not None
+
+
+def test_what_is_held_is_told_at_the_agents_present_number(loop: Loop) -> None:
+    numbers = ten_work(loop)
+    for number in numbers:
+        loop.directory.agents[number] = replace(loop.directory.agents[number], session=None)
+    loop.look_again()
+    assert "plan --confirm" in loop.directory.outcomes[KEY].error
+    moved = EndpointId("2001")
+    loop.directory.change(ANN, internal=moved)
+    loop.settle()
+    assert "plan --confirm" in loop.directory.outcomes[moved].error
+    assert loop.member() is not None
+    for number in numbers:
+        loop.directory.change(number, session=Session())
+    loop.pass_time(5)
+    assert loop.directory.outcomes[moved].error == ""
+    assert loop.member() is None
+    assert loop.member(moved) is not None
 
 
 def test_the_aors_of_the_range_are_there_before_their_agents(loop: Loop) -> None:

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from agentbridge.asterisk.observed.policy_tree import PolicyTree
-from agentbridge.model import EndpointId, Fields, Interface, Member, ObjectKind, QueueName, State
+from agentbridge.model import AgentId, EndpointId, Fields, Interface, Member, ObjectKind, QueueName, State
 
 PREFIX = "PJSIP/"
 _Pair = tuple[QueueName, Interface]
@@ -68,9 +68,10 @@ class Observation:
     def owned(self) -> Collection[EndpointId]:
         return self._policy.keys() | self._mailboxes.keys()
 
-    def count_members(self, queues: Collection[QueueName]) -> int:
-        owned = self.owned()
-        return sum(len(members.keys() & queues) for key, members in self._members.items() if key in owned)
+    def agent_of(self, key: EndpointId) -> AgentId | None:
+        """Whose number this is, or who is logged in at this telephone; None where our AstDB family names nobody."""
+        row_id = self._policy.agent_of(key)
+        return AgentId(int(row_id)) if row_id.isdecimal() else None
 
     def carriers(self, agent: str) -> Collection[EndpointId]:
         """The endpoint ids that take this agent's calls: its device, and every telephone that names it."""

@@ -38,6 +38,13 @@ class PolicyTree:
         """The internal numbers that are ours."""
         return (internal for internals in self._internals.values() for internal in internals)
 
+    def agent_of(self, key: EndpointId) -> str:
+        """The row id of the agent whose number this is, or who is logged in at this telephone; '' for nobody's."""
+        own = self.get(f"agent/{key}/id")
+        if own is None and (internal := self.get(f"telephone/{key}/agent")):
+            own = self.get(f"agent/{internal}/id")
+        return own or ""
+
     def carriers(self, agent: str) -> Collection[EndpointId]:
         """The endpoint ids that take the calls of this row id: its device, and every telephone that names it."""
         found: set[EndpointId] = set()

@@ -14,7 +14,7 @@ begin
     foreach name in array array[
         'settings', 'agents', 'telephones', 'endpoint_ids', 'queues', 'retired_queues', 'queue_members', 'teams',
         'team_members', 'team_queues', 'sessions', 'queue_pauses', 'users', 'user_queues', 'modules', 'agent_modules',
-        'agent_channels', 'interactions', 'password_resets', 'changes', 'nodes', 'applied', 'refusals',
+        'agent_channels', 'interactions', 'password_resets', 'changes', 'nodes', 'applied',
         'older_databases', 'home', 'takeovers', 'recordings', 'spy_audit']
     loop
         select string_agg(quote_ident(n.attname), ', ' order by n.attnum) into columns

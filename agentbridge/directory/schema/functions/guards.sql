@@ -1,21 +1,30 @@
--- What a daemon must not do without a confirmation: remove too much, or obey a database that is older than Asterisk.
+-- What a daemon must not do without a confirmation: take away what has vanished here, or obey a database that is older than Asterisk.
 
--- Notes a plan that was refused for removing too much; true when an administrator has lately confirmed
--- a removal of at least this size.
-create or replace function agentbridge.refused(this_node text, these integer, owned integer) returns boolean
+-- Notes which endpoint ids this node holds, and that it holds no others; returns those that were confirmed in the last ten
+-- minutes.
+create or replace function agentbridge.hold(this_node text, these text[], owned integer) returns text[]
 language plpgsql security definer set search_path = agentbridge, pg_temp
 as $$
 begin
-    if exists (select from refusals r where r.node = this_node and r.removals >= these
-            and r.confirmed_at > clock_timestamp() - interval '10 minutes') then
-        return true;
+    delete from held h where h.node = this_node and h.key <> all (these);
+    if cardinality(these) = 0 then
+        return '{}';
     end if;
     insert into nodes (node) values (this_node) on conflict do nothing;
-    insert into refusals as r (node, removals, total) values (this_node, these, owned)
-    on conflict (node) do update set refused_at = now(), removals = these, total = owned, confirmed_at = null
-    where (r.removals, r.total) is distinct from (these, owned) or r.confirmed_at is not null;
-    return false;
+    insert into held as h (node, key, owned) select this_node, k, hold.owned from unnest(these) k
+    on conflict (node, key) do update set owned = hold.owned,
+        confirmed_at = case when h.confirmed_at > clock_timestamp() - interval '10 minutes' then h.confirmed_at end
+        where h.owned <> hold.owned or h.confirmed_at < clock_timestamp() - interval '10 minutes';
+    return array(select h.key from held h where h.node = this_node and h.confirmed_at is not null);
 end $$;
+
+-- By which a person names what is held now on a node: another set has another code. Null where nothing is.
+create or replace function agentbridge.held_code(node text) returns text language sql stable
+security definer set search_path = agentbridge, pg_temp
+as $$
+    select left(md5(string_agg(h.key, ' ' order by h.key collate "C")), 8) from held h
+    where h.node = held_code.node and h.confirmed_at is null
+$$;
 
 -- Notes it; true when an administrator has lately confirmed that this database is the one to obey.
 create or replace function agentbridge.database_older(this_node text, why text) returns boolean
@@ -33,23 +42,31 @@ begin
     return false;
 end $$;
 
--- Lets through, for ten minutes, what was refused; returns how much that was.
-create or replace function agentbridge.confirm_removals(node text default null) returns integer
+-- Lets through, for ten minutes, what is held now and nothing else; returns how many endpoint ids and databases. With a
+-- code only where that is still what is held. On a node that does not obey this database, being older, that alone is
+-- confirmed: what is noted as held there is of another time.
+create or replace function agentbridge.confirm_removals(node text default null, code text default null) returns integer
 language plpgsql security definer set search_path = agentbridge, pg_temp
 as $$
 declare
     removals integer;
     databases integer;
 begin
-    update refusals r set confirmed_at = clock_timestamp()
-    where confirmed_at is null and (confirm_removals.node is null or r.node = confirm_removals.node);
+    if code is not null and not exists (select from nodes n
+            where (confirm_removals.node is null or n.node = confirm_removals.node) and held_code(n.node) = code) then
+        perform refuse('AB001', format('code: %s is not what is held now; look at it again', shown(code)));
+    end if;
+    delete from held h using older_databases o where o.node = h.node and o.confirmed_at is null;
+    update older_databases o set confirmed_at = clock_timestamp()
+    where confirmed_at is null and (confirm_removals.node is null or o.node = confirm_removals.node) and code is null;
+    get diagnostics databases = row_count;
+    update held h set confirmed_at = clock_timestamp()
+    where confirmed_at is null and (confirm_removals.node is null or h.node = confirm_removals.node)
+        and (code is null or h.node = any (array(select n.node from nodes n where held_code(n.node) = code)));
     get diagnostics removals = row_count;
     if removals > 0 then
         perform note('{*}');
     end if;
-    update older_databases o set confirmed_at = clock_timestamp()
-    where confirmed_at is null and (confirm_removals.node is null or o.node = confirm_removals.node);
-    get diagnostics databases = row_count;
     return removals + databases;
 end $$;
 
@@ -70,6 +87,8 @@ begin
     update changes set xid = pg_current_xact_id();
     update nodes set snapshot = null;
     delete from applied;
+    delete from held;
+    delete from taken_away;     -- it may be a backup: what is missing here was taken away nowhere
     delete from home;
     insert into home values (here);
     return true;

@@ -279,13 +279,24 @@ create table agentbridge.applied (
     primary key (node, key)
 );
 create index applied_key on agentbridge.applied (key);
--- A pass that would remove too much: it waits for a confirmation.
-create table agentbridge.refusals (
-    node text primary key references agentbridge.nodes on delete cascade,
-    refused_at timestamptz not null default now(),
-    removals integer not null,
-    total integer not null,
-    confirmed_at timestamptz
+-- What was taken away by a statement leaves a note here, which goes when the same comes back: functions/taken_away.sql.
+create table agentbridge.taken_away (
+    what text not null,                                 -- agent, telephone, session or membership
+    id text not null,                                   -- the agent's row id, or the telephone's name
+    queue_id bigint not null default 0,                 -- of a membership
+    at timestamptz not null default clock_timestamp(),
+    primary key (what, id, queue_id),
+    check (what in ('agent', 'telephone', 'session', 'membership'))
+);
+create index taken_away_at on agentbridge.taken_away (at);
+-- Endpoint ids that a daemon does not take out of Asterisk before somebody confirms it.
+create table agentbridge.held (
+    node text not null references agentbridge.nodes on delete cascade,
+    key text not null,
+    owned integer not null,                             -- how many endpoint ids the node's Asterisk has
+    since timestamptz not null default clock_timestamp(),
+    confirmed_at timestamptz,
+    primary key (node, key)
 );
 -- A database that is older than the one that Asterisk was told from waits for a confirmation.
 create table agentbridge.older_databases (

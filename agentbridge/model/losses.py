@@ -1,0 +1,33 @@
+"""What an agent or a telephone would lose in Asterisk by a plan, to be judged before it is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agentbridge.model.keys import AgentId, EndpointId, QueueName
+
+
+class LossKind(StrEnum):
+    """What goes away with a loss."""
+
+    ENDPOINT = "endpoint"
+    """the agent's or the telephone's own SIP endpoint"""
+    LOGIN = "login"
+    """that calls for the agent ring this device"""
+    MEMBERSHIP = "membership"
+    """the place in one queue"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """One thing that Asterisk has for an endpoint id and the directory does not want there any more.
+
+    agent: the row id of the agent whose calls the endpoint takes, as Asterisk knows it; None for a telephone that
+    nobody uses. queue: of a membership.
+    """
+
+    key: EndpointId
+    kind: LossKind
+    agent: AgentId | None
+    queue: QueueName | None = None

@@ -1,0 +1,124 @@
+"""The guard before the writer: what has vanished from the directory, and was not taken away, waits for a confirmation.
+
+A pass sees only the keys that are due, and a directory that was emptied comes in many passes. So as soon as something
+of a pass has vanished, everything that Asterisk has is judged: the limit is about all agents that are gone, whichever
+pass meets them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+import structlog
+
+from agentbridge.model import AgentId, EndpointId, Loss
+from agentbridge.plan.difference import Plan
+from agentbridge.plan.limit import Limit, Owned, Refusal, all_that_could_be_lost, losses_of, who, without
+
+log = structlog.get_logger()
+
+
+class Judge(Protocol):
+    """What the directory knows of removals."""
+
+    async def vanished(self, losses: Sequence[Loss]) -> set[Loss]:
+        """Those of the losses whose rows are missing without having been taken away."""
+        ...
+
+    async def hold(self, keys: Collection[EndpointId], owned: int) -> set[EndpointId]:
+        """Notes that these keys and no others are held, of so many that Asterisk has.
+
+        Returns those of them whose removal an administrator has confirmed lately.
+        """
+        ...
+
+
+class RemovalGuard:
+    """`limited` takes what must wait out of a plan; `look` judges everything again.
+
+    limit: how many agents may vanish without a confirmation.
+    """
+
+    def __init__(self, directory: Judge, asterisk: Owned, limit: Limit) -> None:
+        self._directory = directory
+        self._asterisk = asterisk
+        self._limit = limit
+        self._held: frozenset[Loss] = frozenset()
+        self._told: dict[EndpointId, AgentId] = {}
+        """keys that have nothing held themselves, and tell it for the agent whose number they are now"""
+        self._noted: set[EndpointId] | None = None
+        """what the directory has noted as held; None after a start, when that is what another daemon held"""
+        self.refusal: Refusal | None = None
+        """what is held back now"""
+
+    @property
+    def has_to_look(self) -> bool:
+        """Whether something is held, was confirmed, or may have been held by the daemon before this one."""
+        return self._noted is None or bool(self._noted)
+
+    async def limited(self, planned: Plan) -> Plan:
+        """The part of the plan that may be done; the keys that are held have the reason for a problem."""
+        losses = losses_of(planned, self._asterisk)
+        if not losses:
+            return planned
+        vanished = await self._directory.vanished(losses)
+        if not vanished:
+            return planned
+        allowed = await self._judge(vanished)
+        if self.refusal is None:
+            return planned
+        return without(planned, vanished - allowed, str(self.refusal), self._asterisk)
+
+    async def look(self) -> set[EndpointId]:
+        """Judges all that Asterisk has; returns the keys that were held, or told of it, and are not any more."""
+        before = {loss.key for loss in self._held} | self._told.keys()
+        await self._judge(set())
+        agents = {loss.agent for loss in self._held}
+        self._told = {key: agent for key, agent in self._told.items() if agent in agents}
+        return before - {loss.key for loss in self._held} - self._told.keys()
+
+    def told_at(self, agents: Mapping[EndpointId, AgentId]) -> dict[EndpointId, str]:
+        """Why something of an agent is held at another key, for keys that are such an agent's number now."""
+        held = {loss.agent for loss in self._held}
+        itself = {loss.key for loss in self._held}
+        told = {key: agent for key, agent in agents.items() if agent in held and key not in itself}
+        self._told |= told
+        return dict.fromkeys(told, str(self.refusal))
+
+    def is_over(self, keys: Collection[EndpointId], problems: Collection[EndpointId]) -> bool:
+        """Whether a pass found one of these keys in order that is noted as held."""
+        return any(loss.key in keys and loss.key not in problems for loss in self._held)
+
+    async def _judge(self, more: set[Loss]) -> set[Loss]:
+        """Notes all that is to be held; returns what has vanished and may go: confirmed, or within the limit.
+
+        more: what has vanished, in case that Asterisk's own list of what is ours lacks it.
+        """
+        owned = len(self._asterisk.owned())
+        vanished = more | await self._directory.vanished(list(all_that_could_be_lost(self._asterisk)))
+        if self._limit.allows(len({who(loss) for loss in vanished}), owned):
+            await self._note(set(), owned)
+            self._held, self.refusal = frozenset(), None
+            return vanished
+        confirmed = await self._note({loss.key for loss in vanished}, owned)
+        self._held = frozenset(loss for loss in vanished if loss.key not in confirmed)
+        self._tell(len({who(loss) for loss in vanished}), owned)
+        return vanished - self._held
+
+    async def _note(self, keys: set[EndpointId], owned: int) -> set[EndpointId]:
+        """In the directory, where nothing else is noted; returns the keys that are confirmed."""
+        if not keys and self._noted == set():
+            return set()
+        confirmed = await self._directory.hold(keys, owned)
+        self._noted = keys
+        return confirmed
+
+    def _tell(self, vanished: int, owned: int) -> None:
+        held = len({who(loss) for loss in self._held})
+        refusal = Refusal(held, owned) if held else None
+        if refusal is None:
+            log.warning("removals.confirmed", removals=vanished, owned=owned)
+        elif refusal != self.refusal:
+            log.error("removals.refused", removals=held, owned=owned)
+        self.refusal = refusal
