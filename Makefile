@@ -3,13 +3,16 @@ PYTHON := .venv/bin/python
 # test files side by side, each with servers of its own; they wait more than they work
 WORKERS ?= 4
 
-.PHONY: setup setup-16 demo test check bench faults clean
+.PHONY: setup setup-16 setup-systemd demo test check bench faults clean
 
 setup:
 	@lab/setup
 
 setup-16:
 	@lab/setup --asterisk-16
+
+setup-systemd:
+	@lab/setup --systemd
 
 demo: setup
 	@$(PYTHON) -m lab.demo
@@ -27,7 +30,7 @@ bench: setup
 	$(PYTHON) -m tests.bench.load
 
 # make faults ONLY=pooler: some of them
-faults: setup
+faults: setup-systemd
 	$(PYTHON) -m pytest -s tests/faults -k "$(ONLY)"
 
 clean:

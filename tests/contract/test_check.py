@@ -29,6 +29,11 @@ from lab.processes import Process, run, until
 
 POOLER = shutil.which("pgbouncer", path="/usr/bin:/usr/sbin")
 SNIPPETS = Path(__file__).parents[2] / "config/asterisk"
+CUSTOMERS = """
+[from-customers]
+exten => _2XXX,1,Goto(agentbridge-agents,${EXTEN},1)
+exten => 500,1,Queue(sales,b(agentbridge-before-ring^s^1(sales)))
+"""
 ACCOUNTS = """
 [{name}]
 secret = secret-of-{name}
@@ -339,7 +344,10 @@ async def test_nothing_is_found_where_dialplan_and_queues_are_our_own_snippets(
 ) -> None:
     await execute(migrated, "insert into agentbridge.agents (username, full_name, voicemail) values ('a', 'A', true)")
     queues = (SNIPPETS / "queues.conf").read_text() + "[sales](agentbridge)\n"
-    snippets = {name: (SNIPPETS / name).read_text() for name in ("extensions.conf", "extconfig.conf")}
+    snippets = {
+        "extensions.conf": (SNIPPETS / "extensions.conf").read_text() + CUSTOMERS,
+        "extconfig.conf": "[settings]\n" + (SNIPPETS / "extconfig.conf").read_text(),
+    }
     before = (wired.etc / "queues.conf").read_text()
     await rewired(wired, **snippets, **{"queues.conf": queues})
     try:

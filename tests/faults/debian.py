@@ -1,0 +1,162 @@
+"""A stock Debian with a PBX on it, as an administrator has it before agentbridge is installed there by the document."""
+
+import re
+import subprocess
+import time
+from pathlib import Path
+
+from lab.processes import LabError
+from lab.systemd_root import SystemdRoot, wheels
+
+TOP = Path(__file__).parents[2]
+SOURCES = "/usr/src/agentbridge"
+DOCUMENT = TOP / "docs/installing.md"
+PHONE = """
+[{user}]
+type = endpoint
+context = office
+disallow = all
+allow = ulaw
+auth = {user}
+aors = {user}
+direct_media = no
+[{user}]
+type = auth
+auth_type = userpass
+username = {user}
+password = secret-{user}
+[{user}]
+type = aor
+max_contacts = 1
+"""
+PBX = {
+    "pjsip.conf": """
+[transport-udp]
+type = transport
+protocol = udp
+bind = 127.0.0.1:5060
+
+[trunk]
+type = endpoint
+context = from-customers
+disallow = all
+allow = ulaw
+auth = trunk
+outbound_auth = trunk
+aors = trunk
+direct_media = no
+[trunk]
+type = auth
+auth_type = userpass
+username = trunk
+password = secret-trunk
+[trunk]
+type = aor
+contact = sip:127.0.0.1:5099
+max_contacts = 4
+"""
+    + "".join(PHONE.format(user=user) for user in ("1000", "1001", "1002")),
+    "queues.conf": """
+[reception]
+strategy = ringall
+timeout = 15
+member => PJSIP/1000
+member => PJSIP/1001,2
+""",
+    "extensions.conf": """
+[office]
+exten => _100X,1,Dial(PJSIP/${EXTEN},20)
+ same => n,Hangup()
+exten => 400,1,Answer()
+ same => n,Queue(reception)
+exten => _0X.,1,Dial(PJSIP/${EXTEN:1}@trunk)
+
+[from-customers]
+exten => 100,1,Goto(office,1000,1)
+exten => 400,1,Goto(office,400,1)
+""",
+}
+KINDS = ("endpoint", "auth", "aor")
+# what the administrator sees of what is his
+SHOWN = (
+    *(f"pjsip show {kind} {name}" for name in ("1000", "1001", "1002", "trunk") for kind in KINDS),
+    "pjsip show transports",
+    "queue show reception",
+    "dialplan show office",
+    "dialplan show 100@from-customers",
+    "dialplan show 400@from-customers",
+)
+
+
+class Debian:
+    """The booted root folder with the PBX in it. `seconds` adds up what the machine needed for the document's steps."""
+
+    def __init__(self, root: SystemdRoot) -> None:
+        self.root = root
+        self.seconds = 0.0
+        self.told: dict[str, str] = {}  # heading → what its lines printed
+
+    async def prepare(self) -> None:
+        """The PBX works, and the sources and wheels are there, since the root folder has no network."""
+        for name, text in PBX.items():
+            with self.root.path(f"/etc/asterisk/{name}").open("a") as file:
+                file.write(text)
+        await self.root.run("systemctl", "restart", "asterisk")
+        self.copy_sources()
+        self.root.path("/srv/wheels").mkdir()
+        for wheel in wheels().glob("*.whl"):
+            self.root.path(f"/srv/wheels/{wheel.name}").write_bytes(wheel.read_bytes())
+        self.root.path("/etc/pip.conf").write_text("[global]\nno-index = true\nfind-links = /srv/wheels\n")
+
+    def copy_sources(self) -> None:
+        """What a clone of this tree has."""
+        list_files = ["git", "-C", TOP, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        listed = subprocess.run(list_files, check=True, capture_output=True)
+        target = self.root.path(SOURCES)
+        target.mkdir(exist_ok=True)
+        packed = subprocess.run(
+            ["tar", "-C", TOP, "--null", "-T", "-", "-c"], input=listed.stdout, check=True, capture_output=True
+        )
+        subprocess.run(["tar", "-C", target, "--no-same-owner", "-x"], input=packed.stdout, check=True)
+
+    async def follow(self, heading: str, *, within: float = 180.0) -> str:
+        """Run the lines that the document has below that heading, as they stand there; what they printed."""
+        began = time.monotonic()
+        lines = "\n".join(steps(heading))
+        self.told[heading] = await self.root.shell(f"cd {SOURCES}\n{lines}", within=within)
+        self.seconds += time.monotonic() - began
+        return self.told[heading]
+
+    async def asterisk(self, command: str) -> str:
+        return await self.root.run("asterisk", "-rx", command)
+
+    async def ours(self, *words: str) -> str:
+        """What `agentbridge …` printed."""
+        return await self.root.run("agentbridge", *words)
+
+    async def sql(self, statement: str) -> str:
+        return (
+            await self.root.run(
+                "runuser", "-u", "postgres", "--", "psql", "-d", "agentbridge", "-qAtX", "-c", statement
+            )
+        ).strip()
+
+    async def pbx(self) -> dict[str, str]:
+        """Command of the console → what it shows of the PBX, without what changes by itself."""
+        return {command: _steady(await self.asterisk(command)) for command in SHOWN}
+
+
+def steps(heading: str) -> list[str]:
+    """The blocks of shell lines below a heading of docs/installing.md."""
+    sections = re.split(r"^## ", DOCUMENT.read_text(), flags=re.MULTILINE)
+    for section in sections:
+        if section.startswith(heading):
+            return re.findall(r"^```sh\n(.*?)^```$", section, flags=re.MULTILINE | re.DOTALL)
+    raise LabError(f"docs/installing.md has no heading that begins with {heading}")
+
+
+def _steady(shown: str) -> str:
+    """Without seconds since, the width of columns, and the console's own messages."""
+    lines = (re.sub(r"\(\d+ secs ago\)|\d+ secs|[-=]{3,}", "", line) for line in shown.splitlines())
+    kept = (" ".join(line.split()) for line in lines if "global EID" not in line)
+    return "\n".join(line for line in kept if line)

@@ -1,0 +1,143 @@
+"""docs/installing.md as it stands, line by line, on a stock Debian under systemd that has a PBX already.
+
+The tests are one story and run in their order: installed, a call, a reload, a hang, an upgrade, and away again.
+"""
+
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from lab.phones import Farm
+from lab.processes import until
+from lab.systemd_root import SystemdRoot
+from tests.faults.debian import Debian
+
+MACHINE_SECONDS = 300.0
+"""one minute on a machine that has nothing else to do; the suite's neighbours may be busy"""
+EXPOSURE = 15  # tenths
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def debian() -> AsyncIterator[Debian]:
+    async with SystemdRoot() as root:
+        debian = Debian(root)
+        await debian.prepare()
+        yield debian
+
+
+@pytest.fixture
+def network(debian: Debian) -> Iterator[None]:
+    with debian.root.network():
+        yield
+
+
+async def test_the_steps_as_typed_bring_the_first_agent_in_and_leave_the_pbx_alone(debian: Debian) -> None:
+    before = await debian.pbx()
+    for step in ("1.", "2.", "3.", "4.", "5.", "6."):
+        await debian.follow(step)
+    assert "all is well" in debian.told["5."]
+    assert "Asterisk has it" in debian.told["6."]
+    assert debian.told["6."].rstrip().endswith("all is well")
+    assert await debian.pbx() == before
+    assert "PJSIP/2000" in await debian.asterisk("queue show sales")
+    sys.stderr.write(f"\n    the machine's part of the installation: {debian.seconds:.0f} s\n")
+    assert debian.seconds < MACHINE_SECONDS
+
+
+async def test_the_unit_is_hardened(debian: Debian) -> None:
+    told = await debian.root.run("systemd-analyze", "security", "--no-pager", f"--threshold={EXPOSURE}", "agentbridge")
+    exposure = re.search(r"exposure level for agentbridge.service: (\d\.\d)", told)
+    assert exposure is not None
+    sys.stderr.write(f"\n    systemd-analyze security: {exposure[1]}\n")
+    status = (debian.root.path(f"/proc/{await main_pid(debian)}") / "status").read_text()
+    assert "CapEff:\t0000000000000000" in status
+    assert "NoNewPrivs:\t1" in status
+
+
+@pytest.mark.usefixtures("network")
+async def test_a_customers_call_is_recorded_and_its_row_gets_an_end_and_a_size(debian: Debian) -> None:
+    secret = (await debian.ours("agent", "secret", "anna")).strip()
+    async with Farm(("127.0.0.1", 5060)) as farm:
+        (anna,) = await farm.register({"2000": secret})
+        trunk = await farm.phone("trunk", "secret-trunk")
+        (office,) = await farm.register({"1000": "secret-1000"})
+        outgoing = await trunk.call("500", timeout=10)
+        incoming = await anna.rings(timeout=10)
+        await outgoing.hears(anna.tone, timeout=10)
+        await incoming.hears(trunk.tone, timeout=10)
+        assert not office.live_calls
+        await outgoing.hangup()
+        # the PBX's own call goes on as ever
+        outgoing = await trunk.call("100", timeout=10)
+        await office.rings(timeout=10)
+        await outgoing.hangup()
+
+    async def ended() -> bool:
+        return bool(await debian.sql("select 1 from agentbridge.recordings where ended_at is not null and bytes > 0"))
+
+    await until(ended, within=15, what="a row of a recording with ended_at and bytes")
+
+
+async def test_a_reload_keeps_the_process_and_a_broken_file_is_refused(debian: Debian) -> None:
+    config, pid = debian.root.path("/etc/agentbridge/agentbridge.toml"), await main_pid(debian)
+    good = config.read_text()
+    config.write_text(good + "\n[pase]\nceiling = 3\n")
+    await debian.root.run("systemctl", "reload", "agentbridge")
+    await logged(debian, "did you mean pace?")
+    config.write_text(good)
+    await debian.root.run("systemctl", "reload", "agentbridge")
+    await logged(debian, "config.reloaded")
+    assert await main_pid(debian) == pid
+    assert "PJSIP/2000" in await debian.asterisk("queue show sales")
+    await converged(debian)
+
+
+async def test_a_daemon_that_hangs_is_started_again_and_nobody_is_logged_out(debian: Debian) -> None:
+    await shorter_watchdog(debian, "3s")
+    pid = await main_pid(debian)
+    await debian.root.run("systemctl", "kill", f"--signal={signal.SIGSTOP.value}", "agentbridge")
+
+    async def another() -> bool:
+        return await main_pid(debian) not in (0, pid) and "up" in await state(debian)
+
+    await until(another, within=60, what="another daemon after the watchdog")
+    assert "Watchdog timeout" in await debian.root.run("journalctl", "-u", "agentbridge", "--no-pager")
+    await shorter_watchdog(debian, "60s")
+    assert "PJSIP/2000" in await debian.asterisk("queue show sales")
+    await converged(debian)
+
+
+async def main_pid(debian: Debian) -> int:
+    return int(await debian.root.run("systemctl", "show", "--property=MainPID", "--value", "agentbridge"))
+
+
+async def state(debian: Debian) -> str:
+    return await debian.root.run("systemctl", "show", "--property=StatusText", "--value", "agentbridge")
+
+
+async def logged(debian: Debian, words: str) -> None:
+    async def there() -> bool:
+        return words in await debian.root.run("journalctl", "-u", "agentbridge", "--no-pager")
+
+    await until(there, within=20, what=f"a log line with {words}")
+
+
+async def converged(debian: Debian) -> None:
+    """Until `status` says so: its exit status is 0 then."""
+
+    async def so() -> bool:
+        return (await debian.root.shell("agentbridge status >/dev/null && echo yes || true")).strip() == "yes"
+
+    await until(so, within=30, what="agentbridge status being converged")
+
+
+async def shorter_watchdog(debian: Debian, seconds: str) -> None:
+    folder = debian.root.path("/etc/systemd/system/agentbridge.service.d")
+    folder.mkdir(exist_ok=True)
+    (folder / "watchdog.conf").write_text(f"[Service]\nWatchdogSec={seconds}\n")
+    await debian.root.run("systemctl", "daemon-reload")
+    await debian.root.run("systemctl", "restart", "agentbridge")
