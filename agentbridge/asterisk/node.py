@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import NoReturn
 
 import structlog
 
@@ -14,8 +16,10 @@ from agentbridge.asterisk.ami.link import Account, AmiLink, Timing
 from agentbridge.asterisk.ami.wire import Fields as WireFields
 from agentbridge.asterisk.ami.wire import Message
 from agentbridge.asterisk.ari.client import Ari
+from agentbridge.asterisk.calls.live import agent_on
+from agentbridge.asterisk.calls.ringing import Ringing
 from agentbridge.asterisk.drivers.endpoints import Endpoints
-from agentbridge.asterisk.drivers.members import Members, member_of
+from agentbridge.asterisk.drivers.members import MemberAction, Members, member_of
 from agentbridge.asterisk.drivers.policy import PolicyStore
 from agentbridge.asterisk.drivers.transports import Transports
 from agentbridge.asterisk.drivers.voicemail import Mailboxes
@@ -32,6 +36,7 @@ from agentbridge.model import (
     DropContact,
     EndpointId,
     Interface,
+    Member,
     PauseMember,
     PutMailbox,
     PutObject,
@@ -103,9 +108,12 @@ class Node:
         self._endpoints = Endpoints(ari, self._actions, self._bulk, self._seen, self._contacts)
         self._transports = Transports(ari, self._contacts, hooks.changed)
         self._mailboxes = Mailboxes(self._actions, self._bulk, self._seen)
+        self._ringing = Ringing(self._actions, time.monotonic)
         self._read = False
         self._losses = 0
         self._reading = asyncio.Lock()
+        self._own_pauses: asyncio.Queue[Member] = asyncio.Queue()
+        """members as they were before app_queue paused them after a hang-up of ours; a few for each"""
         self._missing: set[QueueName] = set()
         """queues that were asked for and that Asterisk does not know"""
 
@@ -114,6 +122,8 @@ class Node:
             for link in (self._events, self._actions, self._bulk):
                 links.create_task(link.run(), name=f"ami-{link.name}")
             links.create_task(self._look_for_missing_queues(), name="missing-queues")
+            links.create_task(self._ringing.run(), name="ringing")
+            links.create_task(self._take_back_pauses(), name="pauses-of-our-own")
 
     # ------------------------------------------------------------ what is
 
@@ -215,9 +225,14 @@ class Node:
         match step.action:
             case AddMember() | RemoveMember() | PauseMember() | SetPenalty() as action:
                 await self._members.apply(action)
+                self._silence_member(action)
             case PutPolicy() | DeletePolicy() as action:
+                was = self._seen.policy(action.path)
                 await self._policy.apply(action)
-                self._hooks.policy(action.path, action.value if isinstance(action, PutPolicy) else "")
+                now = action.value if isinstance(action, PutPolicy) else ""
+                self._hooks.policy(action.path, now)
+                if was != now:
+                    self._silence_moved(action.path, was, now)
             case PutObject() as action:
                 await self._endpoints.apply(action)
             case DeleteObject(id=key) as action:
@@ -227,6 +242,46 @@ class Node:
                 await self._mailboxes.apply(action)
             case DropContact() as action:
                 await self._transports.apply(action)
+
+    def _silence_member(self, action: MemberAction) -> None:
+        """What rings for somebody who left a queue, or is on pause, ends."""
+        match action:
+            case RemoveMember(member):
+                if device := endpoint_of(member.interface):
+                    self._ringing.silence(device, queue=member.queue)
+            case PauseMember(queue, interface, paused=True):
+                if device := endpoint_of(interface):
+                    self._ringing.silence(device, queue=queue, direct=self._is_disturbed_by(queue, device))
+            case _:
+                pass
+
+    def _is_disturbed_by(self, queue: QueueName, device: EndpointId) -> bool:
+        """Whether a pause in this queue also keeps direct calls away, as the dialplan sees it (P6, W7)."""
+        agent = agent_on(device, self._seen.policy)
+        telling = self._seen.policy(f"agent/{agent}/queues").split("&")
+        return queue in telling and not self._seen.policy(f"agent/{agent}/nodnd")
+
+    def _silence_moved(self, path: str, was: str, now: str) -> None:
+        """A device that takes an agent's calls no longer rings for nobody."""
+        match path.split("/"):
+            case ["agent", _, "device"] if was:
+                self._ringing.silence(EndpointId(was), everything=True)
+            case ["telephone", device, "agent"] if was:
+                self._ringing.silence(EndpointId(device), everything=True)
+            case ["agent", agent, "paused"] if now and not self._seen.policy(f"agent/{agent}/nodnd"):
+                self._ringing.silence(EndpointId(self._seen.policy(f"agent/{agent}/device")), direct=True)
+            case _:
+                pass
+
+    async def _take_back_pauses(self) -> NoReturn:
+        """Undoes the autopauses that our own hang-ups caused: the agent did not fail to answer."""
+        while True:
+            was = await self._own_pauses.get()
+            try:
+                await self._members.apply(PauseMember(was.queue, was.interface, was.paused, was.reason))
+            except (Refused, Unavailable) as reason:
+                log.warning("pause.not_taken_back", queue=was.queue, interface=was.interface, reason=str(reason))
+                self._hooks.stale()
 
     async def _look_for_missing_queues(self) -> None:
         """`queue reload` has no event: a queue that agents wait for is asked after until it is there."""
@@ -265,7 +320,10 @@ class Node:
                 self._seen.member_gone(queue_name(event.get("Queue")), Interface(event.get("Interface")))
             case "ContactStatus":
                 self._transports.seen(event)
-                if self._endpoints.is_due(key := EndpointId(event.get("AOR"))):
+                key = EndpointId(event.get("AOR"))
+                if event.get("ContactStatus") == "Removed" and not self._contacts.registered(key):
+                    self._ringing.silence(key, everything=True)
+                if self._endpoints.is_due(key):
                     self._hooks.changed(key)
             case "Reload" if "queue" in event.get("Module").lower() or event.get("Module") == "All":
                 self._hooks.stale()
@@ -276,6 +334,10 @@ class Node:
         member = member_of(event)
         key = endpoint_of(member.interface)
         if key is not None and member.paused and member.reason == AUTOPAUSE:
+            was = self._seen.state(key).members.get(member.queue)
+            if was is not None and self._ringing.silenced(key):
+                self._own_pauses.put_nowait(was)
+                return
             self._hooks.autopaused(key, member.queue)
         self._seen.member_seen(member)
 

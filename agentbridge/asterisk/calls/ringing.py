@@ -1,0 +1,115 @@
+"""Ends what still rings at a device that is not to ring any more (C4, C7).
+
+Neither a pause nor a removal takes back a call that app_queue offers already: the phone rings on to the queue's
+timeout, and who answers has the customer. A leg that is hung up makes app_queue offer the call to the next one at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+import structlog
+
+from agentbridge.asterisk.ami.wire import Message
+from agentbridge.asterisk.calls.live import TIMEOUT_SECONDS, UP, Asks, hang_up, is_gone, variable
+from agentbridge.errors import Refused, Unavailable
+from agentbridge.model import EndpointId, QueueName, queue_name
+
+log = structlog.get_logger()
+
+AFTERMATH_SECONDS = 3.0
+"""how long after our hang-up a pause by app_queue counts as its consequence"""
+QUEUE = "AGENTBRIDGE_NOTED_QUEUE"
+"""the variable of a ringing leg, set before it is dialled: the queue that offers the call, empty for a direct call"""
+# what a leg that was dialled is said to run; the agent's own calls run the dialplan
+_DIALLED = frozenset({"AppQueue", "AppDial", "AppDial2"})
+
+
+@dataclass(slots=True)
+class Wish:
+    """Which of a device's ringing legs are to end."""
+
+    queues: set[QueueName] = field(default_factory=set)
+    direct: bool = False
+    """those that no queue offers"""
+    everything: bool = False
+
+    def covers(self, queue: str) -> bool:
+        return self.everything or (queue_name(queue) in self.queues if queue else self.direct)
+
+
+class Ringing:
+    """`silence` may be called from anywhere and returns at once; `run` hangs up.
+
+    An answered leg is never hung up: each is asked for its state right before.
+    """
+
+    def __init__(self, link: Asks, clock: Callable[[], float]) -> None:
+        self._link = link
+        self._clock = clock
+        self._wishes: dict[EndpointId, Wish] = {}
+        self._silenced: dict[EndpointId, float] = {}
+        """when a leg of the device was hung up by us"""
+        self._wake = asyncio.Event()
+
+    def silence(
+        self, device: EndpointId, *, queue: QueueName | None = None, direct: bool = False, everything: bool = False
+    ) -> None:
+        """The device's legs of this queue, of direct calls, or all of them are to end where they ring."""
+        wish = self._wishes.setdefault(device, Wish())
+        if queue is not None:
+            wish.queues.add(queue)
+        wish.direct |= direct
+        wish.everything |= everything
+        self._wake.set()
+
+    def silenced(self, device: EndpointId) -> bool:
+        """Whether a leg of it was hung up by us a moment ago, so that app_queue takes it for no answer."""
+        return self._clock() - self._silenced.get(device, -AFTERMATH_SECONDS) < AFTERMATH_SECONDS
+
+    async def run(self) -> NoReturn:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            now = self._clock()
+            self._silenced = {d: at for d, at in self._silenced.items() if now - at < AFTERMATH_SECONDS}
+            while self._wishes:
+                device = next(iter(self._wishes))
+                wish = self._wishes.pop(device)
+                try:
+                    await self._end(device, wish)
+                except (Refused, Unavailable) as reason:
+                    # not tried again: a link that is back finds that it rang out
+                    log.warning("ring.not_ended", device=device, reason=str(reason))
+
+    async def _end(self, device: EndpointId, wish: Wish) -> None:
+        names = await variable(self._link, f"CHANNELS(^PJSIP/{device}-[0-9a-f]+$)")
+        for name in names.split():
+            if await self._rings(name, wish):
+                self._silenced[device] = self._clock()
+                await hang_up(self._link, name)
+                log.info("ring.ended", device=device, channel=name)
+
+    async def _rings(self, name: str, wish: Wish) -> bool:
+        fields = {"Channel": name, "Variables": QUEUE}
+        try:
+            items = await self._link.action_list("Status", fields, timeout=TIMEOUT_SECONDS)
+        except Refused as refused:
+            if is_gone(refused):
+                return False
+            raise
+        return any(
+            item.get("ChannelStateDesc") != UP
+            and item.get("Application") in _DIALLED
+            and wish.covers(_queue_of(item))
+            for item in items
+            if item.event == "Status" and item.get("Channel") == name
+        )
+
+
+def _queue_of(item: Message) -> str:
+    """Variables come as lines `Variable: NAME=value`."""
+    return item.get("Variable").removeprefix(f"{QUEUE}=")
