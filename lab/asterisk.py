@@ -31,6 +31,8 @@ MAILBOXES = Path(__file__).parents[1] / "config/asterisk/voicemail.sql"
 PORTS = 3  # AMI, HTTP, SIP; RTP has the rest of the block
 BOOT_WITHIN_S = 60.0
 MUSIC_HZ = 260
+SPOOL_GROUP = 64118
+"""The user and group that may enter the spool when root runs the lab: Debian's is asterisk:asterisk, 0750."""
 FOLDERS = ("etc", "lib/moh", "lib/keys", "cache", "spool/monitor", "run", "log")
 QUEUE_DEFAULTS = {
     "strategy": "ringall",
@@ -219,6 +221,10 @@ class Asterisk:
     def _write_all(self) -> None:
         for folder in FOLDERS:
             (self.dir / folder).mkdir(parents=True, exist_ok=True)
+        self.dir.chmod(0o755)
+        self.spool.chmod(0o750)
+        if os.geteuid() == 0:
+            os.chown(self.spool, SPOOL_GROUP, SPOOL_GROUP)
         files = {path.name: self._filled(path.read_text()) for path in sorted(CONF.glob("*.conf"))}
         files["queues.conf"] += self._queue_sections()
         files[DIALPLAN.name] = DIALPLAN.read_text()  # the product's own file: what is tried is what is shipped

@@ -1,23 +1,29 @@
 """The daemon as a process of its own, as systemd runs it, beside a lab's Asterisk and PostgreSQL."""
 
 import json
+import os
 import shutil
 import signal
+import stat
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import asyncpg
 
+import agentbridge
 from agentbridge.directory import migrate
-from lab.asterisk import Asterisk
+from lab.asterisk import SPOOL_GROUP, Asterisk
 from lab.ports import free_port
 from lab.processes import LabError, Process, run, until
 
 STOP_WITHIN_S = 12.0
+DAEMON_USER = 64117
+"""The user and group that the daemon has when root runs the lab, as its unit gives it one without rights. No account
+needs to have this number. What a daemon run by root can read says nothing about the one that is shipped."""
 Sections = Mapping[str, Mapping[str, object]]
 
 
@@ -37,6 +43,7 @@ class Bridge:
     """`async with Bridge(asterisk, dsn) as bridge`: its folder is there, and gone after it with the process.
 
     sections: over the configuration that this lab needs. ami_port, ari_port: of a proxy before Asterisk.
+    groups: what SupplementaryGroups= of the unit gives; left out, the group of Asterisk's spool.
     """
 
     def __init__(
@@ -48,7 +55,9 @@ class Bridge:
         ami_port: int | None = None,
         ari_port: int | None = None,
         sections: Sections | None = None,
+        groups: Sequence[int] = (SPOOL_GROUP,),
     ) -> None:
+        self._groups = groups
         self.dir = Path(tempfile.mkdtemp(prefix="agentbridge-daemon-"))
         self.config = self.dir / "agentbridge.toml"
         self.log = self.dir / "daemon.out"
@@ -71,6 +80,7 @@ class Bridge:
         for section, values in (sections or {}).items():
             self.sections.setdefault(section, {}).update(values)
         self.write_config(self.sections)
+        _give(self.dir)
 
     async def __aenter__(self) -> Self:
         return self
@@ -101,16 +111,28 @@ class Bridge:
     async def start(self, *, wait: str = "daemon.ready", within: float = 20.0) -> None:
         """Returns when it has logged a line with that; at once for an empty one."""
         before = len(self.lines())
-        # the death signal: the daemon must not outlive a lab that was killed
-        state = f"STATE_DIRECTORY={self.dir}"  # what systemd gives
-        command = ("setpriv", "--pdeathsig=KILL", "env", state, sys.executable, "-m", "agentbridge", "run")
-        await self._process.start(*command, "--config", str(self.config))
+        given = ("HOME=/", f"STATE_DIRECTORY={self.dir}")  # as by systemd
+        command = ("env", *given, sys.executable, "-m", "agentbridge", "run", "--config", str(self.config))
+        await self._process.start(*self._as_daemon(), *command)
         if wait:
 
             async def told() -> bool:
                 return any(wait in line for line in self.lines()[before:])
 
             await self._process.wait_ready(told, within)
+
+    def _as_daemon(self) -> tuple[str, ...]:
+        # the death signal: the daemon must not outlive a lab that was killed
+        if os.geteuid() != 0:
+            return ("setpriv", "--pdeathsig=KILL")
+        groups = f"--groups={','.join(map(str, self._groups))}" if self._groups else "--clear-groups"
+        # of a program below a folder that is root's alone: root without the rights that make it root
+        user = f"--reuid={DAEMON_USER}" if _everybody_may_enter(self._programs()) else "--bounding-set=-all"
+        return ("setpriv", user, f"--regid={DAEMON_USER}", groups, "--pdeathsig=KILL")
+
+    @staticmethod
+    def _programs() -> tuple[Path, ...]:
+        return (Path(sys.executable), Path(sys.executable).resolve(), Path(agentbridge.__file__).resolve())
 
     def send(self, number: signal.Signals) -> None:
         self._process.send(number)
@@ -165,7 +187,18 @@ class Bridge:
         file = self.dir / f"{name}.secret"
         file.write_text(secret)
         file.chmod(0o600)
+        _give(file)
         return str(file)
+
+
+def _everybody_may_enter(paths: Iterable[Path]) -> bool:
+    return all(folder.stat().st_mode & stat.S_IXOTH for path in paths for folder in path.parents)
+
+
+def _give(path: Path) -> None:
+    """To the daemon's user."""
+    if os.geteuid() == 0:
+        os.chown(path, DAEMON_USER, DAEMON_USER)
 
 
 def _matches(line: Mapping[str, Any], name: str, fields: Mapping[str, object]) -> bool:

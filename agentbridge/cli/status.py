@@ -24,6 +24,8 @@ select jsonb_build_object(
             'refused', (select jsonb_build_object('removals', count(*), 'of', max(h.owned), 'since', min(h.since),
                     'code', agentbridge.held_code(n.node))
                 from agentbridge.held h where h.node = n.node and h.confirmed_at is null having count(*) > 0),
+            'recordings', jsonb_build_object('unmeasured', n.recordings_unmeasured, 'silent', n.recordings_silent,
+                'closed', n.recordings_closed),
             'older', (select reason from agentbridge.older_databases o
                 where o.node = n.node and o.confirmed_at is null)) order by n.node)
         from agentbridge.nodes n), '[]'),
@@ -77,9 +79,22 @@ def _print(found: dict[str, Any]) -> None:
     output.line(found["state"].replace("_", " "))
     for node in found["nodes"]:
         output.line(f"node {node['node']}: {_told(node)}")
+        for line in _trouble(node["recordings"]):
+            output.line(f"node {node['node']}: {line}")
     output.line(f"agents: {found['agents']}, logged in {found['logged_in']}, on pause {found['paused']}")
     _some("pending", [f"agent {name}" for name in found["pending_agents"]])
     _some("failed", [f"{one['key']} on {one['node']}: {one['error']}" for one in found["failed"]])
+
+
+def _trouble(recordings: dict[str, Any]) -> list[str]:
+    lines = []
+    if unmeasured := recordings["unmeasured"]:
+        lines.append(f"{unmeasured} recordings have no length and no end, since their files can't be looked at")
+    if silent := recordings["silent"]:
+        lines.append(f"{silent} running calls are NOT being recorded: Asterisk writes no file, see its log")
+    lines += [f"{folder} can't be read ({why}): the daemon's user needs the group that may" for folder, why in
+              recordings["closed"].items()]
+    return lines
 
 
 def _some(what: str, lines: list[str]) -> None:

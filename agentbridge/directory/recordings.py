@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from importlib import resources
 from typing import Any
 
 from agentbridge.directory.connecting import Connection
 from agentbridge.directory.postgres import Directory
 from agentbridge.directory.queries import parse
-from agentbridge.model.calls import Finished, SpyAttempt, Started
+from agentbridge.model.calls import Finished, RecordingTrouble, SpyAttempt, Started
 
 SQL = parse((resources.files("agentbridge.directory") / "recordings.sql").read_text("utf-8"))
 
@@ -21,23 +23,30 @@ class CallLedger:
         self._directory = directory
         self._node = node
 
-    async def start(self, rows: Sequence[Started]) -> None:
-        """A row each; at most one for a file."""
+    async def start(self, rows: Sequence[Started]) -> set[str]:
+        """A row each; at most one for a file, and for each part of a call. Returns the paths that got none."""
         files = [row.file for row in rows]
-        await self._execute(
-            "start_recordings",
-            [file.internal for file in files],
-            [file.linkedid for file in files],
-            [file.part for file in files],
-            [file.path for file in files],
-            [file.format for file in files],
-            [row.channel for row in rows],
-            [row.at for row in rows],
-        )
+        async with self._directory.transaction() as connection:
+            rejected = await connection.fetch(
+                SQL["start_recordings"],
+                self._node,
+                [file.internal for file in files],
+                [file.linkedid for file in files],
+                [file.part for file in files],
+                [file.path for file in files],
+                [file.format for file in files],
+                [row.channel for row in rows],
+                [row.at for row in rows],
+            )
+        return {row["file"] for row in rejected}
 
     async def finish(self, rows: Sequence[Finished]) -> None:
         await self._execute(
-            "finish_recordings", [row.path for row in rows], [row.at for row in rows], [row.bytes for row in rows]
+            "finish_recordings",
+            [row.path for row in rows],
+            [row.at for row in rows],
+            [row.bytes for row in rows],
+            [row.joined for row in rows],
         )
 
     async def unknown(self, paths: Sequence[str]) -> set[str]:
@@ -46,11 +55,33 @@ class CallLedger:
             rows = await connection.fetch(SQL["unknown_recordings"], self._node, list(paths))
         return {row["file"] for row in rows}
 
-    async def unfinished(self) -> Mapping[str, str]:
-        """Path → the Uniqueid that it ends with, for what still records."""
+    async def unfinished(self, after: str, limit: int) -> Mapping[str, str]:
+        """Path → the Uniqueid that it ends with, for what has no end; in the order of paths, from beyond `after`."""
         async with self._directory.transaction() as connection:
-            rows = await connection.fetch(SQL["unfinished_recordings"], self._node)
+            rows = await connection.fetch(SQL["unfinished_recordings"], self._node, after, limit)
         return {row["file"]: row["channel"] for row in rows}
+
+    async def listed_at(self) -> datetime | None:
+        """When this node's whole folder was last compared with its rows; None: never."""
+        async with self._directory.transaction() as connection:
+            found: datetime | None = await connection.fetchval(SQL["recordings_listed_at"], self._node)
+        return found
+
+    async def note_listed(self, at: datetime) -> None:
+        async with self._directory.transaction() as connection:
+            await connection.execute(SQL["note_recordings_listed"], self._node, at)
+
+    async def note_trouble(self, trouble: RecordingTrouble) -> bool:
+        """For `status`. False while this node is not in the directory yet."""
+        async with self._directory.transaction() as connection:
+            done = await connection.execute(
+                SQL["note_recording_trouble"],
+                self._node,
+                trouble.unmeasured,
+                trouble.silent,
+                json.dumps(dict(trouble.closed)),
+            )
+        return done == "UPDATE 1"
 
     async def note_spying(self, attempts: Sequence[SpyAttempt]) -> None:
         """At most one row for a channel and a time."""

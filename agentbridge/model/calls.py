@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from agentbridge.model import EndpointId, Recording
 
@@ -24,9 +25,11 @@ _PATH = re.compile(
     r"(?P<linkedid>(?:[A-Za-z0-9_.-]{1,80}-)?(?P<epoch>[0-9]{9,11})\.[0-9]{1,10})"
     r"-(?P<internal>[0-9]{1,16})-(?P<part>[12])\.(?P<suffix>wav|WAV|gsm)"
 )
-_LINKEDID = re.compile(r"(?:[A-Za-z0-9_.-]{1,80}-)?[0-9]{9,11}\.[0-9]{1,10}")
+_LINKEDID = re.compile(r"(?:[A-Za-z0-9_.-]{1,80}-)?(?P<epoch>[0-9]{9,11})\.[0-9]{1,10}")
 _SUFFIXES = {Recording.WAV: "wav", Recording.WAV49: "WAV", Recording.GSM: "gsm"}
 _FORMATS = {suffix: recording for recording, suffix in _SUFFIXES.items()}
+SUFFIXES = tuple(_FORMATS)
+"""of files, as Asterisk names them by their format"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +66,13 @@ def recording_file(path: str) -> RecordingFile | None:
     )
 
 
-def recording_path(day: date, linkedid: str, internal: EndpointId, part: int, kind: Recording) -> str | None:
-    """The path below the spool; None where a part could not be carried unharmed."""
-    if not _LINKEDID.fullmatch(linkedid) or kind not in _SUFFIXES:
+def recording_path(linkedid: str, internal: EndpointId, part: int, kind: Recording) -> str | None:
+    """The path below the spool, in the folder of the day on which the call began, so that all files of a call are
+    together; None where a part could not be carried unharmed. The day is this machine's, as in the dialplan."""
+    match = _LINKEDID.fullmatch(linkedid)
+    if match is None or kind not in _SUFFIXES:
         return None
+    day = datetime.fromtimestamp(int(match["epoch"]), UTC).astimezone()
     path = f"{RECORDINGS}/{day:%Y/%m/%d}/{linkedid}-{internal}-{part}.{_SUFFIXES[kind]}"
     return path if recording_file(path) else None
 
@@ -87,6 +93,20 @@ class Finished:
     path: str
     at: datetime
     bytes: int
+    joined: str = ""
+    """the linkedid that the call has at its end, when a transfer joined it to an older one"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingTrouble:
+    """What is wrong with the recordings of one node now; all zero and empty when nothing is."""
+
+    unmeasured: int = 0
+    """recordings that have ended and whose files can't be looked at, so that their rows have no end"""
+    silent: int = 0
+    """running calls that should be recorded and for which Asterisk writes nothing"""
+    closed: Mapping[str, str] = field(default_factory=dict)
+    """folder → why it can't be looked at"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

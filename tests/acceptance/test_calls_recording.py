@@ -2,6 +2,7 @@
 
 import stat
 from collections.abc import AsyncIterator
+from datetime import datetime
 
 import pytest
 import pytest_asyncio
@@ -196,6 +197,27 @@ async def test_a_call_that_comes_back_to_the_agent_gets_a_second_file_and_never_
     assert [file.name[-6:] for file in calls.recordings()] == [f"-1.{ending}", f"-2.{ending}"]
     assert len(heard_at(await calls.recording(0), customer.tone)) >= 5
     assert len(heard_at(await calls.recording(1), customer.tone)) >= 10  # two visits
+    assert [event.get("Part") for event in await calls.told("AgentbridgeRecordingStarted", 3)] == ["1", "2", "2"]
+
+
+async def test_the_files_of_a_call_are_counted_whatever_the_agents_format_and_the_day(calls: Calls) -> None:
+    await calls.agent("1001", record="wav")
+    agent = await calls.phone("1001")
+    await calls.member("1001")
+    customer, outgoing, incoming = await queue_call(calls, agent)
+    for record in ("gsm", "wav49"):
+        await calls.agent("1001", record=record)
+        assert await incoming.transfer("sales") == 200
+        incoming = await agent.rings(timeout=5)
+        await hear_each_other(outgoing, incoming, (customer, agent))
+    await outgoing.hangup()
+    await calls.silence()
+
+    first, second = calls.recordings()
+    assert (first.name[-6:], second.name[-6:]) == ("-1.wav", "-2.gsm")
+    linkedid = first.name.removesuffix("-1001-1.wav")
+    began = datetime.fromtimestamp(int(linkedid.rpartition("-")[2].partition(".")[0]))  # noqa: DTZ006 - as Asterisk does
+    assert str(first.parent).endswith(f"{began:/%Y/%m/%d}")
     assert [event.get("Part") for event in await calls.told("AgentbridgeRecordingStarted", 3)] == ["1", "2", "2"]
 
 

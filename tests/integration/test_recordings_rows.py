@@ -1,5 +1,6 @@
 """The rows of recordings and of listening in a real PostgreSQL."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,7 @@ import pytest_asyncio
 
 from agentbridge.directory.postgres import Directory
 from agentbridge.directory.recordings import CallLedger, internal_of, listed
-from agentbridge.model.calls import Finished, SpyAttempt, Started, recording_file
+from agentbridge.model.calls import Finished, RecordingTrouble, SpyAttempt, Started, recording_file
 from tests.integration.words import Connection
 
 AT = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
@@ -45,9 +46,9 @@ async def ana(sql: Connection) -> None:
 async def test_a_recording_is_unfinished_until_its_end_is_written(ledger: CallLedger, sql: Connection) -> None:
     row = started()
     await ledger.start([row])
-    assert await ledger.unfinished() == {row.file.path: "lab-1.2"}
+    assert await ledger.unfinished("", 10) == {row.file.path: "lab-1.2"}
     await ledger.finish([finished(row)])
-    assert await ledger.unfinished() == {}
+    assert await ledger.unfinished("", 10) == {}
     kept = await sql.fetchrow("SELECT * FROM agentbridge.recordings")
     assert kept is not None
     assert (kept["bytes"], kept["ended_at"] - kept["started_at"]) == (16044, timedelta(seconds=5))
@@ -67,8 +68,42 @@ async def test_a_file_that_is_recorded_into_again_is_unfinished_again(ledger: Ca
     await ledger.start([row])
     await ledger.finish([finished(row)])
     await ledger.start([replace(row, channel="lab-1.9", at=AT + timedelta(seconds=60))])
-    assert await ledger.unfinished() == {row.file.path: "lab-1.9"}
+    assert await ledger.unfinished("", 10) == {row.file.path: "lab-1.9"}
     assert await sql.fetchval("SELECT started_at FROM agentbridge.recordings") == AT
+
+
+async def test_a_part_of_a_call_has_one_file_whatever_its_format_and_day(ledger: CallLedger, sql: Connection) -> None:
+    row = started()
+    other = recording_file("monitor/agentbridge/2026/11/25/lab-1795530761.1-1001-1.gsm")
+    assert other is not None
+    assert await ledger.start([row]) == set()
+    assert await ledger.start([row, replace(row, file=other)]) == {other.path}
+    assert await sql.fetch("SELECT file FROM agentbridge.recordings") == [(row.file.path,)]
+    assert await ledger.start([replace(started(part=2), at=AT), started(internal="1002")]) == set()
+
+
+async def test_what_has_no_end_is_told_in_parts(ledger: CallLedger) -> None:
+    rows = [started(call=call) for call in range(1, 6)]
+    await ledger.start(rows)
+    paths = [row.file.path for row in rows]
+    assert list(await ledger.unfinished("", 3)) == paths[:3]
+    assert list(await ledger.unfinished(paths[2], 3)) == paths[3:]
+    assert await ledger.unfinished(paths[-1], 3) == {}
+
+
+async def test_when_the_folder_was_listed_and_what_is_wrong_is_kept_at_the_node(
+    ledger: CallLedger, sql: Connection
+) -> None:
+    assert await ledger.listed_at() is None
+    assert not await ledger.note_trouble(RecordingTrouble())
+    await sql.execute("INSERT INTO agentbridge.nodes (node) VALUES ('lab')")
+    await ledger.note_listed(AT)
+    assert await ledger.listed_at() == AT
+    assert await ledger.note_trouble(RecordingTrouble(unmeasured=2, silent=1, closed={"/spool": "denied"}))
+    columns = "recordings_unmeasured, recordings_silent, recordings_closed"
+    kept = await sql.fetchrow(f"SELECT {columns} FROM agentbridge.nodes")
+    assert kept is not None
+    assert (kept[0], kept[1], json.loads(kept[2])) == (2, 1, {"/spool": "denied"})
 
 
 async def test_the_same_file_on_another_node_is_another_recording(ledger: CallLedger, directory: Directory) -> None:
@@ -78,7 +113,7 @@ async def test_the_same_file_on_another_node_is_another_recording(ledger: CallLe
     assert await ledger.unknown([row.file.path]) == set()
     await other.start([row])
     await other.finish([finished(row)])
-    assert await ledger.unfinished() == {row.file.path: "lab-1.2"}
+    assert await ledger.unfinished("", 10) == {row.file.path: "lab-1.2"}
 
 
 @pytest.mark.usefixtures("ana")

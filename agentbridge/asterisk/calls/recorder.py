@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from agentbridge.asterisk.calls.folder import Missing, Size, Unreadable, size_of
 from agentbridge.asterisk.calls.live import TIMEOUT_SECONDS, Asks, Channel, channels, set_variable, variable
-from agentbridge.errors import Refused
+from agentbridge.errors import Refused, Unavailable
 from agentbridge.model import EndpointId, Recording
-from agentbridge.model.calls import PARTS, RECORDINGS, recording_file, recording_path
+from agentbridge.model.calls import PARTS, RECORDINGS, SUFFIXES, recording_file, recording_path
 
 PAUSED = "AGENTBRIDGE_RECORDING_PAUSED"
 """channel variable: since when, in seconds of the epoch; so that a daemon that starts later can resume"""
@@ -171,20 +172,23 @@ class Recorder:
     async def _free_path(self, agent: EndpointId, call: Channel) -> str:
         running = {monitor.stem for monitor in await monitors(self._link, call.name)}
         # one that has just begun is not listed yet, and has no file
-        if latest := recording_file(await variable(self._link, FILE, call.name)):
+        latest = recording_file(await variable(self._link, FILE, call.name))
+        if latest is not None:
             running.add(latest.stem)
+        # a transfer gives the channel another linkedid; its files stay together under the first
+        linkedid = latest.linkedid if latest is not None else call.linkedid
         spool = await spool_folder(self._link)
         for part in PARTS:
-            path = await self._path(agent, call, part)
+            path = await self._path(agent, linkedid, part)
             if path.rpartition(".")[0] not in running and not await asyncio.to_thread(self._made, spool, path):
                 return path
         raise Refused(f"{agent}: this call has its two recordings already")
 
-    async def _path(self, agent: EndpointId, call: Channel, part: int) -> str:
+    async def _path(self, agent: EndpointId, linkedid: str, part: int) -> str:
         kind = Recording((await self._policy(agent)).get("record", Recording.WAV))
-        path = recording_path(self._now().astimezone().date(), call.linkedid, agent, part, kind)
+        path = recording_path(linkedid, agent, part, kind)
         if path is None:
-            raise Refused(f"{call.linkedid}: can't be part of a file's name; set a plain systemname in asterisk.conf")
+            raise Refused(f"{linkedid}: can't be part of a file's name; set a plain systemname in asterisk.conf")
         return path
 
     def _made(self, spool: Path, path: str) -> bool:
@@ -193,7 +197,16 @@ class Recorder:
         if file is None:
             return False
         name = Path(file.stem).name
-        return any(next(folder.glob(f"{name}.*"), None) for folder in self._days(spool, file.call_began))
+        for folder in self._days(spool, file.call_began):
+            for suffix in SUFFIXES:
+                match size_of(folder / f"{name}.{suffix}"):
+                    case Size():
+                        return True
+                    case Unreadable() as why:
+                        raise Unavailable(f"{why.folder}: can't be looked at: {why.reason}")
+                    case Missing():
+                        pass
+        return False
 
     def _days(self, spool: Path, since: datetime) -> Iterable[Path]:
         today = self._now().astimezone().date()
