@@ -38,9 +38,13 @@ async def write(
     whole: bool = False,
     node: str = "lab",
 ) -> int | None:
+    """The newest version that it made; whole: what is not named is gone."""
     parts = (json.dumps(part or []) for part in (agents, calls, queues))
-    version = await sql.fetchval("SELECT agentbridge.live_write($1, $2, $3, $4, $5)", node, *parts, whole)
-    assert version is None or isinstance(version, int)
+    version: int | None = await sql.fetchval("SELECT agentbridge.live_write($1, $2, $3, $4)", node, *parts)
+    if whole:
+        keys = [[row[key] for row in part or []] for part, key in (
+            (agents, "internal"), (calls, "channel"), (queues, "queue"))]  # fmt: skip
+        version = await sql.fetchval("SELECT agentbridge.live_keep($1, $2, $3, $4)", node, *keys) or version
     return version
 
 

@@ -74,4 +74,6 @@ def test_a_path_that_is_made_is_read_back_as_what_it_was_made_of(
     assert file is not None
     assert (file.linkedid, file.internal, file.part, file.format) == (linkedid, internal, part, kind)
     # what begins MixMonitor's options, or leaves the folder, is in none
-    assert not set(path.removeprefix("monitor/agentbridge/2026/11/24/")) & set(",;|&$(){}\"'` /\r\n\0")
+    assert path.startswith("monitor/agentbridge/")
+    assert path.count("/") == 5
+    assert not set(path.rpartition("/")[2]) & set(",;|&$(){}\"'` /\r\n\0")

@@ -1,12 +1,12 @@
 -- What goes on in calls now: written by the daemon of each node, read by whoever shows it.
 
 -- One batch of a node's changes, at one version; returns it, null when nothing changed. Each of the three is an array of
--- objects with the columns' names, and `gone: true` for a row that is no more. In a `whole` one, what is not named is gone.
--- A row that says what is known already keeps its version; an agent in the same state keeps its `since`.
+-- objects with the columns' names, and `gone: true` for a row that is no more. A row that says what is known already keeps
+-- its version; an agent in the same state keeps its `since`.
 --
 -- Versions become visible in their order: of two nodes the second waits for the first one's commit, since a reader that
 -- has seen the higher one would never ask for the lower. Each call is a transaction of its own, so that wait is short.
-create or replace function agentbridge.live_write(node text, agents jsonb, calls jsonb, queues jsonb, whole boolean)
+create or replace function agentbridge.live_write(node text, agents jsonb, calls jsonb, queues jsonb)
 returns bigint language plpgsql security definer set search_path = agentbridge, pg_temp
 as $$
 declare
@@ -90,30 +90,54 @@ begin
     where (d.answered, d.abandoned, d.in_level) is distinct from (excluded.answered, excluded.abandoned, excluded.in_level);
 
     update live_agents l set gone_at = now_, version = this_version
-    where l.node = live_write.node and l.gone_at is null and case when whole
-        then not exists (select from jsonb_to_recordset(agents) as r (internal text) where r.internal = l.internal)
-        else exists (select from jsonb_to_recordset(agents) as r (internal text, gone boolean)
-            where r.internal = l.internal and r.gone) end;
+    where l.node = live_write.node and l.gone_at is null and l.internal in (
+        select r.internal from jsonb_to_recordset(agents) as r (internal text, gone boolean) where r.gone);
     get diagnostics n = row_count;
     changed := changed + n;
     update live_calls l set gone_at = now_, version = this_version
-    where l.node = live_write.node and l.gone_at is null and case when whole
-        then not exists (select from jsonb_to_recordset(calls) as r (channel text) where r.channel = l.channel)
-        else exists (select from jsonb_to_recordset(calls) as r (channel text, gone boolean)
-            where r.channel = l.channel and r.gone) end;
+    where l.node = live_write.node and l.gone_at is null and l.channel in (
+        select r.channel from jsonb_to_recordset(calls) as r (channel text, gone boolean) where r.gone);
     get diagnostics n = row_count;
     changed := changed + n;
     update live_queues l set gone_at = now_, version = this_version
-    where l.node = live_write.node and l.gone_at is null and case when whole
-        then not exists (select from jsonb_to_recordset(queues) as r (queue text) where r.queue = l.queue)
-        else exists (select from jsonb_to_recordset(queues) as r (queue text, gone boolean)
-            where r.queue = l.queue and r.gone) end;
+    where l.node = live_write.node and l.gone_at is null and l.queue in (
+        select r.queue from jsonb_to_recordset(queues) as r (queue text, gone boolean) where r.gone);
     get diagnostics n = row_count;
     changed := changed + n;
-
-    if whole then
-        perform live_forget(live_write.node, now_ - interval '1 minute');
+    if changed = 0 then
+        return null;
     end if;
+    notify agentbridge_live;
+    return this_version;
+end $$;
+
+-- After everything was written: what is not named here is gone, and what has been for a minute is forgotten. Returns the
+-- version, null when nothing changed.
+create or replace function agentbridge.live_keep(node text, agents text[], calls text[], queues text[])
+returns bigint language plpgsql security definer set search_path = agentbridge, pg_temp
+as $$
+declare
+    now_ timestamptz := clock_timestamp();
+    this_version bigint;
+    changed integer := 0;
+    n integer;
+begin
+    perform pg_advisory_xact_lock(hashtext('agentbridge live'));
+    set local synchronous_commit = off;
+    this_version := nextval('live_versions');
+    update live_agents l set gone_at = now_, version = this_version
+    where l.node = live_keep.node and l.gone_at is null and l.internal not in (select unnest(agents));
+    get diagnostics n = row_count;
+    changed := changed + n;
+    update live_calls l set gone_at = now_, version = this_version
+    where l.node = live_keep.node and l.gone_at is null and l.channel not in (select unnest(calls));
+    get diagnostics n = row_count;
+    changed := changed + n;
+    update live_queues l set gone_at = now_, version = this_version
+    where l.node = live_keep.node and l.gone_at is null and l.queue not in (select unnest(queues));
+    get diagnostics n = row_count;
+    changed := changed + n;
+    perform live_forget(live_keep.node, now_ - interval '1 minute');
     if changed = 0 then
         return null;
     end if;
