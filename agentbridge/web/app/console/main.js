@@ -1,0 +1,52 @@
+/** The console: what a supervisor and an administrator work with. @module */
+import { get, remove, session } from "../core/api.js";
+import { loadLanguage, t } from "../core/i18n.js";
+import { Live } from "../core/live.js";
+import { followLinks, go, path } from "../core/router.js";
+import { Languages } from "../ui/languages.js";
+import { Act, Connection, Messages, words } from "../ui/parts.js";
+import { html, render } from "../vendor.js";
+import { Floor } from "./floor.js";
+
+/** @typedef {Record<string, any>} Data */
+
+session.ended = () => location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+
+const ROOT = "/console";
+/** Pages by their name in the path. `may` asks the session whether it shows. @type {Record<string, {view: any, may: (who: Data) => boolean}>} */
+const PAGES = {
+  floor: { view: Floor, may: () => true },
+};
+
+/** @param {{who: Data, live: Live}} props */
+function Console({ who, live }) {
+  const [name = "floor", ...rest] = path.value.slice(ROOT.length + 1).split("/").filter(Boolean);
+  const page = PAGES[name];
+  return html`<a class="skip button" href="#work">${t("skip")}</a>
+  <header class="top"><a class="brand" href=${ROOT}>agentbridge</a>
+    <nav>${Object.entries(PAGES).filter(([, { may }]) => may(who)).map(
+      ([key]) => html`<a key=${key} href=${`${ROOT}/${key}`} aria-current=${key === name ? "page" : undefined}>${t(`nav.${key}`)}</a>`,
+    )}</nav><span class="grow"></span>
+    <${Connection} live=${live} /><${Languages} />
+    <span class="small dim">${who.username}</span>
+    <${Act} class="quiet" act=${leave}>${t("desk.sign_out")}<//>
+  </header>
+  <main id="work">${page && page.may(who) ? html`<${page.view} live=${live} who=${who} rest=${rest.map(decodeURIComponent)} />` : html`<p class="empty">404</p>`}</main>
+  <${Messages} />`;
+}
+
+async function leave() {
+  await remove("/session");
+  location.assign("/login");
+}
+
+await loadLanguage();
+const root = /** @type {HTMLElement} */ (document.getElementById("page"));
+try {
+  const who = await get("/session");
+  if (path.value === ROOT || path.value === `${ROOT}/`) go(`${ROOT}/floor`, true);
+  followLinks(ROOT);
+  render(html`<${Console} who=${who} live=${new Live(["agent", "queue", "call", "node"])} />`, root);
+} catch (error) {
+  render(html`<main class="centre"><p class="panel pad wrong" role="alert">${words(error)}</p></main>`, root);
+}

@@ -1,0 +1,2 @@
+/** What the desk takes from others, in one place. @module */
+export * from "../vendor/ui.js";

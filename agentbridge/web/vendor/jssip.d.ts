@@ -1,0 +1,1 @@
+export { C, UA, WebSocketInterface, debug } from "jssip";
