@@ -6,16 +6,33 @@ import { followLinks, go, path } from "../core/router.js";
 import { Languages } from "../ui/languages.js";
 import { Act, Connection, Messages, words } from "../ui/parts.js";
 import { html, render } from "../vendor.js";
+import { Agents } from "./agents.js";
 import { Floor } from "./floor.js";
+import { Audit, Recordings, SettingsPage, System } from "./looks.js";
+import { Queues, Teams, Telephones, Users } from "./records.js";
 
 /** @typedef {Record<string, any>} Data */
 
 session.ended = () => location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
 
 const ROOT = "/console";
+/** @param {string[]} roles @returns {(who: Data) => boolean} */
+function is(...roles) {
+  return (who) => who.roles.some((/** @type {string} */ role) => roles.includes(role));
+}
+
 /** Pages by their name in the path. `may` asks the session whether it shows. @type {Record<string, {view: any, may: (who: Data) => boolean}>} */
 const PAGES = {
-  floor: { view: Floor, may: () => true },
+  floor: { view: Floor, may: is("admin", "user", "supervisor") },
+  agents: { view: Agents, may: is("admin", "user", "supervisor") },
+  queues: { view: Queues, may: is("admin", "user", "supervisor") },
+  teams: { view: Teams, may: is("admin", "user") },
+  telephones: { view: Telephones, may: is("admin", "user") },
+  recordings: { view: Recordings, may: is("admin", "user", "supervisor") },
+  audit: { view: Audit, may: is("admin") },
+  users: { view: Users, may: is("admin") },
+  settings: { view: SettingsPage, may: is("admin") },
+  system: { view: System, may: is("admin") },
 };
 
 /** @param {{who: Data, live: Live}} props */
@@ -28,7 +45,7 @@ function Console({ who, live }) {
       ([key]) => html`<a key=${key} href=${`${ROOT}/${key}`} aria-current=${key === name ? "page" : undefined}>${t(`nav.${key}`)}</a>`,
     )}</nav><span class="grow"></span>
     <${Connection} live=${live} /><${Languages} />
-    <span class="small dim">${who.username}</span>
+    <span class="small dim">${who.name}</span>
     <${Act} class="quiet" act=${leave}>${t("desk.sign_out")}<//>
   </header>
   <main id="work">${page && page.may(who) ? html`<${page.view} live=${live} who=${who} rest=${rest.map(decodeURIComponent)} />` : html`<p class="empty">404</p>`}</main>
