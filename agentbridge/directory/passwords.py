@@ -134,7 +134,7 @@ class Passwords:
         clock = asyncio.get_running_loop().time
         answer_at = clock() + self._answer_seconds
         try:
-            await _send(self._mail, await self._links(self._mail, email))
+            await send(self._mail, await self._links(self._mail, email))
         finally:
             await asyncio.sleep(answer_at - clock())
 
@@ -144,7 +144,7 @@ class Passwords:
             tokens = [self._token() for _ in rows]
             for row, token in zip(rows, tokens, strict=True):
                 await connection.execute(QUERIES["add_reset"], row["id"], _digest(token), RESET_HOURS)
-        return [_message(mail, row["username"], row["email"], token) for row, token in zip(rows, tokens, strict=True)]
+        return [message(mail, row["username"], row["email"], token) for row, token in zip(rows, tokens, strict=True)]
 
     async def reset(self, token: str, password: str) -> str:
         """Sets the password of the token's agent and returns the username; a token works once."""
@@ -163,19 +163,20 @@ class Passwords:
 
 
 
-def _message(mail: Mail, username: str, address: str, token: str) -> EmailMessage:
-    message = EmailMessage()
-    message["From"], message["To"] = mail.sender, address
-    message["Subject"] = "Your new password"
+def message(mail: Mail, username: str, address: str, token: str) -> EmailMessage:
+    """The e-mail with the link."""
+    written = EmailMessage()
+    written["From"], written["To"] = mail.sender, address
+    written["Subject"] = "Your new password"
     link = mail.link.replace("{token}", token)
-    message.set_content(
+    written.set_content(
         f"Somebody asked for a new password for {username}.\n\n{link}\n\n"
         f"The link works once, for {RESET_HOURS} hour. If it was not you, leave this e-mail alone.\n"
     )
-    return message
+    return written
 
 
-async def _send(mail: Mail, messages: Sequence[EmailMessage]) -> None:
+async def send(mail: Mail, messages: Sequence[EmailMessage]) -> None:
     try:
         # smtplib blocks, and has a limit of its own for each step
         async with asyncio.timeout(2 * MAIL_DEADLINE_SECONDS):

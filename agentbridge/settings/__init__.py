@@ -1,8 +1,9 @@
 """The settings: what is configured in TOML, credential files and the environment. `load` is the way in."""
 
+from agentbridge.settings.api import Api
 from agentbridge.settings.credentials import secrets_in
 from agentbridge.settings.http import Http
-from agentbridge.settings.loading import Settings, chosen_path, load, read_toml
+from agentbridge.settings.loading import ApiSettings, Settings, chosen_path, load, load_api, read_toml
 from agentbridge.settings.mail import Mail
 from agentbridge.settings.node import Limits, Log, Node, Pace, Resync, Sip
 from agentbridge.settings.phone import HotDesk, Phone, PromptName
@@ -11,6 +12,8 @@ from agentbridge.settings.servers import Ami, Ari, Database
 
 __all__ = [
     "Ami",
+    "Api",
+    "ApiSettings",
     "Ari",
     "Database",
     "HotDesk",
@@ -28,6 +31,7 @@ __all__ = [
     "Sip",
     "chosen_path",
     "load",
+    "load_api",
     "read_toml",
     "secrets_in",
 ]

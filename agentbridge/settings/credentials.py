@@ -19,6 +19,7 @@ CREDENTIALS = {
     "ari_secret": ("ari", "secret"),
     "database_password": ("database", "password"),
     "mail_password": ("mail", "password"),
+    "api_database_password": ("api", "password"),
 }
 """file in $CREDENTIALS_DIRECTORY → the key that it sets"""
 
@@ -31,7 +32,7 @@ class Credentials(PydanticBaseSettingsSource):
         return self().get(field_name), field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        return _credentials()
+        return {group: keys for group, keys in _credentials().items() if group in self.settings_cls.model_fields}
 
 
 def _credentials() -> dict[str, dict[str, str]]:

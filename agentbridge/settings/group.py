@@ -14,7 +14,8 @@ Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-def _absolute(path: Path) -> Path:
+def absolute(path: Path) -> Path:
+    """ValueError for a path that depends on where the process was started."""
     if not path.is_absolute():
         raise ValueError("must be an absolute path: the daemon runs in another folder than you do")
     return path
@@ -40,7 +41,7 @@ def refuse(key: str, rule: str) -> ValueError:
     return ValueError(f"{key}: {rule}")
 
 
-SecretFile = Annotated[Path, AfterValidator(_absolute)]
+SecretFile = Annotated[Path, AfterValidator(absolute)]
 Secret = Annotated[SecretStr, AfterValidator(one_line)]
 
 

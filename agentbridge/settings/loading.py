@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from agentbridge.errors import ConfigError
+from agentbridge.settings.api import Api
 from agentbridge.settings.credentials import Credentials
 from agentbridge.settings.group import PREFIX
 from agentbridge.settings.http import Http
@@ -28,7 +29,9 @@ from agentbridge.settings.wrong import details, told
 DEFAULT_PATH = Path("/etc/agentbridge/agentbridge.toml")
 
 
-class Settings(BaseSettings):
+class _File(BaseSettings):
+    """Over the file go credentials, and over those the environment."""
+
     model_config = SettingsConfigDict(
         extra="forbid",
         frozen=True,
@@ -37,6 +40,22 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
         nested_model_default_partial_update=True,
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del dotenv_settings, file_secret_settings
+        return env_settings, Credentials(settings_cls), init_settings
+
+
+class Settings(_File):
+    """What the daemon and the commands read."""
 
     node: Node = Field(default_factory=Node)
     database: Database = Field(default_factory=Database)
@@ -52,18 +71,16 @@ class Settings(BaseSettings):
     phone: Phone = Field(default_factory=Phone)
     mail: Mail = Field(default_factory=Mail)
     http: Http = Field(default_factory=Http)
+    api: Api = Field(default_factory=Api)
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        del dotenv_settings, file_secret_settings
-        return env_settings, Credentials(settings_cls), init_settings
+
+class ApiSettings(_File):
+    """What `agentbridge api` reads of the same file. It holds no secret of Asterisk's, and needs none."""
+
+    api: Api = Field(default_factory=Api)
+    log: Log = Field(default_factory=Log)
+    mail: Mail = Field(default_factory=Mail)
+    sip: Sip = Field(default_factory=Sip)
 
 
 def chosen_path(given: Path | None = None) -> Path:
@@ -73,12 +90,25 @@ def chosen_path(given: Path | None = None) -> Path:
 
 def load(path: Path) -> Settings:
     """Raises ConfigError with one line for each wrong key, as `section.key: rule`; never with a value."""
+    return _checked(Settings, path, read_toml(path))
+
+
+def load_api(path: Path) -> ApiSettings:
+    """Likewise. The daemon's sections are left alone; one that nobody knows is refused."""
     content = read_toml(path)
+    daemons = Settings.model_fields.keys() - ApiSettings.model_fields.keys()
+    return _checked(ApiSettings, path, {name: value for name, value in content.items() if name not in daemons})
+
+
+Loaded = TypeVar("Loaded", Settings, ApiSettings)
+
+
+def _checked(model: type[Loaded], path: Path, content: dict[str, Any]) -> Loaded:
     try:
         # an absent section must be validated too, or its missing secret would go unnoticed
-        return Settings(**{name: content.pop(name, {}) for name in Settings.model_fields}, **content)
+        return model(**{name: content.pop(name, {}) for name in model.model_fields}, **content)
     except ValidationError as error:
-        raise ConfigError("\n".join(f"{path}: {told(Settings, detail)}" for detail in details(error))) from None
+        raise ConfigError("\n".join(f"{path}: {told(model, detail)}" for detail in details(error))) from None
     except SettingsError as error:
         raise ConfigError(f"{path}: {error}: use AGENTBRIDGE_SECTION__KEY, with two underscores") from None
 

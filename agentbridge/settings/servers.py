@@ -19,6 +19,14 @@ def _postgresql(dsn: SecretStr) -> SecretStr:
 Dsn = Annotated[SecretStr, AfterValidator(_postgresql)]
 
 
+def with_password(dsn: SecretStr, password: SecretStr | None) -> str:
+    """For the driver alone, never for a message."""
+    url = dsn.get_secret_value()
+    if password is None:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}{urlencode({'password': password.get_secret_value()})}"
+
+
 class Database(Group):
     dsn: Dsn = SecretStr("postgresql://agentbridge@127.0.0.1/agentbridge")
     """Where the directory is, `postgresql://user@host:port/name`. Keep the password out of it."""
@@ -44,11 +52,7 @@ class Database(Group):
 
     def url(self) -> str:
         """The DSN with the password in it: for the driver alone, never for a message."""
-        dsn = self.dsn.get_secret_value()
-        if self.password is None:
-            return dsn
-        password = urlencode({"password": self.password.get_secret_value()})
-        return f"{dsn}{'&' if '?' in dsn else '?'}{password}"
+        return with_password(self.dsn, self.password)
 
 
 class Ami(Account):

@@ -5,6 +5,9 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest_asyncio
 
+from lab.api import Api
+from lab.postgres import Postgres
+from tests.integration.api_scene import Scene
 from tests.integration.words import Connect, Connection
 
 
@@ -27,3 +30,35 @@ async def connect(database: str) -> AsyncIterator[Connect]:
 @pytest_asyncio.fixture
 async def sql(connect: Connect) -> Connection:
     return await connect()
+
+
+# ---------------------------------------------------------------- the API
+
+
+@pytest_asyncio.fixture(scope="session")
+async def api_scene(postgres: Postgres, template: str) -> AsyncIterator[Scene]:
+    """One database for all tests of the API, and the owner's connection to it."""
+    dsn = await postgres.create_database("api", template)
+    connection: Connection = await asyncpg.connect(dsn, timeout=10, command_timeout=20)
+    yield Scene(connection, postgres.dsn("api"))
+    await connection.close(timeout=5)
+
+
+@pytest_asyncio.fixture(scope="session")
+async def api_process(api_scene: Scene) -> AsyncIterator[Api]:
+    async with Api(api_scene.api_dsn) as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def scene(api_scene: Scene) -> Scene:
+    """As it is at the beginning of each test."""
+    await api_scene.restore()
+    return api_scene
+
+
+@pytest_asyncio.fixture
+async def api(api_process: Api, scene: Scene) -> Api:
+    """The running process, on `scene`."""
+    del scene
+    return api_process

@@ -1,0 +1,172 @@
+"""Puts the API together: state, routes, errors, headers, the document."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from agentbridge import __version__
+from agentbridge.api.database import Database
+from agentbridge.api.events.hub import Hub
+from agentbridge.api.events.stream import Streams
+from agentbridge.api.gate import Callers
+from agentbridge.api.guessing import Guesses
+from agentbridge.api.problems import Problem, ProblemBody, on_http, on_invalid, on_problem
+from agentbridge.api.resets import Resets
+from agentbridge.api.routes import agents, events, me, records, session, watching
+from agentbridge.api.routes.session import Hashing
+from agentbridge.api.waiting import Waiting
+from agentbridge.directory.passwords import Mail
+from agentbridge.settings import ApiSettings
+
+log = structlog.get_logger()
+
+PREFIX = "/v1"
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
+    "media-src 'self' blob:; connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": CSP,
+    "permissions-policy": "microphone=(self), camera=(), geolocation=(), payment=(), usb=()",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+DESCRIPTION = """Agents, queues, telephones and what goes on in calls.
+
+People log in with `POST /v1/session` and have a cookie; what changes something must come from the own origin
+(`Sec-Fetch-Site: same-origin` or the own `Origin`) with a JSON body. Machines send `Authorization: Bearer ab_…`.
+Errors are RFC 9457 problems."""
+
+
+class Headers:
+    """The same headers on every answer, unless it has its own."""
+
+    def __init__(self, app: ASGIApp, *, secure: bool) -> None:
+        self._app = app
+        self._headers = {name.encode(): value.encode() for name, value in HEADERS.items()}
+        if secure:
+            self._headers[b"strict-transport-security"] = b"max-age=31536000"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                there = {name for name, _ in message["headers"]}
+                message["headers"] = [
+                    *message["headers"],
+                    *((name, value) for name, value in self._headers.items() if name not in there),
+                ]
+            await send(message)
+
+        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+def create(settings: ApiSettings, clock: Callable[[], float] = time.monotonic) -> FastAPI:
+    """The ASGI application. It starts without a database, and then answers 503."""
+    api = settings.api
+    app = FastAPI(
+        title="agentbridge",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=_lifespan,
+        openapi_url="/openapi.json",
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+        separate_input_output_schemas=False,
+    )
+    state = app.state
+    state.settings = api
+    state.realm = settings.sip.realm
+    state.origins = frozenset(api.origins)
+    state.database = Database(api.url(), connections=api.pool_size, deadline=api.statement_seconds)
+    state.callers = Callers(state.database, clock)
+    state.guesses = Guesses(clock)
+    state.hashing = Hashing()
+    state.waiting = Waiting(state.database)
+    state.resets = Resets(state.database, _mail(settings), state.hashing)
+    state.hub, state.streams = Hub(), Streams()
+    app.include_router(events.sockets)
+    for module in (events, session, me, agents, records, watching):
+        app.include_router(module.routes.router, prefix=PREFIX)
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(Exception, _on_fault)
+    app.add_middleware(Headers, secure=bool(api.certificate))
+    app.openapi = _document(app)  # type: ignore[method-assign]
+    return app
+
+
+def _mail(settings: ApiSettings) -> Mail | None:
+    mail = settings.mail
+    if not mail.host:
+        return None
+    return Mail(
+        host=mail.host,
+        port=mail.port,
+        sender=mail.sender,
+        link=mail.link,
+        encryption=mail.encryption,
+        username=mail.username,
+        password=mail.log_in_password(),
+    )
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    from agentbridge.api.background import running
+
+    async with app.state.database, running(app):
+        yield
+
+
+async def _on_fault(request: Request, error: Exception) -> Response:
+    log.error("request.failed", method=request.method, path=request.url.path, exc_info=error)
+    return Problem(500, "a fault of the server; its log has more").response()
+
+
+def _document(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    def made() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            found = get_openapi(
+                title=app.title, version=app.version, description=app.description, routes=app.routes
+            )
+            parts = found.setdefault("components", {})
+            parts.setdefault("schemas", {})["ProblemBody"] = ProblemBody.model_json_schema()
+            parts["schemas"].pop("HTTPValidationError", None)
+            parts["schemas"].pop("ValidationError", None)
+            parts["securitySchemes"] = {
+                "session": {"type": "apiKey", "in": "cookie", "name": "__Host-agentbridge"},
+                "token": {"type": "http", "scheme": "bearer"},
+            }
+            _secured(found)
+            app.openapi_schema = found
+        return app.openapi_schema
+
+    return made
+
+
+def _secured(found: dict[str, Any]) -> None:
+    from agentbridge.api.operations import OPERATIONS
+
+    for methods in found["paths"].values():
+        for described in methods.values():
+            operation = OPERATIONS.get(described.get("operationId", ""))
+            if operation is not None and not operation.public:
+                described["security"] = [{"session": []}, {"token": []}]
+
+
+Running = Callable[[FastAPI], Awaitable[None]]

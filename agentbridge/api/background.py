@@ -1,0 +1,63 @@
+"""What the API does beside answering: listening to the database, and sending e-mails."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import structlog
+from fastapi import FastAPI
+
+from agentbridge.api.events.reading import Reader
+from agentbridge.api.listening import Listener
+
+log = structlog.get_logger()
+
+
+@contextlib.asynccontextmanager
+async def running(app: FastAPI) -> AsyncIterator[None]:
+    """The tasks run inside the block, and are gone after it."""
+    state = app.state
+    listener = Listener(state.database.dsn, deadline=state.settings.statement_seconds)
+    listener.on("agentbridge_applied", lambda _: state.waiting.woken())
+    listener.on("agentbridge_sessions", lambda text: _session_ended(app, text))
+    reader = Reader(state.database, state.hub)
+    for channel in ("agentbridge", "agentbridge_live"):
+        listener.on(channel, lambda _: reader.woken())
+    listener.on_up(reader.all_changed)
+    listener.on_up(state.callers.forget_all)
+    state.listener, state.reader = listener, reader
+    tasks = [
+        asyncio.create_task(listener.run(), name="listener"),
+        asyncio.create_task(state.resets.run(), name="resets"),
+        asyncio.create_task(reader.run(), name="reader"),
+        asyncio.create_task(state.hub.run(), name="hub"),
+    ]
+    for task in tasks:
+        task.add_done_callback(_ended)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _session_ended(app: FastAPI, text: str) -> None:
+    if text.isdigit():
+        app.state.callers.forget(int(text))
+        app.state.streams.session_ended(int(text))
+    else:
+        app.state.callers.forget_all()
+        app.state.streams.doubt_all()
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    """A part that ends by itself is a fault: the process ends, and systemd starts it anew."""
+    if not task.cancelled():
+        log.critical("api.part_ended", part=task.get_name(), exc_info=task.exception())
+        import os
+        import signal
+
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,157 @@
+"""One viewer's stream, whatever carries it: first frames, then what is new, with a mark in between."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from agentbridge.api.database import Database
+from agentbridge.api.events.hub import Group, Hub, Outbox, Wish
+from agentbridge.api.events.viewers import Viewer
+from agentbridge.api.problems import Problem
+
+MARK_SECONDS = 15.0
+SEND_SECONDS = 30.0
+"""for one frame: a reader that takes longer is cut off"""
+SESSION_OVER, SLOW_READER = 4401, 4429
+Send = Callable[[str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Who looks, and for how long: its session."""
+
+    proof: bytes
+    viewer: Viewer
+    session: int | None
+
+
+async def look(database: Database, proof: bytes) -> Look:
+    """Problem when the session is over or may see nothing."""
+    found = json.loads(await database.call("api_viewer", proof))
+    return Look(proof, Viewer.of(found), found["session"])
+
+
+class Stream:
+    """`run` sends until the stream ends, and returns the code to close with."""
+
+    def __init__(self, hub: Hub, database: Database, seen_by: Look, wish: Wish, cursor: str, send: Send) -> None:
+        self._hub = hub
+        self._database = database
+        self._look = seen_by
+        self._wish = wish
+        self._cursor = cursor
+        self._send = send
+        self.outbox = Outbox()
+        self._group: Group | None = None
+        self._doubted = False
+        """its rights may have changed"""
+
+    @property
+    def session(self) -> int | None:
+        return self._look.session
+
+    def doubt(self) -> None:
+        self._doubted = True
+        self.outbox.ready.set()
+
+    async def run(self) -> int:
+        group = self._group = self._hub.join(self._look.viewer, self._wish, self.outbox)
+        try:
+            for frame in self._hub.first(group, self._cursor):
+                await self._sent(frame)
+            while True:
+                if (code := await self._next()) != 0:
+                    return code
+        except TimeoutError:
+            return SLOW_READER
+        finally:
+            if self._group is not None:
+                self._hub.leave(self._group, self.outbox)
+
+    async def _next(self) -> int:
+        """0 to go on, else the code to close with."""
+        outbox = self.outbox
+        try:
+            async with asyncio.timeout(MARK_SECONDS):
+                await outbox.ready.wait()
+        except TimeoutError:
+            self._doubted = True
+            await self._sent(self._hub.mark())
+        if outbox.close_code:
+            return outbox.close_code
+        if self._doubted and not await self._still_allowed():
+            return SESSION_OVER
+        snapshot, frame, objects, notices = outbox.take()
+        assert self._group is not None  # noqa: S101 - for the type checker
+        if snapshot:
+            for text in self._hub.first(self._group, ""):
+                await self._sent(text)
+        if frame or objects:
+            await self._sent(frame or self._hub.fresh(self._group, objects))
+        for text in notices:
+            await self._sent(text)
+        return 0
+
+    async def _still_allowed(self) -> bool:
+        """Looks at the session again; other rights are another group, and a snapshot of what it sees."""
+        self._doubted = False
+        try:
+            await self._database.call("api_session", self._look.proof)
+            again = await look(self._database, self._look.proof)
+        except Problem as problem:
+            return problem.status == 503  # with the database away nobody's rights have changed
+        if again.viewer != self._look.viewer:
+            self._move(again)
+        return True
+
+    def _move(self, again: Look) -> None:
+        assert self._group is not None  # noqa: S101 - for the type checker
+        seen = set(self._group.shown)
+        self._hub.leave(self._group, self.outbox)
+        self._look = again
+        self._group = self._hub.join(again.viewer, self._wish, self.outbox)
+        # what it saw and may not see any more is null; what is new to it comes along
+        self.outbox.note(seen | self._hub.visible_to(self._group))
+
+    async def _sent(self, text: str) -> None:
+        if not text:
+            return
+        self.outbox.sending = True
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await self._send(text)
+        finally:
+            self.outbox.sending = False
+
+
+class Streams:
+    """All streams of this process."""
+
+    def __init__(self) -> None:
+        self._streams: dict[Stream, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def add(self, stream: Stream, name: str) -> None:
+        """name: whose it is."""
+        self._streams[stream] = name
+
+    def discard(self, stream: Stream) -> None:
+        self._streams.pop(stream, None)
+
+    def full_for(self, name: str, most: int, most_each: int) -> bool:
+        return len(self._streams) >= most or sum(one == name for one in self._streams.values()) >= most_each
+
+    def session_ended(self, session: int) -> None:
+        for stream in self._streams:
+            if stream.session == session:
+                stream.outbox.close(SESSION_OVER)
+
+    def doubt_all(self) -> None:
+        """Somebody's rights changed."""
+        for stream in self._streams:
+            stream.doubt()

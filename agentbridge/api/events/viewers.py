@@ -1,0 +1,77 @@
+"""Who looks at the stream, and what of an object that shows: decided before anything is serialised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Kind(StrEnum):
+    AGENT = "agent"
+    QUEUE = "queue"
+    CALL = "call"
+    RECORDING = "recording"
+    TELEPHONE = "telephone"
+    NODE = "node"
+    ME = "me"
+
+
+KINDS = frozenset(Kind)
+MASKED_FIELDS = ("number", "name")
+"""of a call: the other party's (A11)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """A class of viewers: all that have the same rights share what is serialised for them."""
+
+    sees_all: bool = False
+    queues: frozenset[str] = frozenset()
+    agent: str = ""
+    """the agent itself; empty for others"""
+    mask: int | None = None
+    """how many characters of a caller are hidden; None: none"""
+    telephones: bool = False
+    nodes: bool = False
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Viewer:
+        """From the SQL layer's api_viewer."""
+        roles = set(found["roles"])
+        return cls(
+            sees_all=found["all"],
+            queues=frozenset(found["queues"]),
+            agent=found["name"] if found["kind"] == "agent" else "",
+            mask=found["mask"],
+            telephones=bool(roles & {"admin", "user", "machine"}),
+            nodes=bool(roles & {"admin", "machine"}),
+        )
+
+    def sees(self, kind: Kind, agent: str, queues: frozenset[str]) -> bool:
+        """An object of this kind, which belongs to that agent and those queues."""
+        match kind:
+            case Kind.ME:
+                return bool(self.agent) and agent == self.agent
+            case Kind.TELEPHONE:
+                return self.telephones
+            case Kind.NODE:
+                return self.nodes
+            case Kind.CALL | Kind.RECORDING if self.agent and agent == self.agent:
+                return True
+            case _:
+                return self.sees_all or not self.queues.isdisjoint(queues)
+
+    def shown(self, kind: Kind, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What of it may be sent."""
+        if self.mask is None or kind is not Kind.CALL:
+            return data
+        return {**data, **{name: masked(data.get(name), self.mask) for name in MASKED_FIELDS}}
+
+
+def masked(text: Any, characters: int) -> Any:
+    """The last characters hidden, all of a short text, as towards the agent's phone."""
+    if not isinstance(text, str) or not text:
+        return text
+    return text[:-characters] + "*" * min(characters, len(text))

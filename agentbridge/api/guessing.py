@@ -1,0 +1,76 @@
+"""How often somebody may guess a password, before it is looked at.
+
+Two buckets for each try: the address, and the name. A person who has lately logged in from an address has a bucket of
+its own there, so that strangers who use up the name's tries keep nobody from working.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+KEPT = 10_000
+"""buckets of each sort; the one not used for the longest time goes first"""
+
+
+class Buckets:
+    """`size` tries at once, then one in `seconds`. clock: seconds, monotonic."""
+
+    def __init__(self, size: int, seconds: float, clock: Callable[[], float], kept: int = KEPT) -> None:
+        self._size = size
+        self._seconds = seconds
+        self._clock = clock
+        self._kept = kept
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        """name → tries left, and when that was so"""
+
+    def wait_seconds(self, name: str) -> float:
+        """0 when a try is left, else how long until the next."""
+        left = self._left(name)
+        return 0.0 if left >= 1 else (1 - left) * self._seconds
+
+    def take(self, name: str) -> None:
+        self._buckets[name] = (self._left(name) - 1, self._clock())
+        self._buckets.move_to_end(name)
+        while len(self._buckets) > self._kept:
+            self._buckets.popitem(last=False)
+
+    def give_back(self, name: str) -> None:
+        left, then = self._buckets.get(name, (self._size, 0.0))
+        self._buckets[name] = (min(self._size, left + 1), then)
+
+    def forget(self, name: str) -> None:
+        self._buckets.pop(name, None)
+
+    def _left(self, name: str) -> float:
+        left, then = self._buckets.get(name, (self._size, 0.0))
+        return min(self._size, left + (self._clock() - then) / self._seconds)
+
+
+class Guesses:
+    """`wait_seconds` before a password is looked at; 0 takes a try."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._addresses = Buckets(30, 10.0, clock)
+        self._names = Buckets(10, 30.0, clock)
+        self._known = Buckets(10, 30.0, clock)
+        self._places: OrderedDict[str, None] = OrderedDict()
+        """name and address where a log-in went well"""
+
+    def wait_seconds(self, address: str, name: str) -> float:
+        place = f"{address} {name}"
+        names, key = (self._known, place) if place in self._places else (self._names, name)
+        wait = max(self._addresses.wait_seconds(address), names.wait_seconds(key))
+        if wait == 0:
+            self._addresses.take(address)
+            names.take(key)
+        return wait
+
+    def succeeded(self, address: str, name: str) -> None:
+        place = f"{address} {name}"
+        self._places[place] = None
+        self._places.move_to_end(place)
+        while len(self._places) > KEPT:
+            self._places.popitem(last=False)
+        self._known.forget(place)
+        self._addresses.give_back(address)

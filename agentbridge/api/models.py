@@ -1,0 +1,537 @@
+"""What goes in and out, as the document says it. Values are bounded here and judged by the directory's rules."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(min_length=1, max_length=80)]
+Text = Annotated[str, Field(max_length=255)]
+Long = Annotated[str, Field(max_length=2000)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[int, Field(ge=0, le=2_147_483_647)]
+Penalty = Annotated[int, Field(ge=0, le=1_000_000)]
+Typology = Literal["phonebar", "external", "webrtc"]
+Transport = Literal["udp", "tcp", "ws", "wss"]
+Words = Annotated[list[Annotated[str, Field(max_length=80)]], Field(max_length=100)]
+Item = TypeVar("Item")
+
+
+def _unset() -> Any:
+    """A field left out stays as it is, or gets the database's default: it has none here."""
+    return None
+
+
+def optional() -> Any:
+    return Field(default_factory=_unset)
+
+
+class Given(BaseModel):
+    """A body: a field that is not known is refused."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class Page(BaseModel, Generic[Item]):
+    items: list[Item]
+    next: str | None = Field(description="cursor of the next page; null at the end")
+
+
+# ---------------------------------------------------------------- people
+
+
+class Credentials(Given):
+    username: Name
+    password: Annotated[str, Field(min_length=1, max_length=256)]
+    kind: Literal["user", "agent"] | None = Field(default=None, description="where both have the name; else found out")
+
+
+class Session(BaseModel):
+    kind: Literal["user", "agent", "token"]
+    name: str
+    roles: list[Literal["admin", "user", "supervisor", "agent", "machine"]]
+    scopes: list[str] | None
+
+
+class NewPassword(Given):
+    password: Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class OwnPassword(NewPassword):
+    old: Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class ResetRequest(Given):
+    email: Annotated[str, Field(min_length=3, max_length=254)]
+
+
+class Changed(BaseModel):
+    changed: bool
+
+
+class Applied(BaseModel):
+    """With `Prefer: wait`: 200 when Asterisk has it."""
+
+    changed: bool
+    applied_at: datetime | None = None
+    pending: bool | None = None
+    error: str | None = None
+
+
+# ---------------------------------------------------------------- agents
+
+
+class AgentFields(Given):
+    """What can be set of an agent."""
+
+    username: Name = optional()
+    full_name: Text = optional()
+    alias: Text = optional()
+    email: Text = optional()
+    internal: Annotated[str, Field(min_length=1, max_length=16)] = optional()
+    typology: Typology = optional()
+    description: Long = optional()
+    role: Text = optional()
+    voicemail: bool = optional()
+    deactivated: bool = optional()
+    hot_desk: bool = optional()
+    login_in_pause: bool = optional()
+    mask_sensitive: bool = optional()
+    transport: list[Transport] = optional()
+    host: Text = optional()
+    nat: Words = optional()
+    sip_type: Literal["friend", "user", "peer"] = optional()
+    codecs: Words = optional()
+    caller_id: Text = optional()
+    context: Text = optional()
+    call_group: Text = optional()
+    pickup_group: Text = optional()
+    chanspy: bool = optional()
+    record_calls: Literal["inactive", "wav", "wav49", "gsm"] = optional()
+    sip_expires: Seconds = optional()
+    sip_port: Port = optional()
+    auto_answer: bool = optional()
+    auto_answer_delay: Seconds = optional()
+    ring_in_use: bool = optional()
+    manual_recording: bool = optional()
+    dtmf_tones: bool = optional()
+    dnd_in_pause: bool = optional()
+    unanswered_badge: bool = optional()
+    jaws: bool = optional()
+    screen_recording: Text = optional()
+    screen_recording_path: Text = optional()
+    remote_control: bool = optional()
+    remote_control_port: Port = optional()
+    forward_allowed: bool = optional()
+    forward_to: Text = optional()
+    may_see_settings: bool = optional()
+    may_change_settings: bool = optional()
+    tls_certificate_path: Text = optional()
+    tls_key_path: Text = optional()
+    wss_port: Port | None = optional()
+    ignore_pause_preview: bool = optional()
+    client_log: bool = optional()
+    client_log_level: Literal["error", "warning", "info", "debug"] = optional()
+    internal_messenger: bool = optional()
+    prefix_required: bool = optional()
+    recall_me: bool = optional()
+    may_call: bool = optional()
+    may_spy: bool = optional()
+    download_attachments: bool = optional()
+    download_interactions: bool = optional()
+    download_recordings: bool = optional()
+
+
+class NewAgent(AgentFields):
+    username: Name
+    queues: dict[Name, Penalty] = Field(default_factory=dict, description="queue → penalty", max_length=1000)
+    teams: Words = Field(default_factory=list)
+
+
+class AgentSummary(BaseModel):
+    username: str
+    full_name: str
+    alias: str
+    email: str
+    internal: str
+    typology: Typology
+    description: str
+    hot_desk: bool
+    deactivated: bool
+    locked: bool
+    queues: list[str]
+    teams: list[str]
+    logged_in: bool
+    paused: bool
+    pause_reason: str | None
+    telephone: str | None
+
+
+class AgentStatus(BaseModel):
+    """What became of the last change: `applied_at` is null while Asterisk does not have it."""
+
+    logged_in: bool
+    paused: bool
+    pause_reason: str | None
+    telephone: str | None
+    wanted_at: datetime | None
+    applied_at: datetime | None
+    error: str | None
+    pending: bool
+    paused_queues: list[str]
+
+
+class Channel(Given):
+    capacity: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    auto_answer: bool = False
+    auto_answer_delay: Seconds = 0
+
+
+class Agent(BaseModel):
+    """Everything but secrets. Fields of the other typologies are there too."""
+
+    model_config = ConfigDict(extra="allow")
+    username: str
+    full_name: str
+    internal: str
+    typology: Typology
+    created_at: datetime
+    locked: bool
+    password_changed_at: datetime | None
+    has_avatar: bool
+    queues: dict[str, int]
+    teams: list[str]
+    modules: list[str]
+    channels: dict[str, Channel]
+    status: AgentStatus
+
+
+class Usernames(Given):
+    usernames: Annotated[list[Name], Field(min_length=1, max_length=10_000)]
+
+
+class Deleted(BaseModel):
+    deleted: int
+
+
+class Login(Given):
+    telephone: Name | None = Field(default=None, description="for a hot-desk agent")
+    steal: bool = Field(default=False, description="take the telephone from whoever has it; for managers")
+
+
+class Pause(Given):
+    reason: Annotated[str, Field(max_length=80)] | None = None
+    queue: Name | None = Field(default=None, description="this one alone; else all")
+
+
+class Number(Given):
+    number: Annotated[str, Field(max_length=80)]
+
+
+class Imported(BaseModel):
+    created: int
+    errors: list[dict[str, Any]]
+
+
+# ---------------------------------------------------------------- me
+
+
+class MyQueue(BaseModel):
+    name: str
+    channel: str
+    penalty: int
+    paused: bool
+    pause_reason: str | None
+
+
+class Me(BaseModel):
+    username: str
+    full_name: str
+    alias: str
+    internal: str
+    typology: Typology
+    hot_desk: bool
+    has_avatar: bool
+    client_log: bool
+    client_log_level: str
+    record_calls: str
+    manual_recording: bool
+    may_spy: bool
+    forward_allowed: bool
+    forward_to: str
+    modules: list[str]
+    queues: list[MyQueue]
+    status: AgentStatus
+
+
+class Profile(BaseModel):
+    """What the agent's client needs: of a phonebar P1 to P13, of a browser W3 to W9; the fields differ by typology."""
+
+    model_config = ConfigDict(extra="allow")
+    typology: Typology
+    auto_answer: bool
+    auto_answer_delay: int
+    manual_recording: bool
+    dtmf_tones: bool
+    dnd_in_pause: bool
+    sip_expires: int
+    client_log: bool
+    client_log_level: str
+
+
+class PickableTelephone(BaseModel):
+    name: str
+    description: str
+    available: bool
+    mine: bool
+    reason: Literal["taken", "not registered"] | None = Field(description="why it can't be picked")
+
+
+class Colleague(BaseModel):
+    username: str
+    name: str
+    internal: str
+    logged_in: bool
+    paused: bool
+
+
+class SipSession(BaseModel):
+    """For the browser's phone, once: keep it in memory."""
+
+    uri: str
+    display_name: str
+    username: str
+    realm: str
+    ha1: str
+    wss: str
+    ice_servers: list[str]
+    expires: int
+    applied: bool = Field(description="Asterisk has the new secret; else it will in a moment")
+
+
+# ---------------------------------------------------------------- the other records
+
+
+class QueueFields(Given):
+    name: Name = optional()
+    channel: Text = optional()
+    description: Long = optional()
+
+
+class NewQueue(QueueFields):
+    name: Name
+
+
+class QueueSummary(BaseModel):
+    name: str
+    channel: str
+    description: str
+    members: int
+
+
+class Queue(BaseModel):
+    name: str
+    channel: str
+    description: str
+    created_at: datetime
+    members: dict[str, int]
+    teams: dict[str, int]
+
+
+class TeamFields(Given):
+    name: Name = optional()
+    description: Long = optional()
+
+
+class NewTeam(TeamFields):
+    name: Name
+
+
+class TeamSummary(BaseModel):
+    name: str
+    description: str
+    members: int
+    queues: int
+
+
+class Team(BaseModel):
+    name: str
+    description: str
+    members: list[str]
+    queues: dict[str, int]
+
+
+class TelephoneFields(Given):
+    name: Name = optional()
+    description: Long = optional()
+    transport: list[Transport] = optional()
+    host: Text = optional()
+    nat: Words = optional()
+    sip_type: Literal["friend", "user", "peer"] = optional()
+    codecs: Words = optional()
+    caller_id: Text = optional()
+    context: Text = optional()
+    call_group: Text = optional()
+    pickup_group: Text = optional()
+    sip_expires: Seconds = optional()
+
+
+class NewTelephone(TelephoneFields):
+    name: Name
+
+
+class TelephoneSummary(BaseModel):
+    name: str
+    description: str
+    registered: bool
+    agent: str | None
+    available: bool
+
+
+class Telephone(TelephoneSummary):
+    model_config = ConfigDict(extra="allow")
+    created_at: datetime
+
+
+class UserFields(Given):
+    username: Name = optional()
+    role: Literal["admin", "user"] = optional()
+    agents_permission: bool = optional()
+    may_spy: bool = optional()
+    download_recordings: bool = optional()
+
+
+class NewUser(UserFields):
+    username: Name
+
+
+class User(BaseModel):
+    username: str
+    role: Literal["admin", "user"]
+    agents_permission: bool
+    may_spy: bool
+    download_recordings: bool
+    queues: list[str]
+
+
+class SettingFields(Given):
+    """The directory's settings; those that are not named here are refused by the directory."""
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+    internal_from: Annotated[int, Field(ge=1, lt=10**16)] = optional()
+    internal_to: Annotated[int, Field(ge=1, lt=10**16)] = optional()
+    strict_full_name: bool = optional()
+    security_suite: bool = optional()
+    lock_after: Annotated[int, Field(ge=0, le=1000)] = optional()
+    mask_characters: Annotated[int, Field(ge=1, le=64)] = optional()
+    screen_recording_path: Text = optional()
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    internal_from: int
+    internal_to: int
+    strict_full_name: bool
+    security_suite: bool
+    lock_after: int
+    mask_characters: int
+    screen_recording_path: str
+
+
+class PauseReason(Given):
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    position: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] = 0
+
+
+class NewToken(Given):
+    name: Name
+    scopes: Annotated[
+        list[
+            Literal["read", "agents", "sessions", "phonebar", "calls", "recordings", "interactions", "events", "admin"]
+        ],
+        Field(min_length=1, max_length=9),
+    ]
+    expires_at: datetime
+
+
+class Token(BaseModel):
+    id: str
+    name: str
+    scopes: list[str]
+    created_by: str
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None
+
+
+class TokenOnce(Token):
+    token: str = Field(description="told this once")
+
+
+# ---------------------------------------------------------------- what is looked at
+
+
+class Node(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    node: str
+    version: str
+    alive: bool
+    asterisk_up: bool
+    pending: int
+    failed: int
+
+
+class Nodes(BaseModel):
+    items: list[Node]
+
+
+class Plan(BaseModel):
+    pending: list[str]
+    failed: list[dict[str, Any]]
+    refused: list[dict[str, Any]]
+
+
+class Confirmation(Given):
+    node: Name | None = Field(default=None, description="this one; else all")
+
+
+class Confirmed(BaseModel):
+    confirmed: int
+
+
+class AuditLine(BaseModel):
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    object: str
+    detail: Any
+
+
+class RecordingRow(BaseModel):
+    id: int
+    node: str
+    username: str | None
+    internal: str
+    linkedid: str
+    part: int
+    format: str
+    started_at: datetime
+    ended_at: datetime | None
+    bytes: int | None
+
+
+class Interaction(Given):
+    username: Name
+    interaction: Annotated[str, Field(min_length=1, max_length=255)]
+    follow_up: bool = False
+
+
+class Granted(BaseModel):
+    granted: bool
+    auto_answer: bool | None
+    auto_answer_delay: int | None
+    in_hand: int | None
+    capacity: int | None

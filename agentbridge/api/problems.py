@@ -1,0 +1,129 @@
+"""Errors as RFC 9457 problems, with the field and the rule that was broken."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+TYPE = "application/problem+json"
+_FIELD = re.compile(r"^(?P<field>[A-Za-z][A-Za-z0-9_.-]{0,63}): (?P<rule>.+)$", re.DOTALL)
+STATUS = {
+    "AB001": 422,  # a value breaks a rule
+    "AB002": 409,  # the name or number is taken
+    "AB003": 404,
+    "AB004": 403,
+    "AB005": 423,  # deactivated or locked
+    "AB006": 409,  # the telephone is taken, or not registered
+    "AB007": 409,  # not logged in
+    "AB008": 507,  # no free internal number
+    "AB009": 422,
+    "AB010": 409,
+    "AB011": 401,
+    "AB012": 412,
+}
+"""SQLSTATE of a refusal → status"""
+TITLES = {
+    400: "The request is not understood",
+    401: "Log in first",
+    403: "Not allowed",
+    404: "There is no such thing",
+    405: "This method is not there",
+    409: "It does not go with what is there",
+    412: "It was changed meanwhile",
+    413: "Too large",
+    415: "Not this type of content",
+    416: "There is no such range",
+    422: "A value breaks a rule",
+    423: "Deactivated or locked",
+    428: "If-Match is missing",
+    429: "Too many tries",
+    500: "A fault of the server",
+    503: "Not available now",
+    507: "No internal number is free",
+}
+
+
+class ProblemBody(BaseModel):
+    """RFC 9457. `code` is the SQLSTATE of a rule of the directory; `field` and `rule` are what broke it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str | None = None
+    field: str | None = None
+    rule: str | None = None
+    current: dict[str, Any] | None = Field(default=None, description="with 412: the record as it is now")
+    yours: dict[str, Any] | None = Field(default=None, description="with 412: what was to be set")
+    errors: list[dict[str, Any]] | None = Field(default=None, description="with 422: each value that is wrong")
+
+
+class Problem(Exception):
+    """Ends a request with this answer."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.code = code
+        self.headers = dict(headers or {})
+        self.more = more
+
+    def response(self) -> Response:
+        body: dict[str, Any] = {
+            "type": "about:blank",
+            "title": TITLES.get(self.status, "Error"),
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.code:
+            body["code"] = self.code
+        if match := _FIELD.match(self.detail):
+            body |= match.groupdict()
+        return Response(
+            json.dumps(body | self.more), self.status, {"Cache-Control": "no-store", **self.headers}, media_type=TYPE
+        )
+
+
+def refused(code: str, message: str) -> Problem:
+    """A rule of the directory's."""
+    return Problem(STATUS.get(code, 422), message, code=code)
+
+
+async def on_problem(_: Request, problem: Exception) -> Response:
+    assert isinstance(problem, Problem)  # noqa: S101 - registered for this class alone
+    return problem.response()
+
+
+async def on_invalid(_: Request, error: Exception) -> Response:
+    """Values that don't go with the schema: each named with its rule, never with the value."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
+    errors = [{"field": _place(item["loc"]), "rule": item["msg"]} for item in error.errors()[:50]]
+    first = errors[0]
+    return Problem(422, f"{first['field']}: {first['rule']}", code="AB001", errors=errors).response()
+
+
+def _place(location: Sequence[Any]) -> str:
+    """Without `body` or `query` before it."""
+    parts = [str(part) for part in location]
+    return ".".join(parts[1:] or parts)[:64]
+
+
+async def on_http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
+    return Problem(error.status_code, str(error.detail), headers=error.headers).response()

@@ -1,0 +1,297 @@
+"""Agents: records, what belongs to them, and their verbs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Annotated, Any
+
+from fastapi import Body, Request, Response
+
+from agentbridge.api import models
+from agentbridge.api.gate import Asking, Directory
+from agentbridge.api.models import Channel, Name, Page, Penalty, Words
+from agentbridge.api.problems import Problem
+from agentbridge.api.routes.common import (
+    Cursor,
+    IfMatch,
+    Limit,
+    Prefer,
+    Routes,
+    Search,
+    Sort,
+    answer,
+    changed,
+    document,
+    given,
+    nothing,
+    outcome,
+    place,
+    record,
+)
+from agentbridge.api.routes.records import set_password
+from agentbridge.directory.avatars import check_avatar
+from agentbridge.errors import InvalidValue
+
+routes = Routes()
+LATER: dict[int | str, dict[str, Any]] = {
+    202: {"description": "Asterisk does not have it yet, or refused it", "model": models.Applied}
+}
+NOT_CHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "As you have it"}}
+
+
+@routes("agents.list", "GET", "/agents", Page[models.AgentSummary])
+async def list_agents(
+    caller: Asking, database: Directory, q: Search = "", sort: Sort = "", limit: Limit = 100, cursor: Cursor = ""
+) -> Response:
+    """The agents that one may see, page by page."""
+    return answer(await database.call("api_list", caller.proof, "agents", q, sort, limit, place(cursor)))
+
+
+@routes("agents.create", "POST", "/agents", models.Agent, status=201)
+async def create_agent(caller: Asking, database: Directory, body: models.NewAgent) -> Response:
+    """A new agent. A user names a queue that is enabled for it."""
+    fields = given(body, "queues", "teams")
+    text = await database.call(
+        "api_create", caller.proof, "agents", fields, json.dumps(body.queues), list(body.teams)
+    )
+    return record(text, 201)
+
+
+@routes("agents.delete-many", "POST", "/agents:delete", models.Deleted)
+async def delete_agents(caller: Asking, database: Directory, body: models.Usernames) -> Response:
+    """Delete many agents: all of them or none. Their recordings stay."""
+    wanted = list(dict.fromkeys(body.usernames))
+    return document({"deleted": await database.call("api_delete", caller.proof, "agents", wanted)})
+
+
+@routes("agents.read", "GET", "/agents/{username}", models.Agent)
+async def read_agent(caller: Asking, database: Directory, username: str) -> Response:
+    """One agent: everything but secrets, and what became of the last change."""
+    return record(await database.call("api_read", caller.proof, "agents", username))
+
+
+@routes("agents.update", "PATCH", "/agents/{username}", models.Agent)
+async def change_agent(
+    caller: Asking, database: Directory, username: str, body: models.AgentFields, if_match: IfMatch = None
+) -> Response:
+    """Set fields of an agent."""
+    return await changed(database, caller, "agents", username, given(body), if_match)
+
+
+@routes("agents.delete", "DELETE", "/agents/{username}", status=204)
+async def delete_agent(caller: Asking, database: Directory, username: str, if_match: IfMatch = None) -> Response:
+    """Delete an agent. Its recordings stay."""
+    await database.call("api_delete", caller.proof, "agents", [username], if_match or "*")
+    return nothing()
+
+
+# ---------------------------------------------------------------- verbs
+
+
+@routes("agents.login", "PUT", "/agents/{username}/session", models.Applied, also=LATER)
+async def login(
+    request: Request,
+    caller: Asking,
+    database: Directory,
+    username: str,
+    body: models.Login | None = None,
+    prefer: Prefer = None,
+) -> Response:
+    """Log the agent in, or move it to another telephone."""
+    body = body or models.Login()
+    done = await database.call("api_login", caller.proof, username, body.telephone, body.steal)
+    return await outcome(request, caller, username, done, prefer)
+
+
+@routes("agents.logout", "DELETE", "/agents/{username}/session", models.Applied, also=LATER)
+async def logout(
+    request: Request, caller: Asking, database: Directory, username: str, prefer: Prefer = None
+) -> Response:
+    """Log the agent out."""
+    done = await database.call("api_logout", caller.proof, username)
+    return await outcome(request, caller, username, done, prefer)
+
+
+@routes("agents.pause", "PUT", "/agents/{username}/pause", models.Applied, also=LATER)
+async def pause(
+    request: Request,
+    caller: Asking,
+    database: Directory,
+    username: str,
+    body: models.Pause | None = None,
+    prefer: Prefer = None,
+) -> Response:
+    """Pause the agent in all queues, or in one."""
+    body = body or models.Pause()
+    done = await database.call("api_pause", caller.proof, username, body.reason, body.queue)
+    return await outcome(request, caller, username, done, prefer)
+
+
+@routes("agents.unpause", "DELETE", "/agents/{username}/pause", models.Applied, also=LATER)
+async def unpause(
+    request: Request,
+    caller: Asking,
+    database: Directory,
+    username: str,
+    queue: Name | None = None,
+    prefer: Prefer = None,
+) -> Response:
+    """End the pause, in all queues or in one."""
+    done = await database.call("api_unpause", caller.proof, username, queue)
+    return await outcome(request, caller, username, done, prefer)
+
+
+# ---------------------------------------------------------------- what belongs to an agent
+
+
+async def _part(database: Directory, caller: Asking, username: str, part: str) -> Response:
+    found = json.loads(await database.call("api_read", caller.proof, "agents", username))
+    return document(found["record"][part])
+
+
+@routes("agents.queues.read", "GET", "/agents/{username}/queues", dict[str, int])
+async def read_queues(caller: Asking, database: Directory, username: str) -> Response:
+    """The agent's queues with its penalties, those of its teams too."""
+    return await _part(database, caller, username, "queues")
+
+
+@routes("agents.queues.set", "PUT", "/agents/{username}/queues", dict[str, int])
+async def set_queues(
+    caller: Asking, database: Directory, username: str, body: Annotated[dict[Name, Penalty], Body(max_length=1000)]
+) -> Response:
+    """The agent's own queues with its penalties, exactly these; teams bring theirs."""
+    return answer(await database.call("api_set_part", caller.proof, username, "queues", json.dumps(body)))
+
+
+@routes("agents.teams.read", "GET", "/agents/{username}/teams", list[str])
+async def read_teams(caller: Asking, database: Directory, username: str) -> Response:
+    """The agent's teams."""
+    return await _part(database, caller, username, "teams")
+
+
+@routes("agents.teams.set", "PUT", "/agents/{username}/teams", list[str])
+async def set_teams(caller: Asking, database: Directory, username: str, body: Words) -> Response:
+    """The agent's teams, exactly these."""
+    return answer(await database.call("api_set_part", caller.proof, username, "teams", json.dumps(list(body))))
+
+
+@routes("agents.modules.read", "GET", "/agents/{username}/modules", list[str])
+async def read_modules(caller: Asking, database: Directory, username: str) -> Response:
+    """The modules that are on for the agent."""
+    return await _part(database, caller, username, "modules")
+
+
+@routes("agents.modules.set", "PUT", "/agents/{username}/modules", list[str])
+async def set_modules(caller: Asking, database: Directory, username: str, body: Words) -> Response:
+    """The modules that are on, exactly these."""
+    return answer(await database.call("api_set_part", caller.proof, username, "modules", json.dumps(list(body))))
+
+
+@routes("agents.channels.read", "GET", "/agents/{username}/channels", dict[str, Channel])
+async def read_channels(caller: Asking, database: Directory, username: str) -> Response:
+    """Capacity and automatic answer of each channel; one that is not here is unlimited."""
+    return await _part(database, caller, username, "channels")
+
+
+@routes("agents.channels.set", "PUT", "/agents/{username}/channels", dict[str, Channel])
+async def set_channels(
+    caller: Asking, database: Directory, username: str, body: Annotated[dict[Name, Channel], Body(max_length=20)]
+) -> Response:
+    """Capacity and automatic answer, exactly of these channels."""
+    fields = json.dumps({name: channel.model_dump() for name, channel in body.items()})
+    return answer(await database.call("api_set_part", caller.proof, username, "channels", fields))
+
+
+@routes("agents.password.set", "PUT", "/agents/{username}/password", status=204)
+async def new_password(
+    request: Request, caller: Asking, database: Directory, username: str, body: models.NewPassword
+) -> Response:
+    """A new password for the agent; its sessions in browsers end."""
+    await set_password(request, caller, database, "agent", username, body.password)
+    return nothing()
+
+
+@routes("agents.lock.set", "PUT", "/agents/{username}/lock", models.Changed)
+async def lock(caller: Asking, database: Directory, username: str) -> Response:
+    """Lock the agent out; it is logged out."""
+    return document({"changed": await database.call("api_set_lock", caller.proof, username, True)})
+
+
+@routes("agents.lock.delete", "DELETE", "/agents/{username}/lock", models.Changed)
+async def unlock(caller: Asking, database: Directory, username: str) -> Response:
+    """Let the agent in again, also after too many wrong passwords."""
+    return document({"changed": await database.call("api_set_lock", caller.proof, username, False)})
+
+
+@routes("agents.profile.read", "GET", "/agents/{username}/profile", models.Profile, also=NOT_CHANGED)
+async def profile(request: Request, caller: Asking, database: Directory, username: str) -> Response:
+    """What the agent's client is given."""
+    return await profile_of(request, caller, database, username)
+
+
+async def profile_of(request: Request, caller: Asking, database: Directory, username: str) -> Response:
+    found = json.loads(await database.call("api_profile", caller.proof, username))
+    headers = {"ETag": found["etag"], "Cache-Control": "private, no-cache"}
+    if request.headers.get("if-none-match") == found["etag"]:
+        return Response(status_code=304, headers=headers)
+    return Response(json.dumps(found["profile"]), 200, headers, media_type="application/json")
+
+
+# ---------------------------------------------------------------- avatars
+
+PICTURE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The picture",
+        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/png", "image/jpeg")},
+    },
+    **NOT_CHANGED,
+}
+
+
+@routes("agents.avatar.read", "GET", "/agents/{username}/avatar", also=PICTURE)
+async def avatar(request: Request, caller: Asking, database: Directory, username: str) -> Response:
+    """The agent's picture."""
+    return await avatar_of(request, caller, database, username)
+
+
+async def avatar_of(request: Request, caller: Asking, database: Directory, username: str) -> Response:
+    rows = await database.rows("api_avatar", caller.proof, username)
+    if not rows:
+        raise Problem(404, f"username: there is no picture of {username}", code="AB003")
+    content: bytes = rows[0]["content"]
+    etag = f'"{hash_of(content)}"'
+    headers = {
+        "ETag": etag,
+        "Cache-Control": "private, no-cache",
+        "Content-Disposition": "inline",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+    if request.headers.get("if-none-match") == etag:
+        return Response(status_code=304, headers=headers)
+    return Response(content, 200, headers, media_type=rows[0]["type"])
+
+
+def hash_of(content: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(content).hexdigest()[:20]
+
+
+@routes("agents.avatar.set", "PUT", "/agents/{username}/avatar", status=204)
+async def set_avatar(request: Request, caller: Asking, database: Directory, username: str) -> Response:
+    """A PNG or JPG of at most 8 MB, judged by what is in it."""
+    content = await request.body()
+    try:
+        kind = await asyncio.to_thread(check_avatar, content)
+    except InvalidValue as error:
+        raise Problem(422, str(error), code="AB001") from None
+    await database.call("api_set_avatar", caller.proof, username, content, kind)
+    return nothing()
+
+
+@routes("agents.avatar.delete", "DELETE", "/agents/{username}/avatar", status=204)
+async def delete_avatar(caller: Asking, database: Directory, username: str) -> Response:
+    """Take the picture away."""
+    await database.call("api_set_avatar", caller.proof, username, None, None)
+    return nothing()

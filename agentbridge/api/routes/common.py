@@ -1,0 +1,189 @@
+"""What the routes have in common: registration, answers, pages, versions and `Prefer: wait`."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import BaseModel
+
+from agentbridge.api.gate import Asking, Directory, GatedRoute
+from agentbridge.api.operations import OPERATIONS
+from agentbridge.api.problems import TYPE, Problem, ProblemBody
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+JSON = "application/json"
+LONGEST_WAIT_SECONDS = 30.0
+_PREFER = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
+
+Search = Annotated[str, Query(max_length=100, description="only those with this text in them")]
+Sort = Annotated[str, Query(max_length=64, description="a field, with - before it for downwards")]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+Cursor = Annotated[
+    str, Query(max_length=2000, pattern="^[A-Za-z0-9_-]*$", description="`next` of the page before")
+]
+IfMatch = Annotated[
+    str | None, Header(alias="If-Match", max_length=100, description="the ETag that the change is made from, or *")
+]
+Prefer = Annotated[
+    str | None, Header(max_length=100, description="`wait=SECONDS`: answer when Asterisk has it, up to 30 s")
+]
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    content = {TYPE: {"schema": {"$ref": f"#/components/schemas/{ProblemBody.__name__}"}}}
+    return {status: {"description": f"A problem ({status})", "content": content} for status in sorted(statuses)}
+
+
+class Routes:
+    """`@routes("agents.list", "GET", "/agents", Page[AgentSummary])`: a route of the table of operations."""
+
+    def __init__(self) -> None:
+        self.router = APIRouter(route_class=GatedRoute)
+
+    def __call__(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        model: Any = None,
+        *,
+        status: int = 200,
+        also: dict[int | str, dict[str, Any]] | None = None,
+        body: type[BaseModel] | None = None,
+    ) -> Callable[[Handler], Handler]:
+        """also: other answers than `model` and problems. body: the schema of a JSON body that the handler reads."""
+        known = OPERATIONS[operation]
+        usual = {400, 422, 429, 503}
+        if not known.public:
+            usual |= {401, 403}
+        if method != "GET":
+            usual |= {403, 404, 409, 412, 413, 415, 423, 428, 507}
+        if "{" in path:
+            usual |= {404}
+
+        def register(handler: Handler) -> Handler:
+            self.router.add_api_route(
+                path,
+                handler,
+                methods=[method],
+                operation_id=operation,
+                status_code=status,
+                response_model=None,
+                response_class=Response,
+                responses={**problems(*usual), **_answer(status, model), **(also or {})},
+                summary=(handler.__doc__ or "").strip().split("\n")[0],
+                openapi_extra=_body(body),
+                tags=[operation.partition(".")[0]],
+            )
+            return handler
+
+        return register
+
+
+_MODELS: dict[str, Any] = {}
+
+
+def _answer(status: int, model: Any) -> dict[int | str, dict[str, Any]]:
+    if model is None:
+        return {status: {"description": "Done"}}
+    return {status: {"description": "As asked", "model": model}}
+
+
+def _body(model: type[BaseModel] | None) -> dict[str, Any] | None:
+    if model is None:
+        return None
+    return {"requestBody": {"content": {JSON: {"schema": model.model_json_schema()}}}}
+
+
+# ---------------------------------------------------------------- answers
+
+
+def answer(text: str, status: int = 200, etag: str | None = None) -> Response:
+    """JSON as PostgreSQL wrote it."""
+    return Response(text, status, {"ETag": etag} if etag else None, media_type=JSON)
+
+
+def document(value: Any, status: int = 200, etag: str | None = None) -> Response:
+    return answer(json.dumps(value, ensure_ascii=False, default=str), status, etag)
+
+
+def record(text: str, status: int = 200) -> Response:
+    """{etag, record} of the SQL layer."""
+    found = json.loads(text)
+    return document(found["record"], status, found["etag"])
+
+
+def nothing() -> Response:
+    return Response(status_code=204)
+
+
+def place(cursor: str) -> str | None:
+    """What the SQL layer put into the cursor, as JSON."""
+    if not cursor:
+        return None
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        json.loads(text)
+    except ValueError:
+        raise Problem(422, "cursor: is none of this server's", code="AB001") from None
+    return text
+
+
+def number_in(cursor: str) -> int | None:
+    text = place(cursor)
+    if text is not None and not re.fullmatch(r"\d{1,18}", text):
+        raise Problem(422, "cursor: is none of this list's", code="AB001")
+    return None if text is None else int(text)
+
+
+def given(body: BaseModel, *without: str) -> str:
+    """The fields that were sent, as JSON."""
+    return body.model_dump_json(exclude_unset=True, exclude=set(without))
+
+
+def needed(if_match: str | None) -> str:
+    if if_match is None:
+        raise Problem(428, "If-Match: send the ETag of the record that the change is made from")
+    return if_match
+
+
+async def changed(
+    database: Directory, caller: Asking, kind: str, key: str, fields: str, if_match: str | None
+) -> Response:
+    """A change of a record; 412 shows both."""
+    try:
+        text = await database.call("api_change", caller.proof, kind, key, fields, needed(if_match))
+    except Problem as problem:
+        if problem.status == 412:
+            now = json.loads(await database.call("api_read", caller.proof, kind, key))
+            problem.more |= {"current": now["record"], "yours": json.loads(fields)}
+            problem.headers["ETag"] = now["etag"]
+        raise
+    return record(text)
+
+
+# ---------------------------------------------------------------- Prefer: wait
+
+
+def wait_seconds(prefer: str | None) -> float:
+    match = _PREFER.search(prefer or "")
+    return min(float(match[1]), LONGEST_WAIT_SECONDS) if match else 0.0
+
+
+async def outcome(request: Request, caller: Asking, username: str, changed_: bool, prefer: str | None) -> Response:
+    """200 when Asterisk has the agent's last change, else 202 with what is known."""
+    seconds = wait_seconds(prefer)
+    found = await request.app.state.waiting.applied(caller.proof, username, seconds)
+    headers = {"Preference-Applied": f"wait={seconds:g}"} if seconds else {}
+    if found["applied_at"] is not None and not found["pending"]:
+        body: dict[str, Any] = {"changed": changed_, "applied_at": found["applied_at"]}
+        return Response(json.dumps(body), 200, headers, media_type=JSON)
+    body = {"changed": changed_, "pending": True}
+    if found["error"]:
+        body = {"changed": changed_, "error": found["error"]}
+    return Response(json.dumps(body), 202, headers, media_type=JSON)

@@ -1,0 +1,133 @@
+"""The agent's own: what its client needs, and nothing of anybody else's."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+
+from fastapi import Request, Response
+
+from agentbridge.api import models
+from agentbridge.api.gate import Asking, Directory
+from agentbridge.api.models import Name
+from agentbridge.api.problems import Problem
+from agentbridge.api.routes.agents import LATER, NOT_CHANGED, PICTURE, avatar_of, profile_of
+from agentbridge.api.routes.common import Prefer, Routes, Search, answer, document, nothing, outcome
+from agentbridge.api.routes.records import set_password
+from agentbridge.api.routes.session import guess
+
+routes = Routes()
+SECRET_BYTES = 24
+SIP_WAIT_SECONDS = 5.0
+
+
+@routes("me.read", "GET", "/me", models.Me)
+async def me(caller: Asking, database: Directory) -> Response:
+    """Who I am, my queues and their pauses, and what became of my last change."""
+    return answer(await database.call("api_me", caller.proof))
+
+
+@routes("me.login", "PUT", "/me/session", models.Applied, also=LATER)
+async def login(
+    request: Request, caller: Asking, database: Directory, body: models.Login | None = None, prefer: Prefer = None
+) -> Response:
+    """Start the shift."""
+    body = body or models.Login()
+    done = await database.call("api_login", caller.proof, caller.name, body.telephone, body.steal)
+    return await outcome(request, caller, caller.name, done, prefer)
+
+
+@routes("me.logout", "DELETE", "/me/session", models.Applied, also=LATER)
+async def logout(request: Request, caller: Asking, database: Directory, prefer: Prefer = None) -> Response:
+    """End the shift."""
+    done = await database.call("api_logout", caller.proof, caller.name)
+    return await outcome(request, caller, caller.name, done, prefer)
+
+
+@routes("me.pause", "PUT", "/me/pause", models.Applied, also=LATER)
+async def pause(
+    request: Request, caller: Asking, database: Directory, body: models.Pause | None = None, prefer: Prefer = None
+) -> Response:
+    """Pause in all queues, or in one."""
+    body = body or models.Pause()
+    done = await database.call("api_pause", caller.proof, caller.name, body.reason, body.queue)
+    return await outcome(request, caller, caller.name, done, prefer)
+
+
+@routes("me.unpause", "DELETE", "/me/pause", models.Applied, also=LATER)
+async def unpause(
+    request: Request, caller: Asking, database: Directory, queue: Name | None = None, prefer: Prefer = None
+) -> Response:
+    """End the pause, in all queues or in one."""
+    done = await database.call("api_unpause", caller.proof, caller.name, queue)
+    return await outcome(request, caller, caller.name, done, prefer)
+
+
+@routes("me.profile.read", "GET", "/me/profile", models.Profile, also=NOT_CHANGED)
+async def profile(request: Request, caller: Asking, database: Directory) -> Response:
+    """What my client is set to; versioned by its ETag."""
+    return await profile_of(request, caller, database, caller.name)
+
+
+@routes("me.avatar.read", "GET", "/me/avatar", also=PICTURE)
+async def avatar(request: Request, caller: Asking, database: Directory) -> Response:
+    """My picture."""
+    return await avatar_of(request, caller, database, caller.name)
+
+
+@routes("me.password.set", "PUT", "/me/password", status=204)
+async def new_password(
+    request: Request, caller: Asking, database: Directory, body: models.OwnPassword
+) -> Response:
+    """A new password, by the old one; all my sessions in browsers end."""
+    guess(request, caller.name)
+    rows = await database.rows("api_login_of", caller.name, "agent")
+    if not rows or not await request.app.state.hashing.verify(rows[0]["password_hash"], body.old):
+        raise Problem(403, "old: is not the password")
+    await set_password(request, caller, database, "agent", caller.name, body.password)
+    return nothing()
+
+
+@routes("me.forward.set", "PUT", "/me/forward", models.Changed)
+async def forward(caller: Asking, database: Directory, body: models.Number) -> Response:
+    """My forwarding number, where I may; empty: none."""
+    return document({"changed": await database.call("api_set_forward", caller.proof, body.number)})
+
+
+@routes("me.telephones", "GET", "/me/telephones", list[models.PickableTelephone])
+async def telephones(caller: Asking, database: Directory) -> Response:
+    """The telephones that a hot-desk agent may pick, each with why not."""
+    return answer(await database.call("api_my_telephones", caller.proof))
+
+
+@routes("me.colleagues", "GET", "/me/colleagues", list[models.Colleague])
+async def colleagues(caller: Asking, database: Directory, q: Search = "") -> Response:
+    """Whom to call and to transfer to; at most 200."""
+    return answer(await database.call("api_colleagues", caller.proof, q))
+
+
+@routes("me.sip-session", "POST", "/me/sip-session", models.SipSession, status=201)
+async def sip_session(request: Request, caller: Asking, database: Directory) -> Response:
+    """What my browser's phone registers with: a new secret each time, told once as a digest."""
+    settings, realm = request.app.state.settings, request.app.state.realm
+    secret = secrets.token_urlsafe(SECRET_BYTES)
+    found = json.loads(await database.call("api_sip_session", caller.proof, secret))
+    applied = await request.app.state.waiting.applied(caller.proof, caller.name, SIP_WAIT_SECONDS)
+    host = request.url.hostname or "localhost"
+    scheme = "wss" if request.url.scheme == "https" else "ws"
+    ha1 = hashlib.md5(f"{found['internal']}:{realm}:{secret}".encode()).hexdigest()  # noqa: S324 - SIP's own digest
+    return document(
+        {
+            "uri": f"sip:{found['internal']}@{host}",
+            "display_name": found["name"],
+            "username": found["internal"],
+            "realm": realm,
+            "ha1": ha1,
+            "wss": settings.wss or f"{scheme}://{request.headers.get('host', host)}/ws",
+            "ice_servers": settings.ice_servers,
+            "expires": found["expires"],
+            "applied": not applied["pending"] and not applied["error"],
+        },
+        201,
+    )

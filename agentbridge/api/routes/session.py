@@ -1,0 +1,132 @@
+"""Logging in and out of the API, and forgotten passwords."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import secrets
+from datetime import timedelta
+
+from fastapi import Request, Response
+
+from agentbridge.api import models
+from agentbridge.api.database import Database
+from agentbridge.api.gate import COOKIE, Asking, Directory, digest, must_be_private, proof_of
+from agentbridge.api.problems import Problem
+from agentbridge.api.routes.common import Routes, document, nothing, problems
+from agentbridge.directory.passwords import hash_password, verify_password
+
+routes = Routes()
+HASHES_AT_ONCE = 2
+"""argon2 takes tens of milliseconds of a core and 64 MB: a storm of log-ins must not stall anybody"""
+
+
+class Hashing:
+    """argon2 in threads, two at a time."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Semaphore(HASHES_AT_ONCE)
+
+    async def verify(self, stored: str | None, password: str) -> bool:
+        async with self._turn:
+            return await asyncio.to_thread(verify_password, stored, password)
+
+    async def hash(self, password: str) -> str:
+        async with self._turn:
+            return await asyncio.to_thread(hash_password, password)
+
+
+def address_of(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def guess(request: Request, name: str) -> None:
+    """Takes one try; Problem 429 without any left."""
+    wait = request.app.state.guesses.wait_seconds(address_of(request), name.lower())
+    if wait:
+        raise Problem(429, "too many tries; wait a moment", headers={"Retry-After": str(math.ceil(wait))})
+
+
+@routes("session.create", "POST", "/session", models.Session, status=201, also=problems(401))
+async def log_in(request: Request, body: models.Credentials, database: Directory) -> Response:
+    """Log in; the session is a cookie."""
+    must_be_private(request)
+    guess(request, body.username)
+    person, usable = await _checked(request, body, database)
+    if not usable:
+        raise Problem(423, f"username: {body.username} is deactivated or locked", code="AB005")
+    request.app.state.guesses.succeeded(address_of(request), body.username.lower())
+    settings = request.app.state.settings
+    token = secrets.token_urlsafe(32)
+    old = proof_of(request)
+    found = await database.call(
+        "api_open_session",
+        person,
+        body.username,
+        digest(token),
+        timedelta(seconds=settings.idle_seconds),
+        timedelta(seconds=settings.session_seconds),
+        address_of(request),
+    )
+    if old is not None:  # whoever logs in again is somebody else from now on
+        await database.call("api_close_session", old)
+    response = document({name: value for name, value in json.loads(found).items() if name != "session"}, 201)
+    response.set_cookie(
+        COOKIE, token, secure=True, httponly=True, samesite="strict", path="/", max_age=int(settings.session_seconds)
+    )
+    return response
+
+
+async def _checked(request: Request, body: models.Credentials, database: Database) -> tuple[str, bool]:
+    """Which kind of person, and whether they may log in; Problem 401, the same for every reason."""
+    rows = await database.rows("api_login_of", body.username, body.kind)
+    stored = rows[0]["password_hash"] if rows else None
+    if await request.app.state.hashing.verify(stored, body.password):
+        return rows[0]["person"], rows[0]["usable"]
+    if rows and rows[0]["person"] == "agent":
+        await database.call("api_password_failed", body.username)
+    raise Problem(401, "username and password don't go together")
+
+
+@routes("session.read", "GET", "/session", models.Session)
+async def who_am_i(caller: Asking) -> Response:
+    """Who is logged in."""
+    return document(
+        {
+            "kind": caller.kind,
+            "name": caller.name,
+            "roles": sorted(caller.roles),
+            "scopes": None if caller.is_person else sorted(caller.scopes),
+        }
+    )
+
+
+@routes("session.delete", "DELETE", "/session", status=204)
+async def log_out(request: Request, caller: Asking, database: Directory) -> Response:
+    """End the session."""
+    await database.call("api_close_session", caller.proof)
+    request.app.state.callers.forget_all()
+    response = nothing()
+    if caller.is_person:
+        response.delete_cookie(COOKIE, secure=True, httponly=True, samesite="strict", path="/")
+    return response
+
+
+# ---------------------------------------------------------------- forgotten passwords
+
+
+@routes("password-resets.create", "POST", "/password-resets", status=202)
+async def ask_for_reset(request: Request, body: models.ResetRequest) -> Response:
+    """Mail a link to the agents of an address; the answer is the same for every address."""
+    guess(request, body.email)
+    request.app.state.resets.ask(body.email)
+    return Response(status_code=202)
+
+
+@routes("password-resets.use", "PUT", "/password-resets/{token}", models.Changed)
+async def use_reset(request: Request, token: str, body: models.NewPassword) -> Response:
+    """Set a new password with the token of the link; it works once."""
+    guess(request, "password reset")
+    await request.app.state.resets.use(token, body.password)
+    return document({"changed": True})

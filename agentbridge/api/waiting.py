@@ -1,0 +1,41 @@
+"""Waits until Asterisk has an agent's change, as `Prefer: wait` asks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from agentbridge.api.database import Database
+
+LOOK_SECONDS = 0.5
+"""without a notification: what a lost one costs at most"""
+
+
+class Waiting:
+    """`woken` at each notification that some change was carried out; whoever waits looks at its own then."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._news = asyncio.Event()
+
+    def woken(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def applied(self, proof: bytes, username: str, seconds: float) -> dict[str, Any]:
+        """{pending, applied_at, error} of the agent's last change: at once when Asterisk has it or refused it, else
+        after so many seconds."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + seconds
+        while True:
+            news = self._news
+            found: dict[str, Any] = json.loads(await self._database.call("api_applied", proof, username))
+            left = until - clock()
+            if not found["pending"] or left <= 0:
+                return found
+            try:
+                async with asyncio.timeout(min(left, LOOK_SECONDS)):
+                    await news.wait()
+            except TimeoutError:
+                continue
