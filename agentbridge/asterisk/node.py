@@ -164,6 +164,14 @@ class Node:
         """Whose number this is, or who is logged in at this telephone, by our AstDB family."""
         return self._seen.agent_of(key)
 
+    def stored(self) -> Collection[EndpointId]:
+        """Every id of which a PJSIP object is in the AstDB, whoever put it there."""
+        return self._seen.stored()
+
+    def queues(self) -> Collection[QueueName]:
+        """All queues of this Asterisk."""
+        return self._seen.queues()
+
     def policy(self, path: str) -> str:
         """The value at a path below our AstDB family, e.g. `agent/1001/chanspy`; '' where there is none."""
         return self._seen.policy(path)

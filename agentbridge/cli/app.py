@@ -7,7 +7,7 @@ import sys
 import typer
 
 from agentbridge import __version__, logs
-from agentbridge.cli import api, database, files, plan, recording, run, status
+from agentbridge.cli import api, database, files, plan, recording, remove, run, status
 from agentbridge.cli.check import command as check
 from agentbridge.cli.directory import (
     agent_avatar,
@@ -38,7 +38,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for module in (run, check, plan, status, files, api):
+for module in (run, check, plan, status, files, api, remove):
     module.register(app)
 for name, group in {
     "db": database.app,

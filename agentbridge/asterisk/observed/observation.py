@@ -73,6 +73,14 @@ class Observation:
         row_id = self._policy.agent_of(key)
         return AgentId(int(row_id)) if row_id.isdecimal() else None
 
+    def stored(self) -> Collection[EndpointId]:
+        """Every id of which a PJSIP object is in the AstDB, whoever put it there."""
+        return {key for objects in self._objects.values() for key in objects}
+
+    def queues(self) -> Collection[QueueName]:
+        """All queues of this Asterisk."""
+        return self._queues
+
     def carriers(self, agent: str) -> Collection[EndpointId]:
         """The endpoint ids that take this agent's calls: its device, and every telephone that names it."""
         return self._policy.carriers(agent)
