@@ -22,12 +22,16 @@ EXPOSURE = "15"  # tenths: 1.5
 WITHIN_S = 25.0
 
 
-@pytest.fixture
-def installed(tmp_path: Path) -> Path:
+@pytest.fixture(params=["alone", "in a container"])
+def installed(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """The unit with a program that is there, which is all that differs on a test machine."""
     assert shutil.which("systemd-analyze"), "systemd-analyze is missing: run lab/setup"
     unit = tmp_path / UNIT.name
     unit.write_text(UNIT.read_text().replace("/opt/agentbridge/bin/agentbridge", sys.executable))
+    if request.param == "in a container":
+        folder = tmp_path / f"{UNIT.name}.d"
+        folder.mkdir()
+        shutil.copy(UNIT.with_name("container.conf"), folder)
     return unit
 
 
@@ -35,6 +39,7 @@ async def test_systemd_finds_nothing_to_complain_about(installed: Path) -> None:
     assert (await run("systemd-analyze", "verify", "--man=no", str(installed), within=60.0)).strip() == ""
 
 
+@pytest.mark.parametrize("installed", ["alone"], indirect=True)
 async def test_its_exposure_is_at_most_1_5(installed: Path) -> None:
     # ends with an error above the threshold
     told = await run(

@@ -94,7 +94,10 @@ class Debian:
     def __init__(self, root: SystemdRoot) -> None:
         self.root = root
         self.seconds = 0.0
-        self.told: dict[str, str] = {}  # heading → what its lines printed
+        self.told: dict[str, str] = {}
+        """heading → what its lines printed"""
+        self.before: dict[str, str] = {}
+        """what the console shows of the PBX where agentbridge was never installed"""
 
     async def prepare(self) -> None:
         """The PBX works, and the sources and wheels are there, since the root folder has no network."""
@@ -118,6 +121,16 @@ class Debian:
             ["tar", "-C", TOP, "--null", "-T", "-", "-c"], input=listed.stdout, check=True, capture_output=True
         )
         subprocess.run(["tar", "-C", target, "--no-same-owner", "-x"], input=packed.stdout, check=True)
+
+    def make_newer(self, version: str) -> None:
+        """The sources become a later version's, with one more step of the schema."""
+        project = self.root.path(f"{SOURCES}/pyproject.toml")
+        text = re.sub(r'^version = ".*"$', f'version = "{version}"', project.read_text(), flags=re.MULTILINE)
+        project.write_text(text)
+        package = self.root.path(f"{SOURCES}/agentbridge")
+        (package / "directory/schema/migrations/9999_trial.sql").write_text("create table agentbridge.trial ();\n")
+        init = package / "__init__.py"
+        init.write_text(re.sub(r'"[0-9]+\.[0-9]+\.[0-9]+[^"]*"', f'"{version}"', init.read_text()))
 
     async def follow(self, heading: str, *, within: float = 180.0) -> str:
         """Run the lines that the document has below that heading, as they stand there; what they printed."""

@@ -18,6 +18,7 @@ from tests.faults.debian import Debian
 
 MACHINE_SECONDS = 300.0
 """one minute on a machine that has nothing else to do; the suite's neighbours may be busy"""
+ACCOUNTS = re.compile(r"/etc/(passwd|group|shadow|gshadow)-?")
 EXPOSURE = 15  # tenths
 
 
@@ -36,13 +37,13 @@ def network(debian: Debian) -> Iterator[None]:
 
 
 async def test_the_steps_as_typed_bring_the_first_agent_in_and_leave_the_pbx_alone(debian: Debian) -> None:
-    before = await debian.pbx()
+    debian.before = await debian.pbx()
     for step in ("1.", "2.", "3.", "4.", "5.", "6."):
         await debian.follow(step)
     assert "all is well" in debian.told["5."]
     assert "Asterisk has it" in debian.told["6."]
     assert debian.told["6."].rstrip().endswith("all is well")
-    assert await debian.pbx() == before
+    assert await debian.pbx() == debian.before
     assert "PJSIP/2000" in await debian.asterisk("queue show sales")
     sys.stderr.write(f"\n    the machine's part of the installation: {debian.seconds:.0f} s\n")
     assert debian.seconds < MACHINE_SECONDS
@@ -109,6 +110,50 @@ async def test_a_daemon_that_hangs_is_started_again_and_nobody_is_logged_out(deb
     await shorter_watchdog(debian, "60s")
     assert "PJSIP/2000" in await debian.asterisk("queue show sales")
     await converged(debian)
+
+
+@pytest.mark.usefixtures("network")
+async def test_a_newer_version_with_a_migration_comes_in_while_a_call_goes_on(debian: Debian) -> None:
+    secret = (await debian.ours("agent", "secret", "anna")).strip()
+    async with Farm(("127.0.0.1", 5060)) as farm:
+        (anna,) = await farm.register({"2000": secret})
+        trunk = await farm.phone("trunk", "secret-trunk")
+        outgoing = await trunk.call("500", timeout=10)
+        await anna.rings(timeout=10)
+        debian.make_newer("99.0.0")
+        told = await debian.follow("A newer version")
+        assert "done: 9999 trial" in told
+        assert told.rstrip().endswith("all is well")
+        await outgoing.hears(anna.tone, timeout=10)
+        await outgoing.hangup()
+    assert await debian.ours("--version") == "99.0.0\n"
+    assert await debian.sql("select version from agentbridge.nodes") == "99.0.0"
+    assert "PJSIP/2000" in await debian.asterisk("queue show sales")
+    await converged(debian)
+
+
+async def test_in_a_container_it_runs_without_mounts_users_and_devices_of_its_own(debian: Debian) -> None:
+    await debian.follow("In a container")
+    await converged(debian)
+    inside = debian.root.path(f"/proc/{await main_pid(debian)}")
+    for kind in ("mnt", "user", "uts"):
+        assert (inside / "ns" / kind).readlink() == debian.root.path(f"/proc/1/ns/{kind}").readlink(), kind
+    status = (inside / "status").read_text()
+    assert "CapEff:\t0000000000000000" in status
+    assert "Seccomp:\t2" in status
+    asterisk = await debian.root.run("id", "--group", "asterisk")
+    assert asterisk.strip() in re.search(r"^Groups:(.*)$", status, re.MULTILINE)[1].split()
+
+
+async def test_taken_away_it_leaves_the_pbx_as_it_was_before(debian: Debian) -> None:
+    await debian.follow("Taking it away")
+    for family in ("agentbridge", "ps_endpoints", "ps_auths", "ps_aors", "CustomDevstate"):
+        assert "0 results" in await debian.asterisk(f"database show {family}"), family
+    left = await debian.root.shell("grep -rl agentbridge /etc /opt /usr/local || true")
+    # the container's user, whom the steps for containers made
+    assert [file for file in left.split() if not ACCOUNTS.fullmatch(file)] == []
+    assert await debian.pbx() == debian.before
+    assert "No such" not in await debian.asterisk("queue show sales"), "the administrator's queue is still there"
 
 
 async def main_pid(debian: Debian) -> int:
