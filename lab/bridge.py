@@ -18,6 +18,7 @@ import agentbridge
 from agentbridge.directory import migrate
 from lab.asterisk import SPOOL_GROUP, Asterisk
 from lab.ports import free_port
+from lab.postgres import DAEMON, as_role
 from lab.processes import LabError, Process, run, until
 
 STOP_WITHIN_S = 12.0
@@ -42,7 +43,8 @@ async def prepare(dsn: str, *, numbers: range = range(1000, 1050)) -> None:
 class Bridge:
     """`async with Bridge(asterisk, dsn) as bridge`: its folder is there, and gone after it with the process.
 
-    sections: over the configuration that this lab needs. ami_port, ari_port: of a proxy before Asterisk.
+    dsn: the owner's, for commands; the daemon has its own role. sections: over the configuration that this lab needs.
+    ami_port, ari_port: of a proxy before Asterisk.
     groups: what SupplementaryGroups= of the unit gives; left out, the group of Asterisk's spool.
     """
 
@@ -67,7 +69,7 @@ class Bridge:
         ami_file, ari_file = self._secret("ami", asterisk.ami_secret), self._secret("ari", asterisk.ari_secret)
         self.sections: dict[str, dict[str, object]] = {
             "node": {"name": name},
-            "database": {"dsn": dsn},
+            "database": {"dsn": as_role(dsn, DAEMON), "owner_dsn": dsn},
             "ami": {"port": ami_port or asterisk.ami_port, "username": asterisk.ami_user, "secret_file": ami_file},
             "ari": {
                 "url": f"http://127.0.0.1:{ari_port or asterisk.ari_port}/ari",

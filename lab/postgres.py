@@ -15,6 +15,16 @@ from lab.ports import free_port
 from lab.processes import LabError, Process, alive, children, run, until
 
 OWNER = "agentbridge"
+DAEMON = "agentbridge_daemon"
+APPLICATION = "agentbridge_app"
+API = "agentbridge_api"
+ROLES = "; ".join(
+    (
+        *(f"CREATE ROLE {role} LOGIN" for role in (OWNER, DAEMON, APPLICATION, API)),
+        f"GRANT {DAEMON}, {APPLICATION}, {API} TO {OWNER} WITH ADMIN OPTION",
+    )
+)
+"""as docs/installing.md makes them"""
 READY_WITHIN_S = 30.0
 STOP_SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 StopMode = Literal["smart", "fast", "immediate"]
@@ -28,6 +38,11 @@ def server_programs() -> Path:
     if on_path := shutil.which("postgres"):
         return Path(on_path).parent
     raise LabError("no PostgreSQL server on this machine: run lab/setup")
+
+
+def as_role(dsn: str, role: str) -> str:
+    """The owner's DSN with another role in it."""
+    return dsn.replace(f"//{OWNER}@", f"//{role}@", 1)
 
 
 class Postgres:
@@ -50,7 +65,7 @@ class Postgres:
             self._give_folder_to_the_server()
             await self._initialise()
             await self.start()
-            await self._execute(f"CREATE ROLE {OWNER} LOGIN")
+            await self._execute(ROLES)
         except BaseException:
             await self._end()
             raise

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from enum import StrEnum
+from typing import Annotated
 
 import typer
 
@@ -14,20 +16,52 @@ from agentbridge.settings import Settings
 MIGRATION_SECONDS = 600.0
 """for one statement of a migration: an index on a large table takes its time"""
 
+
+class Kind(StrEnum):
+    """The roles that grants.sql knows."""
+
+    app = "app"
+    daemon = "daemon"
+    api = "api"
+
+
 app = typer.Typer(help="The schema in the database.", no_args_is_help=True)
 
 
 @app.command()
 def migrate(config: ConfigPath = None) -> None:
     """Bring the schema up to date; safe to repeat."""
-    done = asyncio.run(_migrate(settings_of(config)))
+    done, missing = asyncio.run(_migrate(settings_of(config)))
     if not done:
         output.message("the schema is up to date")
+    if missing:
+        output.message(
+            f"the server has no role {', '.join(missing)}, so only the owner may use the schema: run as a superuser: "
+            f"{schema.making_roles(missing)} and then db migrate again"
+        )
 
 
-async def _migrate(settings: Settings) -> list[str]:
+async def _migrate(settings: Settings) -> tuple[list[str], list[str]]:
     async with connected(_patient(settings)) as connection:
-        return await schema.migrate(connection, lambda step: output.line(f"done: {step}"))
+        done = await schema.migrate(connection, lambda step: output.line(f"done: {step}"))
+        return done, await schema.missing_roles(connection)
+
+
+@app.command()
+def grant(
+    role: Annotated[str, typer.Argument(help="The role that an application logs in with.")],
+    kind: Annotated[Kind, typer.Option("--as", help="What it is to be.")] = Kind.app,
+    config: ConfigPath = None,
+) -> None:
+    """Let a role of PostgreSQL use the directory as an application, the daemon or the API does."""
+    group = f"agentbridge_{kind.value}"
+    asyncio.run(_grant(settings_of(config), role, group))
+    output.message(f'{role} may do what {group} may: docs/directory.md, "Roles", has the list')
+
+
+async def _grant(settings: Settings, role: str, group: str) -> None:
+    async with connected(settings) as connection:
+        await schema.grant(connection, role, group)
 
 
 def _patient(settings: Settings) -> Settings:

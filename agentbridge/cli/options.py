@@ -66,10 +66,10 @@ def settings_of(config: Path | None) -> Settings:
 
 
 @asynccontextmanager
-async def connected(settings: Settings) -> AsyncIterator[Connection]:
-    connection = await connect(
-        settings.database.url(), deadline=settings.database.connect_seconds, name="agentbridge cli"
-    )
+async def connected(settings: Settings, *, as_daemon: bool = False) -> AsyncIterator[Connection]:
+    """With the rights of the schema's owner, or with the daemon's."""
+    url = settings.database.url() if as_daemon else settings.database.owner_url()
+    connection = await connect(url, deadline=settings.database.connect_seconds, name="agentbridge cli")
     try:
         with _schema_errors():
             yield connection

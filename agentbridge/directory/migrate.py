@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 
+import asyncpg
+
 from agentbridge.directory.connecting import Connection, translated
-from agentbridge.errors import AgentbridgeError
+from agentbridge.errors import AgentbridgeError, Refused
 
 # "abridge" in ASCII: two migrations at a time would both try the same step
 LOCK = 0x61627269646765
@@ -137,6 +139,40 @@ async def migrate(connection: Connection, on_step: Callable[[str], None]) -> lis
     return done
 
 
+async def missing_roles(connection: Connection) -> list[str]:
+    """Those of grants.sql that this server has not got."""
+    with translated():
+        there = (await _applied(connection)).roles
+    return [role for role in roles() if role not in there]
+
+
+def making_roles(missing: Sequence[str]) -> str:
+    """The SQL for a superuser, where the schema's owner may not create roles; with it the owner may hand them on."""
+    created = "".join(f"CREATE ROLE {role} LOGIN; " for role in missing)
+    return f"{created}GRANT {', '.join(missing)} TO agentbridge WITH ADMIN OPTION;"
+
+
+async def grant(connection: Connection, role: str, group: str) -> None:
+    """Makes a role a member of one of ours, so that it may do what grants.sql gives that one.
+
+    Refused when either of them is not there, or the owner may not hand the group on; the message says what to run.
+    """
+    with translated():
+        missing = await missing_roles(connection)
+        if group in missing:
+            sql = f"{making_roles(missing)} and then `agentbridge db migrate`"
+            raise Refused(f"the server has no role {group}: run as a superuser: {sql}")
+        statement = await connection.fetchval(
+            "SELECT format('GRANT %I TO %I', $2::text, rolname) FROM pg_roles WHERE rolname = $1", role, group
+        )
+        if statement is None:
+            raise Refused(f"there is no role {role}: create it with CREATE ROLE, or its login with createuser")
+        try:
+            await connection.execute(statement)
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise Refused(f"{error}: run as a superuser: {statement};") from error
+
+
 async def move(connection: Connection) -> dict[str, int]:
     """Takes over a database of the old numbering, in one transaction; returns how many rows each table got.
 
@@ -173,6 +209,7 @@ async def _migrate(connection: Connection) -> list[str]:
     if not found.too_old:
         return []
     await connection.execute(_GROUND)
+    existing = await _create_roles(connection, applied.roles)
     done = [await _apply_migration(connection, step) for step in migrations() if step.version not in applied.migrations]
     # a new table may change what a file makes, so after a migration each is applied
     files = functions() if done else {name: text for name, text in functions().items() if name in found.changed}
@@ -181,8 +218,23 @@ async def _migrate(connection: Connection) -> list[str]:
     for name, text in files.items():
         await _apply_file(connection, name, text)
     # what is new belongs to everybody until it is taken away
-    await _apply_file(connection, _GRANTS, _grants_for(applied.roles))
+    await _apply_file(connection, _GRANTS, _grants_for(existing))
     return [*done, *files, _GRANTS]
+
+
+async def _create_roles(connection: Connection, existing: frozenset[str]) -> frozenset[str]:
+    """Those that there are now: an owner who may not create roles leaves out what is missing."""
+    if set(roles()) <= existing or not await connection.fetchval(
+        "SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user"
+    ):
+        return existing
+    for role in roles():
+        # roles are the server's: somebody may make the same one beside us in another database
+        await connection.execute(
+            f"DO $$ BEGIN CREATE ROLE {role} LOGIN;"
+            " EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+        )
+    return frozenset(roles())
 
 
 async def _apply_migration(connection: Connection, migration: Migration) -> str:

@@ -57,6 +57,6 @@ def _credential(file: Path) -> str:
 def secrets_in(content: Mapping[str, Any]) -> list[str]:
     """The keys of a config file's content that hold a secret, as `section.key`."""
     found = [f"{group}.{key}" for group, key in CREDENTIALS.values() if content.get(group, {}).get(key)]
-    if urlsplit(str(content.get("database", {}).get("dsn", ""))).password:
-        found.append("database.dsn")
+    database = content.get("database", {})
+    found += [f"database.{key}" for key in ("dsn", "owner_dsn") if urlsplit(str(database.get(key, ""))).password]
     return found

@@ -7,7 +7,8 @@ from urllib.parse import urlencode, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from agentbridge.settings.group import Account, Group, Port, Seconds, Secret, SecretFile
+from agentbridge.errors import ConfigError
+from agentbridge.settings.group import Account, Group, Port, Seconds, Secret, SecretFile, first_line, one_line
 
 
 def _postgresql(dsn: SecretStr) -> SecretStr:
@@ -19,6 +20,9 @@ def _postgresql(dsn: SecretStr) -> SecretStr:
 Dsn = Annotated[SecretStr, AfterValidator(_postgresql)]
 
 
+OWNER_DSN = SecretStr("postgresql://agentbridge@127.0.0.1/agentbridge")
+
+
 def with_password(dsn: SecretStr, password: SecretStr | None) -> str:
     """For the driver alone, never for a message."""
     url = dsn.get_secret_value()
@@ -28,12 +32,16 @@ def with_password(dsn: SecretStr, password: SecretStr | None) -> str:
 
 
 class Database(Group):
-    dsn: Dsn = SecretStr("postgresql://agentbridge@127.0.0.1/agentbridge")
-    """Where the directory is, `postgresql://user@host:port/name`. Keep the password out of it."""
+    dsn: Dsn = SecretStr("postgresql://agentbridge_daemon@127.0.0.1/agentbridge")
+    """Where the directory is, `postgresql://user@host:port/name`, by the daemon's role. Keep the password out of it."""
     password: Secret | None = None
     """Better given as credential `database_password`, `password_file` or AGENTBRIDGE_DATABASE__PASSWORD."""
     password_file: SecretFile | None = None
     """A file with nothing but the password."""
+    owner_dsn: Dsn | None = None
+    """The same for commands, by the schema's owner. Default: `dsn` where that is set, else the role agentbridge there."""
+    owner_password_file: SecretFile | None = None
+    """A file with nothing but the owner's password; the daemon never reads it."""
     connect_seconds: Seconds = 5.0
     """Seconds to connect before the database counts as gone."""
     statement_seconds: Seconds = 5.0
@@ -53,6 +61,19 @@ class Database(Group):
     def url(self) -> str:
         """The DSN with the password in it: for the driver alone, never for a message."""
         return with_password(self.dsn, self.password)
+
+    def owner_url(self) -> str:
+        """Likewise of the schema's owner, for commands that administer. ConfigError when its file can't be read."""
+        if self.owner_dsn is None and "dsn" in self.model_fields_set:
+            return self.url()
+        password = None
+        if self.owner_password_file is not None:
+            try:
+                password = one_line(SecretStr(first_line(self.owner_password_file)))
+            except ValueError as error:
+                file = self.owner_password_file
+                raise ConfigError(f"database.owner_password_file: {file} {error}") from None
+        return with_password(self.owner_dsn or OWNER_DSN, password)
 
 
 class Ami(Account):

@@ -24,7 +24,7 @@ from agentbridge.directory.passwords import hash_password
 from agentbridge.settings import load
 from lab.asterisk import Asterisk
 from lab.ports import free_port
-from lab.postgres import Postgres
+from lab.postgres import DAEMON, Postgres, as_role
 from lab.processes import Process, run, until
 
 POOLER = shutil.which("pgbouncer", path="/usr/bin:/usr/sbin")
@@ -71,7 +71,8 @@ class Installation:
             "url": f"http://127.0.0.1:{self.asterisk.ari_port}/ari",
             "secret": self.asterisk.ari_secret,
         } | self.ari
-        sections = {"database": {"dsn": self.dsn, "connect_seconds": 3}, "ami": ami, "ari": ari}
+        database = {"dsn": as_role(self.dsn, DAEMON), "owner_dsn": self.dsn, "connect_seconds": 3}
+        sections = {"database": database, "ami": ami, "ari": ari}
         lines = []
         for name, values in sections.items():
             lines += [f"[{name}]", *(f"{key} = {value!r}" for key, value in values.items())]
@@ -408,9 +409,7 @@ def test_asterisks_files_are_read_with_templates_includes_and_comments(tmp_path:
         ("update agentbridge.migrations set checksum = 'x' where version = 1", "schema.altered", "install"),
     ],
 )
-async def test_a_schema_that_does_not_fit_is_told(
-    installation: Installation, sql: str, name: str, to_do: str
-) -> None:
+async def test_a_schema_that_does_not_fit_is_told(installation: Installation, sql: str, name: str, to_do: str) -> None:
     await execute(installation.dsn, sql)
     assert to_do in (await installation.check())[name].to_do
 
@@ -447,13 +446,13 @@ async def test_a_pooler_that_loses_notifications_is_told(
     port = free_port()
     config = open_folder / "pgbouncer.ini"
     config.write_text(
-        f"[databases]\n* = host=127.0.0.1 port={postgres.port} user=agentbridge\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
+        f"[databases]\n* = host=127.0.0.1 port={postgres.port} user={DAEMON}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
         f"listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\n"
         "ignore_startup_parameters = extra_float_digits,application_name\n"
     )
     pooler = Process("PgBouncer", open_folder / "pgbouncer.log")
     direct = installation.dsn
-    installation.dsn = direct.replace(f":{postgres.port}/", f":{port}/")
+    installation.dsn = as_role(direct, DAEMON).replace(f":{postgres.port}/", f":{port}/")
     try:
         account = ("setpriv", "--reuid=nobody", "--clear-groups") if os.geteuid() == 0 else ()
         await pooler.start(*account, POOLER, "-q", str(config))
@@ -475,11 +474,13 @@ async def test_a_wrong_password_of_the_database_is_told(
     fresh_postgres: Postgres, asterisk: Asterisk, tmp_path: Path
 ) -> None:
     dsn = await fresh_postgres.create_database("guarded")
-    await execute(fresh_postgres.dsn("postgres", "postgres"), "alter role agentbridge password 'right-one'")
+    await execute(fresh_postgres.dsn("postgres", "postgres"), "alter role agentbridge_daemon password 'right-one'")
     [rules] = fresh_postgres.dir.rglob("pg_hba.conf")
-    rules.write_text("host all agentbridge 127.0.0.1/32 scram-sha-256\nhost all postgres 127.0.0.1/32 trust\n")
+    rules.write_text("host all agentbridge_daemon 127.0.0.1/32 scram-sha-256\nhost all postgres 127.0.0.1/32 trust\n")
     await fresh_postgres.restart()
-    found = await Installation(tmp_path, asterisk, dsn.replace("agentbridge@", "agentbridge:wrong-one@")).check()
+    found = await Installation(
+        tmp_path, asterisk, as_role(dsn, f"{DAEMON}:wrong-one")
+    ).check()
     assert "ALTER ROLE" in found["database.password"].to_do
     assert "wrong-one" not in str(found)
 

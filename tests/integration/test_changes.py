@@ -19,7 +19,7 @@ from agentbridge.directory.queries import QUERIES
 from agentbridge.errors import Unavailable
 from agentbridge.model import ALL_KEYS, EndpointId
 from agentbridge.reconnecting import Waits
-from lab.postgres import Postgres
+from lab.postgres import DAEMON, Postgres, as_role
 from tests.integration.words import (
     Connect,
     Connection,
@@ -48,7 +48,7 @@ class Seen:
 async def watching(dsn: str, seen: Seen, *, pulse: Pulse = SLOW_POLL, node: str = "pbx1") -> AsyncIterator[Changes]:
     """A running Changes that is up."""
     changes = Changes(
-        dsn,
+        as_role(dsn, DAEMON),
         node=node,
         on_keys=lambda keys, _: seen.keys.update(keys),
         on_up=seen.came_up,
@@ -331,7 +331,7 @@ async def test_a_database_without_our_schema_is_not_up_and_the_reason_says_what_
     dsn = await postgres.create_database("bare")
     seen = Seen()
     changes = Changes(
-        dsn,
+        as_role(dsn, DAEMON),
         node="pbx1",
         on_keys=lambda keys, _: seen.keys.update(keys),
         on_up=seen.came_up,
@@ -361,7 +361,8 @@ async def test_a_stopped_a_hung_and_a_killed_server_are_noticed_and_everything_i
     server = fresh_postgres
     dsn = await migrated(server)
     seen = Seen()
-    async with Directory(dsn, node="pbx1", deadline=1.5) as directory, watching(dsn, seen, pulse=QUICK):
+    directory = Directory(as_role(dsn, DAEMON), node="pbx1", deadline=1.5)
+    async with directory, watching(dsn, seen, pulse=QUICK):
         assert await directory.keys() == set()
         for fault in ("stop", "hang", "kill"):
             downs, ups = len(seen.downs), seen.ups
@@ -399,7 +400,7 @@ async def test_a_read_only_server_is_unavailable_for_writing_and_still_read(sql:
     name = database.rsplit("/", 1)[1]
     await add_agent(sql, "anna", internal="1001")
     await sql.execute(f"alter database {name} set default_transaction_read_only = on")
-    async with Directory(database, node="pbx1") as directory:
+    async with Directory(as_role(database, DAEMON), node="pbx1") as directory:
         assert await directory.keys() == {EndpointId("1001")}
         with pytest.raises(Unavailable, match="read-only"):
             await directory.refused(5, 10)

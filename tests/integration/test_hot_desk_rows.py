@@ -12,6 +12,7 @@ from agentbridge.directory.postgres import Directory
 from agentbridge.directory.telephones import PhoneDesk, Telephones
 from agentbridge.errors import Refused
 from agentbridge.model import EndpointId
+from lab.postgres import DAEMON, as_role
 from tests.integration.words import Connect, Connection, add_agent, add_telephone, refusal, status
 
 DESKS = tuple(EndpointId(f"desk{number}") for number in range(1, 4))
@@ -27,7 +28,7 @@ async def rows(sql: Connection) -> Connection:
 
 @pytest.fixture
 def directory(database: str) -> Directory:
-    return Directory(database, node="pbx1")
+    return Directory(as_role(database, DAEMON), node="pbx1")
 
 
 def node(directory: Directory, name: str) -> Telephones:

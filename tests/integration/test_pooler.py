@@ -20,7 +20,7 @@ from agentbridge.errors import Unavailable
 from agentbridge.model import EndpointId, QueueName
 from agentbridge.reconnecting import Waits
 from lab.ports import free_port
-from lab.postgres import Postgres
+from lab.postgres import DAEMON, Postgres
 from tests.integration.words import Connection, add_agent, add_queue, add_telephone, eventually, status
 
 POOLER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -41,7 +41,7 @@ async def pooled(postgres: Postgres, database: str, folder: Path) -> AsyncIterat
     port, name = free_port(), database.rsplit("/", 1)[1]
     config = folder / "pgbouncer.ini"
     config.write_text(
-        f"[databases]\n{name} = host=127.0.0.1 port={postgres.port} user=agentbridge\n"
+        f"[databases]\n{name} = host=127.0.0.1 port={postgres.port} user={DAEMON}\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
         f"pool_mode = transaction\ndefault_pool_size = 2\nlogfile = {folder}/log\n"
     )
@@ -52,7 +52,7 @@ async def pooled(postgres: Postgres, database: str, folder: Path) -> AsyncIterat
     process = await asyncio.create_subprocess_exec(POOLER, "-q", str(config), user=account)
     try:
         await _answers(port)
-        yield f"postgresql://agentbridge@127.0.0.1:{port}/{name}"
+        yield f"postgresql://{DAEMON}@127.0.0.1:{port}/{name}"
     finally:
         process.terminate()
         async with asyncio.timeout(10):

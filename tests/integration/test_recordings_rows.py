@@ -11,6 +11,7 @@ import pytest_asyncio
 from agentbridge.directory.postgres import Directory
 from agentbridge.directory.recordings import CallLedger, internal_of, listed
 from agentbridge.model.calls import Finished, RecordingTrouble, SpyAttempt, Started, recording_file
+from lab.postgres import DAEMON, as_role
 from tests.integration.words import Connection
 
 AT = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
@@ -29,7 +30,7 @@ def finished(row: Started, size: int = 16044) -> Finished:
 
 @pytest_asyncio.fixture
 async def directory(database: str) -> AsyncIterator[Directory]:
-    async with Directory(database, node="lab") as directory:
+    async with Directory(as_role(database, DAEMON), node="lab") as directory:
         yield directory
 
 

@@ -353,7 +353,7 @@ async def as_application(database: str, *rights: str) -> Connection:
         for statement in (
             "drop role if exists application",
             "create role application login",
-            "grant usage on schema agentbridge to application",
+            "grant agentbridge_app to application",
             "create schema evil authorization application",
             *rights,
         ):

@@ -8,12 +8,17 @@ import pytest
 from agentbridge.directory.postgres import Directory, Heartbeat
 from agentbridge.directory.rows import subject
 from agentbridge.model import EndpointId, Membership, QueueName, Session, SipType
+from lab.postgres import DAEMON, as_role
 from tests.integration.words import Connection, add_agent, add_queue, add_telephone, status
 
 
 @dataclass(frozen=True)
 class Found:
     error: str = ""
+
+
+def of_daemon(database: str, node: str = "pbx1") -> Directory:
+    return Directory(as_role(database, DAEMON), node=node)
 
 
 async def applied(directory: Directory, *keys: str, error: str = "") -> None:
@@ -25,7 +30,7 @@ async def test_a_change_is_pending_until_the_node_has_it_and_its_failure_is_told
     sql: Connection, database: str
 ) -> None:
     number = await add_agent(sql, "anna")
-    async with Directory(database, node="pbx1") as directory:
+    async with of_daemon(database) as directory:
         assert (await status(sql, "anna"))["applied_at"] is None
         await applied(directory, number)
         first = await status(sql, "anna")
@@ -49,7 +54,7 @@ async def test_a_change_that_asterisk_need_not_know_counts_as_applied_once_it_wa
     sql: Connection, database: str
 ) -> None:
     number = EndpointId(await add_agent(sql, "anna"))
-    async with Directory(database, node="pbx1") as directory:
+    async with of_daemon(database) as directory:
         await applied(directory, number)
         before = await directory.read([number])
         await sql.execute("update agentbridge.agents set description = 'sits by the window', failed_logins = 1")
@@ -65,7 +70,7 @@ async def test_a_change_that_asterisk_need_not_know_counts_as_applied_once_it_wa
 
 async def test_a_change_that_commits_after_the_rows_were_read_stays_pending(sql: Connection, database: str) -> None:
     number = EndpointId(await add_agent(sql, "anna"))
-    async with Directory(database, node="pbx1") as directory:
+    async with of_daemon(database) as directory:
         reading = await directory.read([number])
         await sql.execute("update agentbridge.agents set chanspy = true")
         await directory.record(reading.snapshot, {number: Found()})
@@ -74,7 +79,10 @@ async def test_a_change_that_commits_after_the_rows_were_read_stays_pending(sql:
 
 async def test_of_several_nodes_the_worst_counts(sql: Connection, database: str) -> None:
     number = await add_agent(sql, "anna")
-    async with Directory(database, node="pbx1") as first, Directory(database, node="pbx2") as second:
+    async with (
+        of_daemon(database) as first,
+        of_daemon(database, "pbx2") as second,
+    ):
         await applied(first, number)
         await applied(second, number, error="no such transport")
         row = await status(sql, "anna")
@@ -89,7 +97,7 @@ async def test_the_telephone_of_a_hot_desk_agent_counts_too(sql: Connection, dat
     number = await add_agent(sql, "hot", hot_desk=True)
     await add_telephone(sql, "desk1")
     await sql.execute("select agentbridge.login('hot', 'desk1')")
-    async with Directory(database, node="pbx1") as directory:
+    async with of_daemon(database) as directory:
         await applied(directory, number)
         assert (await status(sql, "hot"))["applied_at"] is None
         await applied(directory, "desk1")
@@ -101,7 +109,7 @@ async def test_old_hints_go_only_when_every_living_node_has_read_them(sql: Conne
     await add_agent(sql, "ben")
     await sql.execute("update agentbridge.changes set at = now() - interval '1 day'")
     newest = await sql.fetchval("select max(seq) from agentbridge.changes")
-    async with Directory(database, node="pbx1") as directory:
+    async with of_daemon(database) as directory:
 
         async def beat(snapshot: str | None) -> None:
             await directory.heartbeat(
@@ -125,7 +133,7 @@ async def test_a_change_is_pending_also_in_an_outage_longer_than_hints_are_kept(
 ) -> None:
     """The daemon has read it, and Asterisk is away."""
     number, other = EndpointId(await add_agent(sql, "anna")), await add_agent(sql, "ben")
-    async with Directory(database, node="pbx1") as directory:
+    async with of_daemon(database) as directory:
         await applied(directory, number)
         await applied(directory, other)
         first = (await status(sql, "anna"))["applied_at"]
@@ -161,7 +169,7 @@ async def test_a_key_is_read_with_all_that_the_loop_needs(sql: Connection, datab
         "insert into agentbridge.team_queues select 1, id, 7 from agentbridge.queues where channel = 'voice'"
     )
     await sql.execute("select agentbridge.login('hot', 'desk1'), agentbridge.pause('hot', 'forms', 'Sales')")
-    async with Directory(database, node="pbx1") as directory:
+    async with of_daemon(database) as directory:
         reading = await directory.read([EndpointId("1001"), EndpointId("desk1"), EndpointId("77")])
     agent, telephone, unknown = (reading.subjects[EndpointId(key)] for key in ("1001", "desk1", "77"))
     assert agent.agent is not None
@@ -184,32 +192,28 @@ async def test_a_queue_that_left_the_directory_is_still_ours_to_empty(sql: Conne
     await add_queue(sql, "renamed")
     await sql.execute("delete from agentbridge.queues where name = 'old'")
     await sql.execute("update agentbridge.queues set name = 'new' where name = 'renamed'")
-    async with Directory(database, node="pbx1") as directory:
+    async with of_daemon(database) as directory:
         assert (await directory.read([EndpointId("none")])).queues == {"old", "renamed", "new"}
 
 
-async def test_a_row_that_makes_no_sense_is_one_keys_problem_and_not_the_others(
-    sql: Connection, database: str
-) -> None:
+async def test_a_row_that_makes_no_sense_is_one_keys_problem_and_not_the_others(sql: Connection, database: str) -> None:
     bad, good = await add_agent(sql, "bad"), await add_agent(sql, "good")
     # only a superuser's hand gets this past the rules
     await sql.execute(
         "alter table agentbridge.agents disable trigger user;"
         "update agentbridge.agents set sip_type = 'foe' where username = 'bad'"
     )
-    async with Directory(database, node="pbx1") as directory:
+    async with of_daemon(database) as directory:
         reading = await directory.read([EndpointId(bad), EndpointId(good)])
     assert "'foe' is not a valid SipType" in reading.subjects[EndpointId(bad)].problem
     assert reading.subjects[EndpointId(good)].agent is not None
     assert subject({"key": "x"}).problem != ""
 
 
-async def test_what_the_registrar_says_decides_which_telephones_are_available(
-    sql: Connection, database: str
-) -> None:
+async def test_what_the_registrar_says_decides_which_telephones_are_available(sql: Connection, database: str) -> None:
     for name in ("desk1", "desk2"):
         await add_telephone(sql, name, registered=False)
-    async with Directory(database, node="pbx1") as directory:
+    async with of_daemon(database) as directory:
         await directory.telephones_registered({EndpointId("desk1"): True, EndpointId("desk2"): None})
     rows = await sql.fetch("select name, available from agentbridge.telephone_status order by name")
     assert [tuple(row) for row in rows] == [("desk1", True), ("desk2", False)]

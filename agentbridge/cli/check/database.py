@@ -22,7 +22,12 @@ CREDENTIAL = (
 
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
     try:
-        async with connected(settings) as connection:
+        async with connected(settings, as_daemon=True) as connection:
+            rights = await _rights(connection)
+            if rights is not None:
+                yield rights
+            if rights not in (None, AS_OWNER):
+                return  # the rest can't be seen
             problems = [finding async for finding in _schema(connection)]
             for finding in problems:
                 yield finding
@@ -38,6 +43,34 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
             " ".join(str(error).split()),
             CREDENTIAL if wrong_password else REACH,
         )
+
+
+AS_OWNER = Finding(
+    "rights.owner",
+    "the daemon logs in to the database as the owner of the schema, and so may do everything there",
+    "give database.dsn the role agentbridge_daemon, or one that has it by `agentbridge db grant ROLE --as daemon`, and "
+    "database.owner_dsn the owner",
+)
+
+
+async def _rights(connection: Connection) -> Finding | None:
+    """What the daemon's role may do: all, since it owns the schema, too little, or what it should."""
+    with translated():
+        row = await connection.fetchrow(
+            "select current_user::text as role, coalesce(pg_has_role(n.nspowner, 'usage'), false) as owner,"
+            " n.oid is null or exists (select from pg_roles where rolname = 'agentbridge_daemon'"
+            " and pg_has_role(oid, 'usage')) as daemon"
+            " from (values (1)) one left join pg_namespace n on n.nspname = 'agentbridge'"
+        )
+    if row is None or row["owner"]:
+        return AS_OWNER
+    if row["daemon"]:
+        return None
+    return Finding(
+        "rights.missing",
+        f"the daemon's role {row['role']} may not do in the database what a daemon must",
+        f"run `agentbridge db grant {row['role']} --as daemon` as the schema's owner",
+    )
 
 
 async def _schema(connection: Connection) -> AsyncIterator[Finding]:
@@ -105,7 +138,7 @@ select array(select name from agentbridge.queues where channel = 'voice') as que
 
 async def wanted(settings: Settings) -> Wanted:
     """Raises AgentbridgeError."""
-    async with connected(settings) as connection:
+    async with connected(settings, as_daemon=True) as connection:
         if (await migrate.status(connection)).current == 0:
             return Wanted()
         with translated():

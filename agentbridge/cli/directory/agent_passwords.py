@@ -68,7 +68,7 @@ async def _set_password(config: Path | None, username: str, typed: str) -> None:
 
     settings = settings_of(config)
     deadline = settings.database.statement_seconds
-    async with Directory(settings.database.url(), node=settings.node.name, deadline=deadline) as directory:
+    async with Directory(settings.database.owner_url(), node=settings.node.name, deadline=deadline) as directory:
         await Passwords(directory.transaction).set(username, typed)
 
 

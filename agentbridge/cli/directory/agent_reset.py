@@ -82,5 +82,5 @@ async def _passwords(settings: Settings, mail: Mail | None) -> AsyncIterator[Pas
     from agentbridge.directory.passwords import Passwords
 
     deadline = settings.database.statement_seconds
-    async with Directory(settings.database.url(), node=settings.node.name, deadline=deadline) as directory:
+    async with Directory(settings.database.owner_url(), node=settings.node.name, deadline=deadline) as directory:
         yield Passwords(directory.transaction, mail)

@@ -1,13 +1,82 @@
--- Who may use what. Applied after each change of a function, since PostgreSQL lets everybody execute a new one.
+-- Who may use what: the owner everything, each of three roles what its section says, and nobody else anything. Applied
+-- anew after each change of a function, since PostgreSQL lets everybody execute a new one. A section is left out where the
+-- server has no such role. A test compares the outcome with the table in docs/directory.md, "Roles".
+--
+-- Triggers run with their owner's rights. So whoever is granted INSERT or UPDATE on columns of a table needs no more.
 
--- A trigger's function is nothing to call, nor to hang on a table of one's own: it runs with its owner's rights.
+revoke all on schema agentbridge from public;
+revoke all on all tables in schema agentbridge from public;
+revoke all on all sequences in schema agentbridge from public;
+revoke all on all functions in schema agentbridge from public;
+
+-- role agentbridge_daemon
+revoke all on all tables in schema agentbridge from agentbridge_daemon;
+revoke all on all functions in schema agentbridge from agentbridge_daemon;
+grant usage on schema agentbridge to agentbridge_daemon;
+-- what should be. The hash of a password is never compared here; that of a PIN is, at a telephone.
 do $$
-declare this regprocedure;
 begin
-    for this in
-        select p.oid from pg_proc p
-        where p.pronamespace = 'agentbridge'::regnamespace and p.prorettype = 'trigger'::regtype
-    loop
-        execute format('revoke execute on function %s from public', this);
+    execute format('grant select (%s) on agentbridge.agents to agentbridge_daemon', (
+        select string_agg(quote_ident(attname), ', ') from pg_attribute
+        where attrelid = 'agentbridge.agents'::regclass and attnum > 0 and not attisdropped
+            and attname not in ('password_hash', 'avatar')));
+end $$;
+grant select on agentbridge.telephones, agentbridge.endpoint_ids, agentbridge.queues, agentbridge.retired_queues,
+    agentbridge.queue_members, agentbridge.team_members, agentbridge.team_queues, agentbridge.effective_members,
+    agentbridge.sessions, agentbridge.queue_pauses, agentbridge.settings to agentbridge_daemon;
+-- what is to be looked at, and what came of it
+grant select on agentbridge.migrations, agentbridge.schema_files, agentbridge.changes, agentbridge.home,
+    agentbridge.applied, agentbridge.refusals, agentbridge.older_databases, agentbridge.agent_status,
+    agentbridge.telephone_status to agentbridge_daemon;
+grant execute on function agentbridge.touched, agentbridge.known_nodes, agentbridge.moved_in,
+    agentbridge.database_older, agentbridge.refused, agentbridge.record_applied, agentbridge.prune_changes
+    to agentbridge_daemon;
+-- its own records
+grant select, insert, update on agentbridge.nodes, agentbridge.recordings, agentbridge.spy_audit to agentbridge_daemon;
+grant select on agentbridge.takeovers to agentbridge_daemon;
+grant update (told_at) on agentbridge.takeovers to agentbridge_daemon;
+-- what Asterisk and the telephones tell
+grant execute on function agentbridge.adopt_pause, agentbridge.telephones_registered, agentbridge.telephones_of_node,
+    agentbridge.telephones_unknown, agentbridge.settle_lost_telephones, agentbridge.agent_of_device
+    to agentbridge_daemon;
+-- what an agent does from a telephone
+grant execute on function agentbridge.login, agentbridge.logout, agentbridge.pause, agentbridge.unpause,
+    agentbridge.password_failed, agentbridge.password_ok to agentbridge_daemon;
+
+-- role agentbridge_app
+revoke all on all tables in schema agentbridge from agentbridge_app;
+revoke all on all functions in schema agentbridge from agentbridge_app;
+grant usage on schema agentbridge to agentbridge_app;
+grant execute on function agentbridge.login, agentbridge.logout, agentbridge.pause, agentbridge.unpause,
+    agentbridge.unlock, agentbridge.password_failed, agentbridge.password_ok, agentbridge.claim_interaction,
+    agentbridge.release_interaction, agentbridge.may_manage to agentbridge_app;
+-- two functions of the view
+grant execute on function agentbridge.touched, agentbridge.known_nodes to agentbridge_app;
+grant select on agentbridge.agent_status, agentbridge.telephone_status, agentbridge.effective_members
+    to agentbridge_app;
+-- the directory without its secrets
+do $$
+declare name text;
+begin
+    foreach name in array '{agents,telephones}'::text[] loop
+        execute format('grant select (%s) on agentbridge.%I to agentbridge_app', (
+            select string_agg(quote_ident(attname), ', ') from pg_attribute
+            where attrelid = format('agentbridge.%I', name)::regclass and attnum > 0 and not attisdropped
+                and attname not in ('sip_secret', 'voicemail_pin', 'pin_hash', 'password_hash')), name);
     end loop;
 end $$;
+grant select on agentbridge.queues, agentbridge.queue_members, agentbridge.teams, agentbridge.team_members,
+    agentbridge.team_queues, agentbridge.sessions, agentbridge.queue_pauses, agentbridge.settings,
+    agentbridge.modules, agentbridge.agent_modules, agentbridge.agent_channels, agentbridge.interactions
+    to agentbridge_app;
+
+-- role agentbridge_api
+revoke all on all tables in schema agentbridge from agentbridge_api;
+revoke all on all functions in schema agentbridge from agentbridge_api;
+grant usage on schema agentbridge to agentbridge_api;
+grant execute on function agentbridge.login, agentbridge.logout, agentbridge.pause, agentbridge.unpause,
+    agentbridge.unlock, agentbridge.password_failed, agentbridge.password_ok, agentbridge.claim_interaction,
+    agentbridge.release_interaction, agentbridge.may_manage to agentbridge_api;
+grant execute on function agentbridge.touched, agentbridge.known_nodes to agentbridge_api;
+grant select on agentbridge.agent_status, agentbridge.telephone_status, agentbridge.effective_members
+    to agentbridge_api;

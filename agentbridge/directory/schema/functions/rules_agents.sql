@@ -126,6 +126,12 @@ begin
         perform refuse('AB001', 'pin_hash: must be an argon2id hash, never the PIN');
     elsif new.voicemail_pin !~ '^[0-9]{4,10}$' then
         perform refuse('AB001', 'voicemail_pin: must be 4 to 10 digits');
+    elsif new.voicemail_pin is not null and not new.voicemail then
+        -- app_voicemail compares the PIN as it is, so a box needs it in clear; nobody else does
+        if not old.voicemail or old.voicemail is null then
+            perform refuse('AB001', 'voicemail_pin: without voicemail there is none; set voicemail along with it');
+        end if;
+        new.voicemail_pin := null;
     elsif new.role is distinct from old.role then
         perform check_one_of('role', new.role, '{agent,user,admin}');
     end if;
@@ -133,7 +139,7 @@ begin
 end $$;
 
 create or replace trigger b_person before insert or update of full_name, alias, email, description, password_hash,
-    pin_hash, voicemail_pin, role
+    pin_hash, voicemail, voicemail_pin, role
     on agentbridge.agents for each row execute function agentbridge.check_person();
 
 -- What agents and telephones have in common: V1-V8, of any row that has these columns. Only what is new is
