@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import sys
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import typer
 
@@ -23,7 +27,7 @@ from agentbridge.cli.directory import (
     telephones,
     users,
 )
-from agentbridge.cli.options import ConfigPath, User, act_as
+from agentbridge.cli.options import ConfigPath, User, act_as, gate
 from agentbridge.errors import AgentbridgeError, ConfigError
 from agentbridge.settings import Log
 
@@ -67,15 +71,40 @@ def everywhere(
     user: User = None,
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show it and end."),
 ) -> None:
-    del config, version  # a command looks for --config here too
-    act_as(user)
+    del version
+    act_as([*(user or ()), *filter(None, [os.environ.get("AGENTBRIDGE_USER")])], config)
     # what the parts say goes to standard error, which is not the result; `run` then has its own settings
     logs.configure(Log(level="warning"), "cli")
 
 
+def command() -> Any:
+    """All of it, with the gate before each command."""
+    made = typer.main.get_command(app)
+    for operation, leaf in leaves(made):
+        leaf.callback = _gated(operation, leaf.callback)
+    return made
+
+
+def leaves(of: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """The commands that do something, each with its operation: `agent.login`."""
+    for name, below in getattr(of, "commands", {}).items():
+        yield from leaves(below, (*path, name))
+    if not hasattr(of, "commands"):
+        yield ".".join(path), of
+
+
+def _gated(operation: str, act: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(act)
+    def gated(**given: Any) -> Any:
+        gate(f"{operation}.confirm" if given.get("confirm") else operation, given.get("config"))
+        return act(**given)
+
+    return gated
+
+
 def main() -> None:
     try:
-        app()
+        command()()
     except ConfigError as error:
         _end(error, BAD_CONFIG)
     except AgentbridgeError as error:

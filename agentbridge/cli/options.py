@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Annotated, TypeVar
 import asyncpg
 import typer
 
+from agentbridge.directory import authority
 from agentbridge.directory.connecting import Connection, connect, transaction, translated
 from agentbridge.errors import Refused
 from agentbridge.settings import Settings, chosen_path, load
@@ -34,11 +35,12 @@ ConfigPath = Annotated[
     ),
 ]
 User = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--user",
-        envvar="AGENTBRIDGE_USER",
-        help="Do only what this user of the directory may (agents, queues); else you may do everything.",
+        metavar="NAME",
+        help="Do only what this user of the directory may (agents, queues); else you may do everything. Once, and not "
+        "beside --config or AGENTBRIDGE_USER, which does the same.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
@@ -57,8 +59,27 @@ def acting_user() -> str | None:
     return _user.get()
 
 
-def act_as(user: str | None) -> None:
-    _user.set(user)
+def act_as(users: Sequence[str], config: Path | None) -> None:
+    """For whom the command is run. Of two the second could not be who was meant: a rule of sudo names the first."""
+    if len(users) > 1:
+        raise Refused(f"--user: name one user (got {', '.join(users)})")
+    _user.set(users[0] if users else None)
+    _must_not_choose(config)
+
+
+def _must_not_choose(config: Path | None) -> None:
+    """A configuration of the user's own may name a database in which the user is what it likes."""
+    if config is not None and acting_user() is not None:
+        raise Refused("--config: not beside --user; whoever may choose the configuration sets AGENTBRIDGE_CONFIG")
+
+
+def gate(operation: str, config: Path | None) -> None:
+    """Before each command: whether the acting user may run it at all. Raises Refused."""
+    user = acting_user()
+    if user is None:
+        return
+    _must_not_choose(config)
+    in_directory(None, lambda connection: authority.must(connection, user, operation))
 
 
 def settings_of(config: Path | None) -> Settings:

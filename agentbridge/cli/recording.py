@@ -15,8 +15,8 @@ from agentbridge.asterisk.ami.connection import Account, AmiConnection, OnEvent
 from agentbridge.asterisk.ami.wire import Fields, Message
 from agentbridge.asterisk.calls.recorder import Recorder
 from agentbridge.cli import output
-from agentbridge.cli.options import ConfigPath, Json, Limit, Offset, connected, in_directory, settings_of
-from agentbridge.directory import recordings
+from agentbridge.cli.options import ConfigPath, Json, Limit, Offset, acting_user, connected, in_directory, settings_of
+from agentbridge.directory import authority, recordings
 from agentbridge.directory.connecting import translated
 from agentbridge.errors import Refused, Unavailable
 from agentbridge.model import EndpointId
@@ -66,8 +66,10 @@ def list_recordings(
     as_json: Json = False,
 ) -> None:
     """The recordings that are kept, the newest first."""
+    manager = acting_user()
     rows = in_directory(
-        config, lambda connection: recordings.listed(connection, agent, limit=limit, offset=offset)
+        config,
+        lambda connection: recordings.listed(connection, agent, limit=limit, offset=offset, manager=manager),
     )
     output.records(rows, as_json=as_json)
 
@@ -91,14 +93,16 @@ async def _internal(settings: Settings, agent: str) -> EndpointId:
     try:
         async with connected(settings) as connection:
             with translated():
-                found = await recordings.internal_of(connection, agent)
+                found = await recordings.agent_of(connection, agent)
+                if found is not None:
+                    await authority.must_manage(connection, acting_user(), [found[0]])
     except Unavailable:
         if agent.isascii() and agent.isdigit():
             return EndpointId(agent)
         raise
     if found is None:
         raise Refused(f"{agent}: there is no agent with this username or number")
-    return EndpointId(found)
+    return EndpointId(found[1])
 
 
 @asynccontextmanager

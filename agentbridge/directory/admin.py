@@ -61,7 +61,7 @@ async def listed(connection: Connection, kind: Kind, page: Page) -> list[Record]
     matches = " or ".join(f"l.{name} ilike $1" for name in kind.searched)
     rows = await connection.fetch(
         f"select * from ({kind.listing}) l where ($1 = '%%' or {matches})"  # noqa: S608 - names of this module
-        f" and ($4::text is null or agentbridge.may_manage($4, l.{kind.key}))"
+        f" and ($4::text is null or agentbridge.{kind.whose}($4, l.{kind.key}))"
         f' order by l."{field}" {direction}, l."{kind.key}" limit $2 offset $3',
         f"%{_literally(page.search)}%",
         page.limit,

@@ -1,18 +1,79 @@
-"""Who may manage agents (A1). A user of None is whoever holds the configuration, and so may do everything.
+"""Who may do what (A1): the one table of operations, and what is asked of the directory about an actor.
 
-An administrator may do everything as well. A user with the agents permission manages the agents that are in a queue
-enabled for that user, and puts them into those queues; all else is for administrators.
+An actor of None is whoever holds the configuration, and so may do everything. Any other is a user of the directory: an
+administrator may do everything as well; a user with the agents permission manages the agents that are in a queue
+enabled for that user, and puts them into those queues; a user with may_spy listens. The command line asks `must` before
+each command, the HTTP side before each operation; whoever acts on agents or queues asks for those besides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from enum import StrEnum
 
-from agentbridge.directory.connecting import Connection
+from agentbridge.directory.connecting import Connection, translated
 from agentbridge.errors import Refused
+
+
+class Needs(StrEnum):
+    """What an operation asks its actor to be."""
+
+    HOLDER = "holder"
+    """of the configuration: for no user of the directory"""
+    ADMINISTRATOR = "administrator"
+    MANAGER = "manager"
+    """has the agents permission; of which agents and queues is asked by the operation itself"""
+    SUPERVISOR = "supervisor"
+    """has may_spy"""
+
+
+_EDITING = "create list show set delete"
+_TABLE = {
+    Needs.HOLDER: {"": "run", "db": "migrate move grant"},
+    Needs.ADMINISTRATOR: {
+        "": "check plan plan.confirm status",
+        "db": "status",
+        "setting": "list set",
+        "user": f"{_EDITING} add remove",
+        "team": f"{_EDITING} add remove",
+        "queue": "create set delete",
+        "telephone": "create set delete secret",
+        "agent": "import reset",
+    },
+    Needs.MANAGER: {
+        "queue": "list show add remove",
+        "telephone": "list show",
+        "agent": f"{_EDITING} secret unlock avatar channel module export password login logout pause unpause",
+        "recording": "list pause resume start stop",
+    },
+}
+OPERATIONS = {
+    f"{thing}.{verb}" if thing else verb: needs
+    for needs, things in _TABLE.items()
+    for thing, verbs in things.items()
+    for verb in verbs.split()
+}
+"""operation, as in `agent.login` → what it needs; one that is missing here is for the holder alone"""
 
 ADMINISTRATORS_FIELDS = frozenset({"role", "may_spy"})
 """what would let an agent do more than the user who sets it"""
+
+
+async def must(connection: Connection, actor: str | None, operation: str) -> None:
+    """Refused unless the actor is what the operation needs; a name that no user has is refused as such."""
+    if actor is None:
+        return
+    needs = OPERATIONS.get(operation, Needs.HOLDER)
+    if needs is Needs.HOLDER:
+        raise Refused(f"user: {operation} is for who holds the configuration, not for a user of the directory")
+    with translated():
+        await connection.execute("select agentbridge.check_role($1, $2, $3)", actor, needs.value, operation)
+
+
+async def must_have_queue(connection: Connection, actor: str | None, queue: str) -> None:
+    """Refused unless the queue is enabled for the actor."""
+    if actor is not None and not await connection.fetchval("select agentbridge.has_queue($1, $2)", actor, queue):
+        raise Refused(f"user: not enabled for {actor}: the queue {queue}")
 
 
 async def must_manage(connection: Connection, user: str | None, usernames: Sequence[str]) -> None:

@@ -20,6 +20,8 @@ class Kind:
     """fields that are never shown"""
     elsewhere: Mapping[str, str]
     """fields that are not set here → what sets them"""
+    whose: str = "may_manage"
+    """the function of the schema that says of an actor and a key whether it is one of the actor's"""
 
     @property
     def table(self) -> str:
@@ -87,6 +89,7 @@ QUEUE = Kind(
                 join agentbridge.teams t on t.id = tq.team_id where tq.queue_id = q.id), '{}'))
         from agentbridge.queues q where q.name = $1""",
     searched=("name", "description"),
+    whose="has_queue",
     elsewhere={"id": "nothing", "created_at": "nothing"},
 )
 TEAM = Kind(

@@ -100,12 +100,17 @@ class CallLedger:
             await connection.execute(SQL[query], self._node, *columns)
 
 
-async def listed(connection: Connection, agent: str, *, limit: int, offset: int) -> list[dict[str, Any]]:
-    """Recordings of an agent by username or number, the newest first; of all agents when it is empty."""
-    return [dict(row) for row in await connection.fetch(SQL["list_recordings"], agent, limit, offset)]
+async def listed(
+    connection: Connection, agent: str, *, limit: int, offset: int, manager: str | None = None
+) -> list[dict[str, Any]]:
+    """Recordings of an agent by username or number, the newest first; of all agents when it is empty.
+
+    manager: only those of agents whom this user manages.
+    """
+    return [dict(row) for row in await connection.fetch(SQL["list_recordings"], agent, limit, offset, manager)]
 
 
-async def internal_of(connection: Connection, agent: str) -> str | None:
-    """The internal number of a username; a number stands for itself when an agent has it."""
-    found: str | None = await connection.fetchval(SQL["internal_of"], agent)
-    return found
+async def agent_of(connection: Connection, agent: str) -> tuple[str, str] | None:
+    """Username and internal number of the agent who has this username or number."""
+    row = await connection.fetchrow(SQL["agent_of"], agent)
+    return (row["username"], row["internal"]) if row else None

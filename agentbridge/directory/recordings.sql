@@ -66,9 +66,10 @@ from agentbridge.spy_audit where node = $1 and started_at is not null and ended_
 -- name: list_recordings
 select r.username, r.internal, r.linkedid, r.joined_linkedid, r.part, r.format, r.started_at, r.ended_at, r.bytes, r.file, r.node
 from agentbridge.recordings r left join agentbridge.agents a on a.id = r.agent_id
-where $1 = '' or a.username = $1 or r.internal = $1 or (r.agent_id is null and r.username = $1)
+where ($1 = '' or a.username = $1 or r.internal = $1 or (r.agent_id is null and r.username = $1))
+    and ($4::text is null or agentbridge.may_manage($4, coalesce(a.username, r.username)))
 order by r.started_at desc, r.id desc limit $2 offset $3
 
--- name: internal_of
-select internal from agentbridge.agents where username = $1 or internal = $1
+-- name: agent_of
+select username, internal from agentbridge.agents where username = $1 or internal = $1
 order by (username = $1) desc limit 1

@@ -32,9 +32,9 @@ class Shell:
 
     async def __call__(self, *words: str, stdin: str = "", status: int = 0, **environment: str) -> Ran:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "agentbridge", *words, "--config", str(self.config),
+            sys.executable, "-m", "agentbridge", *words,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **environment},
+            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "AGENTBRIDGE_CONFIG": str(self.config), **environment},
         )  # fmt: skip
         async with asyncio.timeout(WITHIN_S):
             out, err = await process.communicate(stdin.encode())

@@ -75,12 +75,48 @@ async def test_what_is_for_administrators_is_refused_to_others(office: Shell, wo
     await as_user(office, "root", *words)
 
 
-@pytest.mark.parametrize("user", ["clerk", "nobody"])
-async def test_without_the_permission_nothing_is_seen_or_done(office: Shell, user: str) -> None:
-    assert (await as_user(office, user, "agent", "list", "--json")).json == []
-    changed = await as_user(office, user, "agent", "set", "anna", "alias=A", status=1)
-    assert f"{user} may not manage anna" in changed.err
-    assert "may not manage" in (await as_user(office, user, "queue", "remove", "sales", "anna", status=1)).err
+@pytest.mark.parametrize(
+    ("user", "told"),
+    [("clerk", "clerk is no manager, and only who has agents_permission"), ("nobody", "no user nobody")],
+)
+async def test_without_the_permission_nothing_is_seen_or_done(office: Shell, user: str, told: str) -> None:
+    for words in (
+        ("agent", "list"), ("agent", "set", "anna", "alias=A"), ("queue", "remove", "sales", "anna"),
+        ("queue", "list"), ("telephone", "list"), ("recording", "list"), ("recording", "pause", "anna"),
+    ):  # fmt: skip
+        assert told in (await as_user(office, user, *words, status=1)).err
+
+
+async def test_each_command_asks_the_gate(office: Shell) -> None:
+    """Those that looked at no user once: each for who may do it."""
+    for words in (("plan", "--confirm"), ("plan",), ("check",), ("status",), ("db", "status"), ("user", "list")):
+        assert "lead is no administrator" in (await as_user(office, "lead", *words, status=1)).err, words
+    for user in ("lead", "root"):
+        for words in (("db", "migrate"), ("db", "grant", "lead"), ("run",)):
+            assert "for who holds the configuration" in (await as_user(office, user, *words, status=1)).err, words
+    assert "no daemon has refused" in (await as_user(office, "root", "plan", "--confirm")).err
+    assert [queue["name"] for queue in (await as_user(office, "lead", "queue", "list", "--json")).json] == ["sales"]
+    assert "not enabled for lead" in (await as_user(office, "lead", "queue", "show", "support", status=1)).err
+    assert "lead may not manage bea" in (await as_user(office, "lead", "recording", "pause", "bea", status=1)).err
+    await execute(
+        office,
+        "insert into agentbridge.recordings (node, agent_id, username, internal, linkedid, part, file, format,"
+        " started_at) select 'n', id, username, internal, username, 1, username, 'wav', now() from agentbridge.agents",
+    )
+    listed = (await as_user(office, "lead", "recording", "list", "--json")).json
+    assert [recording["username"] for recording in listed] == ["anna"]
+
+
+async def test_a_second_user_or_another_configuration_is_refused(office: Shell) -> None:
+    """By a rule of sudo a script has `--user lead` before whatever its caller adds."""
+    for words in (("--user", "root", "agent", "list"), ("agent", "list", "--user", "root")):
+        assert (await as_user(office, "lead", *words, status=1 if words[0] == "--user" else 2)).out == ""
+    asked = await office("--user", "root", "agent", "list", status=1, AGENTBRIDGE_USER="lead")
+    assert "name one user" in asked.err
+    other = ("--config", str(office.config))
+    for words in ((*other, "agent", "list"), ("agent", "list", *other)):
+        assert "--config: not beside --user" in (await as_user(office, "lead", *words, status=1)).err
+    assert (await office("agent", "list", "--json", AGENTBRIDGE_USER="lead")).json[0]["username"] == "anna"
 
 
 async def test_an_import_is_for_administrators(office: Shell) -> None:

@@ -12,7 +12,7 @@ from agentbridge.cli import output
 from agentbridge.cli.options import acting_user, assignments, in_directory
 from agentbridge.directory import admin, authority
 from agentbridge.directory.connecting import Connection
-from agentbridge.directory.kinds import AGENT, Kind
+from agentbridge.directory.kinds import AGENT, QUEUE, Kind
 
 
 def show_list(config: Path | None, kind: Kind, page: admin.Page, *, as_json: bool) -> None:
@@ -26,6 +26,8 @@ def show_one(config: Path | None, kind: Kind, key: str, *, as_json: bool) -> Non
     async def work(connection: Connection) -> admin.Record:
         if kind is AGENT:
             await _must_own(connection, kind, [key])
+        if kind is QUEUE:
+            await authority.must_have_queue(connection, acting_user(), key)
         return await admin.shown(connection, kind, key)
 
     output.record(in_directory(config, work), as_json=as_json)

@@ -62,7 +62,7 @@ def list_queues(
     as_json: Json = False,
 ) -> None:
     """Queues, with the number of their agents."""
-    page = admin.Page(search=search, sort=sort, limit=limit, offset=offset)
+    page = admin.Page(search=search, sort=sort, limit=limit, offset=offset, manager=acting_user())
     editing.show_list(config, QUEUE, page, as_json=as_json)
 
 

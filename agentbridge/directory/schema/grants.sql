@@ -49,7 +49,8 @@ revoke all on all functions in schema agentbridge from agentbridge_app;
 grant usage on schema agentbridge to agentbridge_app;
 grant execute on function agentbridge.login, agentbridge.logout, agentbridge.pause, agentbridge.unpause,
     agentbridge.unlock, agentbridge.password_failed, agentbridge.password_ok, agentbridge.claim_interaction,
-    agentbridge.release_interaction, agentbridge.may_manage to agentbridge_app;
+    agentbridge.release_interaction, agentbridge.may_manage, agentbridge.has_queue, agentbridge.check_role
+    to agentbridge_app;
 -- two functions of the view
 grant execute on function agentbridge.touched, agentbridge.known_nodes to agentbridge_app;
 grant select on agentbridge.agent_status, agentbridge.telephone_status, agentbridge.effective_members
@@ -76,7 +77,8 @@ revoke all on all functions in schema agentbridge from agentbridge_api;
 grant usage on schema agentbridge to agentbridge_api;
 grant execute on function agentbridge.login, agentbridge.logout, agentbridge.pause, agentbridge.unpause,
     agentbridge.unlock, agentbridge.password_failed, agentbridge.password_ok, agentbridge.claim_interaction,
-    agentbridge.release_interaction, agentbridge.may_manage to agentbridge_api;
+    agentbridge.release_interaction, agentbridge.may_manage, agentbridge.has_queue, agentbridge.check_role
+    to agentbridge_api;
 grant execute on function agentbridge.touched, agentbridge.known_nodes to agentbridge_api;
 grant select on agentbridge.agent_status, agentbridge.telephone_status, agentbridge.effective_members
     to agentbridge_api;

@@ -1,4 +1,5 @@
--- A1: who may manage whom.
+-- A1: who may do what. An actor is a user of the directory. What each operation asks for is the table OPERATIONS of
+-- directory/authority.py; here is what an actor is, and of whom.
 
 -- An administrator everybody; a user with the agents permission those in a queue enabled for that user.
 create or replace function agentbridge.may_manage(manager text, agent text) returns boolean language sql stable
@@ -11,3 +12,33 @@ as $$
                 join user_queues q on q.queue_id = m.queue_id and q.username = u.username
             where a.username = agent))))
 $$;
+
+-- Whether a queue is enabled for an actor, to whom then its agents belong; an administrator has all.
+create or replace function agentbridge.has_queue(actor text, queue text) returns boolean language sql stable
+security definer set search_path = agentbridge, pg_temp
+as $$
+    select exists (
+        select from users u where u.username = actor and (u.role = 'admin' or (u.agents_permission and exists (
+            select from user_queues e join queues q on q.id = e.queue_id
+            where e.username = u.username and lower(q.name collate "C") = lower(queue collate "C")))))
+$$;
+
+-- Refused unless the actor is what an operation asks for: `administrator`, `manager` or `supervisor`. An administrator is
+-- all three. A user that is not there is refused as such.
+create or replace function agentbridge.check_role(actor text, needed text, operation text) returns void
+language plpgsql stable security definer set search_path = agentbridge, pg_temp
+as $$
+declare who users;
+begin
+    perform check_one_of('needed', needed, '{administrator,manager,supervisor}');
+    select * into who from users u where u.username = actor;
+    if not found then
+        perform refuse('AB003', format('user: there is no user %s', shown(actor)));
+    end if;
+    if who.role = 'admin' or needed = 'manager' and who.agents_permission or needed = 'supervisor' and who.may_spy then
+        return;
+    end if;
+    perform refuse('AB004', format('user: %s is no %s, and only %s may do %s', actor, needed,
+        case needed when 'administrator' then 'an administrator'
+            when 'manager' then 'who has agents_permission' else 'who has may_spy' end, operation));
+end $$;
