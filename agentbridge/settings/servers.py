@@ -39,7 +39,7 @@ class Database(Group):
     password_file: SecretFile | None = None
     """A file with nothing but the password."""
     owner_dsn: Dsn | None = None
-    """The same for commands, by the schema's owner. Default: `dsn` where that is set, else the role agentbridge there."""
+    """The same for commands, by the schema's owner. Default: `dsn` if that is set, else the role agentbridge there."""
     owner_password_file: SecretFile | None = None
     """A file with nothing but the owner's password; the daemon never reads it."""
     connect_seconds: Seconds = 5.0

@@ -25,16 +25,20 @@ grant select on agentbridge.telephones, agentbridge.endpoint_ids, agentbridge.qu
     agentbridge.queue_members, agentbridge.team_members, agentbridge.team_queues, agentbridge.effective_members,
     agentbridge.sessions, agentbridge.queue_pauses, agentbridge.settings to agentbridge_daemon;
 -- what is to be looked at, and what came of it
-grant select on agentbridge.migrations, agentbridge.schema_files, agentbridge.changes, agentbridge.home,
-    agentbridge.applied, agentbridge.refusals, agentbridge.older_databases, agentbridge.agent_status,
+grant select on agentbridge.migrations, agentbridge.schema_files, agentbridge.changes, agentbridge.home, agentbridge.taken_away,
+    agentbridge.applied, agentbridge.older_databases, agentbridge.agent_status,
     agentbridge.telephone_status to agentbridge_daemon;
 grant execute on function agentbridge.touched, agentbridge.known_nodes, agentbridge.moved_in,
-    agentbridge.database_older, agentbridge.refused, agentbridge.record_applied, agentbridge.prune_changes
-    to agentbridge_daemon;
+    agentbridge.database_older, agentbridge.hold, agentbridge.vanished, agentbridge.record_applied,
+    agentbridge.prune_changes, agentbridge.prune_taken_away to agentbridge_daemon;
 -- its own records
 grant select, insert, update on agentbridge.nodes, agentbridge.recordings, agentbridge.spy_audit to agentbridge_daemon;
 grant select on agentbridge.takeovers to agentbridge_daemon;
 grant update (told_at) on agentbridge.takeovers to agentbridge_daemon;
+-- what goes on in calls, and requests about them
+grant execute on function agentbridge.live_write, agentbridge.live_keep, agentbridge.live_day,
+    agentbridge.open_requests, agentbridge.take_request, agentbridge.finish_request, agentbridge.decline_request
+    to agentbridge_daemon;
 -- what Asterisk and the telephones tell
 grant execute on function agentbridge.adopt_pause, agentbridge.telephones_registered, agentbridge.telephones_of_node,
     agentbridge.telephones_unknown, agentbridge.settle_lost_telephones, agentbridge.agent_of_device
@@ -53,6 +57,11 @@ grant execute on function agentbridge.login, agentbridge.logout, agentbridge.pau
     to agentbridge_app;
 -- two functions of the view
 grant execute on function agentbridge.touched, agentbridge.known_nodes to agentbridge_app;
+grant execute on function agentbridge.recording_start, agentbridge.recording_stop, agentbridge.recording_pause,
+    agentbridge.recording_resume, agentbridge.spy, agentbridge.dial, agentbridge.hangup, agentbridge.request_result
+    to agentbridge_app;
+grant select on agentbridge.live_agent_states, agentbridge.live_running_calls, agentbridge.live_queue_states
+    to agentbridge_app;
 grant select on agentbridge.agent_status, agentbridge.telephone_status, agentbridge.effective_members
     to agentbridge_app;
 -- the directory without its secrets
@@ -80,5 +89,10 @@ grant execute on function agentbridge.login, agentbridge.logout, agentbridge.pau
     agentbridge.release_interaction, agentbridge.may_manage, agentbridge.has_queue, agentbridge.check_role
     to agentbridge_api;
 grant execute on function agentbridge.touched, agentbridge.known_nodes to agentbridge_api;
+grant execute on function agentbridge.recording_start, agentbridge.recording_stop, agentbridge.recording_pause,
+    agentbridge.recording_resume, agentbridge.spy, agentbridge.dial, agentbridge.hangup, agentbridge.request_result
+    to agentbridge_api;
+grant select on agentbridge.live_agent_states, agentbridge.live_running_calls, agentbridge.live_queue_states
+    to agentbridge_api;
 grant select on agentbridge.agent_status, agentbridge.telephone_status, agentbridge.effective_members
     to agentbridge_api;
