@@ -6,7 +6,7 @@ import asyncpg
 import pytest_asyncio
 
 from lab.api import Api
-from lab.postgres import Postgres
+from lab.postgres import API, Postgres
 from tests.integration.api_scene import Scene
 from tests.integration.words import Connect, Connection
 
@@ -40,7 +40,7 @@ async def api_scene(postgres: Postgres, template: str) -> AsyncIterator[Scene]:
     """One database for all tests of the API, and the owner's connection to it."""
     dsn = await postgres.create_database("api", template)
     connection: Connection = await asyncpg.connect(dsn, timeout=10, command_timeout=20)
-    yield Scene(connection, postgres.dsn("api"))
+    yield Scene(connection, postgres.dsn("api", API))
     await connection.close(timeout=5)
 
 

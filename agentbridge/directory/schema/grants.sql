@@ -25,8 +25,8 @@ grant select on agentbridge.telephones, agentbridge.endpoint_ids, agentbridge.qu
     agentbridge.queue_members, agentbridge.team_members, agentbridge.team_queues, agentbridge.effective_members,
     agentbridge.sessions, agentbridge.queue_pauses, agentbridge.settings to agentbridge_daemon;
 -- what is to be looked at, and what came of it
-grant select on agentbridge.migrations, agentbridge.schema_files, agentbridge.changes, agentbridge.home, agentbridge.taken_away,
-    agentbridge.applied, agentbridge.older_databases, agentbridge.agent_status,
+grant select on agentbridge.migrations, agentbridge.schema_files, agentbridge.changes, agentbridge.home,
+    agentbridge.taken_away, agentbridge.applied, agentbridge.older_databases, agentbridge.agent_status,
     agentbridge.telephone_status to agentbridge_daemon;
 grant execute on function agentbridge.touched, agentbridge.known_nodes, agentbridge.moved_in,
     agentbridge.database_older, agentbridge.hold, agentbridge.vanished, agentbridge.record_applied,
@@ -84,15 +84,27 @@ grant select on agentbridge.queues, agentbridge.queue_members, agentbridge.teams
 revoke all on all tables in schema agentbridge from agentbridge_api;
 revoke all on all functions in schema agentbridge from agentbridge_api;
 grant usage on schema agentbridge to agentbridge_api;
-grant execute on function agentbridge.login, agentbridge.logout, agentbridge.pause, agentbridge.unpause,
-    agentbridge.unlock, agentbridge.password_failed, agentbridge.password_ok, agentbridge.claim_interaction,
-    agentbridge.release_interaction, agentbridge.may_manage, agentbridge.has_queue, agentbridge.check_role
-    to agentbridge_api;
-grant execute on function agentbridge.touched, agentbridge.known_nodes to agentbridge_api;
+-- what decides by the proof that it is given, in its first argument, whose request it is and whether that one may
+do $$
+declare this regprocedure;
+begin
+    for this in
+        select p.oid from pg_proc p
+        where p.pronamespace = 'agentbridge'::regnamespace and p.proname like 'api\_%' and p.proargnames[1] = 'proof'
+    loop
+        execute format('grant execute on function %s to agentbridge_api', this);
+    end loop;
+end $$;
+-- before anybody has a proof
+grant execute on function agentbridge.api_has_administrator, agentbridge.api_login_of, agentbridge.api_password_failed,
+    agentbridge.api_open_session, agentbridge.api_security_suite, agentbridge.api_agents_of_email,
+    agentbridge.api_add_reset, agentbridge.api_use_reset to agentbridge_api;
+-- what goes on now, for all who look at it: who sees what is decided before it is sent
+grant execute on function agentbridge.api_changes, agentbridge.api_agents_live, agentbridge.api_queues_live,
+    agentbridge.api_telephones_live, agentbridge.api_nodes_live to agentbridge_api;
+-- requests about running calls, each with its actor
 grant execute on function agentbridge.recording_start, agentbridge.recording_stop, agentbridge.recording_pause,
     agentbridge.recording_resume, agentbridge.spy, agentbridge.dial, agentbridge.hangup, agentbridge.request_result
     to agentbridge_api;
 grant select on agentbridge.live_agent_states, agentbridge.live_running_calls, agentbridge.live_queue_states
-    to agentbridge_api;
-grant select on agentbridge.agent_status, agentbridge.telephone_status, agentbridge.effective_members
     to agentbridge_api;
