@@ -324,6 +324,8 @@ class _Signals:
         loop = asyncio.get_running_loop()
         for which in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(which, self._note, which)
+        # one that came before this waits since the process began, see agentbridge/__main__.py
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
     def _note(self, which: signal.Signals) -> None:
         with contextlib.suppress(asyncio.QueueFull):  # sixteen reloads are on their way already

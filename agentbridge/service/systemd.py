@@ -38,11 +38,29 @@ def status(text: str) -> None:
 
 
 def watchdog_seconds() -> float | None:
-    """How often systemd wants to hear `watchdog` at least; None when it doesn't."""
-    microseconds, pid = os.environ.get("WATCHDOG_USEC"), os.environ.get("WATCHDOG_PID")
-    if not microseconds or (pid and pid != str(os.getpid())):
+    """How often systemd wants to hear `watchdog` at least; None when it doesn't, which 0 says as well."""
+    microseconds, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID")
+    if not microseconds.isdecimal() or int(microseconds) == 0 or (pid and pid != str(os.getpid())):
         return None
     return int(microseconds) / 1_000_000
+
+
+class _Reachability:
+    """Whether the last message was heard: that systemd can't be reached is told once, not four times a second."""
+
+    def __init__(self) -> None:
+        self._lost = False
+
+    def heard(self) -> None:
+        self._lost = False
+
+    def missed(self, error: OSError) -> None:
+        if not self._lost:
+            log.warning("systemd.unreachable", reason=str(error))
+        self._lost = True
+
+
+_reachability = _Reachability()
 
 
 def _send(message: str) -> None:
@@ -55,4 +73,6 @@ def _send(message: str) -> None:
             sender.settimeout(SEND_SECONDS)
             sender.sendto(message.encode(), address)
     except OSError as error:
-        log.warning("systemd.unreachable", reason=str(error))
+        _reachability.missed(error)
+    else:
+        _reachability.heard()

@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from lab.asterisk import Asterisk
 from lab.bridge import prepare
-from lab.processes import run
+from lab.processes import run, until
 
 UNIT = Path(__file__).parents[2] / "systemd/agentbridge.service"
 EXPOSURE = "15"  # tenths: 1.5
@@ -133,3 +133,40 @@ async def test_a_start_a_reload_and_a_stop_are_told_and_a_broken_file_is_refused
             daemon.kill()
             await daemon.wait()
     assert asterisk.ami_secret not in log.read_text()
+
+
+async def test_a_reload_that_is_asked_for_while_the_program_still_starts_is_done_and_ends_nothing(
+    asterisk: Asterisk, database: str, systemd: Systemd, tmp_path: Path
+) -> None:
+    await prepare(database)
+    config = tmp_path / "agentbridge.toml"
+    config.write_text(
+        f'[database]\ndsn = "{database}"\n[ami]\nport = {asterisk.ami_port}\nsecret = "{asterisk.ami_secret}"\n'
+        f'[ari]\nurl = "http://127.0.0.1:{asterisk.ari_port}/ari"\nsecret = "{asterisk.ari_secret}"\n'
+    )
+    log = tmp_path / "log"
+    with log.open("wb") as stderr:
+        daemon = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "agentbridge", "run", "--config", str(config),
+            env=systemd.environment, stderr=stderr,
+        )  # fmt: skip
+    try:
+
+        async def begun() -> bool:
+            return blocks_sighup(daemon.pid)
+
+        await until(begun, within=WITHIN_S, what="the first lines of the program")
+        daemon.send_signal(signal.SIGHUP)
+        await systemd.told("RELOADING=1")
+        await systemd.told("READY=1")
+        assert log.read_text().count("config.reloaded") == 1
+        assert daemon.returncode is None
+    finally:
+        if daemon.returncode is None:
+            daemon.kill()
+            await daemon.wait()
+
+
+def blocks_sighup(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return bool(int(re.search(r"^SigBlk:\s+(\w+)", status, re.MULTILINE)[1], 16) & 1)  # type: ignore[index]

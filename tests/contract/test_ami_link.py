@@ -2,19 +2,22 @@
 
 import asyncio
 import itertools
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import cast
 
 import pytest
 import pytest_asyncio
 
-from agentbridge.asterisk.ami.link import AmiConnection, AmiLink
+from agentbridge.asterisk.ami.link import Account, AmiConnection, AmiLink
 from agentbridge.asterisk.ami.wire import LINE_BYTES, Message
 from agentbridge.errors import InvalidValue, Refused, Unavailable
 from lab.asterisk import Asterisk
 from tests.contract.ami_links import AmiServer, Watched, account, connected, running, up
 from tests.contract.ami_server import ScriptedAmi
 
+MANAGER_CONF = Path(__file__).parents[2] / "config/asterisk/manager.conf"
 _numbers = itertools.count(1)
 
 
@@ -44,9 +47,25 @@ async def test_a_session_logs_in_sees_that_asterisk_is_up_and_is_answered(ami: A
 
 
 async def test_a_wrong_secret_is_refused_and_not_told(ami: AmiServer) -> None:
-    with pytest.raises(Refused, match=r"^Login: Authentication failed$") as refused:
+    may_be = r"^Login: Authentication failed: .* another secret, or its deny and permit lines leave 127\.0\.0\.1 out$"
+    with pytest.raises(Refused, match=may_be) as refused:
         await AmiConnection.connect(account(ami, "not-the-secret"))
     assert "not-the-secret" not in str(refused.value) + repr(account(ami, "not-the-secret"))
+
+
+async def test_the_account_that_is_shipped_lets_this_machine_in_and_no_other_over_ipv4_and_ipv6() -> None:
+    shipped = re.findall(r"^(?:deny|permit) = .*$", MANAGER_CONF.read_text(), re.MULTILINE)
+    without_permit = [line for line in shipped if line.startswith("deny")]
+    accounts = {"shipped": shipped, "elsewhere": without_permit}
+    text = "".join(
+        f"[{name}]\n" + "\n".join((*lines, "secret = of-all", "read = system\n")) for name, lines in accounts.items()
+    )
+    async with Asterisk(extra={"manager.conf": f"[general](+)\nbindaddr = ::\n{text}"}) as server:
+        for address in ("127.0.0.1", "::1"):
+            own = Account(address, server.ami_port, "shipped", "of-all")
+            await (await AmiConnection.connect(own)).close()
+            with pytest.raises(Refused, match=f"permit lines leave .*{address} out"):
+                await AmiConnection.connect(Account(address, server.ami_port, "elsewhere", "of-all"))
 
 
 async def test_a_member_is_added_paused_listed_unpaused_and_removed(ami: AmiServer, interface: str) -> None:

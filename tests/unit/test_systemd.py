@@ -1,5 +1,6 @@
 """systemd hears what the daemon tells it, over a real datagram socket."""
 
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -9,6 +10,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from agentbridge.service import systemd
+
+
+@pytest.fixture(autouse=True)
+def _never_lost_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(systemd, "_reachability", systemd._Reachability())
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -60,7 +66,28 @@ def test_a_socket_that_is_gone_is_told_in_the_log_and_does_not_stop_the_daemon(
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
     with capture_logs() as lines:
         systemd.ready()
-    assert [line["event"] for line in lines] == ["systemd.unreachable"]
+        systemd.watchdog()
+        systemd.watchdog()
+    assert [line["event"] for line in lines] == ["systemd.unreachable"], "once, and not at every message"
+
+
+def test_a_socket_that_is_lost_a_second_time_is_told_again(
+    notify_socket: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = os.environ["NOTIFY_SOCKET"]
+    with capture_logs() as lines:
+        for where in (f"{there}-gone", there, f"{there}-gone"):
+            monkeypatch.setenv("NOTIFY_SOCKET", where)
+            systemd.watchdog()
+    assert len(lines) == 2
+    assert heard(notify_socket) == ["WATCHDOG=1"]
+
+
+@pytest.mark.parametrize("microseconds", ["0", "-1", "soon", ""])
+def test_a_watchdog_of_no_time_is_none(microseconds: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", microseconds)
+    monkeypatch.delenv("WATCHDOG_PID", raising=False)
+    assert systemd.watchdog_seconds() is None
 
 
 @pytest.mark.parametrize(("pid", "seconds"), [("", 60.0), ("1", None)])

@@ -7,7 +7,7 @@ a task, since Asterisk holds a queue's lock while it writes QueueStatus to a rea
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self, cast
 
@@ -127,10 +127,24 @@ class AmiConnection(asyncio.BufferedProtocol):
             challenge = (await self.action("Challenge", {"AuthType": "MD5"}, timeout=within)).get("Challenge")
             key = hashlib.md5((challenge + account.secret).encode(), usedforsecurity=False).hexdigest()
             login = {"AuthType": "MD5", "Username": account.username, "Key": key, "Events": "system"}
-            await self.action("Login", login, timeout=within)
+            await self._try_login(account.username, login, within)
         except BaseException:
             self.abort("login failed")
             raise
+
+    async def _try_login(self, username: str, login: Mapping[str, str], within: float) -> None:
+        """Raises Refused with everything that it may be: Asterisk tells a wrong secret, a missing account and
+        an address that is not permitted by the same words."""
+        try:
+            await self.action("Login", login, timeout=within)
+        except Refused as refused:
+            if "authentication failed" not in str(refused).lower():
+                raise
+            address = self._transport.get_extra_info("sockname")[0]
+            raise Refused(
+                f"{refused}: in manager.conf there is no [{username}], it has another secret, or its deny and permit "
+                f"lines leave {address} out"
+            ) from refused
 
     async def wait_booted(self, within: float) -> Message:
         """FullyBooted, whose `Uptime` tells a restart. An open port is not an Asterisk that is up."""
