@@ -10,7 +10,9 @@ import typer
 
 from agentbridge.cli import output
 from agentbridge.cli.options import ConfigPath, Json, in_directory
+from agentbridge.directory import migrate
 from agentbridge.directory.connecting import Connection
+from agentbridge.errors import Refused
 
 SILENT_SECONDS = 15
 """a daemon says every two seconds that it is there"""
@@ -60,6 +62,9 @@ def status(config: ConfigPath = None, as_json: Json = False) -> None:
 
 
 async def read(connection: Connection) -> dict[str, Any]:
+    """Refused where the schema is another one: what it says of the daemons could not be understood."""
+    if problem := (await migrate.status(connection)).problem:
+        raise Refused(problem)
     found: dict[str, Any] = json.loads(await connection.fetchval(_STATUS, float(SILENT_SECONDS)))
     return found | {"state": judged(found).name.lower()}
 

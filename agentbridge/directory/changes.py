@@ -27,6 +27,7 @@ from agentbridge.directory.connecting import (
     translated,
 )
 from agentbridge.directory.lineage import Lineage, Memory
+from agentbridge.directory.listening import APPLIED_CHANNEL
 from agentbridge.directory.node_lock import NodeLock
 from agentbridge.directory.queries import NEWS, QUERIES
 from agentbridge.directory.rows import reading
@@ -61,8 +62,8 @@ class Changes:
     """`run` connects, waits to be the node's only writer, then hands over keys until it is cancelled.
 
     `on_up` means: look at everything, since nothing is known of what happened before. `on_keys` may hold
-    ALL_KEYS, and brings along what the directory says about the keys when they are few. The three are called
-    synchronously and may not block.
+    ALL_KEYS, and brings along what the directory says about the keys when they are few. `on_applied`: a node has
+    written what became of some changes. They are called synchronously and may not block.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Changes:
         on_keys: Callable[[set[EndpointId], Reading | None], None],
         on_up: Callable[[], None],
         on_down: Callable[[str], None],
+        on_applied: Callable[[], None] = lambda: None,
         pulse: Pulse | None = None,
         memory: Memory | None = None,
         waits: Waits = WAITS,
@@ -82,6 +84,7 @@ class Changes:
         self._on_keys = on_keys
         self._on_up = on_up
         self._on_down = on_down
+        self._on_applied = on_applied
         self._pulse = pulse or Pulse()
         self._lock = NodeLock(node, standby_seconds=self._pulse.standby_seconds)
         self._admission = Admission(
@@ -170,6 +173,7 @@ class Changes:
         if not pooled:  # else nobody would be told of a notification
             # first listen, then read: a change between the two is a wake-up too many, never one too few
             await connection.add_listener(CHANNEL, self._woken)
+            await connection.add_listener(APPLIED_CHANNEL, lambda *_: self._on_applied())
         if not await self._admission.wait_until_obeyed(connection):
             self.snapshot = None
         if self.snapshot is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TypeAlias
 
 import asyncpg
@@ -19,9 +19,21 @@ OUR_REFUSALS = "AB"
 _CONSTRAINTS = "23"
 
 
+POOLER_ERRORS = (
+    asyncpg.InvalidSQLStatementNameError,
+    asyncpg.DuplicatePreparedStatementError,
+    asyncpg.ProtocolViolationError,
+)
+"""PgBouncer: in transaction mode the next server has not got our prepared statement, or somebody else's; and it
+refuses settings that it does not know."""
+
+
 @contextmanager
 def translated() -> Iterator[None]:
-    """Lost, hung, starting, read-only, overloaded: `Unavailable`. A rule of the directory: `Refused`."""
+    """A rule of the directory: `Refused`. All else, lost, hung, read-only, or a statement that fails: `Unavailable`.
+
+    So a value that can't be read, a missing right or another schema is told and tried again, and ends nobody.
+    """
     try:
         yield
     except asyncpg.PostgresError as error:
@@ -39,8 +51,22 @@ def _ours(error: asyncpg.PostgresError) -> Exception:
         # connection, authorisation, resources, operator's intervention, system, read-only, deadlock, locks
         case "08" | "28" | "53" | "57" | "58" | "25" | "40" | "55" | "3D":
             return Unavailable(f"the database is not available: {_text(error)}")
+        case _ if isinstance(error, POOLER_ERRORS):
+            return error  # who connects goes on without prepared statements
         case _:
-            return error
+            first = _text(error).splitlines()[0]
+            return Unavailable(f"the database refused a statement (SQLSTATE {code}): {first}{_advice(code)}")
+
+
+def _advice(code: str) -> str:
+    """What helps where the fault is not in the data: the schema, or the rights of the role."""
+    match code:
+        case "42501":
+            return "; use the database's owner, or grant its role what is missing: `agentbridge db grant`"
+        case "42P01" | "42703" | "42883" | "3F000":
+            return "; the schema is not this program's: see `agentbridge db status`"
+        case _:
+            return ""
 
 
 def _text(error: BaseException) -> str:
@@ -49,13 +75,6 @@ def _text(error: BaseException) -> str:
 
 STATEMENTS_KEPT = 100
 """prepared in a session that lasts: parsing and planning the big read again would cost more than running it"""
-POOLER_ERRORS = (
-    asyncpg.InvalidSQLStatementNameError,
-    asyncpg.DuplicatePreparedStatementError,
-    asyncpg.ProtocolViolationError,
-)
-"""PgBouncer: in transaction mode the next server has not got our prepared statement, or somebody else's; and it
-refuses settings that it does not know."""
 
 
 def session_settings(name: str, statements: int) -> dict[str, str]:
@@ -63,7 +82,12 @@ def session_settings(name: str, statements: int) -> dict[str, str]:
     its eyes the planner takes eight times as long as the server needs to find one of them."""
     if not statements:
         return {"application_name": name}
-    return {"application_name": name, "plan_cache_mode": "force_generic_plan"}
+    return {
+        "application_name": name,
+        "plan_cache_mode": "force_generic_plan",
+        # ours are idle for as long as nothing changes, whatever the server's limit for others
+        "idle_session_timeout": "0",
+    }
 
 
 async def connect(dsn: str, *, deadline: float, name: str = "agentbridge", statements: int = 0) -> Connection:
@@ -120,5 +144,7 @@ async def transaction(connection: Connection | PooledConnection, *, deadline: fl
 
 
 async def _roll_back(connection: Connection | PooledConnection) -> None:
-    if not connection.is_closed():
-        await connection.execute("ROLLBACK")
+    """What made it necessary is the error to tell: that the server is gone shows here only as a consequence."""
+    with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        if not connection.is_closed():
+            await connection.execute("ROLLBACK")

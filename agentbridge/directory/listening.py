@@ -7,6 +7,8 @@ import random
 
 from agentbridge.directory.connecting import connect, translated
 
+APPLIED_CHANNEL = "agentbridge_applied"
+"""some node has written what became of changes"""
 ARRIVES_WITHIN_SECONDS = 1.0
 
 

@@ -30,6 +30,10 @@ _MIGRATION = re.compile(r"(?P<version>[0-9]{4})_(?P<name>[a-z_]+)\.sql")
 _GRANTS = "grants"
 _SECTION = re.compile(r"^-- role (?P<role>[a-z_]+)$", re.MULTILINE)
 _RESTORE = "restore the file; a change of the schema is a new migration"
+_ENCODING = (
+    "it must be UTF8, or names would be cut and changed; make one with `createdb --encoding=UTF8 --template=template0`"
+    " and restore a dump of this one there"
+)
 _MOVE = "stop the daemon, back the database up with pg_dump, then run `agentbridge db move`"
 
 
@@ -85,7 +89,11 @@ class _Applied:
     migrations: dict[int, str]
     files: dict[str, str]
     roles: frozenset[str]
-    old_numbering: bool
+    encoding: str
+
+    @property
+    def old_numbering(self) -> bool:
+        return bool(self.migrations) and not self.files
 
 
 @cache
@@ -263,7 +271,8 @@ async def _applied(connection: Connection) -> _Applied:
     there = await connection.fetchrow(
         "SELECT to_regclass('agentbridge.migrations') IS NOT NULL AS migrations,"
         " to_regclass('agentbridge.schema_files') IS NOT NULL AS files,"
-        " array(SELECT rolname::text FROM pg_roles WHERE rolname = any($1::text[])) AS roles",
+        " array(SELECT rolname::text FROM pg_roles WHERE rolname = any($1::text[])) AS roles,"
+        " current_setting('server_encoding') AS encoding",
         list(roles()),
     )
     assert there is not None  # noqa: S101 - a query without FROM has one row
@@ -275,12 +284,14 @@ async def _applied(connection: Connection) -> _Applied:
     if there["files"]:
         rows = await connection.fetch("SELECT name, checksum FROM agentbridge.schema_files")
         files = {row["name"]: row["checksum"] for row in rows}
-    return _Applied(steps, files, frozenset(there["roles"]), bool(steps) and not there["files"])
+    return _Applied(steps, files, frozenset(there["roles"]), there["encoding"])
 
 
 def _compare(applied: _Applied) -> SchemaStatus:
     known = {migration.version: migration for migration in migrations()}
     current, wanted = max(applied.migrations, default=0), max(known)
+    if applied.encoding != "UTF8":
+        return SchemaStatus(current, wanted, problem=f"the database's encoding is {applied.encoding}: {_ENCODING}")
     if applied.old_numbering:
         return SchemaStatus(current, wanted, problem=f"the database is of before version 0.2 of agentbridge: {_MOVE}")
     if current > wanted:

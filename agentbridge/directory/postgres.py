@@ -164,6 +164,11 @@ class Directory:
         async with self.transaction() as connection:
             return int(await connection.fetchval(QUERIES["prune_taken_away"]))
 
+    async def prune_old(self) -> bool:
+        """Removes some of what is older than the settings say; whether there may be more."""
+        async with self.transaction() as connection:
+            return bool(await connection.fetchval(QUERIES["prune_old"]))
+
     # ------------------------------------------------------------ connections
 
     async def _execute(self, query: str, *arguments: object) -> None:

@@ -112,6 +112,9 @@ select agentbridge.prune_changes()
 -- name: prune_taken_away
 select agentbridge.prune_taken_away()
 
+-- name: prune_old
+select agentbridge.prune_old()
+
 -- name: heartbeat
 insert into agentbridge.nodes as n (node, started_at, seen_at, snapshot, asterisk_up, lag_seconds, pending, failed,
     version)
@@ -159,7 +162,8 @@ select agentbridge.pause($1, $2, null, 'phone')
 select agentbridge.unpause($1, null, 'phone')
 
 -- name: in_asterisk
-select applied_at is not null as applied, error, pending from agentbridge.agent_status where username = $1
+select username, applied_at is not null as applied, error, pending
+from agentbridge.agent_status where username = any ($1::text[])
 
 -- name: security_suite
 select security_suite from agentbridge.settings
@@ -182,7 +186,7 @@ select agentbridge.password_ok($1)
 
 -- name: agents_of_email
 select id, username, email from agentbridge.agents
-where lower(email) = lower($1) and email <> '' and not deactivated order by id limit 10
+where lower(email collate "C") = lower($1 collate "C") and email <> '' and not deactivated order by id limit 10
 
 -- name: add_reset
 insert into agentbridge.password_resets (agent_id, token_hash, expires_at)

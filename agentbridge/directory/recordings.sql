@@ -32,6 +32,7 @@ where r.node = $1 and r.file = f.file and r.ended_at is null
 -- name: unknown_recordings
 select n.file from unnest($2::text[]) as n (file)
 where not exists (select from agentbridge.recordings r where r.node = $1 and r.file = n.file)
+    and not agentbridge.recording_expired(n.file)
 
 -- name: unfinished_recordings
 select file, channel from agentbridge.recordings where node = $1 and ended_at is null and file > $2

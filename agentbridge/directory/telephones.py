@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import contextlib
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from agentbridge.directory.connecting import PooledConnection
 from agentbridge.directory.passwords import verify_password
 from agentbridge.directory.queries import QUERIES
-from agentbridge.errors import Refused
+from agentbridge.errors import Refused, Unavailable
 from agentbridge.model import EndpointId
 
-LOOK_EVERY_SECONDS = 0.05
+LOOK_SECONDS = 1.0
+"""without a notification: what a lost one costs at most"""
+AT_MOST_EVERY_SECONDS = 0.1
+"""one look for all who wait"""
 Acquire = Callable[[], AbstractAsyncContextManager[PooledConnection]]
 """A connection within one transaction; see Directory.transaction"""
 
@@ -93,6 +96,10 @@ class PhoneDesk:
         self._acquire = acquire
         # one after the other: side by side all of them would be late, and the calls on this machine would suffer
         self._hashing = asyncio.Semaphore(1)
+        self._waiting: dict[asyncio.Future[str | None], str] = {}
+        """who waits → the username"""
+        self._look: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
 
     async def caller(self, device: EndpointId) -> Caller | None:
         async with self._acquire() as connection:
@@ -143,18 +150,56 @@ class PhoneDesk:
         await self._act("unpause_by_phone", username)
 
     async def in_asterisk(self, username: str, within: float) -> str | None:
-        """Waits until Asterisk has what the directory says of this agent; else why not, or after the time."""
-        end = time.monotonic() + within
-        while True:
-            async with self._acquire() as connection:
-                row = await connection.fetchrow(QUERIES["in_asterisk"], username)
+        """Waits until Asterisk has what the directory says of this agent; else why not, or after the time.
+
+        However many wait, there is one look for all of them, when some results are told.
+        """
+        done: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self._waiting[done] = username
+        self._news.set()
+        if self._look is None or self._look.done():
+            self._look = asyncio.create_task(self._look_for_all(), name="phone waits")
+        try:
+            async with asyncio.timeout(within):
+                return await done
+        except TimeoutError:
+            return f"Asterisk does not have it within {within:g} s"
+        finally:
+            self._waiting.pop(done, None)
+
+    def look(self) -> None:
+        """Some results were written: those who wait may have theirs."""
+        self._news.set()
+
+    async def _look_for_all(self) -> None:
+        """Until nobody waits any more. A database that is away is told to all who wait."""
+        while self._waiting:
+            self._news.clear()
+            try:
+                await self._answer()
+            except Unavailable as away:
+                for done in self._waiting:
+                    if not done.done():
+                        done.set_exception(away)
+                return
+            await asyncio.sleep(AT_MOST_EVERY_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._news.wait()
+
+    async def _answer(self) -> None:
+        asked = dict(self._waiting)
+        async with self._acquire() as connection:
+            rows = await connection.fetch(QUERIES["in_asterisk"], list(set(asked.values())))
+        found = {row["username"]: row for row in rows}
+        for done, username in asked.items():
+            row = found.get(username)
+            if done.done():
+                continue
             if row is None or row["applied"]:
-                return None
-            if row["error"] and not row["pending"]:
-                return str(row["error"])
-            if time.monotonic() > end:
-                return f"Asterisk does not have it within {within:g} s"
-            await asyncio.sleep(LOOK_EVERY_SECONDS)
+                done.set_result(None)
+            elif row["error"] and not row["pending"]:
+                done.set_result(str(row["error"]))
 
     async def _act(self, query: str, *arguments: object) -> None:
         async with self._acquire() as connection:

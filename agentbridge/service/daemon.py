@@ -48,6 +48,7 @@ STOP_SECONDS = 8.0
 HEARTBEAT_SECONDS = 2.0
 LOOK_SECONDS = 0.25
 PRUNE_SECONDS = 60.0
+PRUNE_AGAIN_SECONDS = 1.0
 READY_WITHIN_SECONDS = 15.0
 """after that the service counts as started, though a server is still away: it will come"""
 LATELY_SECONDS = 60.0
@@ -99,12 +100,14 @@ class Bridge:
             depth=self._node.depth,
             resume_after=settings.recording.resume_after_seconds,
         )
+        self._desk = PhoneDesk(directory.transaction)
         self._changes = Changes(
             settings.database.url(),
             node=settings.node.name,
             on_keys=self._hinted,
             on_up=self._obeyed,
             on_down=self._frozen,
+            on_applied=self._desk.look,
             memory=Memory(_state_file(), time.monotonic),
             pulse=Pulse(
                 poll_seconds=settings.database.poll_seconds, deadline_seconds=settings.database.probe_seconds
@@ -118,7 +121,7 @@ class Bridge:
             limit=Limit(share=settings.limits.removals_share, at_least=settings.limits.removals_at_least),
             clock=time.monotonic,
         )
-        self._phone = PhoneService(PhoneDesk(directory.transaction), Channels(ari), settings.phone)
+        self._phone = PhoneService(self._desk, Channels(ari), settings.phone)
         self._phone_events = AriEvents(
             settings.ari.url,
             settings.ari.username,
@@ -248,11 +251,15 @@ class Bridge:
     # ------------------------------------------------------------ start and watchdog
 
     async def _prune(self) -> None:
+        """Small steps, soon one after the other while there is more."""
+        more = False
         while True:
-            await asyncio.sleep(PRUNE_SECONDS)
+            await asyncio.sleep(PRUNE_AGAIN_SECONDS if more else PRUNE_SECONDS)
+            more = False
             with contextlib.suppress(Unavailable):
                 await self._directory.prune_changes()
                 await self._directory.prune_taken_away()
+                more = await self._directory.prune_old()
 
     async def _ready(self) -> None:
         with contextlib.suppress(TimeoutError):

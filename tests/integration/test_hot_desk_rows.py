@@ -2,11 +2,16 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import asyncpg
 import pytest
 import pytest_asyncio
 
+from agentbridge.directory.connecting import PooledConnection
+from agentbridge.directory.listening import APPLIED_CHANNEL
 from agentbridge.directory.passwords import hash_password
 from agentbridge.directory.postgres import Directory
 from agentbridge.directory.telephones import PhoneDesk, Telephones
@@ -17,6 +22,11 @@ from tests.integration.words import Connect, Connection, add_agent, add_telephon
 
 DESKS = tuple(EndpointId(f"desk{number}") for number in range(1, 4))
 PIN = "48215"
+
+
+@dataclass(frozen=True)
+class Found:
+    error: str = ""
 
 
 @pytest_asyncio.fixture
@@ -299,3 +309,35 @@ async def test_who_may_act_depends_on_the_typology_on_every_way_in(
             assert await doing is True
         else:
             assert "source:" in await refusal(doing, "AB004")
+
+
+async def test_a_hundred_who_wait_at_a_telephone_are_looked_after_by_few_questions(
+    sql: Connection, database: str, directory: Directory
+) -> None:
+    """At a slow beginning of a shift each of them asked twenty times a second."""
+    await sql.execute("insert into agentbridge.agents (username) select 'a' || n from generate_series(1, 100) n")
+    numbers = {row["internal"]: row["username"] for row in await sql.fetch("select * from agentbridge.agents")}
+    asked = 0
+
+    @asynccontextmanager
+    async def counted() -> AsyncIterator[PooledConnection]:
+        nonlocal asked
+        asked += 1
+        async with directory.transaction() as connection:
+            yield connection
+
+    async with directory:
+        desk = PhoneDesk(counted)
+        seen = await directory.read([EndpointId(number) for number in numbers])
+        waits = {name: asyncio.create_task(desk.in_asterisk(name, 20.0)) for name in numbers.values()}
+        listener = await asyncpg.connect(database)
+        await listener.add_listener(APPLIED_CHANNEL, lambda *_: desk.look())
+        await asyncio.sleep(2.0)
+        assert not any(wait.done() for wait in waits.values())
+        for number, name in numbers.items():
+            await directory.record(seen.snapshot, {EndpointId(number): Found()})
+            if name == "a1":
+                assert await asyncio.wait_for(waits[name], 1.5) is None
+        assert set(await asyncio.gather(*waits.values())) == {None}
+        await listener.close()
+    assert asked < 60, "ten looks a second at most, for all of them"

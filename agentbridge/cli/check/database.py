@@ -28,6 +28,8 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
                 yield rights
             if rights not in (None, AS_OWNER):
                 return  # the rest can't be seen
+            async for finding in _durability(connection):
+                yield finding
             problems = [finding async for finding in _schema(connection)]
             for finding in problems:
                 yield finding
@@ -73,12 +75,33 @@ async def _rights(connection: Connection) -> Finding | None:
     )
 
 
+async def _durability(connection: Connection) -> AsyncIterator[Finding]:
+    """Whether a change that was committed, and so is in Asterisk, outlives a crash of the server."""
+    with translated():
+        settings = await connection.fetch(
+            "select current_setting('synchronous_commit') as value, 'the server, or the database' as whose"
+            " union all select split_part(c, '=', 2), coalesce('the role ' || r.rolname, 'the database')"
+            " from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole, unnest(s.setconfig) c"
+            " where s.setdatabase in (0, (select oid from pg_database where datname = current_database()))"
+            " and c like 'synchronous_commit=%'"
+        )
+    if found := sorted({row["whose"] for row in settings if row["value"] == "off"}):
+        yield Finding(
+            "database.commits",
+            f"synchronous_commit is off for {', '.join(found)}: after a crash of PostgreSQL the last changes are"
+            " missing there and not in Asterisk, and the daemon waits for `agentbridge plan --confirm`",
+            "set synchronous_commit = on (or local)",
+        )
+
+
 async def _schema(connection: Connection) -> AsyncIterator[Finding]:
     found = await migrate.status(connection)
     if found.too_new:
         yield Finding("schema.too_new", found.problem, "install the agentbridge that the database was migrated by")
     elif found.too_old:
         yield Finding("schema.too_old", found.problem, "run `agentbridge db migrate` as the database's owner")
+    elif "encoding" in found.problem:
+        yield Finding("database.encoding", found.problem, 'docs/installing.md, "The secrets and the database"')
     elif found.problem:
         yield Finding("schema.altered", found.problem, "install the agentbridge that the database was migrated by")
 

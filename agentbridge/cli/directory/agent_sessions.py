@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,12 @@ from agentbridge.cli.directory.agents import Username
 from agentbridge.cli.options import ConfigPath, acting_user, connected, settings_of
 from agentbridge.directory import authority
 from agentbridge.directory.connecting import Connection, transaction, translated
+from agentbridge.directory.listening import APPLIED_CHANNEL
 from agentbridge.errors import Unavailable
 from agentbridge.settings import Settings
 
-LOOK_EVERY_SECONDS = 0.05
+LOOK_SECONDS = 0.5
+"""without a notification, as behind a pooler: what a lost one costs at most"""
 Source = Annotated[
     Literal["web", "phonebar", "phone", "admin"], typer.Option(help="As whom: an administrator may always act.")
 ]
@@ -110,12 +113,17 @@ async def _done(settings: Settings, username: str, verb: Verb, wait_seconds: flo
 async def _applied(connection: Connection, username: str, wait_seconds: float) -> float:
     """Seconds until no node has anything pending for the agent. Raises Unavailable with what is known."""
     began = time.monotonic()
+    news = asyncio.Event()
+    await connection.add_listener(APPLIED_CHANNEL, lambda *_: news.set())
     while (waited := time.monotonic() - began) < wait_seconds:
+        news.clear()
         row = await connection.fetchrow(
             "select applied_at, error from agentbridge.agent_status where username = $1", username
         )
         if row is not None and row["applied_at"] is not None:
             return waited
-        await asyncio.sleep(LOOK_EVERY_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(LOOK_SECONDS, max(0.0, wait_seconds - waited))):
+                await news.wait()
     why = (row and row["error"]) or "no daemon has done it; `agentbridge status` tells more"
     raise Unavailable(f"it is in the directory, but not in Asterisk within {wait_seconds:g} s: {why}")

@@ -30,7 +30,8 @@ grant select on agentbridge.migrations, agentbridge.schema_files, agentbridge.ch
     agentbridge.telephone_status to agentbridge_daemon;
 grant execute on function agentbridge.touched, agentbridge.known_nodes, agentbridge.moved_in,
     agentbridge.database_older, agentbridge.hold, agentbridge.vanished, agentbridge.record_applied,
-    agentbridge.prune_changes, agentbridge.prune_taken_away to agentbridge_daemon;
+    agentbridge.prune_changes, agentbridge.prune_taken_away, agentbridge.prune_old, agentbridge.recording_expired
+    to agentbridge_daemon;
 -- its own records
 grant select, insert, update on agentbridge.nodes, agentbridge.recordings, agentbridge.spy_audit to agentbridge_daemon;
 grant select on agentbridge.takeovers to agentbridge_daemon;

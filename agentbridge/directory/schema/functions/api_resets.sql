@@ -10,7 +10,7 @@ returns table (id bigint, username text, email text) language sql stable
 security definer set search_path = agentbridge, pg_temp
 as $$
     select a.id, a.username, a.email from agents a
-    where a.email <> '' and lower(a.email) = lower(address) and not a.deactivated order by a.username limit 20
+    where a.email <> '' and lower(a.email collate "C") = lower(address collate "C") and not a.deactivated order by a.username limit 20
 $$;
 
 create or replace function agentbridge.api_add_reset(agent bigint, digest bytea) returns void language plpgsql

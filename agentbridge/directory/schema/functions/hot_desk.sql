@@ -79,7 +79,6 @@ create or replace function agentbridge.tell_takeover() returns trigger language 
 set search_path = agentbridge, pg_temp
 as $$
 begin
-    delete from takeovers where at < clock_timestamp() - interval '30 days';
     perform pg_notify('agentbridge_events', json_build_object('event', 'telephone.taken_over',
         'agent', new.agent, 'telephone', new.telephone, 'taken_by', new.taken_by)::text);
     return null;

@@ -108,6 +108,10 @@ begin
     where r.is_new or n.key is not null or e.key is not null
     on conflict (node, key) do update set snapshot = excluded.snapshot, wanted_at = excluded.wanted_at,
         applied_at = excluded.applied_at, error = excluded.error;
+    if found then
+        -- to whoever waits for a change. A pass is many keys, so this is rare beside what it tells of.
+        notify agentbridge_applied;
+    end if;
 end $$;
 
 -- Deletes changes that every node alive has read, and that are old enough for nobody to ask for them. The newest one
