@@ -29,7 +29,7 @@ class Needs(StrEnum):
 
 _EDITING = "create list show set delete"
 _TABLE = {
-    Needs.HOLDER: {"": "run api files", "db": "migrate move grant"},
+    Needs.HOLDER: {"": "run api files remove", "db": "migrate move grant"},
     Needs.ADMINISTRATOR: {
         "": "check plan plan.confirm status",
         "db": "status",
