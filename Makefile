@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 # test files side by side, each with servers of its own; they wait more than they work
 WORKERS ?= 4
 
-.PHONY: setup setup-16 setup-systemd demo test check bench faults clean
+.PHONY: setup setup-16 setup-systemd demo test test-22 test-16 check bench faults clean
 
 setup:
 	@lab/setup
@@ -17,8 +17,15 @@ setup-systemd:
 demo: setup
 	@$(PYTHON) -m lab.demo
 
-test: setup-16
-	$(PYTHON) -m pytest tests --ignore=tests/bench --ignore=tests/faults -n $(WORKERS) --dist loadfile
+# all of it on Asterisk 22, and on 16 again what meets an Asterisk
+test: test-22 test-16
+
+PYTEST := $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
+test-22: setup
+	AGENTBRIDGE_ASTERISK_ROOTS=22 $(PYTEST) tests --ignore=tests/bench --ignore=tests/faults
+
+test-16: setup-16
+	AGENTBRIDGE_ASTERISK_ROOTS=16 $(PYTEST) tests/acceptance tests/contract
 
 check: setup
 	.venv/bin/ruff check .

@@ -62,14 +62,52 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agentbridge"
 
 
-def installed_root(major: int = 22) -> Path:
-    """Where Asterisk of that major version is: lab/setup's folder, or `/` when the machine's own will do."""
-    if major == 22 and _machine_has_asterisk_22():
+ROOTS = "AGENTBRIDGE_ASTERISK_ROOTS"
+"""the environment's list of root folders with an Asterisk each, separated by `:`; a number stands for lab/setup's
+folder of that major version. The first is what the lab runs where no other is asked for."""
+OWN_ROOTS = (22, 16)
+"""what lab/setup makes, without that list"""
+
+
+def roots() -> list[Path]:
+    """The root folders that tests are run on; LabError for a folder without Asterisk."""
+    if given := os.environ.get(ROOTS):
+        return [_root(word) for word in given.split(":")]
+    return [_root(str(OWN_ROOTS[0])), *(_root(str(major)) for major in OWN_ROOTS[1:] if _has_asterisk(_folder(major)))]
+
+
+def installed_root(major: int | None = None) -> Path:
+    """Where an Asterisk is: the first of `roots()`, or lab/setup's folder of that major version."""
+    if major is None:
+        return _root(os.environ.get(ROOTS, str(OWN_ROOTS[0])).split(":")[0])
+    return _root(str(major))
+
+
+def _root(word: str) -> Path:
+    if word == "22" and _machine_has_asterisk_22():
         return Path("/")
-    root = cache_folder() / f"asterisk-{major}"
-    if not (root / "usr/sbin/asterisk").exists():
-        raise LabError(f"no Asterisk {major} in {root}: run lab/setup")
+    root = _folder(int(word)) if word.isdecimal() else Path(word)
+    if not _has_asterisk(root):
+        raise LabError(f"no Asterisk in {root}: run lab/setup, or mend {ROOTS}")
     return root
+
+
+def _folder(major: int) -> Path:
+    return cache_folder() / f"asterisk-{major}"
+
+
+def _has_asterisk(root: Path) -> bool:
+    return (root / "usr/sbin/asterisk").exists()
+
+
+def version_of(root: Path) -> str:
+    """Such as 22.10.1."""
+    command = ["chroot", str(root)] if root != Path("/") else []
+    shown = subprocess.run([*command, "/usr/sbin/asterisk", "-V"], capture_output=True, text=True, timeout=10).stdout
+    found = re.search(r"Asterisk (?:certified/)?([0-9][0-9.]*)", shown)
+    if found is None:
+        raise LabError(f"{root}: `asterisk -V` says {shown!r}")
+    return found[1]
 
 
 def _machine_has_asterisk_22() -> bool:

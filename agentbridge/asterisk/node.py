@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import structlog
 
+from agentbridge.asterisk import capabilities
 from agentbridge.asterisk.ami.connection import OnEvent, ignore
 from agentbridge.asterisk.ami.link import Account, AmiLink, Timing
 from agentbridge.asterisk.ami.wire import Fields as WireFields
@@ -18,7 +19,8 @@ from agentbridge.asterisk.ami.wire import Message
 from agentbridge.asterisk.ari.client import Ari
 from agentbridge.asterisk.calls.live import agent_on
 from agentbridge.asterisk.calls.ringing import Ringing
-from agentbridge.asterisk.drivers.endpoints import Endpoints
+from agentbridge.asterisk.capabilities import Capabilities
+from agentbridge.asterisk.drivers.endpoints import MANAGED, Endpoints
 from agentbridge.asterisk.drivers.members import MemberAction, Members, member_of
 from agentbridge.asterisk.drivers.policy import PolicyStore
 from agentbridge.asterisk.drivers.transports import Transports
@@ -62,9 +64,6 @@ FILTERS = (
     "UserEvent: Agentbridge",
 )
 MISSING_QUEUE_SECONDS = 2.0
-# Each AOR has a processor of its own, pjsip/options/<id>, with nothing to do for long: 10,000 lines. By their first
-# letters these are the ones that fill up: messages between modules, task pools, the walk of a new AOR, new requests.
-PROCESSORS = ("stasis", "taskpool", "pjsip/options/manage", "pjsip/distributor")
 _DEPTH = re.compile(r"^(\S+)\s+\d+\s+(\d+)\s", re.MULTILINE)
 
 
@@ -109,6 +108,9 @@ class Node:
         self._transports = Transports(ari, self._contacts, hooks.changed)
         self._mailboxes = Mailboxes(self._actions, self._bulk, self._seen)
         self._ringing = Ringing(self._actions, time.monotonic)
+        self._capabilities = Capabilities()
+        self._asked = -1
+        """at how many losses the capabilities were asked for"""
         self._read = False
         self._losses = 0
         self._reading = asyncio.Lock()
@@ -143,6 +145,15 @@ class Node:
 
     def state(self, key: EndpointId) -> State:
         return self._endpoints.added_to(self._transports.added_to(self._seen.state(key), key), key)
+
+    def expressible(self, wanted: State) -> State:
+        """`wanted` as far as this Asterisk has words for it."""
+        return self._capabilities.expressible(wanted)
+
+    @property
+    def lacks(self) -> Collection[str]:
+        """What this Asterisk can't do, by name; known once it was read."""
+        return self._capabilities.lacks
 
     def is_telephone(self, key: EndpointId) -> bool:
         """Whether our AstDB family lists it as a telephone."""
@@ -186,6 +197,7 @@ class Node:
             for link in (self._events, self._actions, self._bulk):
                 await link.wait_up(timeout)
             losses = self._losses
+            await self._ask_capabilities()
             self._seen.begin_read()
             await self._policy.read_all()
             await self._endpoints.read_all()
@@ -196,13 +208,25 @@ class Node:
             # a link that was lost meanwhile has missed events; it asks for another read when it is back
             self._read = losses == self._losses
 
+    async def _ask_capabilities(self) -> None:
+        """Once a connection: Asterisk may have been replaced by another version meanwhile."""
+        if self._asked == self._losses:
+            return
+        asked = self._losses
+        found = await capabilities.ask(self._bulk, MANAGED)
+        if found.lacks and found.lacks != self._capabilities.lacks:
+            log.warning("asterisk.lacks", lacks="; ".join(found.lacks))
+        self._capabilities = found
+        self._endpoints.connected(found)
+        self._asked = asked
+
     async def depth(self) -> int:
         """Tasks in the deepest of Asterisk's task processors that our writes or new calls fill.
 
         Without the right to ask nothing is written: blind, the writer could stop new calls.
         """
         # one after the other on one connection: a group of tasks would wrap its Unavailable in a group of its own
-        return max([await self._depth_of(names) for names in PROCESSORS])
+        return max([await self._depth_of(names) for names in self._capabilities.processors], default=0)
 
     async def _depth_of(self, names: str) -> int:
         try:
@@ -231,7 +255,9 @@ class Node:
 
     async def apply(self, step: Step) -> None:
         match step.action:
-            case AddMember() | RemoveMember() | PauseMember() | SetPenalty() as action:
+            case AddMember() as action:
+                await self._members.add(action)
+            case RemoveMember() | PauseMember() | SetPenalty() as action:
                 await self._members.apply(action)
                 self._silence_member(action)
             case PutPolicy() | DeletePolicy() as action:

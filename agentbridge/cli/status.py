@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from agentbridge.asterisk.capabilities import meaning
 from agentbridge.cli import output
 from agentbridge.cli.options import ConfigPath, Json, in_directory
 from agentbridge.directory import migrate
@@ -23,6 +24,7 @@ select jsonb_build_object(
             'node', n.node, 'version', n.version, 'started_at', n.started_at, 'seen_at', n.seen_at,
             'alive', n.seen_at > clock_timestamp() - make_interval(secs => $1),
             'asterisk_up', n.asterisk_up, 'lag_seconds', n.lag_seconds, 'pending', n.pending, 'failed', n.failed,
+            'lacks', n.lacks,
             'refused', (select jsonb_build_object('removals', count(*), 'of', max(h.owned), 'since', min(h.since),
                     'code', agentbridge.held_code(n.node))
                 from agentbridge.held h where h.node = n.node and h.confirmed_at is null having count(*) > 0),
@@ -86,6 +88,8 @@ def _print(found: dict[str, Any]) -> None:
         output.line(f"node {node['node']}: {_told(node)}")
         for line in _trouble(node["recordings"]):
             output.line(f"node {node['node']}: {line}")
+        for lack in node["lacks"]:
+            output.line(f"node {node['node']}: this Asterisk lacks {lack}: {meaning(lack)}")
     output.line(f"agents: {found['agents']}, logged in {found['logged_in']}, on pause {found['paused']}")
     _some("pending", [f"agent {name}" for name in found["pending_agents"]])
     _some("failed", [f"{one['key']} on {one['node']}: {one['error']}" for one in found["failed"]])

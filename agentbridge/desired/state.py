@@ -38,6 +38,8 @@ FIELD_BYTES = 128
 MAILBOX_CONTEXT = "agentbridge"
 NO_PIN = "none"
 """of a box without a PIN: no telephone can dial letters, while an empty one would let everybody in"""
+DIGEST = "password_digest"
+"""the field of an auth that holds the digest, with `MD5:` before it"""
 _LAX_NAT = frozenset({"yes", "force_rport", "route"})
 _SYMMETRIC_RTP = frozenset({"yes", "comedia"})
 _WEBRTC_TRANSPORTS = frozenset({"ws", "wss"})
@@ -153,7 +155,7 @@ def _auth(key: EndpointId, line: Line, sip: SipDefaults) -> Fields:
         "auth_type": "digest",
         "username": key,
         "realm": sip.realm,
-        "password_digest": f"MD5:{digest(key, sip.realm, line.secret)}",
+        DIGEST: f"MD5:{digest(key, sip.realm, line.secret)}",
     }
 
 

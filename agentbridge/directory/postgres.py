@@ -48,6 +48,8 @@ class Heartbeat:
     pending: int
     failed: int
     version: str
+    lacks: tuple[str, ...] = ()
+    """what this Asterisk can't do, by name"""
 
 
 class Directory:
@@ -152,6 +154,7 @@ class Directory:
             beat.pending,
             beat.failed,
             beat.version,
+            list(beat.lacks),
         )
 
     async def prune_changes(self) -> int:

@@ -37,6 +37,10 @@ class Found(Observed, Protocol):
         """Endpoint ids that our AstDB family lists."""
         ...
 
+    def expressible(self, wanted: State) -> State:
+        """`wanted` without what this Asterisk has no word for."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
@@ -128,7 +132,9 @@ class Looker:
 
     def _ours(self, part: Mapping[EndpointId, Cause], reading: Reading) -> dict[EndpointId, State]:
         """What should be for the keys of the part, but for those that are not ours."""
-        wanted = {key: self._desired(reading.subjects[key], part[key]) for key in part}
+        wanted = {
+            key: self._asterisk.expressible(self._desired(reading.subjects[key], part[key])) for key in part
+        }
         return {
             key: state
             for key, state in wanted.items()

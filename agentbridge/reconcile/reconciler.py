@@ -24,9 +24,9 @@ from agentbridge.model import (
     QueueName,
     Reading,
 )
-from agentbridge.plan.difference import Observed, Plan, held_back
+from agentbridge.plan.difference import Plan, held_back
 from agentbridge.plan.limit import Limit, Owned, Refusal
-from agentbridge.reconcile.comparison import Look, Looker, Source, divided, in_parts, one_look
+from agentbridge.reconcile.comparison import Found, Look, Looker, Source, divided, in_parts, one_look
 from agentbridge.reconcile.footing import Footing, Moment
 from agentbridge.reconcile.guard import Judge, RemovalGuard
 from agentbridge.reconcile.pace import Pace
@@ -55,7 +55,7 @@ class Directory(Source, Judge, Protocol):
     async def adopt_pause(self, key: EndpointId, queue: QueueName, reason: str) -> None: ...
 
 
-class Asterisk(Observed, Target, Owned, Protocol):
+class Asterisk(Found, Target, Owned, Protocol):
     """What is there, what is ours of it, and how it is changed."""
 
     @property

@@ -213,6 +213,7 @@ class Bridge:
             pending=self._pending(),
             failed=len(self._reconciler.failed),
             version=__version__,
+            lacks=tuple(self._node.lacks),
         )
 
     def _pending(self) -> int:

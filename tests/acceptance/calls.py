@@ -8,16 +8,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
-
 from agentbridge.asterisk.ami.link import Account, AmiLink
 from agentbridge.asterisk.ami.wire import Message
-from lab.asterisk import Asterisk, installed_root
+from lab.asterisk import Asterisk, roots, version_of
 from lab.phones import Call, Farm, Phone
-from lab.processes import LabError, run, until
+from lab.processes import run, until
 from lab.recordings import samples_of
 
-ASTERISKS = (22, 16)
+_ROOTS = {version_of(root): root for root in roots()}
+ASTERISKS = (*_ROOTS,)
+"""the versions that the dialplan is tried on"""
 AGENTS = ("1001", "1002", "1003", "10010", "1009")
 DEVICES = (*AGENTS, "desk-7", "desk-8")
 ENDPOINT = """
@@ -46,14 +46,8 @@ TRUSTED = "\n[caller](+)\ntrust_id_inbound = yes\n"
 FILES: Mapping[str, str] = {"pjsip.conf": "".join(ENDPOINT.format(user=user) for user in DEVICES) + TRUSTED}
 
 
-def root_of(major: int) -> Path:
-    """22 is always there; 16 where `lab/setup --asterisk-16` was run."""
-    try:
-        return installed_root(major)
-    except LabError as missing:
-        if major == ASTERISKS[0]:
-            raise
-        pytest.skip(str(missing))
+def root_of(version: str) -> Path:
+    return _ROOTS[version]
 
 
 @dataclass(slots=True)

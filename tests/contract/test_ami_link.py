@@ -102,7 +102,7 @@ async def test_an_unknown_queue_has_no_members(ami: AmiServer) -> None:
 
 async def test_what_a_cli_command_prints_comes_back(ami: AmiServer) -> None:
     async with up(ami) as watched:
-        assert (await watched.link.command("core show version", timeout=5)).startswith("Asterisk 22")
+        assert (await watched.link.command("core show version", timeout=5)).startswith("Asterisk ")
         with pytest.raises(Refused, match="No such command 'no such thing'"):
             await watched.link.command("no such thing", timeout=5)
 

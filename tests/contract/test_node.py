@@ -344,7 +344,7 @@ async def test_a_reload_of_the_queues_says_look_at_everything(target: Target) ->
 
 
 async def test_a_pause_that_the_queue_decided_is_told_apart(target: Target) -> None:
-    await do(target, *_pushed(agent()), AddMember(member(HASTY)))
+    await do(target, *_pushed(target, agent()), AddMember(member(HASTY)))
     await target.no_answer(HASTY, KEY)
     await shows(lambda: target.told.autopaused == [(KEY, HASTY)])
     there = (await found(target)).members[HASTY]
@@ -398,8 +398,8 @@ def agent(name: str = "Ann", **line: object) -> Subject:
     )
 
 
-def _pushed(subject: Subject) -> Iterable[Action]:
-    for kind, fields in desired(subject, SIP).objects.items():
+def _pushed(target: Target, subject: Subject) -> Iterable[Action]:
+    for kind, fields in target.node.expressible(desired(subject, SIP)).objects.items():
         yield PutObject(kind, subject.key, fields)
 
 
@@ -478,7 +478,7 @@ async def test_a_fixed_host_can_become_any_other(target: Target) -> None:
 
 async def _reconcile(target: Target, subject: Subject) -> None:
     """Asterisk is made as it should be, and then a second look finds nothing to do."""
-    wanted = {subject.key: desired(subject, SIP)}
+    wanted = {subject.key: target.node.expressible(desired(subject, SIP))}
     for step in plan(wanted, target.node, [SALES]).steps:
         await target.node.apply(step)
     await target.node.read_all()
@@ -486,7 +486,7 @@ async def _reconcile(target: Target, subject: Subject) -> None:
 
 
 async def test_fields_are_merged_and_an_object_is_deleted(target: Target) -> None:
-    await do(target, *_pushed(agent()))
+    await do(target, *_pushed(target, agent()))
     await do(target, PutObject(ObjectKind.ENDPOINT, KEY, {"context": "elsewhere"}))
     fields = (await found(target)).objects[ObjectKind.ENDPOINT]
     assert (fields["context"], fields["callerid"]) == ("elsewhere", '"Ann" <1001>')

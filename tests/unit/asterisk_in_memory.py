@@ -78,6 +78,9 @@ class AsteriskInMemory:
     def state(self, key: EndpointId) -> State:
         return self.seen.state(key)
 
+    def expressible(self, wanted: State) -> State:
+        return wanted
+
     def knows_queue(self, queue: QueueName) -> bool:
         return self.seen.knows_queue(queue)
 

@@ -21,8 +21,10 @@ import structlog
 from agentbridge.asterisk.ami.link import AmiLink
 from agentbridge.asterisk.ami.wire import Message
 from agentbridge.asterisk.ari.client import Ari
+from agentbridge.asterisk.capabilities import Capabilities
 from agentbridge.asterisk.observed.contacts import Contacts
 from agentbridge.asterisk.observed.observation import Observation
+from agentbridge.desired.state import DIGEST
 from agentbridge.errors import InvalidValue, Refused, Unavailable
 from agentbridge.model import DeleteObject, EndpointId, Fields, ObjectKind, PutObject, State
 
@@ -37,10 +39,16 @@ FAMILIES = {
     ObjectKind.ENDPOINT: "ps_endpoints",
 }
 """The AstDB family that sorcery.conf gives each kind."""
+LISTS = {
+    ObjectKind.AOR: "PJSIPShowAors",
+    ObjectKind.AUTH: "PJSIPShowAuths",
+    ObjectKind.ENDPOINT: "PJSIPShowEndpoints",
+}
+"""The AMI action that lists the objects which Asterisk can read."""
 
-_MANAGED = {
+MANAGED = {
     ObjectKind.AOR: ("max_contacts", "remove_existing", "maximum_expiration", "qualify_frequency", "contact"),
-    ObjectKind.AUTH: ("auth_type", "username", "realm", "password_digest"),
+    ObjectKind.AUTH: ("auth_type", "username", "realm", DIGEST),
     ObjectKind.ENDPOINT: (
         "context",
         "allow",
@@ -70,10 +78,12 @@ _MANAGED = {
     ),
 }
 """The fields that agentbridge states; all others are Asterisk's defaults and are not looked at."""
+_NO_FIELDS: Fields = {}
 _NOT_TAKEN_BACK = frozenset({"acl", "contact_acl"})
 """fields of an endpoint that a PUT with an empty value leaves as they are"""
 _UNREADABLE = "Allocation failed"
 """ARI's answer where a hand's PUT has left an endpoint that Asterisk can't copy (set_var, or no codec at all)"""
+_MD5 = "MD5:"
 _LINE_BYTES = 900
 """of an AOR's JSON: an AMI line has at most 1,024"""
 
@@ -83,51 +93,97 @@ class Endpoints:
 
     def __init__(self, ari: Ari, actions: AmiLink, bulk: AmiLink, seen: Observation, contacts: Contacts) -> None:
         self._ari = ari
+        self._capabilities = Capabilities()
         self._actions = actions
         self._bulk = bulk
         self._seen = seen
         self._contacts = contacts
+        self._unproven = True
+        self._unreadable: set[tuple[ObjectKind, EndpointId]] = set()
+        """objects that are stored and that this Asterisk can't read, until they are pushed anew"""
         self._late: set[EndpointId] = set()
         """AORs whose fixed address was changed beside a registered phone; see `_rewrite`"""
 
+    def connected(self, capabilities: Capabilities) -> None:
+        """Another Asterisk may read what the last one has stored: to be told before the first read of it."""
+        self._capabilities = capabilities
+        self._unproven = True
+
     async def read_all(self) -> None:
         for kind, family in FAMILIES.items():
-            self._seen.objects_read(kind, await self._read(kind, family))
+            found = await self._read(kind, family)
+            if self._unproven:
+                self._unreadable |= {(kind, key) for key in found.keys() - await self._readable(kind)}
+            # without fields, so that all of it is pushed again
+            bad = {key: _NO_FIELDS for key in found if (kind, key) in self._unreadable}
+            self._seen.objects_read(kind, {**found, **bad})
+        self._unproven = False
+
+    async def _readable(self, kind: ObjectKind) -> set[EndpointId]:
+        """What Asterisk itself lists of this kind. After a downgrade the store has values that it can't parse, and
+        such an object is not there for Asterisk."""
+        names: set[EndpointId] = set()
+
+        def take(item: Message) -> None:
+            names.add(EndpointId(item.get("ObjectName")))
+
+        try:
+            await self._bulk.action_list(LISTS[kind], {}, timeout=BULK_SECONDS, on_item=take)
+        except Refused as answer:
+            if "found" not in str(answer):  # "No endpoints found": so it says when there is none
+                raise
+        return names
 
     async def _read(self, kind: ObjectKind, family: str) -> Mapping[EndpointId, Fields]:
         objects: dict[EndpointId, Fields] = {}
 
         def take(item: Message) -> None:
-            objects[EndpointId(item.get("Key").rpartition("/")[2])] = decoded(kind, item.get("Val"))
+            objects[EndpointId(item.get("Key").rpartition("/")[2])] = decoded(
+                kind, item.get("Val"), digest=self._capabilities.digest
+            )
 
         await self._bulk.action_list("DBGetTree", {"Family": family}, timeout=BULK_SECONDS, on_item=take)
         return objects
 
     async def apply(self, action: PutObject | DeleteObject) -> None:
         match action:
-            case PutObject(ObjectKind.AOR, key, fields):
-                await self._put_aor(key, fields)
-            case PutObject(ObjectKind.ENDPOINT, key, fields):
-                await self._put_endpoint(key, fields)
             case PutObject(kind, key, fields):
-                await self._put(kind, key, fields)
+                match kind:
+                    case ObjectKind.AOR:
+                        await self._put_aor(key, fields)
+                    case ObjectKind.AUTH:
+                        await self._put_auth(key, fields)
+                    case ObjectKind.ENDPOINT:
+                        await self._put_endpoint(key, fields)
             case DeleteObject(kind, key):
                 await self._delete(kind, key)
 
     async def _put(self, kind: ObjectKind, key: EndpointId, fields: Fields) -> None:
         await self._ari.put_object(kind, key, encoded(fields))
+        self._unreadable.discard((kind, key))
         self._seen.object_put(kind, key, fields)
 
     async def _delete(self, kind: ObjectKind, key: EndpointId) -> None:
         await self._ari.delete_object(kind, key)
         if kind is ObjectKind.AOR:
             self._late.discard(key)
+        self._unreadable.discard((kind, key))
         self._seen.object_deleted(kind, key)
 
     async def _put_anew(self, kind: ObjectKind, key: EndpointId, fields: Fields) -> None:
         fields = {**self._seen.state(key).objects.get(kind, {}), **fields}
         await self._delete(kind, key)
         await self._put(kind, key, fields)
+
+    # ------------------------------------------------------------ auths
+
+    async def _put_auth(self, key: EndpointId, fields: Fields) -> None:
+        """In the words of this Asterisk. All of it: what another version has left is not readable to every other."""
+        whole = {**self._seen.state(key).objects.get(ObjectKind.AUTH, {}), **fields}
+        words = whole if self._capabilities.digest else _in_older_words(whole)
+        await self._ari.put_object(ObjectKind.AUTH, key, encoded(words))
+        self._unreadable.discard((ObjectKind.AUTH, key))
+        self._seen.object_put(ObjectKind.AUTH, key, whole)
 
     # ------------------------------------------------------------ endpoints
 
@@ -149,7 +205,7 @@ class Endpoints:
 
     async def _put_aor(self, key: EndpointId, fields: Fields) -> None:
         there = self._seen.state(key).objects.get(ObjectKind.AOR)
-        if there is None:
+        if there is None or (ObjectKind.AOR, key) in self._unreadable:
             await self._put(ObjectKind.AOR, key, fields)
         elif "contact" in fields and not self._is_registered(key):
             # Asterisk looks at a fixed address when the AOR is made, and a PUT would add to it
@@ -218,16 +274,32 @@ def encoded(fields: Fields) -> Fields:
     return {**stated, "allow": f"!all,{fields['allow']}"} if "allow" in fields else stated
 
 
-def decoded(kind: ObjectKind, stored: str) -> Fields:
+def _in_older_words(auth: Fields) -> Fields:
+    """An auth for an Asterisk without `password_digest`: the same digest."""
+    words = {name: value for name, value in auth.items() if name != DIGEST}
+    return {**words, "auth_type": "md5", "md5_cred": auth[DIGEST].removeprefix(_MD5)}
+
+
+def _from_older_words(stored: dict[str, object]) -> dict[str, object]:
+    """As `desired` says it. What a newer Asterisk has stored means nothing to an older one, so it differs."""
+    older = stored.get("auth_type") == "md5"
+    digest = f"{_MD5}{stored.get('md5_cred', '')}" if older else ""
+    return {**stored, "auth_type": "digest" if older else "", DIGEST: digest}
+
+
+def decoded(kind: ObjectKind, stored: str, *, digest: bool = True) -> Fields:
     """The managed fields of a stored object in the words of `desired`.
 
-    An object that is no JSON counts as one without fields, so it is written again.
+    An object that is no JSON counts as one without fields, so it is written again. digest: whether this Asterisk
+    knows `password_digest`.
     """
     values = _object_of(stored)
     if not values:
         return {}
+    if kind is ObjectKind.AUTH and not digest:
+        values = _from_older_words(values)
     return {
-        name: sys.intern(_DECODERS.get(name, _plain)(str(values.get(name, "")))) for name in _MANAGED[kind]
+        name: sys.intern(_DECODERS.get(name, _plain)(str(values.get(name, "")))) for name in MANAGED[kind]
     }
 
 

@@ -90,6 +90,14 @@ class Members:
             self._seen.stop_awaiting(queue, interface)
         await self.read_queue(queue)
 
+    async def add(self, action: AddMember) -> None:
+        """Adds a member, and tells the reason of its pause to an Asterisk whose QueueAdd does not take one."""
+        await self.apply(action)
+        wanted = action.member
+        there = self._seen.member(wanted.queue, wanted.interface)
+        if wanted.paused and there is not None and there.paused and there.reason != wanted.reason:
+            await self.apply(PauseMember(wanted.queue, wanted.interface, True, wanted.reason))
+
     async def _done(self, name: str, fields: Sequence[tuple[str, str]]) -> bool:
         """Whether it was done, so that an event follows; False where it was so already."""
         try:

@@ -51,6 +51,10 @@ class Observation:
             mailbox=self._mailboxes.get(key, {}),
         )
 
+    def member(self, queue: QueueName, interface: Interface) -> Member | None:
+        key = endpoint_of(interface)
+        return self._members.get(key, {}).get(queue) if key else None
+
     def knows_queue(self, queue: QueueName) -> bool:
         return queue in self._queues
 

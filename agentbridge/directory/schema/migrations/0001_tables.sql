@@ -267,7 +267,8 @@ create table agentbridge.nodes (
     lag_seconds double precision,
     pending integer not null default 0,
     failed integer not null default 0,
-    version text not null default ''
+    version text not null default '',
+    lacks text[] not null default '{}'                  -- what this node's Asterisk can't do, by name
 );
 create table agentbridge.applied (
     node text not null references agentbridge.nodes on delete cascade,
