@@ -109,7 +109,8 @@ class Browser:
         self._session = aiohttp.ClientSession(
             # each from an address of its own: tries of passwords are counted by it
             connector=aiohttp.TCPConnector(local_addr=(self._address, 0)),
-            cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=60)
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=60),
         )
         return self
 

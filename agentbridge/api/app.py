@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -15,14 +16,17 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentbridge import __version__
+from agentbridge.api import pages
+from agentbridge.api.audio import Audio
+from agentbridge.api.client_logs import ClientLogs
 from agentbridge.api.database import Database
 from agentbridge.api.events.hub import Hub
 from agentbridge.api.events.stream import Streams
 from agentbridge.api.gate import Callers
-from agentbridge.api.guessing import Guesses
+from agentbridge.api.guessing import Buckets, Guesses
 from agentbridge.api.problems import Problem, ProblemBody, on_http, on_invalid, on_problem
 from agentbridge.api.resets import Resets
-from agentbridge.api.routes import agents, events, me, records, session, watching
+from agentbridge.api.routes import agents, calls, events, me, recordings, records, session, watching
 from agentbridge.api.routes.session import Hashing
 from agentbridge.api.waiting import Waiting
 from agentbridge.directory.passwords import Mail
@@ -55,9 +59,12 @@ Errors are RFC 9457 problems."""
 class Headers:
     """The same headers on every answer, unless it has its own."""
 
-    def __init__(self, app: ASGIApp, *, secure: bool) -> None:
+    def __init__(self, app: ASGIApp, *, secure: bool, wss: str) -> None:
         self._app = app
         self._headers = {name.encode(): value.encode() for name, value in HEADERS.items()}
+        if wss:
+            policy = CSP.replace("connect-src 'self'", f"connect-src 'self' {wss.split('?')[0]}")
+            self._headers[b"content-security-policy"] = policy.encode()
         if secure:
             self._headers[b"strict-transport-security"] = b"max-age=31536000"
 
@@ -95,17 +102,21 @@ def create(settings: ApiSettings, clock: Callable[[], float] = time.monotonic) -
     state.callers = Callers(state.database, clock)
     state.guesses = Guesses(clock)
     state.hashing = Hashing()
+    state.audio = Audio(Path(api.spool), Path(api.cache), api.cache_megabytes * 1024 * 1024)
+    state.client_logs = ClientLogs(Path(api.logs) / "client")
+    state.log_buckets = Buckets(me.LOGS_AT_ONCE, me.LOG_SECONDS, clock)
     state.waiting = Waiting(state.database)
     state.resets = Resets(state.database, _mail(settings), state.hashing)
     state.hub, state.streams = Hub(), Streams()
     app.include_router(events.sockets)
-    for module in (events, session, me, agents, records, watching):
+    for module in (events, calls, session, me, agents, records, recordings, watching):
         app.include_router(module.routes.router, prefix=PREFIX)
+    app.include_router(pages.router())
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(Exception, _on_fault)
-    app.add_middleware(Headers, secure=bool(api.certificate))
+    app.add_middleware(Headers, secure=bool(api.certificate), wss=api.wss)
     app.openapi = _document(app)  # type: ignore[method-assign]
     return app
 
@@ -141,9 +152,7 @@ async def _on_fault(request: Request, error: Exception) -> Response:
 def _document(app: FastAPI) -> Callable[[], dict[str, Any]]:
     def made() -> dict[str, Any]:
         if app.openapi_schema is None:
-            found = get_openapi(
-                title=app.title, version=app.version, description=app.description, routes=app.routes
-            )
+            found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             parts = found.setdefault("components", {})
             parts.setdefault("schemas", {})["ProblemBody"] = ProblemBody.model_json_schema()
             parts["schemas"].pop("HTTPValidationError", None)

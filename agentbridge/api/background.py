@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 
 import structlog
@@ -25,6 +26,8 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
     reader = Reader(state.database, state.hub)
     for channel in ("agentbridge", "agentbridge_live"):
         listener.on(channel, lambda _: reader.woken())
+    listener.on("agentbridge_answer", lambda _: state.waiting.woken())
+    listener.on("agentbridge_events", lambda text: _event(app, text))
     listener.on_up(reader.all_changed)
     listener.on_up(state.callers.forget_all)
     state.listener, state.reader = listener, reader
@@ -42,6 +45,18 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _event(app: FastAPI, text: str) -> None:
+    """What is told of one agent, to that agent's client."""
+    try:
+        told = json.loads(text)
+        name, agent = str(told.pop("event")), str(told.pop("agent"))
+    except (ValueError, KeyError, AttributeError):
+        return  # somebody else's notification
+    if name == "telephone.taken_over":
+        name, told = "session.taken_over", {"by": told.get("taken_by"), "telephone": told.get("telephone")}
+    app.state.hub.notify(name, lambda viewer: viewer.agent == agent, **told)
 
 
 def _session_ended(app: FastAPI, text: str) -> None:

@@ -43,12 +43,12 @@ class Database:
     def dsn(self) -> str:
         return self._dsn
 
-    async def call(self, function: str, *arguments: object) -> Any:
-        """The function's value; JSON comes as text, as it is."""
-        rows = await self.rows(function, *arguments)
+    async def call(self, function: str, *arguments: object, seconds: float | None = None) -> Any:
+        """The function's value; JSON comes as text, as it is. seconds: more than usual, for what takes long."""
+        rows = await self.rows(function, *arguments, seconds=seconds)
         return rows[0][0] if rows else None
 
-    async def rows(self, function: str, *arguments: object) -> list[asyncpg.Record]:
+    async def rows(self, function: str, *arguments: object, seconds: float | None = None) -> list[asyncpg.Record]:
         """The function's rows. Problem for a refusal of the directory's (by its rule) and while it is away (503)."""
         assert _NAME.fullmatch(function), function  # noqa: S101 - a name of this program, never of a user
         places = ", ".join(f"${number}" for number in range(1, len(arguments) + 1))
@@ -56,7 +56,11 @@ class Database:
             pool = await self._opened()
             async with pool.acquire(timeout=self._deadline) as connection:
                 statement = f"select * from agentbridge.{function}({places})"  # noqa: S608 - checked above
-                return await connection.fetch(statement, *arguments)
+                if seconds is None:
+                    return await connection.fetch(statement, *arguments)
+                async with connection.transaction():
+                    await connection.execute(f"set local statement_timeout = {int(seconds * 1000)}")
+                    return await connection.fetch(statement, *arguments, timeout=seconds)
         except asyncpg.PostgresError as error:
             raise _problem(error) from error
         except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
@@ -88,9 +92,7 @@ async def _leave(_: object) -> None:
 
 
 def away() -> Problem:
-    return Problem(
-        503, "the database is not available; try again", headers={"Retry-After": str(RETRY_AFTER_SECONDS)}
-    )
+    return Problem(503, "the database is not available; try again", headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
 def _problem(error: asyncpg.PostgresError) -> Exception:

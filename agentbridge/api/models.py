@@ -39,6 +39,10 @@ class Page(BaseModel, Generic[Item]):
     next: str | None = Field(description="cursor of the next page; null at the end")
 
 
+class Items(BaseModel, Generic[Item]):
+    items: list[Item]
+
+
 # ---------------------------------------------------------------- people
 
 
@@ -535,3 +539,61 @@ class Granted(BaseModel):
     auto_answer_delay: int | None
     in_hand: int | None
     capacity: int | None
+
+
+# ---------------------------------------------------------------- running calls
+
+
+class Call(BaseModel):
+    id: str
+    linkedid: str
+    agent: str
+    internal: str
+    direction: Literal["in", "out"]
+    queue: str
+    number: str = Field(description="the other party's")
+    name: str
+    rang_at: datetime
+    answered_at: datetime | None
+    held_at: datetime | None
+    recording: Literal["none", "running", "paused", "failed"]
+    parts: list[int]
+    node: str
+    stale: bool = Field(description="its node says nothing")
+
+
+class RecordingWish(Given):
+    state: Literal["started", "running", "paused", "stopped"]
+
+
+class MyRecordingWish(Given):
+    state: Literal["running", "paused", "stopped"]
+
+
+class Spy(Given):
+    mode: Literal["listen", "whisper", "barge"] = "listen"
+    listener: Name | None = Field(default=None, description="for a user: the agent whose device rings")
+
+
+class Asked(BaseModel):
+    id: int
+    state: str
+
+
+class RequestResult(BaseModel):
+    id: int
+    verb: str
+    username: str
+    state: Literal["asked", "taken", "done", "refused", "timed out"]
+    node: str | None
+    result: Any
+    reason: str
+    asked_at: datetime
+    deadline: datetime
+    finished_at: datetime | None
+
+
+class Kept(BaseModel):
+    on: bool = Field(description="the agent's log is switched on")
+    level: Literal["error", "warning", "info", "debug"] | None = None
+    kept: int

@@ -27,6 +27,7 @@ STATUS = {
     "AB010": 409,
     "AB011": 401,
     "AB012": 412,
+    "AB013": 409,  # a request about a running call was refused
 }
 """SQLSTATE of a refusal → status"""
 TITLES = {

@@ -23,6 +23,18 @@ class Waiting:
         self._news.set()
         self._news = asyncio.Event()
 
+    def news(self) -> asyncio.Event:
+        """To be had before a look, and waited for after it."""
+        return self._news
+
+    async def soon(self, news: asyncio.Event, seconds: float) -> None:
+        """Returns at the news, and after a while at the latest: a lost notification costs no more."""
+        try:
+            async with asyncio.timeout(min(seconds, LOOK_SECONDS)):
+                await news.wait()
+        except TimeoutError:
+            return
+
     async def applied(self, proof: bytes, username: str, seconds: float) -> dict[str, Any]:
         """{pending, applied_at, error} of the agent's last change: at once when Asterisk has it or refused it, else
         after so many seconds."""
@@ -34,8 +46,4 @@ class Waiting:
             left = until - clock()
             if not found["pending"] or left <= 0:
                 return found
-            try:
-                async with asyncio.timeout(min(left, LOOK_SECONDS)):
-                    await news.wait()
-            except TimeoutError:
-                continue
+            await self.soon(news, left)

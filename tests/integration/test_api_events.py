@@ -120,7 +120,8 @@ async def test_each_sees_its_own(api: Api, scene: Scene) -> None:
             await viewer.until("agent", "ana", logged_in=False)
             await own.until("me", "ana", logged_in=False)
             assert {key for kind, key in viewer.objects if kind == "agent"} == {"ana", "cid"}
-            assert {kind for kind, _ in own.objects} == {"me"}
+            assert {kind for kind, _ in own.objects} == {"me", "queue"}
+            assert {key for kind, key in own.objects if kind == "queue"} == {"sales"}
             assert ("node", "lab") not in viewer.objects
             # a queue that is not the user's any more takes its agents along
             await scene.sql.execute("delete from agentbridge.user_queues where username = 'lead'")

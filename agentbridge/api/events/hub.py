@@ -190,12 +190,13 @@ class Hub:
             if known_kind is kind and key not in keys:
                 self.drop(kind, key)
 
-    def keys(self, kind: Kind) -> set[str]:
-        return {key for (known, key), entry in self._entries.items() if known is kind and entry.data is not None}
-
-    def data(self, kind: Kind, key: str) -> Mapping[str, Any] | None:
-        entry = self._entries.get((kind, key))
-        return entry.data if entry else None
+    def own(self, kind: Kind, agent: str) -> list[tuple[str, Mapping[str, Any]]]:
+        """Key and data of an agent's objects of that kind."""
+        return [
+            (entry.key, entry.data)
+            for entry in self._entries.values()
+            if entry.kind is kind and entry.agent == agent and entry.data is not None
+        ]
 
     def _keep(
         self,
@@ -280,6 +281,13 @@ class Hub:
         for group, outbox in self.connections():
             if to(group.viewer):
                 outbox.notice(text)
+
+    def notify_shown(self, name: str, to: Callable[[Viewer], bool], kind: Kind, data: Mapping[str, Any]) -> None:
+        """A notice that holds an object, to each viewer as it may see it."""
+        for group, outbox in self.connections():
+            if to(group.viewer):
+                shown = group.viewer.shown(kind, data)
+                outbox.notice(json.dumps({"type": "notice", "name": name, kind.value: shown}, default=str))
 
     # ------------------------------------------------------------ handing out
 

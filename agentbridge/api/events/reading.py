@@ -6,22 +6,20 @@ import asyncio
 import json
 import time
 from collections.abc import Collection
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import asyncpg
-import structlog
 
 from agentbridge.api.database import Database
+from agentbridge.api.events.floor import Floor
 from agentbridge.api.events.hub import Hub
 from agentbridge.api.events.viewers import Kind
 from agentbridge.api.problems import Problem
 
-log = structlog.get_logger()
-
 ALL_SECONDS = 15.0
 """between two looks at everything: what a lost notification costs at most"""
 SLOW_SECONDS = 2.0
-"""between two looks at what nobody tells of: nodes, telephones"""
+"""between two looks at what nobody tells of: nodes, telephones, and whether a node is silent"""
 RETRY_SECONDS = 1.0
 
 
@@ -31,9 +29,13 @@ class Reader:
     def __init__(self, database: Database, hub: Hub) -> None:
         self._database = database
         self._hub = hub
+        self._floor = Floor(hub)
         self._wake = asyncio.Event()
         self._all_at = self._slow_at = float("-inf")
         self._change: int | None = None
+        self._epochs: dict[str, int] = {}
+        self._version = 0
+        """of the daemons' rows: what was read last"""
         self.read = asyncio.Event()
         """set after the first look at everything"""
 
@@ -42,6 +44,7 @@ class Reader:
 
     def all_changed(self) -> None:
         self._all_at = float("-inf")
+        self._epochs = {}
         self._wake.set()
 
     async def run(self) -> NoReturn:
@@ -49,7 +52,7 @@ class Reader:
             try:
                 await self._look()
             except Problem:
-                self._all_at = float("-inf")
+                self.all_changed()
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             try:
@@ -61,40 +64,54 @@ class Reader:
     async def _look(self) -> None:
         self._wake.clear()  # before reading: what commits during the read wakes again
         now = time.monotonic()
+        await self._directory(now)
+        if now - self._slow_at >= SLOW_SECONDS:
+            await self._slow()
+            self._slow_at = now
+        await self._live()
+        self.read.set()
+
+    async def _directory(self, now: float) -> None:
+        """Agents as the directory has them."""
         newest, keys = (await self._database.rows("api_changes", self._change or 0))[0]
         if self._change is None or now - self._all_at >= ALL_SECONDS or "*" in (keys or ()):
             await self._agents(None)
             self._all_at = now
-            self.read.set()
         elif keys and newest != self._change:
             await self._agents(keys)
         self._change = newest or 0
-        if now - self._slow_at >= SLOW_SECONDS:
-            await self._slow()
-            self._slow_at = now
 
     async def _agents(self, keys: Collection[str] | None) -> None:
         rows = await self._database.rows("api_agents_live", None if keys is None else list(keys))
-        for row in rows:
-            data = json.loads(row["data"])
-            self._hub.put(Kind.AGENT, row["key"], data | {"queues": row["queues"]}, queues=row["queues"])
-            self._hub.put(Kind.ME, row["key"], data | {"queues": row["queues"]}, agent=row["key"])
-        if keys is None:
-            there = {row["key"] for row in rows}
-            self._hub.replace(Kind.AGENT, there)
-            self._hub.replace(Kind.ME, there)
+        found = {row["key"]: json.loads(row["data"]) | {"queues": row["queues"]} for row in rows}
+        self._floor.directory(found, whole=keys is None)
+
+    async def _live(self) -> None:
+        """What the daemons say. Another epoch, or rows that went before they were read: everything anew."""
+        nodes = await self._database.rows("api_live_nodes")
+        epochs = {row["node"]: row["epoch"] for row in nodes}
+        whole = epochs != self._epochs or any(row["floor"] > self._version for row in nodes)
+        rows = await self._database.rows("api_live_news", 0 if whole else self._version)
+        self._floor.live([_news(row) for row in rows], whole=whole)
+        self._floor.silent({row["node"] for row in nodes if row["stale"]})
+        self._epochs = epochs
+        self._version = max([0 if whole else self._version, *(row["version"] for row in rows)])
+        if whole:
+            # what comes from now on is newer than every floor that was read
+            self._version = max([self._version, *(row["floor"] for row in nodes)])
 
     async def _slow(self) -> None:
-        for kind, function in (
-            (Kind.QUEUE, "api_queues_live"),
-            (Kind.TELEPHONE, "api_telephones_live"),
-            (Kind.NODE, "api_nodes_live"),
-        ):
-            rows = await self._database.rows(function)
-            self._put(kind, rows)
+        queues = await self._database.rows("api_queues_live")
+        self._floor.queues({row["key"]: json.loads(row["data"]) for row in queues})
+        for kind, function in ((Kind.TELEPHONE, "api_telephones_live"), (Kind.NODE, "api_nodes_live")):
+            self._put(kind, await self._database.rows(function))
 
     def _put(self, kind: Kind, rows: list[asyncpg.Record]) -> None:
         for row in rows:
-            queues = (row["key"],) if kind is Kind.QUEUE else ()
-            self._hub.put(kind, row["key"], json.loads(row["data"]), queues=queues)
+            self._hub.put(kind, row["key"], json.loads(row["data"]))
         self._hub.replace(kind, {row["key"] for row in rows})
+
+
+def _news(row: asyncpg.Record) -> tuple[str, str, str, bool, dict[str, Any]]:
+    """Kind, node, key, whether it is gone, and its columns."""
+    return row["kind"], row["node"], row["key"], row["gone"], json.loads(row["data"])

@@ -33,6 +33,8 @@ class Viewer:
     """the agent itself; empty for others"""
     mask: int | None = None
     """how many characters of a caller are hidden; None: none"""
+    own_queues: frozenset[str] = frozenset()
+    """of the agent itself: it sees how many wait there"""
     telephones: bool = False
     nodes: bool = False
 
@@ -45,6 +47,7 @@ class Viewer:
             queues=frozenset(found["queues"]),
             agent=found["name"] if found["kind"] == "agent" else "",
             mask=found["mask"],
+            own_queues=frozenset(found["own_queues"]),
             telephones=bool(roles & {"admin", "user", "machine"}),
             nodes=bool(roles & {"admin", "machine"}),
         )
@@ -58,16 +61,21 @@ class Viewer:
                 return self.telephones
             case Kind.NODE:
                 return self.nodes
+            case Kind.QUEUE if not self.own_queues.isdisjoint(queues):
+                return True
             case Kind.CALL | Kind.RECORDING if self.agent and agent == self.agent:
                 return True
             case _:
                 return self.sees_all or not self.queues.isdisjoint(queues)
 
     def shown(self, kind: Kind, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What of it may be sent."""
-        if self.mask is None or kind is not Kind.CALL:
+        """What of it may be sent: an agent is not told who listens, and masked numbers stay masked."""
+        if not self.agent or kind is not Kind.CALL:
             return data
-        return {**data, **{name: masked(data.get(name), self.mask) for name in MASKED_FIELDS}}
+        shown = {name: value for name, value in data.items() if name != "spied_by"}
+        if self.mask is None:
+            return shown
+        return shown | {name: masked(data.get(name), self.mask) for name in MASKED_FIELDS}
 
 
 def masked(text: Any, characters: int) -> Any:

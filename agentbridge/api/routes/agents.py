@@ -7,8 +7,9 @@ import json
 from typing import Annotated, Any
 
 from fastapi import Body, Request, Response
+from starlette.responses import StreamingResponse
 
-from agentbridge.api import models
+from agentbridge.api import models, tables
 from agentbridge.api.gate import Asking, Directory
 from agentbridge.api.models import Channel, Name, Page, Penalty, Words
 from agentbridge.api.problems import Problem
@@ -34,6 +35,8 @@ from agentbridge.directory.avatars import check_avatar
 from agentbridge.errors import InvalidValue
 
 routes = Routes()
+FILE_SECONDS = 120.0
+"""for a file of thousands of agents"""
 LATER: dict[int | str, dict[str, Any]] = {
     202: {"description": "Asterisk does not have it yet, or refused it", "model": models.Applied}
 }
@@ -52,9 +55,7 @@ async def list_agents(
 async def create_agent(caller: Asking, database: Directory, body: models.NewAgent) -> Response:
     """A new agent. A user names a queue that is enabled for it."""
     fields = given(body, "queues", "teams")
-    text = await database.call(
-        "api_create", caller.proof, "agents", fields, json.dumps(body.queues), list(body.teams)
-    )
+    text = await database.call("api_create", caller.proof, "agents", fields, json.dumps(body.queues), list(body.teams))
     return record(text, 201)
 
 
@@ -63,6 +64,31 @@ async def delete_agents(caller: Asking, database: Directory, body: models.Userna
     """Delete many agents: all of them or none. Their recordings stay."""
     wanted = list(dict.fromkeys(body.usernames))
     return document({"deleted": await database.call("api_delete", caller.proof, "agents", wanted)})
+
+
+CSV: dict[int | str, dict[str, Any]] = {
+    200: {"description": "RFC 4180, UTF-8, no secrets", "content": {"text/csv": {"schema": {"type": "string"}}}}
+}
+
+
+@routes("agents.export", "GET", "/agents/export", also=CSV)
+async def export(caller: Asking, database: Directory, q: Search = "") -> Response:
+    """Agents as CSV, safe to open in a spreadsheet."""
+    rows = await database.rows("api_export", caller.proof, q, seconds=FILE_SECONDS)
+    lines = tables.written(json.loads(row[0]) for row in rows)
+    return StreamingResponse(
+        lines, 200, {"Content-Disposition": 'attachment; filename="agents.csv"'}, media_type="text/csv; charset=utf-8"
+    )
+
+
+@routes("agents.import", "POST", "/agents/import", models.Imported)
+async def import_(request: Request, caller: Asking, database: Directory, dry_run: bool = False) -> Response:
+    """New agents from CSV: all of them, or none with each line's error. dry_run: only look."""
+    rows, errors = await asyncio.to_thread(tables.read, await request.body())
+    if errors:
+        return document({"created": 0, "errors": errors})
+    text = await database.call("api_import", caller.proof, json.dumps(rows), dry_run, seconds=FILE_SECONDS)
+    return answer(text)
 
 
 @routes("agents.read", "GET", "/agents/{username}", models.Agent)

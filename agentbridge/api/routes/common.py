@@ -23,9 +23,7 @@ _PREFER = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
 Search = Annotated[str, Query(max_length=100, description="only those with this text in them")]
 Sort = Annotated[str, Query(max_length=64, description="a field, with - before it for downwards")]
 Limit = Annotated[int, Query(ge=1, le=1000)]
-Cursor = Annotated[
-    str, Query(max_length=2000, pattern="^[A-Za-z0-9_-]*$", description="`next` of the page before")
-]
+Cursor = Annotated[str, Query(max_length=2000, pattern="^[A-Za-z0-9_-]*$", description="`next` of the page before")]
 IfMatch = Annotated[
     str | None, Header(alias="If-Match", max_length=100, description="the ETag that the change is made from, or *")
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import math
 import secrets
 
 from fastapi import Request, Response
@@ -13,13 +15,15 @@ from agentbridge.api.gate import Asking, Directory
 from agentbridge.api.models import Name
 from agentbridge.api.problems import Problem
 from agentbridge.api.routes.agents import LATER, NOT_CHANGED, PICTURE, avatar_of, profile_of
-from agentbridge.api.routes.common import Prefer, Routes, Search, answer, document, nothing, outcome
+from agentbridge.api.routes.common import Prefer, Routes, Search, answer, document, nothing, outcome, problems
 from agentbridge.api.routes.records import set_password
 from agentbridge.api.routes.session import guess
 
 routes = Routes()
 SECRET_BYTES = 24
 SIP_WAIT_SECONDS = 5.0
+LOGS_AT_ONCE, LOG_SECONDS = 20, 3.0
+"""bodies of a client's log at once, and then one in so many seconds"""
 
 
 @routes("me.read", "GET", "/me", models.Me)
@@ -77,9 +81,7 @@ async def avatar(request: Request, caller: Asking, database: Directory) -> Respo
 
 
 @routes("me.password.set", "PUT", "/me/password", status=204)
-async def new_password(
-    request: Request, caller: Asking, database: Directory, body: models.OwnPassword
-) -> Response:
+async def new_password(request: Request, caller: Asking, database: Directory, body: models.OwnPassword) -> Response:
     """A new password, by the old one; all my sessions in browsers end."""
     guess(request, caller.name)
     rows = await database.rows("api_login_of", caller.name, "agent")
@@ -95,13 +97,13 @@ async def forward(caller: Asking, database: Directory, body: models.Number) -> R
     return document({"changed": await database.call("api_set_forward", caller.proof, body.number)})
 
 
-@routes("me.telephones", "GET", "/me/telephones", list[models.PickableTelephone])
+@routes("me.telephones", "GET", "/me/telephones", models.Items[models.PickableTelephone])
 async def telephones(caller: Asking, database: Directory) -> Response:
     """The telephones that a hot-desk agent may pick, each with why not."""
     return answer(await database.call("api_my_telephones", caller.proof))
 
 
-@routes("me.colleagues", "GET", "/me/colleagues", list[models.Colleague])
+@routes("me.colleagues", "GET", "/me/colleagues", models.Items[models.Colleague])
 async def colleagues(caller: Asking, database: Directory, q: Search = "") -> Response:
     """Whom to call and to transfer to; at most 200."""
     return answer(await database.call("api_colleagues", caller.proof, q))
@@ -131,3 +133,19 @@ async def sip_session(request: Request, caller: Asking, database: Directory) -> 
         },
         201,
     )
+
+
+@routes("me.client-log", "POST", "/me/client-log", models.Kept, also=problems(429))
+async def client_log(request: Request, caller: Asking, database: Directory) -> Response:
+    """Lines of my client's log as NDJSON, each with `level` and what else there is; `on` says whether they are kept."""
+    buckets = request.app.state.log_buckets
+    if wait := buckets.wait_seconds(caller.name):
+        raise Problem(429, "too many lines; wait a moment", headers={"Retry-After": str(math.ceil(wait))})
+    buckets.take(caller.name)
+    content = await request.body()
+    found = json.loads(await database.call("api_client_log", caller.proof) or "null")
+    if found is None:
+        return document({"on": False, "kept": 0})
+    logs = request.app.state.client_logs
+    kept = await asyncio.to_thread(logs.append, found["role"], found["username"], found["level"], content)
+    return document({"on": True, "level": found["level"], "kept": kept})

@@ -102,6 +102,4 @@ async def release(
     interaction: Annotated[str, Query(min_length=1, max_length=255)],
 ) -> Response:
     """Give the place back."""
-    return answer(
-        await database.call("api_interaction", caller.proof, username, channel, interaction, False)
-    )
+    return answer(await database.call("api_interaction", caller.proof, username, channel, interaction, False))

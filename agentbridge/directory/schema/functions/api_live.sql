@@ -11,6 +11,9 @@ begin
         'all', who.roles && '{admin,machine}',
         'queues', case when who.roles && '{user,supervisor}'
             then array(select q.name from queues q where q.id in (select api_queues_of(who))) else '{}' end,
+        -- of these an agent sees how many wait, and not who works there
+        'own_queues', array(select q.name from agents a join effective_members m on m.agent_id = a.id
+            join queues q on q.id = m.queue_id where who.kind = 'agent' and a.username = who.name),
         'mask', (select s.mask_characters from settings s, agents a
             where who.kind = 'agent' and a.username = who.name and a.mask_sensitive));
 end $$;
@@ -35,8 +38,8 @@ as $$
         jsonb_build_object('username', a.username, 'name', coalesce(nullif(a.alias, ''), nullif(a.full_name, ''), a.username),
             'internal', a.internal, 'typology', a.typology, 'logged_in', s.agent_id is not null,
             'paused', coalesce(s.paused, false), 'pause_reason', case when s.paused then s.pause_reason end,
-            'paused_queues', array(select q.name from queue_pauses p join queues q on q.id = p.queue_id
-                where p.agent_id = a.id order by q.name),
+            'queue_pauses', coalesce((select jsonb_object_agg(q.name, p.reason) from queue_pauses p
+                join queues q on q.id = p.queue_id where p.agent_id = a.id), '{}'),
             'telephone', t.name,
             'state', case when s.agent_id is null then 'offline' when s.paused then 'paused' else 'ready' end,
             'since', coalesce(case when s.paused then s.paused_at end, s.started_at))
@@ -44,11 +47,33 @@ as $$
     where keys is null or a.internal = any (keys) or t.name = any (keys)
 $$;
 
+-- The queues of the directory; what goes on in them comes from the daemons.
 create or replace function agentbridge.api_queues_live() returns table (key text, data jsonb) language sql stable
 security definer set search_path = agentbridge, pg_temp
 as $$
-    select q.name, jsonb_build_object('name', q.name, 'channel', q.channel)
-    from queues q
+    select q.name, jsonb_build_object('name', q.name, 'channel', q.channel) from queues q
+$$;
+
+-- How far the daemons of all nodes are: another epoch, or a floor above what was read, means to read everything.
+create or replace function agentbridge.api_live_nodes() returns table (node text, epoch bigint, floor bigint, stale boolean)
+language sql stable security definer set search_path = agentbridge, pg_temp
+as $$
+    select n.node, n.epoch, n.floor, n.written_at < clock_timestamp() - interval '15 seconds' from live_nodes n
+$$;
+
+-- What the daemons wrote since a version: the columns of live_agents, live_calls and live_queues as JSON.
+create or replace function agentbridge.api_live_news(after bigint)
+returns table (kind text, node text, key text, version bigint, gone boolean, data jsonb) language sql stable
+security definer set search_path = agentbridge, pg_temp
+as $$
+    select 'agent', l.node, l.internal, l.version, l.gone_at is not null, to_jsonb(l) - '{version,gone_at}'::text[]
+    from live_agents l where l.version > after
+    union all
+    select 'call', l.node, l.channel, l.version, l.gone_at is not null, to_jsonb(l) - '{version,gone_at}'::text[]
+    from live_calls l where l.version > after
+    union all
+    select 'queue', l.node, l.queue, l.version, l.gone_at is not null, to_jsonb(l) - '{version,gone_at}'::text[]
+    from live_queues l where l.version > after
 $$;
 
 create or replace function agentbridge.api_telephones_live() returns table (key text, data jsonb) language sql stable
@@ -81,3 +106,16 @@ create or replace trigger rights_changed
 create or replace trigger rights_changed after update of may_spy, mask_sensitive on agentbridge.agents
     for each row when (old.may_spy <> new.may_spy or old.mask_sensitive <> new.mask_sensitive)
     execute function agentbridge.tell_rights_changed();
+
+-- An agent is told at once when its client's log is switched (A18).
+create or replace function agentbridge.tell_client_log() returns trigger language plpgsql
+security definer set search_path = agentbridge, pg_temp
+as $$
+begin
+    perform pg_notify('agentbridge_events', json_build_object('event', 'client_log.switched', 'agent', new.username,
+        'on', new.client_log, 'level', new.client_log_level)::text);
+    return null;
+end $$;
+create or replace trigger tell_client_log after update of client_log, client_log_level on agentbridge.agents
+    for each row when (old.client_log <> new.client_log or old.client_log_level <> new.client_log_level)
+    execute function agentbridge.tell_client_log();

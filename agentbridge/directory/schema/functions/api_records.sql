@@ -555,3 +555,56 @@ begin
     perform api_note(who, 'telephones.free', telephone, jsonb_build_object('agent', gone));
     return logout(gone, 'admin');
 end $$;
+
+-- New agents of a file: all of them, or none with what is wrong with which. Each row holds the fields to set, `queues` (name
+-- to penalty), `teams` and `line`. dry_run: only tries.
+create or replace function agentbridge.api_import(proof bytea, given jsonb, dry_run boolean) returns jsonb
+language plpgsql security definer set search_path = agentbridge, pg_temp
+as $$
+declare
+    who api_identity := api_allow(proof, 'agents.import');
+    one jsonb;
+    made integer := 0;
+    errors jsonb := '[]';
+    why text;
+begin
+    begin
+        for one in select r from jsonb_array_elements(given) r loop
+            begin
+                perform api_create(proof, 'agents', one - '{line,queues,teams}'::text[], coalesce(one->'queues', '{}'),
+                    array(select jsonb_array_elements_text(coalesce(one->'teams', '[]'))));
+                made := made + 1;
+            exception when others then
+                get stacked diagnostics why = message_text;
+                errors := errors || jsonb_build_object('line', one->'line', 'detail', why);
+                exit when jsonb_array_length(errors) >= 100;
+            end;
+        end loop;
+        if dry_run or errors <> '[]' then
+            raise exception using errcode = 'AB099', message = 'undone';
+        end if;
+    exception when sqlstate 'AB099' then
+        null;
+    end;
+    return jsonb_build_object('created', case when errors = '[]' then made else 0 end, 'errors', errors);
+end $$;
+
+-- The agents of a file: username by username, what may be shown of them and be read in again.
+create or replace function agentbridge.api_export(proof bytea, q text) returns setof jsonb
+language plpgsql stable security definer set search_path = agentbridge, pg_temp
+as $$
+declare
+    who api_identity := api_allow(proof, 'agents.export');
+    pattern text := '%' || replace(replace(replace(coalesce(q, ''), '\', '\\'), '%', '\%'), '_', '\_') || '%';
+begin
+    return query select api_agent_fields(a) || jsonb_build_object(
+            'queues', coalesce((select jsonb_object_agg(n.name, m.penalty) from queue_members m
+                join queues n on n.id = m.queue_id where m.agent_id = a.id), '{}'),
+            'teams', coalesce((select jsonb_agg(t.name order by t.name) from team_members m
+                join teams t on t.id = m.team_id where m.agent_id = a.id), '[]'))
+        from agents a
+        where a.id in (select api_agents_of(who, false))
+            and (pattern = '%%' or a.username ilike pattern or a.full_name ilike pattern or a.internal ilike pattern
+                or a.email ilike pattern or a.alias ilike pattern)
+        order by a.username;
+end $$;

@@ -166,11 +166,11 @@ security definer set search_path = agentbridge, pg_temp
 as $$
 declare who api_identity := api_allow(proof, 'me');
 begin
-    return coalesce((select jsonb_agg(jsonb_build_object('name', s.name, 'description', s.description,
+    return jsonb_build_object('items', coalesce((select jsonb_agg(jsonb_build_object('name', s.name, 'description', s.description,
             'available', s.available, 'mine', coalesce(s.agent = who.name, false),
             'reason', case when s.available or s.agent = who.name then null when s.agent is not null then 'taken'
                 else 'not registered' end) order by s.name)
-        from telephone_status s), '[]');
+        from telephone_status s), '[]'));
 end $$;
 
 -- Colleagues to call and to transfer to: those of the agent's queues.
@@ -181,14 +181,14 @@ declare
     who api_identity := api_allow(proof, 'me');
     pattern text := '%' || replace(replace(replace(coalesce(q, ''), '\', '\\'), '%', '\%'), '_', '\_') || '%';
 begin
-    return coalesce((select jsonb_agg(c.one) from (
+    return jsonb_build_object('items', coalesce((select jsonb_agg(c.one) from (
         select jsonb_build_object('username', a.username, 'name', coalesce(nullif(a.alias, ''), a.full_name),
             'internal', a.internal, 'logged_in', s.agent_id is not null, 'paused', coalesce(s.paused, false)) as one
         from agents a left join sessions s on s.agent_id = a.id
         where not a.deactivated and a.username <> who.name
             and (pattern = '%%' or a.full_name ilike pattern or a.alias ilike pattern or a.internal ilike pattern
                 or a.username ilike pattern)
-        order by s.agent_id is null, a.full_name, a.username limit 200) c), '[]');
+        order by s.agent_id is null, a.full_name, a.username limit 200) c), '[]'));
 end $$;
 
 -- What may be set by the agent: its forwarding number, where allowed (P13).
@@ -247,4 +247,69 @@ begin
         return (select to_jsonb(c) from claim_interaction(username, channel, interaction, follow_up) c);
     end if;
     return jsonb_build_object('changed', release_interaction(username, channel, interaction));
+end $$;
+
+-- ------------------------------------------------------------------------------------------ requests about running calls
+
+-- Asks for something of an agent's running call; returns the id of the request. verb: recording_start, recording_stop,
+-- recording_pause, recording_resume, dial, hangup.
+create or replace function agentbridge.api_request(proof bytea, verb text, username text, number text default null)
+returns bigint language plpgsql security definer set search_path = agentbridge, pg_temp
+as $$
+declare
+    who api_identity := api_for(proof, case when verb in ('dial', 'hangup') then 'agents.' || verb
+        else 'agents.recording' end, username);
+    -- who may was looked at here; as itself an agent has the rules of an agent
+    actor text := case when who.kind = 'agent' then who.name else '' end;
+    asked bigint;
+begin
+    case verb
+        when 'recording_start' then asked := recording_start(username, actor);
+        when 'recording_stop' then asked := recording_stop(username, actor);
+        when 'recording_pause' then asked := recording_pause(username, actor);
+        when 'recording_resume' then asked := recording_resume(username, actor);
+        when 'dial' then asked := dial(username, number, actor);
+        when 'hangup' then asked := hangup(username, actor);
+        else perform refuse('AB001', format('verb: there is no %s', shown(verb)));
+    end case;
+    perform api_note(who, 'requests.' || verb, username, jsonb_build_object('request', asked));
+    return asked;
+end $$;
+
+-- A supervisor listens with the device of an agent: its own, or for a user that of an agent it manages.
+create or replace function agentbridge.api_spy(proof bytea, agent text, mode text, listener text default null)
+returns bigint language plpgsql security definer set search_path = agentbridge, pg_temp
+as $$
+declare
+    who api_identity := api_allow(proof, 'agents.spy');
+    device text := case when who.kind = 'agent' then who.name else listener end;
+    asked bigint;
+begin
+    if not exists (select from agents a where a.username = agent and a.id in (select api_agents_of(who, false))) then
+        perform refuse('AB003', format('username: there is no agent %s that %s may listen to', shown(agent), who.name));
+    elsif device is null then
+        perform refuse('AB001', 'listener: name the agent whose device is to ring');
+    elsif who.kind <> 'agent' and not exists (select from agents a where a.username = device
+            and a.id in (select api_agents_of(who, false))) then
+        perform refuse('AB003', format('listener: there is no agent %s of the queues of %s', shown(device), who.name));
+    end if;
+    asked := spy(device, agent, mode, '');
+    perform api_note(who, 'agents.spy', agent, jsonb_build_object('request', asked, 'mode', mode, 'listener', device));
+    return asked;
+end $$;
+
+-- What became of a request, for who asked it, an administrator, and the agent whose call it is.
+create or replace function agentbridge.api_request_result(proof bytea, request bigint) returns jsonb
+language plpgsql stable security definer set search_path = agentbridge, pg_temp
+as $$
+declare
+    who api_identity := api_actor(proof);
+    found_result jsonb := request_result(request);
+begin
+    if found_result is null or not (who.roles && '{admin,machine}' or found_result->>'username' = who.name
+            or exists (select from audit x where x.actor = api_name(who) and (x.detail->>'request')::bigint = request
+                and x.at > clock_timestamp() - interval '1 day')) then
+        perform refuse('AB003', format('id: there is no request %s', request));
+    end if;
+    return jsonb_build_object('id', request) || (found_result - '{arguments,actor,id}'::text[]);
 end $$;

@@ -9,7 +9,7 @@ begin
             'version', n.version, 'started_at', n.started_at, 'seen_at', n.seen_at,
             'alive', n.seen_at > clock_timestamp() - interval '15 seconds', 'asterisk_up', n.asterisk_up,
             'lag_seconds', n.lag_seconds, 'pending', n.pending, 'failed', n.failed,
-            'refused', (select jsonb_build_object('removals', r.removals, 'of', r.total, 'since', r.refused_at)
+            'refused', (select jsonb_build_object('removals', r.removals, 'total', r.total, 'since', r.refused_at)
                 from refusals r where r.node = n.node and r.confirmed_at is null),
             'older', (select o.reason from older_databases o where o.node = n.node and o.confirmed_at is null))
             order by n.node) from nodes n), '[]'));
@@ -26,7 +26,7 @@ begin
             where s.pending and s.error is null), '[]'),
         'failed', coalesce((select jsonb_agg(jsonb_build_object('node', a.node, 'key', a.key, 'error', a.error)
             order by a.node, a.key) from applied a where a.error is not null), '[]'),
-        'refused', coalesce((select jsonb_agg(jsonb_build_object('node', r.node, 'removals', r.removals, 'of', r.total,
+        'refused', coalesce((select jsonb_agg(jsonb_build_object('node', r.node, 'removals', r.removals, 'total', r.total,
             'since', r.refused_at) order by r.node) from refusals r where r.confirmed_at is null), '[]'));
 end $$;
 
@@ -68,7 +68,7 @@ as $$
             and recording.agent_id in (select api_agents_of(who, false)))
 $$;
 
-create or replace function agentbridge.api_recordings(proof bytea, agent text, linkedid text, since timestamptz,
+create or replace function agentbridge.api_recordings(proof bytea, q text, agent text, linkedid text, since timestamptz,
     until timestamptz, lim integer, before bigint) returns jsonb
 language plpgsql stable security definer set search_path = agentbridge, pg_temp
 as $$
@@ -78,6 +78,7 @@ begin
         with page as (
             select r.* from recordings r
             where (before is null or r.id < before)
+                and (coalesce(q, '') = '' or r.username ilike q || '%' or r.internal = q or r.linkedid = q)
                 and (agent is null or r.username = agent or r.internal = agent)
                 and (api_recordings.linkedid is null or r.linkedid = api_recordings.linkedid)
                 and (since is null or r.started_at >= since) and (until is null or r.started_at < until)

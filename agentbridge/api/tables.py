@@ -1,0 +1,158 @@
+"""Agents as CSV (RFC 4180, UTF-8): out for a spreadsheet, and in again."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from agentbridge.api import models
+from agentbridge.api.problems import Problem
+
+ROWS = 20_000
+ERRORS = 100
+LISTS = ("transport", "nat", "codecs", "teams")
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+"""and a text that looks like one that was made safe, so that reading takes away only what writing has put there"""
+_YES, _NO = frozenset({"yes", "true", "1", "on"}), frozenset({"no", "false", "0", "off"})
+Row = dict[str, Any]
+
+
+def written(records: Iterable[Row]) -> Iterator[str]:
+    """The lines of the file: a spreadsheet runs none of it."""
+    names: list[str] = []
+    for record in records:
+        if not names:
+            names = [*(name for name in models.AgentFields.model_fields if name in record), "queues", "teams"]
+            yield _line(names)
+        yield _line([_safe(_text(record[name])) for name in names])
+    if not names:
+        yield _line([*models.AgentFields.model_fields, "queues", "teams"])
+
+
+def _line(cells: list[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return text.getvalue()
+
+
+def _text(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ",".join(_quoted(str(item)) for item in value)
+        case dict():
+            return ",".join(f"{_quoted(name)}:{penalty}" for name, penalty in value.items())
+        case _:
+            return str(value)
+
+
+def _quoted(name: str) -> str:
+    """A name with a comma or a colon in it stays one name."""
+    return json.dumps(name, ensure_ascii=False) if re.search(r'[,:"]', name) else name
+
+
+def _safe(text: str) -> str:
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def _unsafe(text: str) -> str:
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+
+
+# ---------------------------------------------------------------- in
+
+
+def read(content: bytes) -> tuple[list[Row], list[Row]]:
+    """Rows with their line, and errors with theirs. Problem 422 for what is no such file."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Problem(422, f"file: is not UTF-8 at byte {error.start}; save it as CSV UTF-8", code="AB001") from None
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, restkey="")
+    try:
+        _check_header(list(reader.fieldnames or ()))
+        return _rows(reader)
+    except csv.Error as error:
+        raise Problem(422, f"file: line {reader.line_num}: is not CSV: {error}", code="AB001") from None
+
+
+def _check_header(names: list[str]) -> None:
+    if "username" not in names:
+        hint = "; the fields must have commas between them" if len(names) == 1 else ""
+        raise Problem(422, f"username: the first line must name the fields, this one among them{hint}", code="AB001")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise Problem(422, f"{twice[0]}: is named twice in the first line", code="AB001")
+
+
+def _rows(reader: csv.DictReader[str]) -> tuple[list[Row], list[Row]]:
+    rows: list[Row] = []
+    errors: list[Row] = []
+    begins = reader.line_num + 1
+    for cells in reader:
+        line, begins = begins, reader.line_num + 1
+        if len(rows) >= ROWS:
+            raise Problem(413, f"a file may have at most {ROWS} agents")
+        try:
+            rows.append(_row(line, cells))
+        except ValueError as error:
+            errors.append({"line": line, "detail": str(error)})
+            if len(errors) >= ERRORS:
+                break
+    return rows, errors
+
+
+def _row(line: int, cells: dict[str, Any]) -> Row:
+    if cells.pop("", None):
+        raise ValueError("more fields than the first line names")
+    values = {name: _value(name, _unsafe(text)) for name, text in cells.items() if text}
+    try:
+        agent = models.NewAgent.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{place}: {first['msg']}") from None
+    return {**json.loads(agent.model_dump_json(exclude_unset=True)), "line": line}
+
+
+def _value(name: str, text: str) -> Any:
+    if name == "queues":
+        return dict(_membership(part) for part in _parts(text))
+    if name in LISTS:
+        return [_bare(part) for part in _parts(text)]
+    field = models.AgentFields.model_fields.get(name)
+    if field is not None and field.annotation is bool:
+        word = text.strip().lower()
+        if word not in _YES | _NO:
+            raise ValueError(f"{name}: must be yes or no")
+        return word in _YES
+    return text
+
+
+def _parts(text: str) -> list[str]:
+    """Between commas, those in quotes aside."""
+    return [part.strip() for part in re.findall(r'(?:"(?:\\.|[^"\\])*"|[^,"])+', text) if part.strip()]
+
+
+def _membership(part: str) -> tuple[str, int]:
+    match = re.fullmatch(r'(?P<name>"(?:\\.|[^"\\])*"|.*?)(?::(?P<penalty>[0-9]{1,7}))?', part)
+    if match is None:
+        raise ValueError("queues: must be as in sales:0,support")
+    return _bare(match["name"]), int(match["penalty"] or 0)
+
+
+def _bare(name: str) -> str:
+    if name.startswith('"'):
+        try:
+            return str(json.loads(name))
+        except ValueError:
+            raise ValueError(f"{name[:60]}: has a quote without its end") from None
+    return name
