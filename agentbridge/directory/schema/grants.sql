@@ -102,10 +102,5 @@ grant execute on function agentbridge.api_has_administrator, agentbridge.api_log
     agentbridge.api_add_reset, agentbridge.api_use_reset to agentbridge_api;
 -- what goes on now, for all who look at it: who sees what is decided before it is sent
 grant execute on function agentbridge.api_changes, agentbridge.api_agents_live, agentbridge.api_queues_live,
-    agentbridge.api_telephones_live, agentbridge.api_nodes_live to agentbridge_api;
--- requests about running calls, each with its actor
-grant execute on function agentbridge.recording_start, agentbridge.recording_stop, agentbridge.recording_pause,
-    agentbridge.recording_resume, agentbridge.spy, agentbridge.dial, agentbridge.hangup, agentbridge.request_result
-    to agentbridge_api;
-grant select on agentbridge.live_agent_states, agentbridge.live_running_calls, agentbridge.live_queue_states
+    agentbridge.api_telephones_live, agentbridge.api_nodes_live, agentbridge.api_live_nodes, agentbridge.api_live_news
     to agentbridge_api;
