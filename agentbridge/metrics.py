@@ -55,6 +55,14 @@ RESYNC_SECONDS = Histogram(
     "agentbridge_resync_seconds", "Full comparisons of directory and Asterisk.", buckets=_SLOW, registry=REGISTRY
 )
 RECORDINGS = Counter("agentbridge_recordings_total", "Recordings that were started.", registry=REGISTRY)
+RECORDINGS_UNMEASURED = Gauge(
+    "agentbridge_recordings_unmeasured", "Recordings that have ended and whose files can't be looked at.",
+    registry=REGISTRY,
+)
+RECORDINGS_SILENT = Gauge(
+    "agentbridge_recordings_silent", "Running calls that should be recorded and for which Asterisk writes no file.",
+    registry=REGISTRY,
+)
 SPIES_REFUSED = Counter("agentbridge_spies_refused_total", "Tries to listen that were refused.", registry=REGISTRY)
 REQUESTS = Counter(
     "agentbridge_requests_total", "Requests about running calls, by verb and result.", ["verb", "result"],

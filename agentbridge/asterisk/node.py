@@ -59,7 +59,8 @@ FILTERS = (
     "Event: QueueMember(Added|Removed|Pause|Penalty)",
     "Event: (FullyBooted|Reload|Shutdown|ContactStatus)",
     # and these follow a call; without the end HangupRequest would be twice as many
-    "Event: (Hangup|DeviceStateChange)[[:space:]]",
+    "Event: (Hangup|DeviceStateChange|Newchannel|Newstate|NewConnectedLine|DialBegin|BridgeEnter)[[:space:]]",
+    "Event: (Hold|Unhold|AgentCalled|AgentConnect|AgentComplete|QueueCaller)",
     "Event: (MixMonitor|ChanSpy)",
     "UserEvent: Agentbridge",
 )
@@ -362,7 +363,8 @@ class Node:
             case "Reload" if "queue" in event.get("Module").lower() or event.get("Module") == "All":
                 self._hooks.stale()
             case _:
-                self._hooks.call(event)
+                pass
+        self._hooks.call(event)
 
     def _paused(self, event: Message) -> None:
         member = member_of(event)

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from agentbridge import __version__, logs
-from agentbridge.cli import api, database, files, plan, recording, remove, run, status
+from agentbridge.cli import api, calls, database, files, plan, recording, remove, run, status, watch
 from agentbridge.cli.check import command as check
 from agentbridge.cli.directory import (
     agent_avatar,
@@ -42,7 +42,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for module in (run, check, plan, status, files, api, remove):
+for module in (run, check, plan, status, files, api, remove, calls, watch):
     module.register(app)
 for name, group in {
     "db": database.app,

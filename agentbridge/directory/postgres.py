@@ -178,6 +178,11 @@ class Directory:
         async with self.transaction() as connection:
             await connection.execute(QUERIES[query], *arguments)
 
+    async def call(self, query: str, *arguments: object) -> object:
+        """The value of one statement, which is a transaction of its own: one round trip."""
+        async with self._reading() as connection:
+            return await connection.fetchval(query, *arguments)
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PooledConnection]:
         """A connection with a transaction that commits at the end of the block."""

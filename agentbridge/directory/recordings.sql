@@ -65,7 +65,8 @@ select channel, at, spyer, target, mode, allowed, reason, started_at, ended_at, 
 from agentbridge.spy_audit where node = $1 and started_at is not null and ended_at is null
 
 -- name: list_recordings
-select r.username, r.internal, r.linkedid, r.joined_linkedid, r.part, r.format, r.started_at, r.ended_at, r.bytes, r.file, r.node
+select r.username, r.internal, r.linkedid, r.joined_linkedid, r.part, r.format, r.started_at, r.ended_at, r.bytes, r.file,
+    r.node
 from agentbridge.recordings r left join agentbridge.agents a on a.id = r.agent_id
 where ($1 = '' or a.username = $1 or r.internal = $1 or (r.agent_id is null and r.username = $1))
     and ($4::text is null or agentbridge.may_manage($4, coalesce(a.username, r.username)))

@@ -107,7 +107,8 @@ class Registrations:
 
     def turned_away(self, device: EndpointId) -> None:
         """It registered over a transport that it may not use: not to be picked for as long as that settles."""
-        self._at_once.add(device)  # also while its registration is just being written
+        if self._is_telephone(device):
+            self._at_once.add(device)  # also while its registration is just being written
         self.changed(device, False)
 
     def all_read(self, devices: frozenset[EndpointId]) -> None:
@@ -159,7 +160,10 @@ class Registrations:
             self._written.clear()
         if (whole := self._whole) is not None:
             await self._telephones.these(whole)
-            self._written = {device: (device in whole, at) for device, (_, at) in self._written.items()}
+            # a telephone that was deleted is never told of again
+            self._written = {
+                device: (device in whole, at) for device, (_, at) in self._written.items() if self._is_telephone(device)
+            }
             if self._whole is whole:
                 self._whole = None
         await self._write_changes()

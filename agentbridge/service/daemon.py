@@ -25,8 +25,10 @@ from agentbridge.asterisk.observed.contacts import ContactHooks
 from agentbridge.desired.state import SipDefaults
 from agentbridge.directory.changes import Changes, Pulse
 from agentbridge.directory.lineage import Memory
+from agentbridge.directory.live import LiveTables
 from agentbridge.directory.postgres import Directory, Heartbeat
 from agentbridge.directory.recordings import CallLedger
+from agentbridge.directory.requests import RequestDesk
 from agentbridge.directory.telephones import PhoneDesk, Telephones
 from agentbridge.errors import ConfigError, Unavailable
 from agentbridge.model import ALL_KEYS, EndpointId, QueueName, Reading
@@ -92,12 +94,20 @@ class Bridge:
                 policy=lambda path, value: self._calls.on_policy(path, value),
             ),
         )
+        channels = Channels(ari)
+        self._requests = RequestDesk(
+            directory,
+            settings.database.url(),
+            node=settings.node.name,
+            deadline=settings.database.statement_seconds,
+        )
         self._calls = CallWatch(
             self._node,
             CallLedger(directory, node=settings.node.name),
-            self._node.policy,
-            agents=self._node.agents,
-            depth=self._node.depth,
+            LiveTables(directory, node=settings.node.name),
+            self._requests,
+            channels,
+            active=lambda: self._changes.up,
             resume_after=settings.recording.resume_after_seconds,
         )
         self._desk = PhoneDesk(directory.transaction)
@@ -121,7 +131,7 @@ class Bridge:
             limit=Limit(share=settings.limits.removals_share, at_least=settings.limits.removals_at_least),
             clock=time.monotonic,
         )
-        self._phone = PhoneService(self._desk, Channels(ari), settings.phone)
+        self._phone = PhoneService(self._desk, channels, settings.phone)
         self._phone_events = AriEvents(
             settings.ari.url,
             settings.ari.username,
@@ -154,6 +164,7 @@ class Bridge:
                 "ready": self._ready(),
                 "watchdog": self._watchdog(),
                 "calls": self._calls.run(),
+                "requests": self._requests.listen(self._calls.requests.look),
                 "telephones": self._registrations.run(),
                 "phone": self._phone.run(),
                 "phone_events": self._phone_events.run(),

@@ -172,7 +172,7 @@ async def test_pausing_where_nothing_is_recorded_says_so(centre: Centre) -> None
 
 async def test_only_who_may_record_by_hand_starts_a_recording(centre: Centre) -> None:
     talk = await talking(centre)
-    with pytest.raises(LabError, match="manual_recording is off"):
+    with pytest.raises(LabError, match="manual_recording: ana may not record by hand; it is off"):
         await talk.cli("start", "ana")
     await centre.db.execute("UPDATE agentbridge.agents SET manual_recording = true")
     await centre.healed("ana")
@@ -295,6 +295,29 @@ async def test_a_recording_outlives_a_database_that_is_away_and_its_agent(fresh_
             assert [(row["agent_id"], row["username"]) for row in rows] == [(None, "ana")] * 2
         finally:
             await centre.db.close()
+
+
+async def test_after_an_attended_transfer_the_rows_lead_to_the_customers_call_too(centre: Centre) -> None:
+    talk = await talking(centre, record_calls="wav")
+    other = await centre.agent("ben", record_calls="wav")
+    await centre.login("ben")
+    await centre.settled()
+    second = await centre.phone("ben")
+    (first_row,) = await talk.rows(1)
+    incoming = talk.agent.calls[-1]
+    await incoming.hold()
+    question = await talk.agent.call(other, timeout=10)
+    asked = await second.rings(timeout=10)
+    assert second.tone
+    await question.hears(second.tone, timeout=10)
+    assert await incoming.transfer_to(question) == 200
+    await talk.call.hears(second.tone, timeout=10)
+    await asked.hangup()
+    rows = {row["username"]: row for row in await talk.whole(2)}
+    assert rows["ana"]["linkedid"] == first_row["linkedid"]
+    # the consultation's own, and the call that it was joined to
+    assert rows["ben"]["linkedid"] != first_row["linkedid"]
+    assert rows["ben"]["joined_linkedid"] == first_row["linkedid"]
 
 
 async def test_a_lamp_follows_the_agents_calls(centre: Centre) -> None:

@@ -108,4 +108,3 @@ async def _nodes(centre: Centre) -> list[dict[str, Any]]:
     found = json.loads(text)["nodes"]
     assert isinstance(found, list)
     return found
-

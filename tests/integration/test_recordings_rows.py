@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from agentbridge.directory.postgres import Directory
-from agentbridge.directory.recordings import CallLedger, internal_of, listed
+from agentbridge.directory.recordings import CallLedger, agent_of, listed
 from agentbridge.model.calls import Finished, RecordingTrouble, SpyAttempt, Started, recording_file
 from lab.postgres import DAEMON, as_role
 from tests.integration.words import Connection
@@ -141,10 +141,10 @@ async def test_a_list_has_the_newest_first_by_username_or_number_and_in_pages(
 @pytest.mark.usefixtures("ana")
 async def test_a_username_that_looks_like_a_number_is_a_username(sql: Connection) -> None:
     await sql.execute("INSERT INTO agentbridge.agents (username, internal) VALUES ('1001', '1007')")
-    assert await internal_of(sql, "ana") == "1001"
-    assert await internal_of(sql, "1001") == "1007"
-    assert await internal_of(sql, "1007") == "1007"
-    assert await internal_of(sql, "1008") is None
+    assert await agent_of(sql, "ana") == ("ana", "1001")
+    assert await agent_of(sql, "1001") == ("1001", "1007")
+    assert await agent_of(sql, "1007") == ("1001", "1007")
+    assert await agent_of(sql, "1008") is None
 
 
 @pytest.mark.usefixtures("ana")

@@ -76,6 +76,13 @@ async def test_who_may_ask_gets_an_id_and_hears_what_became_of_it(sql: Connectio
     assert await sql.fetchval("SELECT agentbridge.finish_request($1, 'one', $2, '')", request, '{"files": 1}')
     found = await result(sql, request)
     assert (found["state"], found["node"], found["result"]) == ("done", "one", {"files": 1})
+    told = {"": "application", "ana": "agent:ana"}.get(actor, f"user:{actor}")
+    assert [
+        tuple(row) for row in await sql.fetch("SELECT actor, action, object FROM agentbridge.audit ORDER BY id")
+    ] == [
+        (told, "requests.recording_pause", "ana"),
+        (told, "requests.done", "ana"),
+    ]
 
 
 async def test_a_request_is_taken_by_one_node_alone_and_never_after_its_deadline(sql: Connection) -> None:

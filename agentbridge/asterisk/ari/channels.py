@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 from agentbridge.asterisk.ari.client import Ari
@@ -33,6 +34,23 @@ class Channels:
     async def go_on(self, channel: str) -> None:
         """Back to the dialplan, after `Stasis()`."""
         await self._ari.request("POST", f"/channels/{quote(channel, safe='')}/continue", missing_ok=True)
+
+    async def ring(
+        self, device: str, context: str, extension: str, *, variables: Mapping[str, str], seconds: int
+    ) -> str:
+        """Calls the endpoint; when it answers, the dialplan goes on there. Returns the Uniqueid of the new channel."""
+        query = urlencode(
+            {
+                "endpoint": f"PJSIP/{device}",
+                "context": context,
+                "extension": extension,
+                "priority": 1,
+                "timeout": seconds,
+            }
+        )
+        body = json.dumps({"variables": dict(variables)}).encode()
+        _, answer = await self._ari.request("POST", f"/channels?{query}", body)
+        return str(answer["id"])
 
     async def hang_up(self, channel: str) -> None:
         await self._ari.request("DELETE", f"/channels/{quote(channel, safe='')}", missing_ok=True)

@@ -54,7 +54,8 @@ def lamp_of(state: str) -> Lamp:
 
 
 class Lamps:
-    """Writes only what differs from what Asterisk shows. `agents` are the internal numbers that are ours."""
+    """Writes only what differs from what Asterisk shows. `agents` are the internal numbers that are ours; `on_known`
+    is told of a device whose state was asked for, and was another one than known before."""
 
     def __init__(
         self,
@@ -62,8 +63,10 @@ class Lamps:
         policy: Policy,
         agents: Callable[[], Iterable[EndpointId]],
         depth: Callable[[], Awaitable[int]],
+        on_known: Callable[[EndpointId], None] = lambda _: None,
     ) -> None:
         self._link, self._policy, self._agents, self._depth = link, policy, agents, depth
+        self._on_known = on_known
         self._devices: dict[EndpointId, str] = {}
         self._lit: dict[EndpointId, str] = {}
         self._newer: set[str] = set()
@@ -89,6 +92,10 @@ class Lamps:
         """After a reconnect: all states are read anew."""
         self._look = True
         self._wake.set()
+
+    def device_state(self, device: EndpointId) -> str:
+        """As Asterisk names it; '' for one whose state has never changed since Asterisk started."""
+        return self._devices.get(device, "")
 
     def _mark(self, agent: EndpointId) -> None:
         self._dirty.add(agent)
@@ -134,7 +141,10 @@ class Lamps:
 
         self._newer.clear()
         await self._link.action_list("DeviceStateList", timeout=60.0, on_item=take)
-        self._devices = devices | {d: was for d, was in self._devices.items() if f"PJSIP/{d}" in self._newer}
+        before = self._devices
+        self._devices = devices | {d: was for d, was in before.items() if f"PJSIP/{d}" in self._newer}
+        for device in [device for device, state in self._devices.items() if before.get(device) != state]:
+            self._on_known(device)
         self._lit = lit | {agent: was for agent, was in self._lit.items() if f"Custom:agent{agent}" in self._newer}
         # those that are lit and no longer ours go out
         self._dirty |= set(self._agents()) | self._lit.keys()
@@ -167,4 +177,5 @@ class Lamps:
             return Lamp.AWAY
         if device not in self._devices:  # its state has never changed since Asterisk started
             self._devices[device] = await variable(self._link, f"DEVICE_STATE(PJSIP/{device})")
+            self._on_known(device)
         return lamp_of(self._devices[device])

@@ -42,6 +42,13 @@ class Channel:
     application: str
     data: str
     """the application's arguments"""
+    extension: str = ""
+    seconds: float = 0.0
+    """since it was made"""
+    caller: tuple[str, str] = ("", "")
+    """number and name of whose channel it is"""
+    connected: tuple[str, str] = ("", "")
+    """number and name of the other party, as this channel is told: masked where its agent's are"""
 
     @property
     def endpoint(self) -> EndpointId:
@@ -70,7 +77,24 @@ def _channel(item: Message) -> Channel:
         bridged=bool(item.get("BridgeId")),
         application=item.get("Application"),
         data=item.get("ApplicationData"),
+        extension=item.get("Exten"),
+        seconds=_seconds(item.get("Duration")),
+        caller=(known(item.get("CallerIDNum")), known(item.get("CallerIDName"))),
+        connected=(known(item.get("ConnectedLineNum")), known(item.get("ConnectedLineName"))),
     )
+
+
+def known(text: str) -> str:
+    """'' for what AMI writes where there is nothing."""
+    return "" if text == "<unknown>" else text
+
+
+def _seconds(duration: str) -> float:
+    """`00:01:23` → 83."""
+    parts = duration.split(":")
+    if not all(part.isdigit() for part in parts):
+        return 0.0
+    return float(sum(int(part) * 60**place for place, part in enumerate(reversed(parts))))
 
 
 async def variable(link: Asks, name: str, channel: str = "") -> str:

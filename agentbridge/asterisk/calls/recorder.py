@@ -133,7 +133,8 @@ class Recorder:
     async def start(self, agent: EndpointId) -> str:
         """Records the agent's call into one more file; returns its path below the spool.
 
-        Refused unless manual recording is on (P4, W5), outside a call, and at a third file.
+        Refused unless the agent may record by hand (P4, W5) or its calls are recorded anyway, outside a call, and at a
+        third file.
         """
         async with self._starting:  # two at a time would take the same file
             call = await self._call_to_record(agent)
@@ -162,8 +163,9 @@ class Recorder:
 
     async def _call_to_record(self, agent: EndpointId) -> Channel:
         calls = await self._calls(agent)
-        if (await self._policy(agent)).get("manual") != "1":
-            raise Refused(f"{agent}: may not record by hand; manual_recording is off")
+        policy = await self._policy(agent)
+        if policy.get("manual") != "1" and "record" not in policy:
+            raise Refused(f"{agent}: may not record by hand; manual_recording is off, and so is record_calls")
         for call in calls:
             if call.up and call.bridged:
                 return call

@@ -103,9 +103,7 @@ class _Recorded:
 class Recordings:
     """`clock` only grows, in seconds; `now` is the time of day."""
 
-    def __init__(
-        self, link: Asks, ledger: Ledger, *, now: Callable[[], datetime], clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, link: Asks, ledger: Ledger, *, now: Callable[[], datetime], clock: Callable[[], float]) -> None:
         self._link, self._ledger = link, ledger
         self._now, self._clock = now, clock
         self._started: dict[str, Started] = {}
@@ -214,9 +212,9 @@ class Recordings:
         """What `status` tells: recordings that nobody can measure, and calls that are not recorded."""
         return RecordingTrouble(unmeasured=len(self._unmeasured), silent=len(self._silent), closed=dict(self._closed))
 
-    def is_silent(self, path: str) -> bool:
-        """Whether it runs and Asterisk has written nothing: this call is not being recorded."""
-        return path in self._silent
+    def is_silent(self, uniqueid: str) -> bool:
+        """Whether this channel should be recorded and Asterisk has written nothing."""
+        return uniqueid in self._silent.values()
 
     def paths_of(self, uniqueid: str) -> frozenset[str]:
         """What records this channel."""
@@ -250,6 +248,8 @@ class Recordings:
 
     async def _tell_trouble(self) -> None:
         trouble = self.trouble
+        metrics.RECORDINGS_UNMEASURED.set(trouble.unmeasured)
+        metrics.RECORDINGS_SILENT.set(trouble.silent)
         if trouble != self._told_trouble and await self._ledger.note_trouble(trouble):
             self._told_trouble = trouble
 

@@ -56,6 +56,10 @@ class Resumer:
             by = "itself" if due <= self._clock() else "request"
             log.info("recording.resumed", agent=endpoint_of_channel(channel), by=by)
 
+    def is_paused(self, channel: str) -> bool:
+        """Whether the recordings of this channel, by its name, are silent now."""
+        return channel in self._due
+
     def look_again(self) -> None:
         """After a reconnect: pauses that began, and ended, without us."""
         self._look = True

@@ -110,6 +110,12 @@ class Spying:
         self._look = True
         self._obey.set()
 
+    def spies_of(self, agent: EndpointId) -> tuple[str, ...]:
+        """Who listens to the agent now."""
+        return tuple(
+            sorted(one.spyer for one in self._tries.values() if one.started_at is not None and one.target == agent)
+        )
+
     def _tried(self, event: Message) -> None:
         attempt = SpyAttempt(
             channel=event.get("Uniqueid"),

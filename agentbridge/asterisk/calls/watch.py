@@ -1,54 +1,84 @@
-"""All that follows the calls: recordings, their resuming, listening, lamps."""
+"""All that follows the calls: recordings, their resuming, listening, lamps, what goes on now, and requests about it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 
 from agentbridge.asterisk.ami.wire import Message
+from agentbridge.asterisk.calls.board import Board, LiveStore
 from agentbridge.asterisk.calls.lamps import Lamps
 from agentbridge.asterisk.calls.live import Asks, Policy
+from agentbridge.asterisk.calls.recorder import Recorder
 from agentbridge.asterisk.calls.recordings import Ledger, Recordings
+from agentbridge.asterisk.calls.requests import Desk, Requests, Rings
 from agentbridge.asterisk.calls.resuming import Resumer
 from agentbridge.asterisk.calls.spying import Audit, Spying
-from agentbridge.model import EndpointId
+from agentbridge.asterisk.calls.wrapup import Wrapups
+from agentbridge.model import EndpointId, Member, QueueName, State
+from agentbridge.model.calls import recording_file
+from agentbridge.model.live import RecordingState
 
 
 class CallLedger(Ledger, Audit, Protocol):
     """What calls leave in the directory."""
 
 
+class Asterisk(Asks, Protocol):
+    """The node whose calls these are."""
+
+    def policy(self, path: str) -> str: ...
+
+    def agents(self) -> Iterable[EndpointId]: ...
+
+    def state(self, key: EndpointId) -> State: ...
+
+    async def depth(self) -> int: ...
+
+
 class CallWatch:
-    """Told of everything by plain functions; works in `run`. `resume_after` is in seconds."""
+    """Told of everything by plain functions; works in `run`. `resume_after` is in seconds; `active` says whether this
+    daemon is the one that acts for its node."""
 
     def __init__(
         self,
-        link: Asks,
+        node: Asterisk,
         ledger: CallLedger,
-        policy: Policy,
+        live: LiveStore,
+        desk: Desk,
+        rings: Rings,
         *,
-        agents: Callable[[], Iterable[EndpointId]],
-        depth: Callable[[], Awaitable[int]],
+        active: Callable[[], bool],
         resume_after: float,
     ) -> None:
-        self.recordings = Recordings(link, ledger, now=_now, clock=time.monotonic)
-        self.resumer = Resumer(link, after_seconds=resume_after, now=time.time, clock=time.monotonic)
-        self.spying = Spying(link, ledger, policy, now=_now)
-        self.lamps = Lamps(link, policy, agents, depth)
+        policy: Policy = node.policy
+        depth: Callable[[], Awaitable[int]] = node.depth
+        self.recordings = Recordings(node, ledger, now=_now, clock=time.monotonic)
+        self.resumer = Resumer(node, after_seconds=resume_after, now=time.time, clock=time.monotonic)
+        self.spying = Spying(node, ledger, policy, now=_now)
+        self.lamps = Lamps(node, policy, node.agents, depth, lambda device: self.board.on_device(device))
+        around = _Around(node, self)
+        self.board = Board(
+            node, live, policy, around, agents=node.agents, active=active, now=_now, clock=time.monotonic
+        )
+        recorder = Recorder(node, now=_now)
+        self.requests = Requests(desk, node, rings, recorder, self.board, policy, around, active=active)
 
     def on_event(self, event: Message) -> None:
         self.recordings.on_event(event)
         self.resumer.on_event(event)
         self.spying.on_event(event)
         self.lamps.on_event(event)
+        self.board.on_event(event)
 
     def on_policy(self, path: str, value: str) -> None:
         """A policy was written to Asterisk; '' when it was removed."""
         self.spying.on_policy(path, value)
         self.lamps.on_policy(path, value)
+        self.board.on_policy(path, value)
 
     def look_again(self) -> None:
         """After a start or a reconnect, and at intervals."""
@@ -56,11 +86,45 @@ class CallWatch:
         self.resumer.look_again()
         self.spying.look_again()
         self.lamps.look_again()
+        self.board.look_again()
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as parts:
-            for part in (self.recordings, self.resumer, self.spying, self.lamps):
+            for part in (self.recordings, self.resumer, self.spying, self.lamps, self.board, self.requests):
                 parts.create_task(part.run(), name=type(part).__name__.lower())
+
+
+class _Around:
+    """What the board shows of the other parts."""
+
+    def __init__(self, node: Asterisk, watch: CallWatch) -> None:
+        self._node, self._watch = node, watch
+        self._wrapups = Wrapups()
+
+    async def refresh(self) -> None:
+        await self._wrapups.read(self._node)
+
+    def device_state(self, device: EndpointId) -> str:
+        return self._watch.lamps.device_state(device)
+
+    def members_of(self, device: EndpointId) -> Mapping[QueueName, Member]:
+        return self._node.state(device).members
+
+    def wrapup_seconds(self, queue: QueueName) -> float:
+        return self._wrapups.seconds(queue)
+
+    def recording_of(self, uniqueid: str, channel: str) -> tuple[RecordingState, tuple[int, ...]]:
+        recordings = self._watch.recordings
+        if recordings.is_silent(uniqueid):
+            return RecordingState.FAILED, ()
+        files = [file for path in recordings.paths_of(uniqueid) if (file := recording_file(path)) is not None]
+        if not files:
+            return RecordingState.NONE, ()
+        paused = self._watch.resumer.is_paused(channel)
+        return RecordingState.PAUSED if paused else RecordingState.RUNNING, tuple(sorted(file.part for file in files))
+
+    def spies_of(self, agent: EndpointId) -> tuple[str, ...]:
+        return self._watch.spying.spies_of(agent)
 
 
 def _now() -> datetime:

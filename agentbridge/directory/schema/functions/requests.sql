@@ -27,6 +27,19 @@ begin
     return agent;
 end $$;
 
+-- A line of the audit about a request: that it was asked, and how it was answered.
+create or replace function agentbridge.note_request(request bigint, action text) returns void
+language plpgsql security definer set search_path = agentbridge, pg_temp
+as $$
+begin
+    insert into audit (actor, action, object, detail)
+    select case when r.actor = '' then 'application' when r.actor = r.username then 'agent:' || r.actor
+            else 'user:' || r.actor end,
+        note_request.action, r.username, jsonb_strip_nulls(jsonb_build_object('request', r.id, 'verb', r.verb,
+            'arguments', nullif(r.arguments, '{}'), 'node', r.node, 'reason', nullif(r.reason, '')))
+    from requests r where r.id = note_request.request;
+end $$;
+
 create or replace function agentbridge.ask(verb text, agent agentbridge.agents, arguments jsonb, actor text,
     seconds double precision) returns bigint language plpgsql security definer set search_path = agentbridge, pg_temp
 as $$
@@ -38,6 +51,7 @@ begin
     insert into requests (verb, username, internal, arguments, actor, deadline)
     values (verb, agent.username, agent.internal, arguments, actor, clock_timestamp() + make_interval(secs => seconds))
     returning id into asked;
+    perform note_request(asked, 'requests.' || verb);
     notify agentbridge_request;
     return asked;
 end $$;
@@ -186,8 +200,12 @@ begin
     update requests r set state = case when finish_request.reason = '' then 'done' else 'refused' end,
         result = finish_request.result, reason = finish_request.reason, finished_at = clock_timestamp()
     where r.id = finish_request.id and r.state = 'taken' and r.node = finish_request.node;
+    if not found then
+        return false;
+    end if;
+    perform note_request(id, case when reason = '' then 'requests.done' else 'requests.refused' end);
     notify agentbridge_answer;
-    return found;
+    return true;
 end $$;
 
 -- The node has no such call. When all living nodes have said so, it is refused with that reason.
@@ -202,6 +220,7 @@ begin
     where r.id = decline_request.id and r.state = 'asked' and not exists (select from nodes n
         where n.seen_at > clock_timestamp() - interval '15 seconds' and not r.declined ? n.node);
     if found then
+        perform note_request(id, 'requests.refused');
         notify agentbridge_answer;
     end if;
 end $$;

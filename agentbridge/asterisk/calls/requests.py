@@ -1,0 +1,224 @@
+"""Carries out what somebody wants of a running call: recordings, listening, click to dial, hang up.
+
+A request is first looked at: one whose call or device is not on this node is declined, and another node may have it.
+Then it is taken, which succeeds once among all nodes, and only then is anything done. What fails halfway is never tried
+again: the one who asked hears 'timed out' and can look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn, Protocol
+
+import structlog
+
+from agentbridge import metrics
+from agentbridge.asterisk.calls.board import Board, Surroundings
+from agentbridge.asterisk.calls.live import Asks, Policy, hang_up
+from agentbridge.asterisk.calls.recorder import Recorder
+from agentbridge.asterisk.retrying import repeat
+from agentbridge.errors import Refused, Unavailable
+from agentbridge.model import EndpointId
+from agentbridge.model.live import Direction
+from agentbridge.model.requests import Request, Verb
+
+log = structlog.get_logger()
+
+RETRY_SECONDS = 0.5
+LOOK_EVERY_SECONDS = 2.0
+"""below notifications, which a pooler loses"""
+AT_ONCE = 50
+RING_SECONDS = 30
+OUTBOUND, FEATURES = "agentbridge-outbound", "agentbridge-features"
+SPY_CODES = {"listen": "*51", "whisper": "*52", "barge": "*53"}
+_ABSENT = frozenset({"", "UNAVAILABLE", "INVALID", "UNKNOWN"})
+_FREE = "NOT_INUSE"
+
+Result = Mapping[str, str | int]
+
+
+class Desk(Protocol):
+    """The directory. Every method raises Unavailable."""
+
+    async def open(self) -> Sequence[Request]:
+        """What this node may still take, the oldest first."""
+        ...
+
+    async def take(self, request: int) -> bool:
+        """True once at most, among all nodes."""
+        ...
+
+    async def finish(self, request: int, result: Result | None, reason: str) -> None: ...
+
+    async def decline(self, request: int, reason: str) -> None: ...
+
+
+class Rings(Protocol):
+    """Calls a device and then goes on with the dialplan. Raises Unavailable, Refused."""
+
+    async def ring(
+        self, device: str, context: str, extension: str, *, variables: Mapping[str, str], seconds: int
+    ) -> str:
+        """Returns the Uniqueid of the new channel."""
+        ...
+
+
+class Requests:
+    """`active`: whether this daemon is the one that acts for its node; else nothing is taken."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        link: Asks,
+        rings: Rings,
+        recorder: Recorder,
+        board: Board,
+        policy: Policy,
+        around: Surroundings,
+        *,
+        active: Callable[[], bool],
+    ) -> None:
+        self._desk, self._link, self._rings, self._recorder = desk, link, rings, recorder
+        self._board, self._policy, self._around, self._active = board, policy, around, active
+        self._running: set[int] = set()
+        self._wake = asyncio.Event()
+
+    def look(self) -> None:
+        """There may be a request."""
+        self._wake.set()
+
+    async def run(self) -> NoReturn:
+        async with asyncio.TaskGroup() as tasks:
+
+            async def work() -> None:
+                for request in await self._open():
+                    self._running.add(request.id)
+                    tasks.create_task(self._serve(request), name=f"request-{request.id}")
+
+            await repeat(
+                work,
+                self._wake,
+                name="requests",
+                retry_seconds=RETRY_SECONDS,
+                idle_seconds=lambda: LOOK_EVERY_SECONDS,
+            )
+        raise AssertionError("a loop without an end has ended")
+
+    async def _open(self) -> Sequence[Request]:
+        if not self._active():
+            return ()
+        room = AT_ONCE - len(self._running)
+        return [request for request in await self._desk.open() if request.id not in self._running][:room]
+
+    async def _serve(self, request: Request) -> None:
+        try:
+            async with asyncio.timeout(request.seconds_left):
+                await self._answer(request)
+        except (Unavailable, TimeoutError) as away:
+            self._tell(request, "timed out", str(away) or "the deadline is over")
+        finally:
+            self._running.discard(request.id)
+
+    async def _answer(self, request: Request) -> None:
+        if elsewhere := self._not_here(request):
+            await self._desk.decline(request.id, elsewhere)
+            return
+        if not await self._desk.take(request.id):
+            return  # another node has it, or it is late
+        try:
+            result = await self._execute(request)
+        except Refused as refused:
+            await self._desk.finish(request.id, None, str(refused))
+            self._tell(request, "refused", str(refused))
+            return
+        await self._desk.finish(request.id, result, "")
+        self._tell(request, "done")
+
+    def _tell(self, request: Request, result: str, reason: str = "") -> None:
+        metrics.REQUESTS.labels(request.verb.value, result).inc()
+        told = {"request": request.id, "verb": request.verb.value, "agent": request.internal}
+        if result == "done":
+            log.info("request.done", **told)
+        else:
+            log.warning("request.refused" if result == "refused" else "request.timed_out", **told, reason=reason)
+
+    # ------------------------------------------------------------ whose it is
+
+    def _not_here(self, request: Request) -> str:
+        """Why it is not this node's to do; '' when it is."""
+        agent = request.internal
+        match request.verb:
+            case Verb.DIAL:
+                return self._no_device(agent)
+            case Verb.SPY:
+                target = EndpointId(request.arguments.get("target", ""))
+                talks = any(call.answered_at is not None for call in self._board.calls_of(target))
+                return self._no_device(agent) or ("" if talks else f"{target}: is in no call")
+            case _ if self._board.calls_of(agent):
+                return ""
+            case Verb.RECORDING_START:
+                return f"{agent}: is in no call that could be recorded"
+            case Verb.HANGUP:
+                return f"{agent}: is in no call"
+            case Verb.RECORDING_STOP | Verb.RECORDING_PAUSE | Verb.RECORDING_RESUME:
+                return f"{agent}: nothing is being recorded"
+
+    def _no_device(self, agent: EndpointId) -> str:
+        device = self._device(agent)
+        if not device:
+            return f"{agent}: is not logged in"
+        if self._around.device_state(device) in _ABSENT:
+            return f"{agent}: the device {device} is not registered"
+        return ""
+
+    def _device(self, agent: EndpointId) -> EndpointId:
+        return EndpointId(self._policy(f"agent/{agent}/device"))
+
+    # ------------------------------------------------------------ what is done
+
+    async def _execute(self, request: Request) -> Result:
+        agent = request.internal
+        match request.verb:
+            case Verb.RECORDING_START:
+                return {"file": await self._recorder.start(agent)}
+            case Verb.RECORDING_STOP:
+                return {"files": len(await self._recorder.stop(agent))}
+            case Verb.RECORDING_PAUSE:
+                return {"files": len(await self._recorder.pause(agent))}
+            case Verb.RECORDING_RESUME:
+                return {"files": len(await self._recorder.resume(agent))}
+            case Verb.HANGUP:
+                return await self._hang_up(agent)
+            case Verb.DIAL:
+                return await self._dial(agent, request.arguments["number"])
+            case Verb.SPY:
+                code = SPY_CODES[request.arguments["mode"]]
+                return await self._ring(agent, FEATURES, f"{code}{request.arguments['target']}")
+
+    async def _hang_up(self, agent: EndpointId) -> Result:
+        """The call that goes on; else the one that rings; else what is on hold."""
+        calls = self._board.channel_names(agent)
+        speaking = [
+            name
+            for name, call in calls
+            if call.held_at is None and (call.answered_at is not None or call.direction is Direction.OUT)
+        ]
+        ringing = [name for name, call in calls if call.answered_at is None]
+        chosen = speaking or ringing or [name for name, _ in calls]
+        for name in chosen:
+            await hang_up(self._link, name)
+        return {"calls": len(chosen)}
+
+    async def _dial(self, agent: EndpointId, number: str) -> Result:
+        if self._board.calls_of(agent) or self._around.device_state(self._device(agent)) != _FREE:
+            raise Refused(f"{agent}: is in a call")
+        return await self._ring(agent, OUTBOUND, number, number)
+
+    async def _ring(self, agent: EndpointId, context: str, extension: str, shown: str = "") -> Result:
+        device = self._device(agent)
+        # what the telephone shows while it rings: whom it is going to call
+        variables = {"CONNECTEDLINE(num,i)": shown} if shown else {}
+        uniqueid = await self._rings.ring(device, context, extension, variables=variables, seconds=RING_SECONDS)
+        self._board.expect(uniqueid, extension)
+        return {"device": device}

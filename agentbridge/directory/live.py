@@ -1,0 +1,70 @@
+"""What goes on now, as rows: see docs/directory.md, "What goes on now"."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
+from datetime import date, datetime
+from typing import Any
+
+from agentbridge.directory.postgres import Directory
+from agentbridge.model.live import LiveAgent, LiveCall, LiveQueue
+
+_WRITE = "SELECT agentbridge.live_write($1, $2, $3, $4)"
+_KEEP = "SELECT agentbridge.live_keep($1, $2, $3, $4)"
+_DAY = "SELECT * FROM agentbridge.live_day($1, $2)"
+IN_A_THREAD = 50
+"""rows; fewer cost less than the thread"""
+
+
+class LiveTables:
+    """One node's. Each write is one statement and a transaction of its own, so that no node waits long for another."""
+
+    def __init__(self, directory: Directory, *, node: str) -> None:
+        self._directory = directory
+        self._node = node
+
+    async def write(
+        self,
+        agents: Sequence[LiveAgent],
+        calls: Sequence[LiveCall],
+        queues: Sequence[LiveQueue],
+        *,
+        gone_agents: Collection[str] = (),
+        gone_calls: Collection[str] = (),
+    ) -> None:
+        """Also with nothing in it: it says that this node is alive."""
+        rows = (
+            [*map(asdict, agents), *({"internal": one, "gone": True} for one in gone_agents)],
+            [*map(asdict, calls), *({"channel": one, "gone": True} for one in gone_calls)],
+            [*map(asdict, queues)],
+        )
+        if sum(map(len, rows)) > IN_A_THREAD:
+            texts = await asyncio.to_thread(_texts, rows)
+        else:
+            texts = _texts(rows)
+        await self._directory.call(_WRITE, self._node, *texts)
+
+    async def keep(self, agents: Collection[str], calls: Collection[str], queues: Collection[str]) -> None:
+        """What is not named is gone."""
+        await self._directory.call(_KEEP, self._node, list(agents), list(calls), list(queues))
+
+    async def counts_of(self, day: date) -> Mapping[str, tuple[int, int, int]]:
+        """Queue → answered, abandoned, answered within its service level."""
+        async with self._directory.transaction() as connection:
+            rows = await connection.fetch(_DAY, self._node, day)
+        return {row["queue"]: (row["answered"], row["abandoned"], row["in_level"]) for row in rows}
+
+
+def _texts(parts: Sequence[Sequence[Mapping[str, Any]]]) -> list[str]:
+    return [json.dumps(part, default=_plain) for part in parts]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is nothing that a live row has")

@@ -1,0 +1,227 @@
+"""What goes on now, as rows that a wallboard reads, and requests about running calls."""
+
+import json
+import re
+from typing import Any
+
+import asyncpg
+import pytest
+
+from lab.asterisk import Asterisk
+from lab.bridge import Bridge
+from lab.phones import Farm, Ring
+from lab.postgres import Postgres
+from lab.processes import LabError, until
+from tests.acceptance.centre import QUEUES, Centre
+from tests.acceptance.test_recordings_daemon import talking
+
+AGENT = "SELECT * FROM agentbridge.live_agent_states WHERE internal = $1"
+CALLS = "SELECT * FROM agentbridge.live_running_calls WHERE internal = $1 ORDER BY rang_at"
+QUEUE = "SELECT * FROM agentbridge.live_queue_states WHERE queue = $1"
+
+
+async def shows(centre: Centre, query: str, key: str, within: float = 10, **wanted: object) -> asyncpg.Record:
+    """The row, when it has these values."""
+    last: asyncpg.Record | None = None
+
+    async def there() -> bool:
+        nonlocal last
+        last = await centre.db.fetchrow(query, key)
+        return last is not None and all(last[name] == value for name, value in wanted.items())
+
+    try:
+        await until(there, within=within, what=f"{key} shown with {wanted}")
+    except LabError as late:
+        late.add_note(f"it is {last}")
+        late.add_note("\n".join(centre.bridge.lines()[-10:]))
+        raise
+    assert last is not None
+    return last
+
+
+async def no_call(centre: Centre, internal: str) -> None:
+    async def gone() -> bool:
+        return await centre.db.fetchrow(CALLS, internal) is None
+
+    await until(gone, within=10, what=f"the last call of {internal} being gone")
+
+
+async def answer(centre: Centre, call: str, within: float = 10) -> dict[str, Any]:
+    """Asks, and waits for what becomes of it."""
+    request = await centre.db.fetchval(f"SELECT agentbridge.{call}")
+    found: dict[str, Any] = {}
+
+    async def known() -> bool:
+        found.update(json.loads(await centre.db.fetchval("SELECT agentbridge.request_result($1)", request)))
+        return found["state"] not in ("asked", "taken")
+
+    await until(known, within=within, what=f"an answer to {call}")
+    return found
+
+
+async def test_each_state_of_an_agent_and_its_calls_is_shown(postgres: Postgres) -> None:
+    queues = {"sales": {"wrapuptime": "3", "servicelevel": "20"}, "support": {}}
+    async with Centre(postgres, queues=queues) as centre:
+        internal = await centre.agent("ana", "sales", "support", record_calls="wav")
+        await shows(centre, AGENT, internal, state="offline", username="ana", contact=False)
+        await centre.login("ana")
+        await shows(centre, AGENT, internal, state="unreachable", device=internal)
+        phone, customer = await centre.phone("ana"), await centre.caller()
+        ready = await shows(centre, AGENT, internal, state="ready", contact=True, calls=0)
+        await shows(centre, QUEUE, "sales", ready=1, paused=0, waiting=0, level_seconds=20)
+
+        await centre.pause("ana", "lunch", "support")
+        row = await shows(centre, AGENT, internal, pauses='{"support": "lunch"}')
+        assert (row["state"], row["since"]) == ("ready", ready["since"])
+        await centre.unpause("ana", "support")
+        await centre.pause("ana", "lunch")
+        await shows(centre, AGENT, internal, state="paused")
+        await shows(centre, QUEUE, "support", ready=0, paused=1)
+
+        # a customer waits, then is answered
+        outgoing = customer.dial("sales")
+        await shows(centre, QUEUE, "sales", waiting=1)
+        phone.behaviour = Ring()
+        await centre.unpause("ana")
+        ringing = await phone.rings(timeout=10)
+        await shows(centre, AGENT, internal, state="ringing", calls=1)
+        call = await shows(centre, CALLS, internal, direction="in", queue="sales", answered_at=None)
+        assert call["number"] == centre.asterisk.caller_user
+        ringing.answer()
+        await shows(centre, AGENT, internal, state="talking")
+        call = await shows(centre, CALLS, internal, recording="running", parts=[1], held_at=None)
+        assert call["answered_at"] >= call["rang_at"]
+        await shows(centre, QUEUE, "sales", waiting=0, talking=1, answered=1, in_level=1)
+
+        assert await phone.calls[-1].hold() == 200
+        await shows(centre, AGENT, internal, state="held")
+        assert (await shows(centre, CALLS, internal))["held_at"] is not None
+        assert await phone.calls[-1].unhold() == 200
+        talking_now = await shows(centre, AGENT, internal, state="talking")
+
+        # a new daemon finds it all, and what is as it was keeps its moment
+        await centre.bridge.kill()
+        await centre.bridge.start()
+        await shows(centre, CALLS, internal, recording="running", queue="sales", number=call["number"])
+        again = await shows(centre, AGENT, internal, state="talking")
+        assert (again["since"], again["version"]) == (talking_now["since"], talking_now["version"])
+        assert (await shows(centre, QUEUE, "sales", answered=1, talking=1))["in_level"] == 1
+
+        await outgoing.hangup()
+        await no_call(centre, internal)
+        await shows(centre, AGENT, internal, state="wrapup")
+        await shows(centre, AGENT, internal, state="ready", calls=0)
+        await centre.logout("ana")
+        await shows(centre, AGENT, internal, state="offline")
+
+
+async def test_requests_record_pause_and_end_the_running_call(centre: Centre) -> None:
+    talk = await talking(centre, manual_recording=True)
+    refused = await answer(centre, "recording_pause('ana')")
+    assert (refused["state"], refused["reason"]) == ("refused", f"{talk.internal}: nothing is being recorded")
+    started = await answer(centre, "recording_start('ana', actor => 'ana')")
+    assert started["state"] == "done", started
+    assert started["result"]["file"].endswith(f"-{talk.internal}-1.wav")
+    assert (await answer(centre, "recording_pause('ana')"))["result"] == {"files": 1}
+    await shows(centre, CALLS, talk.internal, recording="paused", parts=[1])
+    assert (await answer(centre, "recording_resume('ana')"))["result"] == {"files": 1}
+    await shows(centre, CALLS, talk.internal, recording="running")
+    assert (await answer(centre, "recording_stop('ana', actor => 'ana')"))["result"] == {"files": 1}
+    await shows(centre, CALLS, talk.internal, recording="none", parts=[])
+    assert (await answer(centre, "hangup('ana')"))["result"] == {"calls": 1}
+    await no_call(centre, talk.internal)
+    assert (await answer(centre, "hangup('ana')"))["reason"] == f"{talk.internal}: is in no call"
+
+
+async def test_a_click_rings_the_agent_and_then_calls_the_number(centre: Centre) -> None:
+    ana, ben = await centre.agent("ana", "sales"), await centre.agent("ben", "sales")
+    assert (await answer(centre, f"dial('ana', '{ben}')"))["reason"] == f"{ana}: is not logged in"
+    await centre.login("ana", "ben")
+    await centre.settled()
+    assert "is not registered" in (await answer(centre, f"dial('ana', '{ben}')"))["reason"]
+    first, second = await centre.phone("ana"), await centre.phone("ben")
+    await shows(centre, AGENT, ana, state="ready")
+    await shows(centre, AGENT, ben, state="ready")
+    first.behaviour = Ring()
+    assert (await answer(centre, f"dial('ana', '{ben}')"))["result"] == {"device": ana}
+    ringing = await first.rings(timeout=10)
+    await shows(centre, CALLS, ana, direction="out", number=ben)
+    ringing.answer()
+    await second.rings(timeout=10)
+    assert first.tone
+    await second.calls[-1].hears(first.tone, timeout=10)
+    assert "is in a call" in (await answer(centre, "dial('ana', '4711')"))["reason"]
+    assert (await answer(centre, "hangup('ben')"))["state"] == "done"
+    await no_call(centre, ana)
+
+
+async def test_a_supervisor_listens_by_a_click_and_is_shown(centre: Centre) -> None:
+    talk = await talking(centre, chanspy=True)
+    lead = await centre.agent("lea", may_spy=True)
+    await centre.login("lea")
+    await centre.settled()
+    phone = await centre.phone("lea")
+    await shows(centre, AGENT, lead, state="ready")
+    assert (await answer(centre, "spy('lea', 'ana')"))["state"] == "done"
+    heard = await phone.rings(timeout=10)
+    assert talk.customer.tone
+    await heard.hears(talk.customer.tone, timeout=10)
+    await shows(centre, CALLS, talk.internal, spied_by=[lead])
+    await talk.hang_up()
+    await no_call(centre, talk.internal)
+    assert "is in no call" in (await answer(centre, "spy('lea', 'ana')"))["reason"]
+
+
+async def test_a_request_that_no_daemon_takes_is_timed_out_and_never_done_later(centre: Centre) -> None:
+    talk = await talking(centre, record_calls="wav")
+    await centre.bridge.kill()
+    assert (await answer(centre, "hangup('ana', seconds => 0.5)"))["state"] == "timed out"
+    await centre.bridge.start()
+    await shows(centre, AGENT, talk.internal, state="talking")
+    assert talk.agent.tone
+    await talk.call.hears(talk.agent.tone, timeout=10)
+
+
+async def test_a_request_is_done_by_the_node_that_has_the_call(centre: Centre) -> None:
+    internal = await centre.agent("ana", "sales")
+    await centre.login("ana")
+    async with (
+        Asterisk(queues=QUEUES) as asterisk,
+        Farm((asterisk.host, asterisk.sip_port)) as farm,
+        Bridge(asterisk, centre.dsn, name="other") as bridge,
+    ):
+        await bridge.start()
+        await centre.settled()
+        secret = await centre.db.fetchval("SELECT sip_secret FROM agentbridge.agents")
+        phone = await farm.phone(internal, secret)
+        at_other = f"{AGENT} AND node = 'other'"
+        await shows(centre, at_other, internal, state="ready", contact=True)
+        await shows(centre, f"{AGENT} AND node = 'lab'", internal, state="unreachable")
+        customer = await farm.phone(asterisk.caller_user, asterisk.caller_secret)
+        call = await customer.call("sales", timeout=10)
+        assert phone.tone
+        await call.hears(phone.tone, timeout=10)
+        await shows(centre, at_other, internal, state="talking")
+        done = await answer(centre, "hangup('ana')")
+        assert (done["state"], done["node"]) == ("done", "other"), done
+        await shows(centre, at_other, internal, state="ready")
+        # neither has it: told at once, and not only at the deadline
+        refused = await answer(centre, "hangup('ana', seconds => 30)")
+        assert (refused["state"], refused["reason"]) == ("refused", f"{internal}: is in no call")
+
+
+async def test_the_terminal_shows_agents_and_queues_and_ends_a_call(centre: Centre) -> None:
+    talk = await talking(centre, record_calls="wav")
+    await centre.agent("ben", "support")
+    await shows(centre, CALLS, talk.internal, recording="running")
+    shown = await centre.bridge.cli("watch", "--once")
+    assert re.search(r"sales +0 +0 +1 +0 +1 +0", shown), shown
+    assert re.search(rf"ana +talking +0:\d\d +{talk.internal} +in caller \(recording running\)", shown), shown
+    assert "ben" not in shown
+    assert re.search(r"ben +offline", await centre.bridge.cli("watch", "--once", "--offline", "--queue", "support"))
+    assert "1 call ended" in await centre.bridge.cli("hangup", talk.internal)
+    await no_call(centre, talk.internal)
+    with pytest.raises(LabError, match="is in no call"):
+        await centre.bridge.cli("hangup", "ana")
+    with pytest.raises(LabError, match="number: must be 1 to 32"):
+        await centre.bridge.cli("dial", "ana", "12x")
