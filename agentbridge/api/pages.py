@@ -15,6 +15,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
 
 from agentbridge.api.problems import Problem
 
@@ -76,8 +77,8 @@ class Web:
 def _files(folder: Traversable, before: str = "") -> list[tuple[str, bytes]]:
     found: list[tuple[str, bytes]] = []
     for item in folder.iterdir():
-        if item.name.startswith((".", "__")) or item.name.endswith(".py"):
-            continue
+        if item.name.startswith((".", "__")) or item.name.endswith(".py") or item.name == "node_modules":
+            continue  # the last is only there for whoever works on the pages
         if item.is_dir():
             found += _files(item, f"{before}{item.name}/")
         else:
@@ -107,7 +108,11 @@ def router(web: Web | None = None) -> APIRouter:
         """Which version is served: an open page that is of another one offers to reload."""
         return Response(f'{{"version":"{found.version}"}}', 200, {"Cache-Control": "no-store"}, "application/json")
 
+    async def start() -> Response:
+        return RedirectResponse("/login", 303)
+
     routes.add_api_route("/version", version, methods=["GET"])
+    routes.add_api_route("/", start, methods=["GET"])
     return routes
 
 

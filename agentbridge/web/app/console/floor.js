@@ -66,7 +66,7 @@ function fullScreen(element) {
 /** @param {import("../core/live.js").Collection} agents @returns {(a: string, b: string) => number} */
 function byName(agents) {
   const name = (/** @type {string} */ key) => String(agents.objects.get(key)?.peek().name ?? key);
-  return (a, b) => name(a).localeCompare(name(b));
+  return (a, b) => name(a).localeCompare(name(b), undefined, { numeric: true });
 }
 
 /** @param {{data: Datum | undefined, live: Live}} props */

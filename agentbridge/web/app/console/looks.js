@@ -13,7 +13,7 @@ const BARS = 240;
 
 /** @param {{who: Data}} props */
 export function Recordings({ who }) {
-  const list = useList("/recordings", {}, "-started_at");
+  const list = useList("/recordings", {}, "");
   const playing = useSignal(/** @type {Data | null} */ (null));
   return html`<section class="panel"><div class="tools"><${Search} list=${list} label=${t("recordings.search")} /></div>
     ${playing.value && html`<${Player} key=${playing.value.id} recording=${playing.value} />`}

@@ -44,7 +44,7 @@ function Console({ who, live }) {
     <nav>${Object.entries(PAGES).filter(([, { may }]) => may(who)).map(
       ([key]) => html`<a key=${key} href=${`${ROOT}/${key}`} aria-current=${key === name ? "page" : undefined}>${t(`nav.${key}`)}</a>`,
     )}</nav><span class="grow"></span>
-    <${Connection} live=${live} /><${Languages} />
+    ${name !== "floor" && html`<${Connection} live=${live} />`}<${Languages} />
     <span class="small dim">${who.name}</span>
     <${Act} class="quiet" act=${leave}>${t("desk.sign_out")}<//>
   </header>

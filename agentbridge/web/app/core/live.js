@@ -50,7 +50,9 @@ export class Collection {
 
   /** @param {string} key @returns {Data | undefined} */
   get(key) {
-    return this.objects.get(key)?.value;
+    const found = this.objects.get(key);
+    if (found === undefined) void this.keys.value; // whoever asked is told when it comes
+    return found?.value;
   }
 }
 

@@ -21,12 +21,12 @@ session.ended = () => location.assign(`/login?next=${encodeURIComponent(location
 function Desk({ live }) {
   const profile = me.value;
   if (!profile) return null;
-  const now = live.of("agent").get(profile.username) ?? live.of("me").get(profile.username) ?? {};
-  const loggedIn = Boolean(now.logged_in ?? profile.logged_in);
+  const now = live.of("me").get(profile.username) ?? profile.status;
+  const loggedIn = Boolean(now.logged_in);
   return html`<a class="skip button" href="#work">${t("skip")}</a>
   <header class="top">
     <span class="brand">agentbridge</span>
-    <span class="dim small">${profile.name} · <span class="num">${profile.internal}</span></span>
+    <span class="dim small">${profile.alias || profile.full_name || profile.username} · <span class="num">${profile.internal}</span></span>
     <span class="grow"></span>
     <${Connection} live=${live} />
     <${Languages} />
@@ -54,7 +54,7 @@ function Start({ profile }) {
   const wrong = useSignal("");
   const load = async () => {
     try {
-      telephones.value = (await get("/me/telephones")).items;
+      telephones.value = await get("/me/telephones");
       wrong.value = "";
     } catch (error) {
       wrong.value = words(error);
@@ -78,7 +78,7 @@ function Start({ profile }) {
       (telephone) => html`<div key=${telephone.name}><b>${telephone.name}</b><span class="dim">${telephone.description}</span><span class="grow"></span>
         ${telephone.available
           ? html`<${Act} class="main" label=${`${t("desk.take")} ${telephone.name}`} act=${() => put("/me/session", { telephone: telephone.name }, WAIT)}>${t("desk.take")}<//>`
-          : html`<span class="faint">${telephone.reason}</span>`}</div>`,
+          : html`<span class="faint">${t(telephone.mine ? "desk.mine" : `telephone.${telephone.reason}`)}</span>`}</div>`,
     )}</div></section>`;
 }
 
@@ -128,14 +128,14 @@ function Work({ profile, now, live }) {
 /** What each queue says of me. @param {{profile: Data, now: Data, live: Live}} props */
 function Queues({ profile, now, live }) {
   /** @type {string[]} */
-  const names = now.queues ?? profile.queues ?? [];
-  const mayAct = profile.typology !== "phonebar" && Boolean(now.logged_in ?? profile.logged_in);
+  const names = now.queues ?? profile.queues.map((/** @type {Data} */ queue) => queue.name);
+  const mayAct = profile.typology !== "phonebar" && Boolean(now.logged_in);
   return html`<section class="panel"><header><h2>${t("desk.queues")}</h2></header>
     ${names.length === 0 && html`<p class="empty">${t("desk.no_queues")}</p>`}
     <div class="lines">${names.map((name) => {
       const queue = live.of("queue").get(name) ?? {};
-      const here = now.paused ? now.pause_reason || t("state.paused") : now.queue_pauses?.[name];
-      const pausedHere = here !== undefined;
+      const pausedHere = now.paused || now.paused_queues?.includes(name);
+      const here = now.paused ? now.pause_reason : "";
       return html`<div key=${name}><b>${name}</b>
         <${State} state=${!now.logged_in ? "offline" : pausedHere ? "paused" : "ready"} word=${pausedHere ? here || t("state.paused") : !now.logged_in ? "" : t("desk.taking")} />
         <span class="grow"></span>

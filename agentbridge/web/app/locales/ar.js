@@ -28,4 +28,7 @@ export default {
   "desk.queues": "طوابيري", "desk.no_queues": "لست في أي طابور. يمكن للمشرف إضافتك.", "desk.taking": "يستقبل المكالمات", "desk.waiting": { one: "{count} في الانتظار", other: "{count} في الانتظار" },
   "notice.taken_over": "أخذ {by} هاتفك: أنت خارج الآن.",
   "nav.floor": "الصالة", "nav.agents": "الوكلاء", "nav.queues": "الطوابير", "nav.teams": "الفرق", "nav.telephones": "الهواتف", "nav.recordings": "التسجيلات", "nav.audit": "السجل", "nav.users": "المستخدمون", "nav.settings": "الإعدادات", "nav.system": "النظام",
+  "desk.mine": "لك",
+  "telephone.taken": "مشغول",
+  "telephone.not registered": "غير مسجل",
 };

@@ -229,4 +229,7 @@ export default {
   "field.security_suite": "Security suite",
   "field.scopes": "Scopes",
   "field.days": "Days",
+  "desk.mine": "yours",
+  "telephone.taken": "taken",
+  "telephone.not registered": "not registered",
 };

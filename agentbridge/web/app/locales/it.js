@@ -144,4 +144,7 @@ export default {
   "system.none_failed": "Nulla è fallito.",
   "system.pending": "In arrivo ad Asterisk",
   "system.none_pending": "Nulla in arrivo.",
+  "desk.mine": "tuo",
+  "telephone.taken": "occupato",
+  "telephone.not registered": "non registrato",
 };
