@@ -5,6 +5,10 @@ import { Live } from "../core/live.js";
 import { Languages } from "../ui/languages.js";
 import { Act, Connection, Dialog, Messages, Notice, say, Since, State, words } from "../ui/parts.js";
 import { html, render, signal, useEffect, useSignal } from "../vendor.js";
+import { choose, chosen, devices, level, microphone, onReplaced, trouble, unlock } from "./audio.js";
+import { Calls } from "./bar.js";
+import { Leader } from "./leader.js";
+import { Phone } from "./phone.js";
 
 /** @typedef {Record<string, any>} Data */
 
@@ -15,6 +19,16 @@ const me = signal(null);
 /** Reasons to choose from. @type {import("../vendor.js").Signal<string[]>} */
 const reasons = signal([]);
 
+const speaker = new Audio();
+const phone = new Phone({ microphone, onCall: () => {}, output: () => speaker });
+const leader = new Leader();
+onReplaced(() => {
+  void microphone().then((stream) => {
+    const track = stream.getAudioTracks()[0];
+    if (track) for (const call of phone.calls.value) void call.replace(track);
+  });
+});
+
 session.ended = () => location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
 
 /** @param {{live: Live}} props */
@@ -23,24 +37,73 @@ function Desk({ live }) {
   if (!profile) return null;
   const now = live.of("me").get(profile.username) ?? profile.status;
   const loggedIn = Boolean(now.logged_in);
+  const browser = profile.typology === "webrtc";
   return html`<a class="skip button" href="#work">${t("skip")}</a>
   <header class="top">
     <span class="brand">agentbridge</span>
     <span class="dim small">${profile.alias || profile.full_name || profile.username} · <span class="num">${profile.internal}</span></span>
     <span class="grow"></span>
     <${Connection} live=${live} />
+    ${browser && html`<${State} state=${phone.registration.value === "registered" ? "ready" : phone.registration.value === "off" ? "offline" : "unreachable"} word=${t(`phone.${phone.registration.value}`)} />`}
     <${Languages} />
-    ${loggedIn && html`<${Act} act=${() => remove("/me/session", WAIT)}>${t("desk.end")}<//>`}
+    ${loggedIn && html`<${Act} act=${endShift}>${t("desk.end")}<//>`}
     <${Act} class="quiet" act=${leave}>${t("desk.sign_out")}<//>
   </header>
   <main id="work" class=${live.connection.value === "live" ? "desk" : "desk stale"}>
     <div class="stack">
       ${live.connection.value === "stale" && html`<${Notice} kind="alarm" role="alert">${t("live.stale_long")}<//>`}
+      ${browser && html`<${PhoneState} loggedIn=${loggedIn} />`}
+      ${loggedIn && browser && html`<${Calls} phone=${phone} live=${live} mayDial=${leader.role.value === "leading"} />`}
       ${loggedIn ? html`<${Work} profile=${profile} now=${now} live=${live} />` : html`<${Start} profile=${profile} />`}
     </div>
-    <div class="stack"><${Queues} profile=${profile} now=${now} live=${live} /></div>
+    <div class="stack"><${Queues} profile=${profile} now=${now} live=${live} />${browser && loggedIn && html`<${Devices} />`}</div>
   </main>
   <${Messages} />`;
+}
+
+/** The shift ends when no call is up: one that runs is kept. */
+async function endShift() {
+  if (phone.calls.value.length > 0) throw new Error(t("desk.in_call"));
+  await remove("/me/session", WAIT);
+  phone.stop();
+}
+
+/** One button: sound, microphone, the phone registered and seen by Asterisk, and only then the login. */
+async function startBrowserShift() {
+  await unlock();
+  await microphone();
+  await phone.start();
+  await put("/me/session", {}, WAIT);
+}
+
+/** What is wrong with phone or microphone, and what is done about it. @param {{loggedIn: boolean}} props */
+function PhoneState({ loggedIn }) {
+  const state = phone.registration.value;
+  useEffect(() => {
+    // after a reload the shift goes on: the phone comes back without a button where the browser lets it
+    if (loggedIn && leader.role.value === "leading" && phone.registration.peek() === "off") {
+      void unlock().then(microphone).then(() => phone.start()).catch(() => {});
+    }
+    if (leader.role.value === "lost") phone.displaced();
+  }, [loggedIn, leader.role.value]);
+  return html`
+    ${trouble.value && html`<${Notice} kind="alarm" role="alert">${t(`mic.${trouble.value}`)}<//>`}
+    ${leader.role.value !== "leading" && html`<${Notice} role="status">${t(leader.role.value === "lost" ? "phone.displaced_long" : "phone.other_tab")}
+      <button type="button" onClick=${() => leader.take()}>${t("phone.use_here")}</button><//>`}
+    ${loggedIn && state === "displaced" && leader.role.value === "leading" && html`<${Notice} kind="alarm" role="alert">${t("phone.displaced_long")} <${Act} act=${() => phone.start()}>${t("phone.use_here")}<//><//>`}
+    ${state === "unreachable" && html`<${Notice} kind="alarm" role="alert">${t("phone.unreachable_long")}<//>`}
+    ${state === "refused" && html`<${Notice} kind="alarm" role="alert">${t("phone.refused_long", { reason: phone.reason.value })}<//>`}`;
+}
+
+/** Which devices speak, hear and ring, with the microphone's level. */
+function Devices() {
+  const kinds = /** @type {const} */ ([["microphone", "audioinput"], ["speaker", "audiooutput"], ["ringer", "audiooutput"]]);
+  return html`<section class="panel pad stack tight"><h2>${t("devices.microphone")}</h2>
+    <meter aria-label=${t("devices.level")} min="0" max="1" value=${level.value}></meter>
+    ${kinds.map(([which, kind]) => html`<label class="field" key=${which}>${t(`devices.${which}`)}
+      <select value=${chosen.value[which]} onChange=${(/** @type {Event} */ event) => void choose(which, /** @type {HTMLSelectElement} */ (event.target).value)}>
+        <option value="">${t("devices.own")}</option>
+        ${devices.value.filter((device) => device.kind === kind && device.deviceId !== "default").map((device) => html`<option key=${device.deviceId} value=${device.deviceId}>${device.label}</option>`)}</select></label>`)}</section>`;
 }
 
 async function leave() {
@@ -69,7 +132,7 @@ function Start({ profile }) {
   if (!profile.hot_desk) {
     return html`<section class="panel pad stack"><div class="row"><${State} state="offline" large /></div>
       <p class="dim">${t("desk.start_hint")}</p>
-      <${Act} class="main big" act=${() => put("/me/session", {}, WAIT)}>${t("desk.start")}<//></section>`;
+      <${Act} class="main big" disabled=${profile.typology === "webrtc" && leader.role.value !== "leading"} act=${profile.typology === "webrtc" ? startBrowserShift : () => put("/me/session", {}, WAIT)}>${t("desk.start")}<//></section>`;
   }
   return html`<section class="panel"><header><h1>${t("desk.choose")}</h1><span class="grow"></span><${Act} act=${load}>${t("desk.look_again")}<//></header>
     ${wrong.value && html`<p class="pad wrong" role="alert">${wrong.value}</p>`}
@@ -147,11 +210,16 @@ function Queues({ profile, now, live }) {
     })}</div></section>`;
 }
 
+addEventListener("beforeunload", (event) => {
+  if (phone.calls.value.length > 0) event.preventDefault(); // the browser asks whether to leave a call
+});
+
 await loadLanguage();
 me.value = await get("/me");
 get("/pause-reasons").then((answer) => (reasons.value = answer.items.map((/** @type {Data} */ item) => item.name ?? item)), () => {});
 const live = new Live(["me", "agent", "queue", "call", "recording"], {
   onNotice: (name, notice) => {
+    if (name === "phone.displaced") phone.displaced();
     if (name === "session.taken_over") say(t("notice.taken_over", { by: notice.by ?? "" }), "alarm");
   },
 });
