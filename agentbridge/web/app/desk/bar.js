@@ -20,7 +20,7 @@ function told(live, index) {
 /** @param {{phone: Phone, live: Live, mayDial: boolean}} props */
 export function Calls({ phone, live, mayDial }) {
   const calls = phone.calls.value;
-  return html`${calls.map((call, index) => html`<${One} key=${call.id} call=${call} phone=${phone} live=${live} about=${told(live, index)} />`)}
+  return html`${calls.map((call, index) => html`<${One} key=${call.id} call=${call} phone=${phone} about=${told(live, index)} />`)}
     ${calls.length === 0 && mayDial && html`<${Dial} phone=${phone} />`}`;
 }
 
@@ -38,8 +38,8 @@ function Dial({ phone }) {
     <button disabled=${phone.registration.value !== "registered"}>${t("call.dial")}</button></form>`;
 }
 
-/** @param {{call: Call, phone: Phone, live: Live, about: Data | undefined}} props */
-function One({ call, phone, live, about }) {
+/** @param {{call: Call, phone: Phone, about: Data | undefined}} props */
+function One({ call, phone, about }) {
   const open = useSignal("");
   const phase = call.phase.value;
   const left = useSignal(call.answerAfter);

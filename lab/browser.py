@@ -1,0 +1,150 @@
+"""Debian's Chromium as agents and supervisors use it: pages with a tone of their own, and ears.
+
+Run it in a network namespace of its own with one more address on the loopback device (`make test` does): with nothing but
+127.0.0.1 Asterisk has no candidate to offer to a browser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+
+CHROMIUM = "/usr/bin/chromium"
+SCREENSHOTS = Path(__file__).parents[1] / "build/screenshots"
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--allow-loopback-in-peer-connection",
+    "--autoplay-policy=no-user-gesture-required",
+)
+# A microphone that hums, and ears: the strength of a tone in what was heard, against all that was heard.
+MICROPHONE = """
+(() => {
+  const hertz = HERTZ;
+  const context = new AudioContext({ sampleRate: 48000 });
+  window.__silentMicrophone = false;
+  navigator.mediaDevices.getUserMedia = async () => {
+    await context.resume();
+    const out = context.createMediaStreamDestination();
+    const tone = context.createOscillator();
+    const gain = context.createGain();
+    gain.gain.value = 0.3;
+    tone.frequency.value = hertz;
+    tone.connect(gain).connect(out);
+    tone.start();
+    return out.stream;
+  };
+  const peers = [];
+  const Native = window.RTCPeerConnection;
+  window.RTCPeerConnection = class extends Native {
+    constructor(...given) { super(...given); peers.push(this); }
+  };
+  window.__hears = async (wanted, milliseconds) => {
+    await context.resume();
+    const live = peers.filter((peer) => peer.connectionState === "connected");
+    const tracks = live.flatMap((peer) => peer.getReceivers().map((receiver) => receiver.track)).filter((track) => track && track.readyState === "live");
+    if (tracks.length === 0) return 0;
+    const source = context.createMediaStreamSource(new MediaStream(tracks));
+    const analyser = context.createAnalyser();
+    analyser.fftSize = 8192;
+    source.connect(analyser);
+    await new Promise((resolve) => setTimeout(resolve, milliseconds));
+    const samples = new Float32Array(analyser.fftSize);
+    analyser.getFloatTimeDomainData(samples);
+    source.disconnect();
+    const power = samples.reduce((sum, x) => sum + x * x, 0) / samples.length;
+    if (power < 1e-6) return 0;
+    const w = (2 * Math.PI * wanted) / context.sampleRate;
+    let re = 0, im = 0;
+    samples.forEach((x, n) => { re += x * Math.cos(w * n); im -= x * Math.sin(w * n); });
+    return (2 * (re * re + im * im)) / (samples.length * samples.length) / power;
+  };
+})();
+"""
+HEARD = 0.5
+"""of all power: one tone and little else"""
+
+
+@asynccontextmanager
+async def chromium(*more: str) -> AsyncIterator[Browser]:
+    async with async_playwright() as driver:
+        browser = await driver.chromium.launch(
+            executable_path=CHROMIUM, headless=True, args=[*ARGUMENTS, *more], chromium_sandbox=False
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+class Seat:
+    """One person at one browser. `tone`: what the microphone hums, in Hz; `faults` are what the page itself complained of."""
+
+    def __init__(self, context: BrowserContext, page: Page, origin: str, tone: int) -> None:
+        self.context, self.page, self.origin, self.tone = context, page, origin, tone
+        self.faults: list[str] = []
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.on("console", lambda told: self._console(told))
+
+    def _console(self, told: Any) -> None:
+        # an answer of 4xx is the test's own business
+        if told.type == "error" and "Failed to load resource" not in told.text:
+            self.faults.append(told.text)
+
+    async def log_in(self, username: str, password: str) -> None:
+        await self.page.goto(f"{self.origin}/login")
+        await self.page.get_by_label("Username").fill(username)
+        await self.page.get_by_label("Password").fill(password)
+        await self.page.get_by_role("button", name="Log in").click()
+        await self.page.wait_for_url(lambda url: "/login" not in url, timeout=20_000)
+
+    async def hears(self, hertz: int, *, within_ms: int = 10_000) -> None:
+        """Until the tone is most of what is heard; AssertionError when it never is."""
+        for _ in range(max(1, within_ms // 400)):
+            if await self.page.evaluate(f"window.__hears({hertz}, 300)") > HEARD:
+                return
+        raise AssertionError(f"{hertz} Hz is not heard")
+
+    async def hears_nothing(self, hertz: int, *, for_ms: int = 1500) -> None:
+        """The tone is not heard for so long."""
+        for _ in range(max(1, for_ms // 400)):
+            assert await self.page.evaluate(f"window.__hears({hertz}, 300)") < HEARD, f"{hertz} Hz is heard"
+
+    async def picture(self, name: str) -> Path:
+        """A screenshot into build/screenshots/."""
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        path = SCREENSHOTS / f"{name}.png"
+        await self.page.screenshot(path=str(path), full_page=False)
+        return path
+
+
+@asynccontextmanager
+async def seat(
+    browser: Browser,
+    origin: str,
+    *,
+    tone: int = 700,
+    dark: bool = False,
+    width: int = 1280,
+    height: int = 800,
+    language: str = "en",
+) -> AsyncIterator[Seat]:
+    context = await browser.new_context(
+        viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light", locale=language
+    )
+    try:
+        await context.grant_permissions(["microphone"], origin=origin)
+        await context.add_init_script(MICROPHONE.replace("HERTZ", str(tone)))
+        page = await context.new_page()
+        page.set_default_timeout(15_000)
+        yield Seat(context, page, origin, tone)
+    finally:
+        await context.close()

@@ -1,0 +1,73 @@
+"""A floor: a contact centre with its API and a real Chromium that looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest_asyncio
+from playwright.async_api import Browser
+
+from agentbridge.directory.passwords import hash_password
+from lab.api import Api
+from lab.browser import Seat, chromium
+from lab.postgres import Postgres
+from tests.acceptance.centre import Centre
+
+PASSWORD = "Lunch-at-12"
+HASH = hash_password(PASSWORD)
+HTTP = {
+    "rtp.conf": "icesupport = yes",
+}
+
+
+@dataclass
+class Floor:
+    centre: Centre
+    api: Api
+    browser: Browser
+    seats: list[Seat] = field(default_factory=list)
+
+    @property
+    def origin(self) -> str:
+        return self.api.origin
+
+    async def agent(self, username: str, *queues: str, typology: str = "webrtc", **columns: object) -> str:
+        return await self.centre.agent(username, *queues, typology=typology, password_hash=HASH, **columns)
+
+    async def user(self, username: str, role: str = "admin", *queues: str, **columns: object) -> None:
+        names = ["username", "role", "password_hash", *columns]
+        values = [username, role, HASH, *columns.values()]
+        places = ", ".join(f"${n}" for n in range(1, len(values) + 1))
+        await self.centre.db.execute(
+            f"INSERT INTO agentbridge.users ({', '.join(names)}) VALUES ({places})", *values
+        )
+        await self.centre.db.execute(
+            "INSERT INTO agentbridge.user_queues (username, queue_id)"
+            " SELECT $1, id FROM agentbridge.queues WHERE name = ANY ($2)",
+            username,
+            [*queues],
+        )
+
+
+@pytest_asyncio.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module")
+async def standing_floor(postgres: Postgres, browser: Browser) -> AsyncIterator[Floor]:
+    async with Centre(postgres, extra=HTTP) as centre:
+        database = centre.dsn.rpartition("/")[2]
+        sections = {"api": {"wss": f"ws://127.0.0.1:{centre.asterisk.http_port}/ws"}}
+        async with Api(postgres.dsn(database), sections=sections) as api:
+            yield Floor(centre, api, browser)
+
+
+@pytest_asyncio.fixture
+async def floor(standing_floor: Floor) -> AsyncIterator[Floor]:
+    """One for all tests of a file; each finds it without agents and users."""
+    yield standing_floor
+    await standing_floor.centre.db.execute("TRUNCATE agentbridge.web_sessions, agentbridge.users CASCADE")
+    await standing_floor.centre.emptied()
