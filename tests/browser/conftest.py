@@ -16,9 +16,6 @@ from tests.acceptance.centre import Centre
 
 PASSWORD = "Lunch-at-12"
 HASH = hash_password(PASSWORD)
-HTTP = {
-    "rtp.conf": "icesupport = yes",
-}
 
 
 @dataclass
@@ -58,7 +55,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(scope="module")
 async def standing_floor(postgres: Postgres, browser: Browser) -> AsyncIterator[Floor]:
-    async with Centre(postgres, extra=HTTP) as centre:
+    async with Centre(postgres) as centre:
         database = centre.dsn.rpartition("/")[2]
         sections = {"api": {"wss": f"ws://127.0.0.1:{centre.asterisk.http_port}/ws"}}
         async with Api(postgres.dsn(database), sections=sections) as api:

@@ -17,7 +17,7 @@ async def test_a_shift_starts_takes_a_queue_call_and_both_hear(floor: Floor) -> 
         await wes.page.get_by_text("Taking calls").wait_for()
         await wes.picture("desk-ready")
         caller = await floor.centre.caller()
-        call = await caller.call("sales")
+        call = await caller.call("sales", timeout=10)
         await wes.page.get_by_role("button", name="Answer").click()
         await wes.page.get_by_role("button", name="Hang up").wait_for()
         await call.hears(wes.tone, timeout=10)
