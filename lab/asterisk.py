@@ -30,6 +30,8 @@ DIALPLAN = Path(__file__).parents[1] / "dialplan" / "agentbridge.conf"
 MAILBOXES = Path(__file__).parents[1] / "config/asterisk/voicemail.sql"
 PORTS = 3  # AMI, HTTP, SIP; RTP has the rest of the block
 BOOT_WITHIN_S = 60.0
+NO_CARD = "No ethernet interface found for seeding global EID. You will have to set it manually.\n"
+"""what the console says before each answer in a network namespace without a card"""
 MUSIC_HZ = 260
 SPOOL_GROUP = 64118
 """The user and group that may enter the spool when root runs the lab: Debian's is asterisk:asterisk, 0750."""
@@ -220,7 +222,7 @@ class Asterisk:
         """What Asterisk's console answers, through its control socket: no account of AMI takes part."""
         inside = ("nsenter", f"--target={self.pid}", "--mount", "--root", "--wd")
         console = ("/usr/sbin/asterisk", "-C", f"{self.etc}/asterisk.conf", "-rx", command)
-        return await run(*inside, *console, within=within)
+        return (await run(*inside, *console, within=within)).removeprefix(NO_CARD)
 
     def write_config(self, name: str, text: str) -> None:
         """Replace a file of the instance's etc; Asterisk reads it at its next reload."""

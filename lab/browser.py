@@ -1,7 +1,7 @@
 """Debian's Chromium as agents and supervisors use it: pages with a tone of their own, and ears.
 
-Run it in a network namespace of its own with one more address on the loopback device (`make test` does): with nothing but
-127.0.0.1 Asterisk has no candidate to offer to a browser.
+Run it in a network namespace of its own with one more address on the loopback device (`make test` does): with nothing
+but 127.0.0.1 Asterisk has no candidate to offer to a browser.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ MICROPHONE = """
   window.__hears = async (wanted, milliseconds) => {
     await context.resume();
     const live = peers.filter((peer) => peer.connectionState === "connected");
-    const tracks = live.flatMap((peer) => peer.getReceivers().map((receiver) => receiver.track)).filter((track) => track && track.readyState === "live");
+    const receivers = live.flatMap((peer) => peer.getReceivers());
+    const tracks = receivers.map((receiver) => receiver.track).filter((track) => track?.readyState === "live");
     if (tracks.length === 0) return 0;
     const source = context.createMediaStreamSource(new MediaStream(tracks));
     const analyser = context.createAnalyser();
@@ -86,7 +87,7 @@ async def chromium(*more: str) -> AsyncIterator[Browser]:
 
 
 class Seat:
-    """One person at one browser. `tone`: what the microphone hums, in Hz; `faults` are what the page itself complained of."""
+    """One person at one browser. `tone`: what the microphone hums, in Hz; `faults`: what the page complained of."""
 
     def __init__(self, context: BrowserContext, page: Page, origin: str, tone: int) -> None:
         self.context, self.page, self.origin, self.tone = context, page, origin, tone

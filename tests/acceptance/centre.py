@@ -152,7 +152,12 @@ class Centre:
         async def gone() -> bool:
             return (await self.asterisk.cli("database show agentbridge")).startswith("0 results")
 
-        await until(gone, within=within, what="the last agent being gone from Asterisk")
+        try:
+            await until(gone, within=within, what="the last agent being gone from Asterisk")
+        except Exception as late:
+            late.add_note(await self.asterisk.cli("database show agentbridge"))
+            late.add_note("\n".join(("the log ends in:", *self.bridge.lines()[-20:])))
+            raise
 
     # ------------------------------------------------------------ Asterisk
 

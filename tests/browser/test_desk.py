@@ -33,5 +33,5 @@ async def test_a_shift_starts_takes_a_queue_call_and_both_hear(floor: Floor) -> 
         await call.ended(timeout=5)
         await wes.page.get_by_role("button", name="End shift").click()
         await wes.page.get_by_role("button", name="Start shift").wait_for()
-        assert await floor.centre.member("sales", number) is None
+        await floor.centre.until_members({})
         assert wes.faults == []
