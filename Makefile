@@ -3,17 +3,16 @@ PYTHON := .venv/bin/python
 # test files side by side, each with servers of its own; they wait more than they work
 WORKERS ?= 4
 
-<<<<<<< HEAD
-.PHONY: setup setup-16 setup-systemd demo test test-22 test-16 check bench faults clean
-=======
-.PHONY: setup setup-16 setup-systemd demo test test-browser check web-check web-vendor bench faults clean
->>>>>>> f97af43 (Try the desk in a real Chromium, in a network namespace of its own)
+.PHONY: setup setup-16 setup-browser setup-systemd demo test test-22 test-16 test-browser check web-check web-vendor bench faults clean
 
 setup:
 	@lab/setup
 
 setup-16:
-	@lab/setup --asterisk-16 --browser
+	@lab/setup --asterisk-16
+
+setup-browser:
+	@lab/setup --browser
 
 setup-systemd:
 	@lab/setup --systemd
@@ -21,26 +20,20 @@ setup-systemd:
 demo: setup
 	@$(PYTHON) -m lab.demo
 
-<<<<<<< HEAD
-# all of it on Asterisk 22, and on 16 again what meets an Asterisk
-test: test-22 test-16
+# all of it on Asterisk 22, on 16 again what meets an Asterisk, and the desk in a browser
+test: test-22 test-16 test-browser
 
 PYTEST := $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
 test-22: setup
-	AGENTBRIDGE_ASTERISK_ROOTS=22 $(PYTEST) tests --ignore=tests/bench --ignore=tests/faults
+	AGENTBRIDGE_ASTERISK_ROOTS=22 $(PYTEST) tests --ignore=tests/bench --ignore=tests/faults --ignore=tests/browser
 
 test-16: setup-16
 	AGENTBRIDGE_ASTERISK_ROOTS=16 $(PYTEST) tests/acceptance tests/contract
-=======
-test: setup-16
-	$(PYTHON) -m pytest tests --ignore=tests/bench --ignore=tests/faults --ignore=tests/browser -n $(WORKERS) --dist loadfile
-	@$(MAKE) --no-print-directory test-browser
 
-# In a network namespace of their own: with nothing but 127.0.0.1 Asterisk has no candidate to offer to a browser,.
+# In a network namespace of their own: with nothing but 127.0.0.1 Asterisk has no candidate to offer to a browser.
 NAMESPACE := ip link set lo up && ip address add 10.99.0.1/32 dev lo
-test-browser:
-	unshare --net sh -c '$(NAMESPACE) && exec "$$@"' sh $(PYTHON) -m pytest tests/browser
->>>>>>> f97af43 (Try the desk in a real Chromium, in a network namespace of its own)
+test-browser: setup-browser
+	unshare --net sh -c '$(NAMESPACE) && exec "$$@"' sh env AGENTBRIDGE_ASTERISK_ROOTS=22 $(PYTHON) -m pytest tests/browser
 
 check: setup
 	.venv/bin/ruff check .

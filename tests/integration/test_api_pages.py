@@ -26,9 +26,9 @@ async def test_a_page_names_files_that_are_there_compressed_and_kept_for_ever(ap
 
 async def test_only_files_of_this_version_are_served(api: Api) -> None:
     async with aiohttp.ClientSession() as client:
-        async with client.get(f"{api.origin}/assets/version") as answer:
-            version = await answer.text()
-        for path in ("../pages.py", "%2e%2e/%2e%2e/etc/passwd", "vendor/package.json", "app/none.js", ""):
+        async with client.get(f"{api.origin}/version") as answer:
+            version = (await answer.json())["version"]
+        for path in ("../pages.py", "%2e%2e/%2e%2e/etc/passwd", "vendor/none.json", "app/none.js", ""):
             async with client.get(f"{api.origin}/assets/{version}/{path}") as answer:
                 assert answer.status == 404
         async with client.get(f"{api.origin}/assets/0000000000000000/app/desk/main.js") as answer:
