@@ -4,7 +4,7 @@ them."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,8 @@ class Kind:
     """fields that are never shown"""
     elsewhere: Mapping[str, str]
     """fields that are not set here → what sets them"""
+    typed: Mapping[str, str] = field(default_factory=dict)
+    """secrets that nobody puts on a command line, which all users of the machine see → what asks for them"""
     whose: str = "may_manage"
     """the function of the schema that says of an actor and a key whether it is one of the actor's"""
 
@@ -51,6 +53,10 @@ AGENT = Kind(
         from agentbridge.agents a where a.username = $1""",
     searched=("username", "full_name", "internal", "email", "alias"),
     secret=frozenset({"sip_secret", "password_hash", "pin_hash", "voicemail_pin", "avatar"}),
+    typed={
+        "sip_secret": "`agent password NAME --for sip`",
+        "voicemail_pin": "`agent password NAME --for voicemail`",
+    },
     elsewhere={
         "id": "nothing",
         "created_at": "nothing",
@@ -72,6 +78,7 @@ TELEPHONE = Kind(
         from agentbridge.telephone_status s where s.name = $1""",
     searched=("name", "description", "agent"),
     secret=frozenset({"sip_secret"}),
+    typed={"sip_secret": "`telephone secret NAME --set`"},
     elsewhere={"id": "nothing", "created_at": "nothing", "registered": "the daemon", "registered_at": "the daemon"},
 )
 QUEUE = Kind(

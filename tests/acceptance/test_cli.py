@@ -98,6 +98,8 @@ async def test_an_agent_is_made_shown_changed_and_deleted(shell: Shell) -> None:
         ("locked_at=now", "locked_at: can't be set here; it is set by `agent unlock`"),
         ("transport=wss", "transport"),
         ("password_hash=x", "password_hash: can't be set here; it is set by `agent password`"),
+        ("sip_secret=known-to-all", "sip_secret: not on the command line"),
+        ("voicemail_pin=4711", "`agent password NAME --for voicemail`"),
     ],
 )
 async def test_a_refused_field_is_named_with_its_rule(shell: Shell, field: str, rule: str) -> None:
@@ -110,7 +112,11 @@ async def test_a_refused_field_is_named_with_its_rule(shell: Shell, field: str, 
 async def test_no_secret_is_shown_listed_exported_or_told_in_a_change(shell: Shell) -> None:
     await shell("agent", "create", "anna")
     secret = "s3cr3t-of-anna-123"
-    assert secret not in (await shell("agent", "set", "anna", f"sip_secret={secret}")).out
+    assert "not on the command line" in (await shell("agent", "set", "anna", f"sip_secret={secret}", status=1)).err
+    assert secret not in (await shell("agent", "password", "anna", "--for", "sip", stdin=f"{secret}\n")).out
+    await shell("telephone", "create", "desk1")
+    assert secret not in (await shell("telephone", "secret", "desk1", "--set", stdin=f"{secret}\n")).out
+    assert (await shell("telephone", "secret", "desk1")).out == f"{secret}\n"
     for words in (["show", "anna"], ["show", "anna", "--json"], ["list"], ["export"]):
         ran = await shell("agent", *words)
         assert secret not in ran.out
@@ -267,7 +273,8 @@ async def test_plan_shows_what_a_daemon_then_does_and_waiting_ends_when_asterisk
     async with Bridge(asterisk, dsn, name=name) as bridge:
         shell = Shell(bridge.config)
         await shell("queue", "create", "sales")
-        await shell("agent", "create", "anna", "voicemail=yes", "voicemail_pin=730846", "--queue", "sales")
+        await shell("agent", "create", "anna", "voicemail=yes", "--queue", "sales")
+        await shell("agent", "password", "anna", "--for", "voicemail", stdin="730846\n")
         secret = (await shell("agent", "secret", "anna")).out.strip()
         planned = await shell("plan", "--json", status=3)
         assert {step["action"] for step in planned.json["steps"] if step["key"] == "7100"} >= {"PutObject", "PutPolicy"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import typer
@@ -13,6 +13,7 @@ from agentbridge.cli.options import acting_user, assignments, in_directory
 from agentbridge.directory import admin, authority
 from agentbridge.directory.connecting import Connection
 from agentbridge.directory.kinds import AGENT, QUEUE, Kind
+from agentbridge.errors import Refused
 
 
 def show_list(config: Path | None, kind: Kind, page: admin.Page, *, as_json: bool) -> None:
@@ -42,6 +43,7 @@ async def _must_own(connection: Connection, kind: Kind, keys: Sequence[str]) -> 
 
 async def create(connection: Connection, kind: Kind, key: str, given: dict[str, str]) -> admin.Record:
     """Whether the user may manage a new agent is known when it is in its queues: see `agent create`."""
+    _refuse_secrets(kind, given)
     if kind is not AGENT:
         await _must_own(connection, kind, [key])
     await authority.must_set(connection, acting_user(), given)
@@ -50,8 +52,15 @@ async def create(connection: Connection, kind: Kind, key: str, given: dict[str, 
     return await admin.shown(connection, kind, made)
 
 
+def _refuse_secrets(kind: Kind, given: Iterable[str]) -> None:
+    for name in given:
+        if name in kind.typed:
+            raise Refused(f"{name}: not on the command line, which all users of this machine see: {kind.typed[name]}")
+
+
 def set_fields(config: Path | None, kind: Kind, key: str, given: Sequence[str], *, as_json: bool) -> None:
     texts = assignments(list(given))
+    _refuse_secrets(kind, texts)
 
     async def work(connection: Connection) -> list[admin.Change]:
         await _must_own(connection, kind, [key])
@@ -95,6 +104,18 @@ def sip_secret(config: Path | None, kind: Kind, key: str) -> None:
         return await admin.secret(connection, kind, key)
 
     output.line(in_directory(config, work))
+
+
+def set_sip_secret(config: Path | None, kind: Kind, key: str) -> None:
+    """Typed twice on a terminal, else the next line of standard input."""
+    typed = typed_secret(f"New SIP secret of {key}")
+
+    async def work(connection: Connection) -> None:
+        await _must_own(connection, kind, [key])
+        await admin.changed(connection, kind, key, {"sip_secret": typed})
+
+    in_directory(config, work)
+    output.message(f"the SIP secret of {key} is set")
 
 
 def typed_secret(what: str, *, twice: bool = True) -> str:

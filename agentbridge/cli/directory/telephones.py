@@ -73,6 +73,13 @@ def delete(
 
 
 @app.command()
-def secret(name: Name, config: ConfigPath = None) -> None:
+def secret(
+    name: Name,
+    new: Annotated[bool, typer.Option("--set", help="Ask for a new one, or read it from standard input.")] = False,
+    config: ConfigPath = None,
+) -> None:
     """Print the SIP secret, for setting up the device."""
-    editing.sip_secret(config, TELEPHONE, name)
+    if new:
+        editing.set_sip_secret(config, TELEPHONE, name)
+    else:
+        editing.sip_secret(config, TELEPHONE, name)
