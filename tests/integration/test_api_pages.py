@@ -16,7 +16,10 @@ async def test_a_page_names_files_that_are_there_compressed_and_kept_for_ever(ap
                 assert page.headers["Cache-Control"] == "no-cache"
             for address in re.findall(r'(?:src|href)="(/[^"]+)"', text):
                 async with client.get(api.origin + address, headers={"Accept-Encoding": "gzip"}) as file:
-                    assert (file.status, file.headers["Content-Encoding"]) == (200, "gzip")
+                    body = await file.read()
+                    assert file.status == 200
+                    # what is small already is sent as it is
+                    assert file.headers.get("Content-Encoding") == "gzip" or len(body) < 1000
                     assert "immutable" in file.headers["Cache-Control"]
         async with client.get(f"{api.origin}/desk") as page:
             tag = page.headers["ETag"]
