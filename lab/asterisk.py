@@ -181,6 +181,10 @@ class Asterisk:
         return self._process.running
 
     @property
+    def astdb(self) -> Path:
+        return self.dir / "lib/astdb.sqlite3"
+
+    @property
     def etc(self) -> Path:
         return self.dir / "etc"
 
@@ -198,6 +202,7 @@ class Asterisk:
     async def wait_booted(self, within: float = BOOT_WITHIN_S) -> None:
         """LabError with the end of the log when it doesn't boot."""
         await self._process.wait_ready(self._booted, within)
+        self.astdb.chmod(0o640)  # as docs/installing.md says: it holds the digests of all phones
 
     async def stop(self) -> None:
         """As `systemctl stop` does: calls are dropped, AstDB and members stay."""

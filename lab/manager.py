@@ -1,10 +1,12 @@
-"""A bare AMI client: an eye on Asterisk that shares no code with what is tried with it."""
+"""Eyes on Asterisk that share no code with what is tried: a bare AMI client, and panoramisk for queue members."""
 
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+
+import panoramisk  # type: ignore[import-untyped]  # it has no types
 
 from lab.asterisk import Asterisk
 
@@ -75,9 +77,20 @@ class Manager:
 
 
 async def members(asterisk: Asterisk, queues: Iterable[str] = ()) -> dict[tuple[str, str], Seen]:
-    """Every member by its queue and interface; of some queues, or of all."""
-    async with Manager(asterisk) as manager:
-        status = await manager.ask("QueueStatus")
+    """Every member by its queue and interface, as panoramisk sees it; of some queues, or of all."""
+    witness = panoramisk.Manager(
+        host=asterisk.host,
+        port=asterisk.ami_port,
+        username=asterisk.ami_user,
+        secret=asterisk.ami_secret,
+        events="off",
+    )
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            await witness.connect()
+            status = await witness.send_action({"Action": "QueueStatus"})
+    finally:
+        witness.close()
     wanted = set(queues)
     return {
         (item["Queue"], item["Location"]): _seen(item)

@@ -76,6 +76,15 @@ class Database(Group):
         return with_password(self.owner_dsn or OWNER_DSN, password)
 
 
+def _ari_url(url: str) -> str:
+    if "@" in url:
+        raise ValueError("must hold no user and password: they are ari.username and ari.secret")
+    return url
+
+
+AriUrl = Annotated[str, Field(pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$"), AfterValidator(_ari_url)]
+
+
 class Ami(Account):
     section = "ami"
     host: str = "127.0.0.1"
@@ -92,7 +101,7 @@ class Ami(Account):
 
 class Ari(Account):
     section = "ari"
-    url: Annotated[str, Field(pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$")] = "http://127.0.0.1:8088/ari"
+    url: AriUrl = "http://127.0.0.1:8088/ari"
     """Where ARI answers: http.conf's address, port and prefix, then /ari."""
     username: str = "agentbridge"
     """The section of ari.conf; it must not be read_only."""

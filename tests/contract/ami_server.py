@@ -150,7 +150,8 @@ class ScriptedAmi:
 
     def _login(self, session: Session, action: Action) -> bytes:
         key = hashlib.md5((CHALLENGE + self.ami_secret).encode(), usedforsecurity=False).hexdigest()
-        if action.get("Key") != key or action["Username"] != self.ami_user:
+        knows = action.get("Key") == key or action.get("Secret") == self.ami_secret
+        if not knows or action["Username"] != self.ami_user:
             return error(action, "Authentication failed")
         session.logged_in = True
         booted = FULLY_BOOTED if self.booted else b""

@@ -8,7 +8,6 @@ import stat
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
@@ -18,7 +17,6 @@ import pytest_asyncio
 from agentbridge.cli.check.ami import Manager
 from agentbridge.cli.check.asterisk_conf import read
 from agentbridge.cli.check.everything import findings
-from agentbridge.cli.check.findings import Finding
 from agentbridge.directory import migrate
 from agentbridge.directory.passwords import hash_password
 from agentbridge.settings import load
@@ -26,14 +24,10 @@ from lab.asterisk import Asterisk
 from lab.ports import free_port
 from lab.postgres import DAEMON, Postgres, as_role
 from lab.processes import Process, run, until
+from tests.contract.installation import Installation, execute
 
 POOLER = shutil.which("pgbouncer", path="/usr/bin:/usr/sbin")
 SNIPPETS = Path(__file__).parents[2] / "config/asterisk"
-CUSTOMERS = """
-[from-customers]
-exten => _2XXX,1,Goto(agentbridge-agents,${EXTEN},1)
-exten => 500,1,Queue(sales,b(agentbridge-before-ring^s^1(sales)))
-"""
 ACCOUNTS = """
 [{name}]
 secret = secret-of-{name}
@@ -53,39 +47,6 @@ WEAK = {
     "writes-no-command": (READ, "agent,call,system", "ami.permission", "write permission command"),
     "writes-too-much": (READ, WRITE + ",originate,config", "ami.too_much", "originate, config"),
 }
-
-
-@dataclass
-class Installation:
-    """A configuration for check, on the servers that a test gives it."""
-
-    folder: Path
-    asterisk: Asterisk
-    dsn: str
-    ami: dict[str, object] = field(default_factory=dict)
-    ari: dict[str, object] = field(default_factory=dict)
-
-    def write(self) -> Path:
-        ami = {"port": self.asterisk.ami_port, "secret": self.asterisk.ami_secret} | self.ami
-        ari = {
-            "url": f"http://127.0.0.1:{self.asterisk.ari_port}/ari",
-            "secret": self.asterisk.ari_secret,
-        } | self.ari
-        database = {"dsn": as_role(self.dsn, DAEMON), "owner_dsn": self.dsn, "connect_seconds": 3}
-        sections = {"database": database, "ami": ami, "ari": ari}
-        lines = []
-        for name, values in sections.items():
-            lines += [f"[{name}]", *(f"{key} = {value!r}" for key, value in values.items())]
-        file = self.folder / "agentbridge.toml"
-        file.write_text("\n".join(lines) + "\n")
-        file.chmod(0o640)
-        return file
-
-    async def check(self) -> dict[str, Finding]:
-        file = self.write()
-        found = [finding async for finding in findings(file, load(file))]
-        assert all(finding.to_do for finding in found)
-        return {finding.name: finding for finding in found}
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -126,21 +87,14 @@ def installation(asterisk: Asterisk, migrated: str, tmp_path: Path) -> Installat
     return Installation(tmp_path, asterisk, migrated)
 
 
-async def execute(dsn: str, sql: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
-
-
 async def test_nothing_is_found_where_all_is_as_our_own_snippets_say(installation: Installation) -> None:
     assert await installation.check() == {}
     assert "agentbridge-check" not in await installation.asterisk.cli("database show")
 
 
 async def test_the_command_ends_with_0_or_with_1_and_the_findings(installation: Installation) -> None:
-    words = (sys.executable, "-m", "agentbridge", "check", "--config", str(installation.write()))
+    file = str(installation.write())
+    words = (sys.executable, "-m", "agentbridge", "check", "--daemon-user", "root", "--config", file)
     assert "all is well" in await run(*words, within=30.0)
     await execute(installation.dsn, "insert into agentbridge.queues (name) values ('nowhere')")
     process = Process("check", installation.folder / "check.out")
@@ -181,9 +135,9 @@ async def test_a_wrong_password_of_ari_is_told(installation: Installation) -> No
     assert list(await installation.check()) == ["ari.password"]
 
 
-async def test_an_ari_that_is_away_is_told(installation: Installation) -> None:
+async def test_an_address_where_no_ari_is_is_told_with_the_right_one(installation: Installation) -> None:
     installation.ari = {"url": f"http://127.0.0.1:{free_port()}/ari"}
-    assert list(await installation.check()) == ["ari.unreachable"]
+    assert list(await installation.check()) == ["ari.url"]
 
 
 async def test_a_read_only_user_of_ari_is_told(installation: Installation) -> None:
@@ -238,140 +192,6 @@ async def test_an_asterisk_that_was_never_wired_is_told_all_that_is_missing(migr
     assert {"sorcery.not_writable", "sorcery.uncached", "queues.not_loaded", "dialplan.missing"} <= found.keys()
     assert "asterisk.live_dangerously" in found
     assert "agentbridge-agents" in found["dialplan.missing"].what
-
-
-# What an administrator wired: all of it, and then one thing of it wrong.
-WIRED = {
-    "extensions.conf": """
-        [globals]
-        AGENTBRIDGE_OUTBOUND = outside
-        AGENTBRIDGE_PREFIX = 9
-        #include "agentbridge.conf"
-        [from-sip]
-        include => agentbridge-features
-        include => agentbridge-outbound
-        [customers]
-        exten => 100,1,Queue(sales,tb(agentbridge-before-ring^s^1(sales)),,,60)
-        exten => 200,1,Dial(PJSIP/1001,20,tb(agentbridge-before-ring^s^1)U(agentbridge-member-answer))
-         same => n,Dial(PJSIP/1001@provider&PJSIP/reception,20)
-        exten => _1XXX,1,Goto(agentbridge-agents,${EXTEN},1)
-        [outside]
-        exten => _9X.,1,Dial(PJSIP/${EXTEN:1}@provider)
-        """,
-    "features.conf": "[general]\npickupexten = *8\n",
-    "extconfig.conf": "[settings]\nvoicemail => sqlite3,agentbridge,voicemail\n",
-}
-WRONG = {
-    "no agents' context": (
-        "extensions.conf", "[from-sip]", "[internal]", "dialplan.no_context", "context from-sip",
-    ),
-    "no feature codes": (
-        "extensions.conf", "include => agentbridge-features", "", "dialplan.not_led", "agentbridge-features",
-    ),
-    "feature codes behind what takes every number": (
-        "extensions.conf", "include => agentbridge-features",
-        "include => agentbridge-outbound\ninclude => agentbridge-features", "dialplan.order", "no code works",
-    ),
-    "past our outbound context": (
-        "extensions.conf", "include => agentbridge-outbound", "include => outside", "dialplan.not_led",
-        "agentbridge-outbound",
-    ),
-    "no way to an agent's number": (
-        "extensions.conf", "Goto(agentbridge-agents,${EXTEN},1)", "Hangup()", "dialplan.no_numbers", "",
-    ),
-    "no look before the phone rings": (
-        "extensions.conf", "b(agentbridge-before-ring^s^1(sales))", "", "dialplan.queue", "Queue(sales)",
-    ),
-    "a look at another queue's pause": (
-        "extensions.conf", "s^1(sales)", "s^1(support)", "dialplan.queue", "Queue(sales)",
-    ),
-    "a look that names no queue": (
-        "extensions.conf", "^s^1(sales))", "^s^1)", "dialplan.queue", "Queue(sales)",
-    ),
-    "a call past the agent's options": (
-        "extensions.conf", "U(agentbridge-member-answer)", "", "dialplan.dial", "Dial(PJSIP/1001)",
-    ),
-    "no such context outside": (
-        "extensions.conf", "AGENTBRIDGE_OUTBOUND = outside", "AGENTBRIDGE_OUTBOUND = outsied", "dialplan.no_outside",
-        "outsied",
-    ),
-    "no prefix": ("extensions.conf", "AGENTBRIDGE_PREFIX = 9", "", "dialplan.prefix", "not set"),
-    "a prefix that can't be dialled": (
-        "extensions.conf", "AGENTBRIDGE_PREFIX = 9", "AGENTBRIDGE_PREFIX = nine", "dialplan.prefix", "is nine",
-    ),
-    "no code to pick up": ("features.conf", "*8", "", "features.pickup", "switched off"),
-    "our own code to pick up": ("features.conf", "*8", "*54", "features.pickup", "*54"),
-    "boxes that can't be written": (
-        "extconfig.conf", "voicemail => sqlite3,agentbridge,voicemail", "", "voicemail.not_writable", "no boxes",
-    ),
-    "boxes without their table": (
-        "extconfig.conf", "agentbridge,voicemail", "agentbridge,nowhere", "voicemail.not_writable", "could not write",
-    ),
-}  # fmt: skip
-
-
-@pytest_asyncio.fixture(scope="module")
-async def wired() -> AsyncIterator[Asterisk]:
-    async with Asterisk(queues={"sales": {}, "support": {}}) as server:
-        server.write_config("sorcery.conf", (SNIPPETS / "sorcery.conf").read_text())
-        yield server
-
-
-@pytest_asyncio.fixture
-async def exacting(wired: Asterisk, migrated: str, tmp_path: Path) -> Installation:
-    """Its directory asks for everything that an administrator may have forgotten."""
-    await execute(
-        migrated,
-        "insert into agentbridge.agents (username, full_name, internal, prefix_required, voicemail, pickup_group)"
-        " values ('ana', 'Ana', '1001', true, true, '1')",
-    )
-    return Installation(tmp_path, wired, migrated)
-
-
-async def rewired(asterisk: Asterisk, **changed: str) -> None:
-    for name, text in {**WIRED, **changed}.items():
-        asterisk.write_config(name, "\n".join(line.strip() for line in text.splitlines()))
-    await asterisk.restart()
-
-
-async def test_nothing_is_found_where_everything_is_wired_as_the_directory_asks(exacting: Installation) -> None:
-    await rewired(exacting.asterisk)
-    assert await exacting.check() == {}
-    assert "No rows" in await exacting.asterisk.cli("realtime load voicemail internal agentbridge-check")
-
-
-async def test_nothing_is_found_where_dialplan_and_queues_are_our_own_snippets(
-    wired: Asterisk, migrated: str, tmp_path: Path
-) -> None:
-    await execute(migrated, "insert into agentbridge.agents (username, full_name, voicemail) values ('a', 'A', true)")
-    queues = (SNIPPETS / "queues.conf").read_text() + "[sales](agentbridge)\n"
-    snippets = {
-        "extensions.conf": (SNIPPETS / "extensions.conf").read_text() + CUSTOMERS,
-        "extconfig.conf": "[settings]\n" + (SNIPPETS / "extconfig.conf").read_text(),
-    }
-    before = (wired.etc / "queues.conf").read_text()
-    await rewired(wired, **snippets, **{"queues.conf": queues})
-    try:
-        assert await Installation(tmp_path, wired, migrated).check() == {}
-    finally:
-        wired.write_config("queues.conf", before)
-
-
-@pytest.mark.parametrize("wrong", WRONG)
-async def test_one_thing_that_is_wired_wrongly_is_told(exacting: Installation, wrong: str) -> None:
-    file, right, instead, name, what = WRONG[wrong]
-    assert right in WIRED[file]
-    await rewired(exacting.asterisk, **{file: WIRED[file].replace(right, instead)})
-    found = await exacting.check()
-    assert list(found) == [name]
-    assert what in found[name].what
-
-
-async def test_an_agents_call_that_is_led_to_us_by_a_roundabout_way_is_right(exacting: Installation) -> None:
-    direct = "include => agentbridge-outbound"
-    roundabout = "include => office\n[office]\nexten => _X.,1,Goto(agentbridge-outbound,${EXTEN},1)"
-    await rewired(exacting.asterisk, **{"extensions.conf": WIRED["extensions.conf"].replace(direct, roundabout)})
-    assert await exacting.check() == {}
 
 
 async def test_objects_kept_elsewhere_than_in_our_family_are_told(migrated: str, tmp_path: Path) -> None:
@@ -488,6 +308,6 @@ async def test_a_wrong_password_of_the_database_is_told(
 async def test_a_file_with_a_secret_that_others_may_read_is_told(installation: Installation) -> None:
     file = installation.write()
     file.chmod(file.stat().st_mode | stat.S_IROTH)
-    found = [finding async for finding in findings(file, load(file))]
+    found = [finding async for finding in findings(file, load(file), daemon=installation.daemon)]
     assert [finding.name for finding in found] == ["config.readable"]
     assert f"chmod 640 {file}" in found[0].to_do

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from ipaddress import ip_address
+from pathlib import Path
 
-from agentbridge.asterisk.ami.connection import Account
-from agentbridge.asterisk.ami.link import AmiConnection
+from agentbridge.cli.check import asterisk_conf
 from agentbridge.cli.check.findings import Finding
+from agentbridge.cli.check.session import Message, Session
 from agentbridge.errors import AgentbridgeError, Refused
 from agentbridge.settings import Ami
 
-SECONDS = 10.0
+DEFAULT_ETC = Path("/etc/asterisk")
 READ = ("system", "agent", "call", "user")
 WRITE = ("agent", "call", "system", "command")
 DANGEROUS = ("originate", "config", "dialplan")
@@ -21,21 +22,26 @@ _BY_CLASS = {"agent": "QueueAdd", "call": "Atxfer", "system": "DBPut", "command"
 
 
 class Manager:
-    """A session of check's own, with the answers that several checks ask for."""
+    """What several checks ask of Asterisk's manager."""
 
-    def __init__(self, connection: AmiConnection) -> None:
-        self.connection = connection
-        self.actions: frozenset[str] = frozenset()
+    def __init__(self, session: Session, actions: frozenset[str] = frozenset()) -> None:
+        self._session = session
+        self.actions = actions
+        """those that this account may do"""
 
     @classmethod
     async def connect(cls, ami: Ami) -> Manager:
         """Raises Unavailable or Refused."""
-        account = Account(ami.host, ami.port, ami.username, ami.password())
-        manager = cls(await AmiConnection.connect(account, name="check", within=SECONDS))
-        answer = await manager.connection.action("ListCommands", timeout=SECONDS)
-        # only what this account may do is listed
-        manager.actions = frozenset(name for name, _ in answer.headers)
-        return manager
+        session = await Session.connect(ami.host, ami.port, ami.username, ami.password())
+        try:
+            # only what this account may do is listed
+            return cls(session, frozenset(await session.ask("ListCommands")))
+        except BaseException:
+            session.close()
+            raise
+
+    def close(self) -> None:
+        self._session.close()
 
     @property
     def has_console(self) -> bool:
@@ -46,21 +52,34 @@ class Manager:
         if not self.has_console:
             return ""
         try:
-            return await self.command(command)
+            return await self._session.command(command)
         except Refused as refused:
             return str(refused)
 
-    async def command(self, line: str, *, timeout: float = SECONDS) -> str:
+    async def command(self, line: str, *, timeout: float) -> str:
         """What it prints. Raises Unavailable, or Refused with what it prints as an error."""
-        return (await self.connection.action("Command", {"Command": line}, timeout=timeout)).output
+        return await self._session.command(line, timeout=timeout)
+
+    async def items(self, action: str, fields: Mapping[str, str] | None = None, *, timeout: float) -> list[Message]:
+        """The items of a list action. Raises Unavailable or Refused."""
+        return await self._session.items(action, fields, timeout=timeout)
 
 
-def unreachable(ami: Ami, error: AgentbridgeError) -> Finding:
+def unreachable(ami: Ami, error: AgentbridgeError, etc: Path | None = None) -> Finding:
     match error:
+        case Refused() if _lets_in_with_that_secret(ami, (etc or DEFAULT_ETC) / "manager.conf"):
+            return Finding(
+                "ami.permit",
+                f"AMI refused the log-in of {ami.username}, though manager.conf has the secret that was sent: the "
+                "address is not let in",
+                f"in manager.conf, section [{ami.username}]: permit = 127.0.0.1/255.255.255.255 behind its deny lines "
+                f"(for another ami.host than {ami.host}: the address that Asterisk sees); then `manager reload`",
+            )
         case Refused():
             return Finding(
                 "ami.password",
-                f"AMI refused the log-in of {ami.username}: {error}",
+                f"AMI refused the log-in of {ami.username}: {error}. Asterisk says the same of a wrong secret, of an "
+                "unknown user, and of an address that permit does not let in",
                 f"give section [{ami.username}] of manager.conf and the credential ami_secret the same secret, look at "
                 "its permit lines, then `asterisk -rx 'manager reload'`",
             )
@@ -72,12 +91,28 @@ def unreachable(ami: Ami, error: AgentbridgeError) -> Finding:
             )
 
 
+def _lets_in_with_that_secret(ami: Ami, file: Path) -> bool:
+    """False also where the file can't be read."""
+    try:
+        account = asterisk_conf.read(file).get(ami.username, {})
+    except OSError:
+        return False
+    return account.get("secret") == ami.password() and "deny" in account
+
+
 async def findings(manager: Manager, ami: Ami) -> AsyncIterator[Finding]:
     shown = await manager.console(f"manager show user {ami.username}")
     for finding in _permissions(manager, ami, shown):
         yield finding
-    for finding in _bound_elsewhere(await manager.console("manager show settings")):
+    settings = await manager.console("manager show settings")
+    for finding in _bound_elsewhere(settings):
         yield finding
+    if re.search(r"Allow multiple login:\s+No", settings) or re.search(r"allowmultiplelogin:\s+no", shown):
+        yield Finding(
+            "ami.one_login",
+            "AMI lets each account in once, and the daemon needs three sessions at a time",
+            f"in manager.conf, [general] and [{ami.username}]: allowmultiplelogin = yes; then `manager reload`",
+        )
 
 
 def _permissions(manager: Manager, ami: Ami, shown: str) -> Iterator[Finding]:

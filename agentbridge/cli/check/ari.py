@@ -8,8 +8,11 @@ from secrets import token_hex
 
 from agentbridge.asterisk.ari.client import Ari
 from agentbridge.asterisk.drivers.endpoints import FAMILIES
-from agentbridge.cli.check.ami import SECONDS, Manager, loopback
-from agentbridge.cli.check.findings import Finding
+from agentbridge.cli.check.ami import Manager, loopback
+from agentbridge.cli.check.findings import Finding, not_seen
+from agentbridge.cli.check.session import SECONDS
+from agentbridge.cli.check.sight import Sight
+from agentbridge.cli.check.sip import uas_algorithms
 from agentbridge.errors import AgentbridgeError, Refused, Unavailable
 from agentbridge.model import EndpointId, ObjectKind
 from agentbridge.settings import Ari as AriSettings
@@ -24,23 +27,35 @@ SECTIONS = {
 }
 
 
-def _objects() -> Mapping[ObjectKind, Mapping[str, str]]:
-    """Nothing can register or call with them: the secret is forgotten."""
+def _objects(*, digest: bool) -> Mapping[ObjectKind, Mapping[str, str]]:
+    """Nothing can register or call with them: the secret is forgotten. digest: auths have `password_digest`."""
+    kept = token_hex(16)
     return {
         ObjectKind.AOR: {"max_contacts": "1"},
-        ObjectKind.AUTH: {"auth_type": "userpass", "username": PROBE, "password": token_hex(16)},
+        # in the daemon's own words: what takes a password may still refuse a digest
+        ObjectKind.AUTH: {
+            "username": PROBE,
+            "realm": "agentbridge-check",
+            **(
+                {"auth_type": "digest", "password_digest": f"MD5:{kept}"}
+                if digest
+                else {"auth_type": "md5", "md5_cred": kept}
+            ),
+        },
         ObjectKind.ENDPOINT: {"allow": "!all,ulaw", "auth": PROBE, "context": "agentbridge-nothing"},
     }
 
 
-async def findings(manager: Manager, settings: AriSettings) -> AsyncIterator[Finding]:
-    for finding in _bound_elsewhere(await manager.console("http show status")):
+async def findings(sight: Sight) -> AsyncIterator[Finding]:
+    manager, settings = sight.manager, sight.settings.ari
+    for finding in _bound_elsewhere(sight.http):
         yield finding
     async with Ari(settings.url, settings.username, settings.password(), deadline=SECONDS) as ari:
         try:
             await ari.info()
         except AgentbridgeError as error:
-            yield _unreachable(settings, error)
+            yield _unreachable(settings, error, sight.http)
+            yield not_seen("sorcery", "ARI is away", "mend that, and run `agentbridge check` again")
             return
         if "Read only?: Yes" in await manager.console(f"ari show user {settings.username}"):
             yield Finding(
@@ -50,11 +65,14 @@ async def findings(manager: Manager, settings: AriSettings) -> AsyncIterator[Fin
                 "then `asterisk -rx 'module reload res_ari'`",
             )
             return
-        async for finding in _sorcery(manager, ari):
+        if sight.lacks("res_sorcery_astdb"):
+            yield not_seen("sorcery", "res_sorcery_astdb is not loaded", "load it, and run `agentbridge check` again")
+            return
+        async for finding in _sorcery(sight, ari):
             yield finding
 
 
-def _unreachable(settings: AriSettings, error: AgentbridgeError) -> Finding:
+def _unreachable(settings: AriSettings, error: AgentbridgeError, http: str) -> Finding:
     if isinstance(error, Refused) and "401" in str(error):
         return Finding(
             "ari.password",
@@ -62,12 +80,34 @@ def _unreachable(settings: AriSettings, error: AgentbridgeError) -> Finding:
             f"give section [{settings.username}] of ari.conf and the credential ari_secret the same password, then "
             "`asterisk -rx 'module reload res_ari'`",
         )
+    wanted = _url(http)
+    if wanted and wanted != settings.url.rstrip("/"):
+        return Finding(
+            "ari.url",
+            f"there is no ARI at {settings.url}: Asterisk's HTTP server has it at {wanted}",
+            f'ari.url = "{wanted}" in agentbridge.toml, or bindaddr, bindport and prefix of http.conf as ari.url says',
+        )
     return Finding(
         "ari.unreachable",
-        f"ARI can't be reached at {settings.url}: {error}",
+        f"ARI can't be reached at {settings.url}: {_words(error)}",
         "http.conf needs enabled = yes, bindaddr = 127.0.0.1 and the port of ari.url; ari.conf needs enabled = yes; "
         "res_ari and res_ari_asterisk must be loaded",
     )
+
+
+def _url(http: str) -> str:
+    """Where ARI is by `http show status`; empty where the server is off, or its address can't be told."""
+    bound = re.search(r"^Server Enabled and Bound to (\S+)", http, re.MULTILINE)
+    prefix = re.search(r"^Prefix: *(\S*)", http, re.MULTILINE)
+    if not bound or "/ari/..." not in http:
+        return ""
+    address = bound[1].replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
+    return f"http://{address}{prefix[1] if prefix else ''}/ari"
+
+
+def _words(error: AgentbridgeError) -> str:
+    """In one line, without the tags of a page of HTML."""
+    return " ".join(re.sub(r"<[^>]*>?", " ", str(error)).split())
 
 
 def _bound_elsewhere(shown: str) -> Iterator[Finding]:
@@ -81,16 +121,22 @@ def _bound_elsewhere(shown: str) -> Iterator[Finding]:
         )
 
 
-async def _sorcery(manager: Manager, ari: Ari) -> AsyncIterator[Finding]:
+async def _sorcery(sight: Sight, ari: Ari) -> AsyncIterator[Finding]:
+    manager = sight.manager
+    help_shown = await manager.console("config show help res_pjsip auth password_digest")
+    others = await uas_algorithms(manager) != ["MD5"]
     try:
-        for kind, fields in _objects().items():
+        for kind, fields in _objects(digest="No option" not in help_shown).items():
+            if kind is ObjectKind.AUTH and others:
+                continue  # each would be refused, for a reason that is a finding of its own: sip.auth_algorithms
             async for finding in _kept(manager, ari, kind, fields):
                 yield finding
     finally:
         for kind in reversed(ObjectKind):
             await _delete(ari, kind)
-    async for finding in _cache(manager):
-        yield finding
+    if not sight.lacks("res_sorcery_memory_cache"):
+        async for finding in _cache(manager):
+            yield finding
 
 
 async def _kept(
@@ -116,10 +162,10 @@ async def _kept(
 async def _in_store(manager: Manager, kind: ObjectKind) -> bool:
     where = {"Family": FAMILIES[kind], "Key": f"{kind}/{PROBE}"}
     try:
-        items = await manager.connection.action_list("DBGetTree", where, timeout=SECONDS)
+        items = await manager.items("DBGetTree", where, timeout=SECONDS)
     except Refused:
         return False
-    return any(item.event == "DBGetTreeResponse" for item in items)
+    return bool(items)
 
 
 async def _delete(ari: Ari, kind: ObjectKind) -> None:

@@ -29,6 +29,21 @@ def read(file: Path) -> Sections:
     return found
 
 
+def unknown_templates(file: Path) -> list[tuple[str, str]]:
+    """Section and template of each section that names one which does not stand above it. Raises OSError.
+
+    Asterisk then refuses the whole file.
+    """
+    known: set[str] = set()
+    unknown: list[tuple[str, str]] = []
+    for line in _lines(file, 0):
+        if section := _SECTION.match(line):
+            parents = (part.strip() for part in (section[2] or "").split(","))
+            unknown += [(section[1], parent) for parent in parents if parent not in {"", "!", "+"} | known]
+            known.add(section[1])
+    return unknown
+
+
 class _Normalised(Config):  # type: ignore[misc]  # pyst2 has no types, so its class is Any
     """pyst2's parser, fed with the plain sections and options that it understands."""
 

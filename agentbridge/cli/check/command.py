@@ -25,24 +25,40 @@ def check(
     asterisk_etc: Annotated[
         Path | None, typer.Option(help="Asterisk's configuration; else Asterisk is asked for it.")
     ] = None,
+    daemon_user: Annotated[
+        str | None, typer.Option(help="As whom the daemon runs; else the user that the systemd unit names.")
+    ] = None,
 ) -> None:
-    """Look at everything and say what is to be done: 0 when nothing is, 1 with findings."""
+    """Look at everything and say what is to be done: 0 when nothing is, 1 with findings.
+
+    What could not be looked at is said as `not_seen`, and is no fault by itself.
+    """
     # the other commands don't wait for what it imports
+    from agentbridge.cli.check.daemon_user import DaemonUser
     from agentbridge.cli.check.everything import findings
 
+    try:
+        daemon = DaemonUser.named(daemon_user) if daemon_user else None
+    except LookupError:
+        raise typer.BadParameter(f"--daemon-user: there is no user {daemon_user} on this machine") from None
+
     async def all_of(path: Path) -> list[Finding]:
-        return [finding async for finding in findings(path, load(path), asterisk_etc)]
+        return [finding async for finding in findings(path, load(path), asterisk_etc, daemon)]
 
     found = asyncio.run(all_of(chosen_path(config)))
+    faults = sum(finding.is_fault for finding in found)
     if as_json:
         output.document([asdict(finding) for finding in found])
     else:
-        _print(found)
-    raise typer.Exit(1 if found else 0)
+        _print(found, faults)
+    raise typer.Exit(1 if faults else 0)
 
 
-def _print(found: list[Finding]) -> None:
+def _print(found: list[Finding], faults: int) -> None:
     for finding in found:
         for line in str(finding).splitlines():
             output.line(line)
-    output.message(f"{len(found)} findings" if found else "all is well")
+    if unseen := len(found) - faults:
+        output.message(f"{faults} findings; {unseen} things were not looked at")
+    else:
+        output.message(f"{faults} findings" if faults else "all is well")

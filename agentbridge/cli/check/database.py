@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import asyncpg
 
 from agentbridge.cli.check.findings import Finding
 from agentbridge.cli.options import connected
@@ -23,6 +25,8 @@ CREDENTIAL = (
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
     try:
         async with connected(settings, as_daemon=True) as connection:
+            for finding in await _server(connection, settings.database):
+                yield finding
             rights = await _rights(connection)
             if rights is not None:
                 yield rights
@@ -94,6 +98,46 @@ async def _durability(connection: Connection) -> AsyncIterator[Finding]:
         )
 
 
+READ_ONLY = "the database can only be read: nobody can log in, log out or pause, and results can't be written"
+SERVER = """
+select pg_is_in_recovery() as standby,
+    current_setting('default_transaction_read_only') = 'on' as read_only,
+    (select setting::bigint from pg_settings where name = 'idle_session_timeout') as idle_ms,
+    current_user as role,
+    current_database() as database
+"""
+
+
+async def _server(connection: Connection, database: Database) -> list[Finding]:
+    with translated():
+        [row] = await connection.fetch(SERVER)
+    return list(_judged(row, database))
+
+
+def _judged(row: asyncpg.Record, database: Database) -> Iterator[Finding]:
+    role, name = row["role"], row["database"]
+    if row["standby"]:
+        yield Finding(
+            "database.read_only",
+            READ_ONLY,
+            "database.dsn must name the primary server (`target_session_attrs=read-write` behind its name)",
+        )
+    elif row["read_only"]:
+        yield Finding(
+            "database.read_only",
+            READ_ONLY,
+            f"`ALTER DATABASE {name} RESET default_transaction_read_only`, and the same for role {role}",
+        )
+    idle = (row["idle_ms"] or 0) / 1000
+    if 0 < idle <= database.probe_seconds:
+        yield Finding(
+            "database.idle_session_timeout",
+            f"idle_session_timeout is {idle:g} s, and database.probe_seconds {database.probe_seconds:g} s: the "
+            "connection that listens is ended again and again",
+            f"`ALTER ROLE {role} SET idle_session_timeout = 0`, or a smaller database.probe_seconds",
+        )
+
+
 async def _schema(connection: Connection) -> AsyncIterator[Finding]:
     found = await migrate.status(connection)
     if found.too_new:
@@ -134,12 +178,18 @@ async def _notifications(database: Database) -> AsyncIterator[Finding]:
 class Wanted:
     """What the directory asks of the administrator's own files.
 
-    contexts: where calls of agents and telephones start. devices: endpoint ids. The flags: some agent has it.
+    contexts: where calls of agents and telephones start. devices: endpoint ids. agents: number → username. transports:
+    those of all devices. hosts: device → fixed address. range: the internal numbers that are given to new agents.
+    The flags: some agent has it.
     """
 
     queues: frozenset[str] = frozenset()
     contexts: frozenset[str] = frozenset()
     devices: frozenset[str] = frozenset()
+    agents: Mapping[str, str] = field(default_factory=dict)
+    transports: frozenset[str] = frozenset()
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    range: tuple[int, int] = (1, 0)
     prefix_required: bool = False
     pickup: bool = False
     voicemail: bool = False
@@ -151,11 +201,21 @@ select array(select name from agentbridge.queues where channel = 'voice') as que
         select context from agentbridge.agents where sip_type <> 'peer' and not hot_desk
         union select context from agentbridge.telephones where sip_type <> 'peer'
     ) as contexts,
-    array(select id from agentbridge.endpoint_ids) as devices,
+    array(
+        select unnest(transport) from agentbridge.agents where not hot_desk
+        union select unnest(transport) from agentbridge.telephones
+    ) as transports,
     exists (select from agentbridge.agents where prefix_required) as prefix_required,
     exists (select from agentbridge.agents where pickup_group <> '')
         or exists (select from agentbridge.telephones where pickup_group <> '') as pickup,
-    exists (select from agentbridge.agents where voicemail) as voicemail
+    exists (select from agentbridge.agents where voicemail) as voicemail,
+    internal_from,
+    internal_to
+from agentbridge.settings
+"""
+DEVICES = """
+select internal as device, username, host from agentbridge.agents
+union all select name, null, host from agentbridge.telephones
 """
 
 
@@ -166,10 +226,15 @@ async def wanted(settings: Settings) -> Wanted:
             return Wanted()
         with translated():
             [row] = await connection.fetch(WANTED)
+            devices = await connection.fetch(DEVICES)
     return Wanted(
         queues=frozenset(row["queues"]),
         contexts=frozenset(row["contexts"]),
-        devices=frozenset(row["devices"]),
+        devices=frozenset(found["device"] for found in devices),
+        agents={found["device"]: found["username"] for found in devices if found["username"]},
+        transports=frozenset(row["transports"]),
+        hosts={found["device"]: found["host"] for found in devices if found["host"] != "dynamic"},
+        range=(row["internal_from"], row["internal_to"]),
         prefix_required=row["prefix_required"],
         pickup=row["pickup"],
         voicemail=row["voicemail"],

@@ -40,6 +40,7 @@ async def findings(manager: Manager, dialplan: Dialplan, wanted: Wanted) -> list
         *_queue_calls(dialplan, wanted),
         *_dials(dialplan, wanted),
         *_globals(dialplan, variables, wanted),
+        *_listening(dialplan),
     ]
 
 
@@ -144,7 +145,9 @@ def _dials(dialplan: Dialplan, wanted: Wanted) -> Iterator[Finding]:
 
 
 def _theirs(dialplan: Dialplan, application: str) -> Iterator[tuple[str, Step]]:
-    return ((name, step) for name, step in dialplan.calls_of(application) if not name.startswith(OURS))
+    """In the administrator's contexts: those that Asterisk's modules make for themselves begin with __."""
+    others = (OURS, "__")
+    return ((name, step) for name, step in dialplan.calls_of(application) if not name.startswith(others))
 
 
 def _device(place: str) -> str:
@@ -182,3 +185,18 @@ def _globals(dialplan: Dialplan, variables: dict[str, str], wanted: Wanted) -> I
             f"agents have prefix_required, and AGENTBRIDGE_PREFIX is {prefix or 'not set'}: digits, * and # are wanted",
             f"in extensions.conf, section [globals]: AGENTBRIDGE_PREFIX = what they dial first; {RELOAD}",
         )
+
+
+# ---------------------------------------------------------------- listening
+
+
+def _listening(dialplan: Dialplan) -> Iterator[Finding]:
+    """The customer's channel has no SPYGROUP of ours: who listens there hears the agent too."""
+    for application in ("ChanSpy", "ExtenSpy"):
+        for context, step in _theirs(dialplan, application):
+            yield Finding(
+                "dialplan.chanspy",
+                f"{application}({step.data}) in context {context} is not agentbridge's: on a customer's channel it "
+                "hears agents who may not be listened to",
+                f"in extensions.conf: Goto({FEATURES},*51NUMBER,1) instead, which asks the agent's chanspy; {RELOAD}",
+            )

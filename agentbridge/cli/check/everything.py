@@ -5,41 +5,82 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from agentbridge.cli.check import ami, ari, config, database, wiring
-from agentbridge.cli.check.findings import Finding
+import asyncpg
+
+from agentbridge.cli.check import ami, ari, config, database, files, modules, recordings, sip, webrtc, wiring
+from agentbridge.cli.check.daemon_user import DaemonUser
+from agentbridge.cli.check.findings import Finding, not_seen
+from agentbridge.cli.check.sight import Sight
 from agentbridge.errors import AgentbridgeError
 from agentbridge.settings import Settings
 
+CAUGHT = (AgentbridgeError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+"""what an area may meet when a server goes away or refuses in the middle of it; anything else is a bug of ours"""
 
-async def findings(path: Path, settings: Settings, etc: Path | None = None) -> AsyncIterator[Finding]:
-    """What can still be looked at is, whatever else is away."""
-    for finding in config.findings(path):
+
+async def findings(
+    path: Path, settings: Settings, etc: Path | None = None, daemon: DaemonUser | None = None
+) -> AsyncIterator[Finding]:
+    """Every finding. What can still be looked at is, whatever else is away, and what can't be is said.
+
+    etc: Asterisk's configuration folder; asked of Asterisk when not given. daemon: as whom the recordings are looked
+    at; when not given, as the user that the systemd unit names.
+    """
+    async for finding in _looked("configuration", config.findings(path, settings)):
         yield finding
-    async for finding in database.findings(settings):
+    async for finding in _looked("database", database.findings(settings)):
         yield finding
     try:
         manager = await ami.Manager.connect(settings.ami)
     except AgentbridgeError as error:
-        yield ami.unreachable(settings.ami, error)
+        yield ami.unreachable(settings.ami, error, etc)
+        yield not_seen("asterisk", "AMI let nobody in", "mend that, and run `agentbridge check` again")
         return
     try:
-        async for finding in _asterisk(manager, settings, etc):
+        async for finding in _asterisk(manager, settings, etc, daemon):
             yield finding
     finally:
-        await manager.connection.close()
+        manager.close()
 
 
-async def _asterisk(manager: ami.Manager, settings: Settings, etc: Path | None) -> AsyncIterator[Finding]:
-    async for finding in ami.findings(manager, settings.ami):
-        yield finding
-    async for finding in ari.findings(manager, settings.ari):
-        yield finding
-    async for finding in wiring.findings(manager, await _wanted(settings), etc):
-        yield finding
-
-
-async def _wanted(settings: Settings) -> database.Wanted:
+async def _asterisk(
+    manager: ami.Manager, settings: Settings, etc: Path | None, daemon: DaemonUser | None
+) -> AsyncIterator[Finding]:
     try:
-        return await database.wanted(settings)
-    except AgentbridgeError:
-        return database.Wanted()  # that the database is away is a finding already
+        wanted = await database.wanted(settings)
+    except CAUGHT as error:
+        wanted = database.Wanted()
+        yield not_seen(
+            "wiring", f"what the directory asks of Asterisk could not be read ({_line(error)})", "mend the database"
+        )
+    sight = await Sight.of(manager, settings, wanted, etc)
+    if not manager.has_console:
+        yield not_seen(
+            "console",
+            "the AMI account may not give commands: modules, dialplan, SIP, WebRTC, log levels, spool",
+            f"in manager.conf, section [{settings.ami.username}]: write = {','.join(ami.WRITE)}; then `manager reload`",
+        )
+    for area, found in (
+        ("ami", ami.findings(manager, settings.ami)),
+        ("modules", modules.findings(sight)),
+        ("ari", ari.findings(sight)),
+        ("queues and dialplan", wiring.findings(sight)),
+        ("sip", sip.findings(sight)),
+        ("webrtc", webrtc.findings(sight)),
+        ("files", files.findings(sight)),
+        ("recordings", recordings.findings(sight, daemon)),
+    ):
+        async for finding in _looked(area, found):
+            yield finding
+
+
+async def _looked(area: str, found: AsyncIterator[Finding]) -> AsyncIterator[Finding]:
+    try:
+        async for finding in found:
+            yield finding
+    except CAUGHT as error:
+        yield not_seen(area, f"not all of it, for {_line(error)}", "mend that, and run `agentbridge check` again")
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

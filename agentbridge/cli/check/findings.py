@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+NOT_SEEN = "not_seen"
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -15,3 +17,13 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.name}: {self.what}\n  → {self.to_do}"
+
+    @property
+    def is_fault(self) -> bool:
+        """False where it only says that something was not looked at."""
+        return not self.name.startswith(f"{NOT_SEEN}.")
+
+
+def not_seen(area: str, why: str, to_do: str) -> Finding:
+    """Says that `area` was not looked at, since silence about it would read as 'all is well'."""
+    return Finding(f"{NOT_SEEN}.{area}", f"not looked at: {why}", to_do)

@@ -17,7 +17,7 @@ PROBE = EndpointId("agentbridge-check")
 
 
 async def findings(manager: Manager) -> AsyncIterator[Finding]:
-    if "not registered" in await manager.console("core show application VoiceMail"):
+    if "is (are) not registered" in await manager.console("core show application VoiceMail"):
         yield Finding(
             "voicemail.not_loaded",
             "agents have voicemail, and Asterisk has no application VoiceMail: their callers are turned away",

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Collection, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator
 
-from agentbridge.asterisk.ami.wire import Message
 from agentbridge.cli.check import asterisk_conf, dialplan, voicemail
-from agentbridge.cli.check.ami import SECONDS, Manager
+from agentbridge.cli.check.ami import Manager
 from agentbridge.cli.check.database import Wanted
-from agentbridge.cli.check.dialplan_shown import Dialplan
 from agentbridge.cli.check.findings import Finding
+from agentbridge.cli.check.session import SECONDS, Message
+from agentbridge.cli.check.sight import Sight
 
-DEFAULT_ETC = Path("/etc/asterisk")
 OUR_CODES = re.compile(r"\*5[1-7].*")
+_DEVICE = re.compile(r"(?:PJSIP|SIP)/([^/@&]+)", re.IGNORECASE)
+_LOCAL = re.compile(r"Local/([^@/]+)@", re.IGNORECASE)
 
 
-async def findings(manager: Manager, wanted: Wanted, etc: Path | None) -> AsyncIterator[Finding]:
-    async for finding in _queues(manager, wanted.queues):
+async def findings(sight: Sight) -> AsyncIterator[Finding]:
+    manager, wanted = sight.manager, sight.wanted
+    async for finding in _queues(sight):
         yield finding
-    shown = await dialplan.shown(manager)
     if manager.has_console:
-        for finding in await dialplan.findings(manager, shown, wanted):
+        for finding in await dialplan.findings(manager, sight.dialplan, wanted):
             yield finding
         async for finding in _services(manager, wanted):
             yield finding
-    for finding in _files(etc or await _folder(manager), wanted.queues, shown):
-        yield finding
 
 
 async def _services(manager: Manager, wanted: Wanted) -> AsyncIterator[Finding]:
@@ -41,17 +39,16 @@ async def _services(manager: Manager, wanted: Wanted) -> AsyncIterator[Finding]:
             yield finding
 
 
-async def _queues(manager: Manager, queues: Collection[str]) -> AsyncIterator[Finding]:
-    if "QueueStatus" not in manager.actions:
-        yield Finding(
-            "queues.not_loaded",
-            "Asterisk has no queues: app_queue is not loaded",
-            "make queues.conf, if only with [general]: without the file app_queue does not load; then "
-            "`asterisk -rx 'module load app_queue.so'`",
-        )
+# ---------------------------------------------------------------- queues
+
+
+async def _queues(sight: Sight) -> AsyncIterator[Finding]:
+    if "QueueStatus" not in sight.manager.actions:
+        yield _no_queues(sight)
         return
-    known = {item.get("Queue").lower() for item in await _status(manager) if item.event == "QueueParams"}
-    for name in sorted(queues):
+    status = await sight.manager.items("QueueStatus", timeout=6 * SECONDS)
+    known = {item["Queue"].lower() for item in status if item["Event"] == "QueueParams"}
+    for name in sorted(sight.wanted.queues):
         if name.lower() not in known:
             yield Finding(
                 "queue.unknown",
@@ -59,10 +56,72 @@ async def _queues(manager: Manager, queues: Collection[str]) -> AsyncIterator[Fi
                 f"add [{name}] to queues.conf, then `asterisk -rx 'queue reload all'`; "
                 f"or `agentbridge queue delete {name}`",
             )
+    ours = {name.lower() for name in sight.wanted.queues}
+    for member in status:
+        if member["Event"] == "QueueMember" and member["Queue"].lower() in ours:
+            for finding in _member(sight.wanted, member):
+                yield finding
+    if re.search(r"=> (queues|queue_members) \(", await sight.manager.console("core show config mappings")):
+        yield Finding(
+            "queues.realtime",
+            "queues or their members are read from a database (realtime): while it is away Asterisk has no queues, and "
+            "members that it names ring whatever the directory says",
+            "queues in queues.conf; take the lines queues and queue_members out of extconfig.conf",
+        )
 
 
-async def _status(manager: Manager) -> list[Message]:
-    return await manager.connection.action_list("QueueStatus", timeout=6 * SECONDS)
+def _no_queues(sight: Sight) -> Finding:
+    """Looks for the cause where the file has one that makes app_queue refuse it."""
+    file = sight.etc / "queues.conf"
+    try:
+        unknown = asterisk_conf.unknown_templates(file) if file.exists() else []
+    except OSError:
+        unknown = []
+    if unknown:
+        section, template = unknown[0]
+        cause = f"[{section}]({template}) in queues.conf stands above its template [{template}](!), or there is none"
+        cure = f"move the template [{template}](!) above the first queue that uses it"
+    elif file.exists():
+        cause, cure = "app_queue is not loaded", "take its noload out of modules.conf"
+    else:
+        cause, cure = "there is no queues.conf", "make queues.conf, if only with [general]"
+    return Finding(
+        "queues.not_loaded",
+        f"Asterisk has no queues: {cause}",
+        f"{cure}; then `asterisk -rx 'module load app_queue.so'`",
+    )
+
+
+def _member(wanted: Wanted, member: Message) -> Iterator[Finding]:
+    """A member that is not the daemon's and still rings an agent, on pause or logged out."""
+    location, queue = str(member["Location"]), str(member["Queue"])
+    agent = _rung_by(wanted, location, str(member.get("StateInterface", "")))
+    if agent is None:
+        return
+    if location.lower().startswith("local/") or not location.lower().startswith("pjsip/"):
+        yield Finding(
+            "queue.other_member",
+            f"queue {queue} has member {location} beside agentbridge's: it rings agent {agent} on pause and logged out",
+            f"take it out of the tool that put it there, then `asterisk -rx 'queue remove member {location} from "
+            f"{queue}'`; docs/installing.md, \"Members of another tool\"",
+        )
+    elif str(member.get("Membership", "")).lower() == "static":
+        yield Finding(
+            "queue.static_member",
+            f"queues.conf has {location} as a member of queue {queue}: it rings agent {agent} when logged out, and "
+            "can't be taken out",
+            f"in queues.conf, section [{queue}]: take its line member => {location} out; then "
+            "`asterisk -rx 'queue reload all'`",
+        )
+
+
+def _rung_by(wanted: Wanted, location: str, state: str) -> str | None:
+    """The agent whose number or device that member is."""
+    numbers = [found[1] for text in (location, state) if (found := _LOCAL.match(text) or _DEVICE.match(text))]
+    return next((wanted.agents[number] for number in numbers if number in wanted.agents), None)
+
+
+# ---------------------------------------------------------------- services
 
 
 def _typed(shown: str) -> Iterator[Finding]:
@@ -85,52 +144,4 @@ def _pickup(shown: str) -> Iterator[Finding]:
             f"agents have a pickup_group, and the code to pick up is {code or 'switched off'}"
             + (": Asterisk takes it before agentbridge's own feature code does" if code else ""),
             "in features.conf, section [general]: pickupexten = *8; then `asterisk -rx 'module reload features'`",
-        )
-
-
-async def _folder(manager: Manager) -> Path:
-    found = re.search(r"Configuration directory:\s+(\S+)", await manager.console("core show settings"))
-    return Path(found[1]) if found else DEFAULT_ETC
-
-
-def _files(folder: Path, queues: Collection[str], dialplan: Dialplan) -> Iterator[Finding]:
-    try:
-        yield from _in_queues_conf(folder / "queues.conf", queues, dialplan)
-        yield from _in_asterisk_conf(folder / "asterisk.conf")
-    except OSError as error:
-        yield Finding(
-            "files.unreadable",
-            f"Asterisk's files can't be read: {error.filename}: {error.strerror}",
-            "run `check` as a user who may read them (root, or the group asterisk), or name them by --asterisk-etc",
-        )
-
-
-def _in_queues_conf(file: Path, queues: Collection[str], shown: Dialplan) -> Iterator[Finding]:
-    if not file.exists():
-        return  # app_queue is then not loaded, which is found by asking it
-    sections = {name.lower(): options for name, options in asterisk_conf.read(file).items()}
-    for name in sorted(queues):
-        options = sections.get(name.lower())
-        if options is not None and not dialplan.answers(shown, options.get("membergosub", "")):
-            yield Finding(
-                "queue.membergosub",
-                f"queue {name} does not run agentbridge's subroutine at the answer: no recording, no ChanSpy",
-                f"in queues.conf, section [{name}]: membergosub = {dialplan.ANSWERED}; "
-                "then `asterisk -rx 'queue reload all'`",
-            )
-    if sections.get("general", {}).get("shared_lastcall", "no") in ("yes", "true", "1"):
-        yield Finding(
-            "queues.shared_lastcall",
-            "shared_lastcall is on: at every call each member of every queue is searched for the same agent",
-            "in queues.conf, section [general]: shared_lastcall = no; then `asterisk -rx 'queue reload all'`",
-        )
-
-
-def _in_asterisk_conf(file: Path) -> Iterator[Finding]:
-    options = asterisk_conf.read(file).get("options", {})
-    if options.get("live_dangerously", "no").lower() in ("yes", "true", "1", "on"):
-        yield Finding(
-            "asterisk.live_dangerously",
-            "live_dangerously is on: whoever may set a variable by AMI or ARI may run a program",
-            "in asterisk.conf, section [options]: live_dangerously = no; restart Asterisk when no call is up",
         )

@@ -1,0 +1,126 @@
+"""Findings about Asterisk's modules: those that must run, and the applications and functions of our dialplan."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterable
+
+from agentbridge.cli.check import dialplan_shown
+from agentbridge.cli.check.findings import Finding
+from agentbridge.cli.check.sight import Sight
+
+NEEDED = {
+    "res_sorcery_astdb": "pushed endpoints can't be kept, whatever sorcery.conf says",
+    "res_sorcery_config": "the static objects of pjsip.conf are gone",
+    "res_sorcery_memory_cache": "every call and REGISTER searches the AstDB for its endpoint",
+    "res_http_websocket": "nobody can log in from a telephone, and browsers can't register",
+    "res_pjsip": "no phone can register",
+    "chan_pjsip": "no phone can call or be called",
+    "res_pjsip_session": "no phone can call or be called",
+    "res_pjsip_registrar": "no phone can register",
+    "res_pjsip_authenticator_digest": "no phone can log in with its password",
+    "res_pjsip_endpoint_identifier_user": "a phone that registers is taken for nobody",
+    "res_pjsip_sdp_rtp": "calls have no audio",
+    "res_rtp_asterisk": "calls have no audio",
+    "res_ari": "endpoints can't be pushed",
+    "res_ari_asterisk": "endpoints can't be pushed",
+    "res_ari_events": "nobody can log in or pause from a telephone",
+    "res_ari_channels": "nobody can log in or pause from a telephone",
+    "app_stasis": "nobody can log in or pause from a telephone",
+}
+"""module → what happens without it; what others need comes first, since they then decline to load as well"""
+ROOTS = frozenset({"res_sorcery_astdb", "res_sorcery_config", "res_pjsip"})
+"""without one of them there is no PJSIP to look at"""
+APPLICATIONS = {
+    "ChanSpy": ("app_chanspy", "nobody can listen"),
+    "Dial": ("app_dial", "nobody can call an agent"),
+    "ExecIf": ("app_exec", "feature codes and voicemail fail"),
+    "Gosub": ("app_stack", "queues ring paused agents, nothing is recorded, and calls end in the middle"),
+    "MixMonitor": ("app_mixmonitor", "nothing is recorded"),
+    "Playback": ("app_playback", "no prompt is heard"),
+    "Playtones": ("app_playtones", "no tone is heard"),
+    "Return": ("app_stack", "queues ring paused agents, nothing is recorded, and calls end in the middle"),
+    "Stasis": ("app_stasis", "nobody can log in or pause from a telephone"),
+    "UserEvent": ("app_userevent", "the daemon does not hear of recordings and listening"),
+    "VoiceMail": ("app_voicemail", ""),
+}
+"""application → its module, and what happens without it"""
+FUNCTIONS = {
+    "CALLERID": ("func_callerid", "agents call with the telephone's own caller id"),
+    "CHANNEL": ("func_channel", "no call is known as an agent's"),
+    "CHANNELS": ("func_channel", "nobody can listen"),
+    "CONNECTEDLINE": ("func_callerid", "no number is masked"),
+    "CUT": ("func_cut", "no call is known as an agent's"),
+    "DB": ("func_db", "calls don't obey the agents' options"),
+    "DB_EXISTS": ("func_db", "no agent's number can be called"),
+    "DEVICE_STATE": ("func_devstate", "a busy agent is rung"),
+    "DIALPLAN_EXISTS": ("func_dialplan", "nobody can call outside"),
+    "FIELDQTY": ("func_strings", "no call is let through"),
+    "FILTER": ("func_strings", "no call is let through"),
+    "FRAME_DROP": ("func_frame_drop", "the digits of a supervisor who listens end it or move it to another call"),
+    "GLOBAL": ("func_global", "nobody can call outside"),
+    "IF": ("func_logic", "no call is let through"),
+    "IFMODULE": ("func_module", "the digits of a supervisor who listens end it or move it to another call"),
+    "IMPORT": ("func_import", "nobody can listen"),
+    "LEN": ("func_strings", "no call is let through"),
+    "LOCAL": ("app_stack", "queues ring paused agents, nothing is recorded, and calls end in the middle"),
+    "PJSIP_DTMF_MODE": ("chan_pjsip", "the digits of a supervisor who listens end it or move it to another call"),
+    "PJSIP_HEADER": ("res_pjsip_header_funcs", "no phone answers by itself"),
+    "QUEUE_MEMBER": ("app_queue", "paused agents are rung"),
+    "REDIRECTING": ("func_callerid", "a forwarded call does not say by whom"),
+    "REGEX": ("func_strings", "no call is let through"),
+    "STAT": ("func_env", "a recording is written over when the call comes back"),
+    "STRFTIME": ("func_strings", "recordings have no folder"),
+    "TIMEOUT": ("func_timeout", "a log-in by telephone waits for ever when the daemon is dead"),
+    "VM_INFO": ("app_voicemail", ""),
+}
+"""function → its module, and what happens without it"""
+ELSEWHERE = frozenset({"app_voicemail", "app_queue"})
+"""modules that have a finding of their own: voicemail.py, where agents have boxes, and wiring.py"""
+OURS = "agentbridge-"
+_FUNCTION = re.compile(r"(?<![A-Za-z_])[A-Z][A-Z_]+(?=\()")
+UNKNOWN = "a part of the dialplan of agentbridge fails"
+
+
+async def findings(sight: Sight) -> AsyncIterator[Finding]:
+    if sight.modules is None:
+        return  # said once for all that needs the console
+    missing = {name: without for name, without in NEEDED.items() if name not in sight.modules}
+    async for module, without in _of_the_dialplan(sight):
+        if module not in ELSEWHERE:
+            missing.setdefault(module, without)
+    for module, without in missing.items():
+        yield not_loaded(module, without)
+
+
+def not_loaded(module: str, without: str) -> Finding:
+    return Finding(
+        f"module.{module}",
+        f"Asterisk has not loaded {module}: {without}",
+        f"`asterisk -rx 'module load {module}.so'`, take its noload out of modules.conf, and look into Asterisk's log "
+        "for why it declined to load",
+    )
+
+
+async def _of_the_dialplan(sight: Sight) -> AsyncIterator[tuple[str, str]]:
+    """What the contexts of agentbridge call and Asterisk does not know: the module, and what happens without it."""
+    manager = sight.manager
+    applications, functions = _used(sight.dialplan)
+    for kind, names, table in (("application", applications, APPLICATIONS), ("function", functions, FUNCTIONS)):
+        for name in sorted(names):
+            shown = await manager.console(f"core show {kind} {name}")
+            if "is (are) not registered" in shown or "No function by that name registered" in shown:
+                yield table.get(name, (f"the module of {kind} {name}", UNKNOWN))
+
+
+def _used(dialplan: dialplan_shown.Dialplan) -> tuple[set[str], set[str]]:
+    """The applications and functions of our contexts. The priorities of a hint name a device instead."""
+    ours: Iterable[dialplan_shown.Step] = (
+        step for name, context in dialplan.contexts.items() if name.startswith(OURS) for step in context.steps
+    )
+    applications: set[str] = set()
+    functions: set[str] = set()
+    for step in ours:
+        applications.add(step.application)
+        functions.update(_FUNCTION.findall(step.data))
+    return applications, functions
