@@ -50,6 +50,8 @@ class Heartbeat:
     version: str
     lacks: tuple[str, ...] = ()
     """what this Asterisk can't do, by name"""
+    taken: tuple[str, ...] = ()
+    """internal numbers that this Asterisk has by its own files: no agent is given one"""
 
 
 class Directory:
@@ -155,6 +157,7 @@ class Directory:
             beat.failed,
             beat.version,
             list(beat.lacks),
+            list(beat.taken),
         )
 
     async def prune_changes(self) -> int:

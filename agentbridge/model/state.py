@@ -51,6 +51,8 @@ class State:
     """observed only: the URIs at which the endpoint is reached"""
     turned_away: str = ""
     """observed only: the transport of a client whose registration was taken back, until another registers"""
+    displaced: tuple[str, ...] = ()
+    """observed only: the URIs of two devices that push each other out"""
     problem: str = ""
     """desired only: why this key can't be worked on"""
 

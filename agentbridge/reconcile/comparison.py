@@ -11,13 +11,23 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import structlog
+
 from agentbridge.desired.state import SipDefaults, desired, desired_in_range
 from agentbridge.model import AgentId, EndpointId, ObjectKind, QueueName, Reading, State, Subject
 from agentbridge.plan.difference import Observed, Plan, joined, plan
 from agentbridge.reconcile.work_queue import Cause
 
+log = structlog.get_logger()
+
 KEYS_AT_ONCE = 50
 """read and compared without a break; about 5 ms"""
+NAMED = 20
+"""of many numbers so many are named in the log"""
+TAKEN = (
+    "internal: Asterisk has {0} by its own files (pjsip.conf); give this one another number, or take that device out "
+    "of the files"
+)
 
 
 class Source(Protocol):
@@ -35,6 +45,10 @@ class Source(Protocol):
 class Found(Observed, Protocol):
     def owned(self) -> Collection[EndpointId]:
         """Endpoint ids that our AstDB family lists."""
+        ...
+
+    def is_others(self, key: EndpointId) -> bool:
+        """Whether Asterisk has a device of that name by its own files."""
         ...
 
     def expressible(self, wanted: State) -> State:
@@ -98,18 +112,31 @@ class Looker:
         self._asterisk = asterisk
         self._sip = sip
         self._reserve: frozenset[EndpointId] = frozenset()
+        self.taken: frozenset[EndpointId] = frozenset()
+        """numbers of the range that Asterisk has by its own files, at the last look at everything"""
 
     async def everything(self) -> set[EndpointId]:
         """Whatever should be or is, the numbers without an AOR included."""
         keys = await self._source.keys()
-        self._reserve = frozenset(await self._source.reserve())
+        reserve = frozenset(await self._source.reserve())
+        taken = frozenset(number for number in reserve if self._asterisk.is_others(number))
+        self._tell_taken(taken)
+        self._reserve = reserve - taken
         keys |= set(self._asterisk.owned())
+        keys |= {number for number in taken if self._has_left_over(number)}
         return keys | {
             number
             async for part in in_parts(self._reserve - keys)
             for number in part
             if not self._asterisk.state(number).objects
         }
+
+    def _tell_taken(self, taken: frozenset[EndpointId]) -> None:
+        """Once, by name: numbers of the range that are Asterisk's own are nobody's."""
+        if taken - self.taken:
+            numbers = sorted(taken - self.taken, key=lambda number: (len(number), number))
+            log.warning("numbers.taken", count=len(numbers), numbers=" ".join(numbers[:NAMED]))
+        self.taken = taken
 
     async def look(self, part: Mapping[EndpointId, Cause], brought: Reading | None = None) -> Look:
         """At one of `in_parts`. brought: what was read of all of them already."""
@@ -138,7 +165,7 @@ class Looker:
         return {
             key: state
             for key, state in wanted.items()
-            if state or state.problem or self._was_ours(key, part[key])
+            if state or state.problem or self._was_ours(key, part[key]) or self._has_left_over(key)
         }
 
     def _was_ours(self, key: EndpointId, cause: Cause) -> bool:
@@ -149,7 +176,15 @@ class Looker:
         found = self._asterisk.state(key)
         return cause is Cause.CHANGE or bool(found.policy or found.mailbox)
 
+    def _has_left_over(self, key: EndpointId) -> bool:
+        """Whether an AOR of ours stands before the one of a device that the administrator has added since."""
+        return self._asterisk.is_others(key) and ObjectKind.AOR in self._asterisk.state(key).objects
+
     def _desired(self, subject: Subject, cause: Cause) -> State:
+        if self._asterisk.is_others(subject.key):
+            # nothing of it is pushed: ARI would refuse a part, and the rest would stay behind
+            wanted = desired(subject, self._sip)
+            return State(problem=TAKEN.format(subject.key)) if wanted else State()
         if subject.key not in self._reserve or self._is_a_strangers(subject.key, cause):
             return desired(subject, self._sip)
         return desired_in_range(subject, self._sip)

@@ -113,6 +113,11 @@ class Reconciler:
         """What is held back until it is confirmed."""
         return self._guard.refusal
 
+    @property
+    def taken(self) -> Collection[EndpointId]:
+        """The numbers of the range that Asterisk has by its own files."""
+        return self._looker.taken
+
     # ------------------------------------------------------------ marks
 
     def suspend(self) -> None:

@@ -61,6 +61,8 @@ class AsteriskInMemory:
         self.members: dict[Place, Member] = {}
         self.objects: dict[tuple[ObjectKind, EndpointId], Fields] = {}
         self.policy: dict[str, str] = {}
+        self.others: set[EndpointId] = set()
+        """what it has by its own files"""
         self.faults = Faults()
         self.offences: list[str] = []
         self.seen = Observation(hooks.changed)
@@ -77,6 +79,9 @@ class AsteriskInMemory:
 
     def state(self, key: EndpointId) -> State:
         return self.seen.state(key)
+
+    def is_others(self, key: EndpointId) -> bool:
+        return key in self.others
 
     def expressible(self, wanted: State) -> State:
         return wanted
