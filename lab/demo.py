@@ -11,16 +11,19 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 
+from agentbridge.directory.passwords import hash_password
 from agentbridge.errors import AgentbridgeError
+from lab.api import Api, Browser
 from lab.asterisk import Asterisk
 from lab.bridge import Bridge
 from lab.manager import Seen, members
 from lab.phones import Answer, Call, Farm, Phone, RegistrationRefusedError
 from lab.phones.audio import RATE
-from lab.postgres import Postgres
+from lab.postgres import API, Postgres
 from lab.processes import LabError, until
 from lab.recordings import heard_at, longest_gap, samples_of
 
@@ -30,6 +33,7 @@ WATCHED_S = 1.5
 SILENT_S = 0.3
 """the pause of the recording lasts as long as the command to resume takes: longer than this"""
 FAULTS = (LabError, TimeoutError, OSError, AgentbridgeError, asyncpg.PostgresError, RegistrationRefusedError)
+PASSWORD = "demo"
 SET_UP = """
 UPDATE agentbridge.settings SET internal_from = 1000, internal_to = 1019;
 INSERT INTO agentbridge.queues (name) VALUES ('sales'), ('support');
@@ -71,6 +75,7 @@ class Stage:
     asterisk: Asterisk
     bridge: Bridge
     farm: Farm
+    api: Api
     dsn: str
     db: "asyncpg.Connection[asyncpg.Record]"
 
@@ -133,8 +138,11 @@ async def stage() -> AsyncIterator[Stage]:
             await bridge.cli("db", "migrate")
         db = await asyncpg.connect(dsn)
         stack.callback(db.terminate)
+        async with step("agentbridge api: the directory over HTTP, with a database role of its own"):
+            spool = {"api": {"spool": str(asterisk.spool)}}
+            api = await stack.enter_async_context(Api(postgres.dsn("agentbridge", API), sections=spool))
         farm = await stack.enter_async_context(Farm((asterisk.host, asterisk.sip_port)))
-        yield Stage(postgres=postgres, asterisk=asterisk, bridge=bridge, farm=farm, dsn=dsn, db=db)
+        yield Stage(postgres=postgres, asterisk=asterisk, bridge=bridge, farm=farm, api=api, dsn=dsn, db=db)
 
 
 # ---------------------------------------------------------------- the story
@@ -154,6 +162,7 @@ async def tell(on: Stage) -> None:
     await drift(on)
     await the_recording(on, ana, customer)
     await kill_of_asterisk(on, ana)
+    await over_http(on)
     async with step("agentbridge status: everything is as the database says"):
         await on.until(on.converged, "`agentbridge status` ending with 0")
 
@@ -242,6 +251,35 @@ async def the_recording(on: Stage, ana: Phone, customer: Phone) -> None:
     print(f"{'':12}{len(samples) / RATE:.1f} s with {min(gaps):.1f} s of silence: monitor/…/{file.name}")
 
 
+async def over_http(on: Stage) -> None:
+    """The same over HTTP: an administrator pauses ana, and a viewer sees it happen."""
+    hashed = hash_password(PASSWORD)
+    await on.db.execute(
+        "INSERT INTO agentbridge.users (username, role, password_hash) VALUES ('boss', 'admin', $1)", hashed
+    )
+    await on.db.execute("UPDATE agentbridge.agents SET password_hash = $1", hashed)
+    async with Browser(on.api) as boss:
+        await boss.log_in("boss", PASSWORD)
+        stream = await boss.session.ws_connect(f"{on.api.origin}/v1/events", headers=boss.headers())
+        await stream.send_json({"op": "subscribe", "kinds": ["agent"]})
+        async with step("PUT /v1/agents/ana/pause with Prefer: wait: answered when Asterisk has it"):
+            status, answer = await boss.ask(
+                "PUT", "/v1/agents/ana/pause", {"reason": "coffee"}, {"Prefer": f"wait={WITHIN_S:g}"}
+            )
+            if status != 200:
+                raise LabError(f"{status} {answer}")
+        async with step("the event stream says so too"), asyncio.timeout(WITHIN_S):
+            while not _says_paused(await stream.receive_json(), "ana"):
+                continue
+        await boss.ask("DELETE", "/v1/agents/ana/pause", {}, {"Prefer": f"wait={WITHIN_S:g}"})
+        await stream.close()
+
+
+def _says_paused(message: dict[str, Any], username: str) -> bool:
+    found = (item["data"] for item in message.get("objects", ()) if item["key"] == username and item["data"])
+    return any(data["paused"] and data["state"] == "paused" for data in found)
+
+
 async def kill_of_asterisk(on: Stage, ana: Phone) -> None:
     async with step("kill -9 of Asterisk, and it boots again"):
         await on.asterisk.kill()
@@ -282,6 +320,15 @@ Everything stays up until Ctrl-C. Look around from another terminal:
   {sys.executable} -m agentbridge recording list --config {config}
   {inside} /usr/sbin/asterisk -C {asterisk.etc}/asterisk.conf -rx 'queue show'
   tail -f {on.bridge.log}
+
+The web application: {on.api.origin}/login, as boss (console) or ben (desk), password {PASSWORD}. With curl:
+
+  curl -c /tmp/jar -H 'Origin: {on.api.origin}' {on.api.origin}/v1/session \\
+      --json '{{"username": "boss", "password": "{PASSWORD}"}}'
+  curl -b /tmp/jar {on.api.origin}/v1/agents
+  curl -b /tmp/jar -H 'Origin: {on.api.origin}' -H 'Prefer: wait=5' -X DELETE {on.api.origin}/v1/agents/ben/pause
+  curl -b /tmp/jar -N {on.api.origin}/v1/events/stream
+  curl {on.api.origin}/openapi.json
 
 A SIP phone of yours: 127.0.0.1:{asterisk.sip_port}, user 1001, with agents.sip_secret as its password.
 """  # noqa: S608 - for people to type
