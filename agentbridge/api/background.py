@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from agentbridge.api.events.reading import Reader
 from agentbridge.api.listening import Listener
+from agentbridge.api.problems import Problem
 
 log = structlog.get_logger()
 
@@ -24,11 +25,13 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
     listener.on("agentbridge_applied", lambda _: state.waiting.woken())
     listener.on("agentbridge_sessions", lambda text: _session_ended(app, text))
     reader = Reader(state.database, state.hub)
+    checks: set[asyncio.Task[None]] = set()  # a task that nobody holds may be collected
     for channel in ("agentbridge", "agentbridge_live"):
         listener.on(channel, lambda _: reader.woken())
     listener.on("agentbridge_answer", lambda _: state.waiting.woken())
     listener.on("agentbridge_events", lambda text: _event(app, text))
     listener.on_up(reader.all_changed)
+    listener.on_up(lambda: checks.add(asyncio.create_task(_look_for_an_administrator(app))))
     listener.on_up(state.callers.forget_all)
     state.listener, state.reader = listener, reader
     tasks = [
@@ -42,9 +45,9 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
+        for task in (*tasks, *checks):
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *checks, return_exceptions=True)
 
 
 def _event(app: FastAPI, text: str) -> None:
@@ -57,6 +60,14 @@ def _event(app: FastAPI, text: str) -> None:
     if name == "telephone.taken_over":
         name, told = "session.taken_over", {"by": told.get("taken_by"), "telephone": told.get("telephone")}
     app.state.hub.notify(name, lambda viewer: viewer.agent == agent, **told)
+
+
+async def _look_for_an_administrator(app: FastAPI) -> None:
+    """Says in the log what to do while nobody can log in as one."""
+    with contextlib.suppress(Problem):
+        if not await app.state.database.call("api_has_administrator"):
+            hint = "agentbridge user create NAME role=admin; agentbridge user password NAME"
+            log.warning("api.no_administrator", hint=hint)
 
 
 def _session_ended(app: FastAPI, text: str) -> None:

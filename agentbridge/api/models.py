@@ -499,6 +499,9 @@ class Plan(BaseModel):
 
 class Confirmation(Given):
     node: Name | None = Field(default=None, description="this one; else all")
+    code: Annotated[str, Field(max_length=32)] | None = Field(
+        default=None, description="of what was shown: refused where something else is held by now"
+    )
 
 
 class Confirmed(BaseModel):

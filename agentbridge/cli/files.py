@@ -15,7 +15,10 @@ from agentbridge.errors import Refused
 
 SHARED = "share/agentbridge/"
 """where the wheel has them, below the environment's folder"""
-IN_SOURCES = {"agentbridge.toml": "config", "asterisk": "config", "dialplan": ".", "systemd": "."}
+IN_SOURCES = {
+    **dict.fromkeys(("agentbridge.toml", "asterisk", "nginx", "caddy", "grafana", "prometheus"), "config"),
+    **dict.fromkeys(("dialplan", "systemd"), "."),
+}
 """name → its folder in the sources"""
 
 

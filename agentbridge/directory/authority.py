@@ -34,7 +34,7 @@ _TABLE = {
         "": "check plan plan.confirm status",
         "db": "status",
         "setting": "list set",
-        "user": f"{_EDITING} add remove",
+        "user": f"{_EDITING} add remove password",
         "team": f"{_EDITING} add remove",
         "queue": "create set delete",
         "telephone": "create set delete secret",

@@ -130,7 +130,7 @@ USER = Kind(
         from agentbridge.users u where u.username = $1""",
     searched=("username", "role"),
     secret=frozenset({"password_hash"}),
-    elsewhere={"password_hash": "nothing"},
+    elsewhere={"password_hash": "`user password`"},
 )
 SETTING = Kind(
     name="setting",

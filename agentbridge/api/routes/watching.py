@@ -73,7 +73,7 @@ async def plan(caller: Asking, database: Directory) -> Response:
 @routes("plan.confirm", "POST", "/plan/confirm", models.Confirmed)
 async def confirm(caller: Asking, database: Directory, body: models.Confirmation) -> Response:
     """Let through, for ten minutes, what was refused for its size."""
-    return document({"confirmed": await database.call("api_confirm", caller.proof, body.node)})
+    return document({"confirmed": await database.call("api_confirm", caller.proof, body.node, body.code)})
 
 
 @routes("audit.list", "GET", "/audit", Page[models.AuditLine])

@@ -125,3 +125,21 @@ async def _must_be_there(connection: Connection, name: str) -> None:
 async def _ids(connection: Connection, queues: list[str]) -> list[int]:
     names = await admin.all_keys(connection, QUEUE) if ALL_QUEUES in queues else queues
     return await admin.identifiers(connection, QUEUE, names)
+
+
+@app.command()
+def password(name: Name, config: ConfigPath = None) -> None:
+    """Set a user's password for the console: typed twice on a terminal, else read from standard input."""
+    # argon2 is slow on purpose, and begins with it at its import
+    from agentbridge.directory.passwords import check_password, hash_password
+
+    async def known(connection: Connection) -> bool:
+        await admin.shown(connection, USER, name)
+        return bool(await connection.fetchval("select security_suite from agentbridge.settings"))
+
+    suite = in_directory(config, known)
+    typed = editing.typed_secret(f"New password of the user {name}")
+    check_password(typed, security_suite=suite)
+    hashed = hash_password(typed)
+    in_directory(config, lambda connection: admin.changed(connection, USER, name, {"password_hash": hashed}))
+    output.message(f"the password of the user {name} is set")

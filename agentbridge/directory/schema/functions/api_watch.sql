@@ -1,5 +1,14 @@
 -- What is looked at over HTTP: nodes, plan, audit, recordings.
 
+-- What a node holds back until it is confirmed, null for nothing; `code` names exactly this.
+create or replace function agentbridge.api_held(node text) returns jsonb language sql stable
+security definer set search_path = agentbridge, pg_temp
+as $$
+    select jsonb_build_object('removals', count(*), 'total', max(h.owned), 'since', min(h.since),
+        'code', held_code(api_held.node), 'keys', (array_agg(h.key order by h.key))[1:100])
+    from held h where h.node = api_held.node and h.confirmed_at is null having count(*) > 0
+$$;
+
 create or replace function agentbridge.api_nodes(proof bytea) returns jsonb language plpgsql stable
 security definer set search_path = agentbridge, pg_temp
 as $$
@@ -9,8 +18,7 @@ begin
             'version', n.version, 'started_at', n.started_at, 'seen_at', n.seen_at,
             'alive', n.seen_at > clock_timestamp() - interval '15 seconds', 'asterisk_up', n.asterisk_up,
             'lag_seconds', n.lag_seconds, 'pending', n.pending, 'failed', n.failed,
-            'refused', (select jsonb_build_object('removals', r.removals, 'total', r.total, 'since', r.refused_at)
-                from refusals r where r.node = n.node and r.confirmed_at is null),
+            'refused', api_held(n.node),
             'older', (select o.reason from older_databases o where o.node = n.node and o.confirmed_at is null))
             order by n.node) from nodes n), '[]'));
 end $$;
@@ -26,17 +34,18 @@ begin
             where s.pending and s.error is null), '[]'),
         'failed', coalesce((select jsonb_agg(jsonb_build_object('node', a.node, 'key', a.key, 'error', a.error)
             order by a.node, a.key) from applied a where a.error is not null), '[]'),
-        'refused', coalesce((select jsonb_agg(jsonb_build_object('node', r.node, 'removals', r.removals, 'total', r.total,
-            'since', r.refused_at) order by r.node) from refusals r where r.confirmed_at is null), '[]'));
+        'refused', coalesce((select jsonb_agg(jsonb_build_object('node', n.node) || api_held(n.node) order by n.node)
+            from nodes n where api_held(n.node) is not null), '[]'));
 end $$;
 
-create or replace function agentbridge.api_confirm(proof bytea, node text) returns integer language plpgsql
+create or replace function agentbridge.api_confirm(proof bytea, node text, code text default null)
+returns integer language plpgsql
 security definer set search_path = agentbridge, pg_temp
 as $$
 declare who api_identity := api_allow(proof, 'plan.confirm');
 begin
     perform api_note(who, 'plan.confirm', coalesce(node, '*'));
-    return confirm_removals(node);
+    return confirm_removals(node, code);
 end $$;
 
 -- A page of the audit, the newest first; `before` is the id where the last page ended.
