@@ -36,8 +36,8 @@ class Buckets:
             self._buckets.popitem(last=False)
 
     def give_back(self, name: str) -> None:
-        left, then = self._buckets.get(name, (self._size, 0.0))
-        self._buckets[name] = (min(self._size, left + 1), then)
+        """A try that was none."""
+        self._buckets[name] = (min(self._size, self._left(name) + 1), self._clock())
 
     def forget(self, name: str) -> None:
         self._buckets.pop(name, None)
@@ -74,3 +74,4 @@ class Guesses:
             self._places.popitem(last=False)
         self._known.forget(place)
         self._addresses.give_back(address)
+        self._names.give_back(name)

@@ -66,8 +66,8 @@ class ProblemBody(BaseModel):
     errors: list[dict[str, Any]] | None = Field(default=None, description="with 422: each value that is wrong")
 
 
-class Problem(Exception):
-    """Ends a request with this answer."""
+class Problem(HTTPException):
+    """Ends a request with this answer. FastAPI lets through what is an HTTPException, also while it reads a body."""
 
     def __init__(
         self,
@@ -78,11 +78,10 @@ class Problem(Exception):
         headers: Mapping[str, str] | None = None,
         **more: Any,
     ) -> None:
-        super().__init__(detail)
+        self.own_headers = dict(headers or {})
+        super().__init__(status, detail, self.own_headers)
         self.status = status
-        self.detail = detail
         self.code = code
-        self.headers = dict(headers or {})
         self.more = more
 
     def response(self) -> Response:
@@ -97,7 +96,10 @@ class Problem(Exception):
         if match := _FIELD.match(self.detail):
             body |= match.groupdict()
         return Response(
-            json.dumps(body | self.more), self.status, {"Cache-Control": "no-store", **self.headers}, media_type=TYPE
+            json.dumps(body | self.more),
+            self.status,
+            {"Cache-Control": "no-store", **self.own_headers},
+            media_type=TYPE,
         )
 
 

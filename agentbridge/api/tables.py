@@ -16,6 +16,7 @@ from agentbridge.api.problems import Problem
 
 ROWS = 20_000
 ERRORS = 100
+COLUMNS = 200
 LISTS = ("transport", "nat", "codecs", "teams")
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 """and a text that looks like one that was made safe, so that reading takes away only what writing has put there"""
@@ -86,6 +87,8 @@ def read(content: bytes) -> tuple[list[Row], list[Row]]:
 
 
 def _check_header(names: list[str]) -> None:
+    if len(names) > COLUMNS:
+        raise Problem(422, f"file: the first line names more than {COLUMNS} fields", code="AB001")
     if "username" not in names:
         hint = "; the fields must have commas between them" if len(names) == 1 else ""
         raise Problem(422, f"username: the first line must name the fields, this one among them{hint}", code="AB001")

@@ -7,6 +7,7 @@ import gzip
 import json
 import sys
 import time
+from email.message import Message
 from typing import Any
 
 import pytest
@@ -18,6 +19,12 @@ from tests.integration.smtp_sink import smtp_sink
 from tests.integration.test_api_events import viewing
 
 WITHIN_S = 40.0
+
+
+def _text(message: Message) -> str:
+    content = message.get_payload(decode=True)
+    assert isinstance(content, bytes)
+    return content.decode()
 
 
 async def raw(api: Api, data: bytes) -> bytes:
@@ -254,7 +261,7 @@ async def test_masked_numbers_are_in_no_field_that_the_agent_sees(api: Api, scen
     internal = await scene.sql.fetchval("select internal from agentbridge.agents where username = 'ana'")
 
     async def live(calls: list[dict[str, Any]]) -> None:
-        await scene.sql.execute("select agentbridge.live_write('n', '[]', $1, '[]', false)", json.dumps(calls))
+        await scene.sql.execute("select agentbridge.live_write('n', '[]', $1, '[]')", json.dumps(calls))
 
     call = {
         "channel": "1.1",
@@ -319,7 +326,7 @@ async def test_a_reset_tells_neither_by_content_nor_by_time_who_is_known(scene: 
                 return bool(sink.messages)
 
             await until(came, within=WITHIN_S, what="the e-mail")
-            link = next(line for line in str(sink.messages[0].get_payload()).splitlines() if "token=" in line)
+            link = next(line for line in _text(sink.messages[0]).splitlines() if "token=" in line)
             token = link.split("token=")[1].strip()
             new = {"password": "Another-1"}
             assert (await browser.ask("PUT", f"/v1/password-resets/{token}", new))[0] == 200

@@ -160,7 +160,7 @@ async def changed(
         if problem.status == 412:
             now = json.loads(await database.call("api_read", caller.proof, kind, key))
             problem.more |= {"current": now["record"], "yours": json.loads(fields)}
-            problem.headers["ETag"] = now["etag"]
+            problem.own_headers["ETag"] = now["etag"]
         raise
     return record(text)
 
