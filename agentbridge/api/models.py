@@ -114,6 +114,7 @@ class AgentFields(Given):
     pickup_group: Text = optional()
     chanspy: bool = optional()
     record_calls: Literal["inactive", "wav", "wav49", "gsm"] = optional()
+    record_made_calls: bool = optional()
     sip_expires: Seconds = optional()
     sip_port: Port = optional()
     auto_answer: bool = optional()
@@ -261,6 +262,7 @@ class Me(BaseModel):
     client_log: bool
     client_log_level: str
     record_calls: str
+    record_made_calls: bool
     manual_recording: bool
     may_spy: bool
     forward_allowed: bool

@@ -62,6 +62,7 @@ FILTERS = (
     "Event: (Hangup|DeviceStateChange|Newchannel|Newstate|NewConnectedLine|DialBegin|BridgeEnter)[[:space:]]",
     "Event: (Hold|Unhold|AgentCalled|AgentConnect|AgentComplete|QueueCaller)",
     "Event: (MixMonitor|ChanSpy)",
+    "Event: MessageWaiting",
     "UserEvent: Agentbridge",
 )
 MISSING_QUEUE_SECONDS = 2.0

@@ -56,6 +56,7 @@ def _options(agent: Agent) -> Fields:
     options = agent.options
     return {
         "record": "" if options.record is Recording.INACTIVE else options.record.value,
+        "recordmade": _format(options.record) if options.record_made else "",
         "chanspy": _flag(options.chanspy),
         # who is deactivated in the midst of listening is thrown out
         "spy": _flag(options.may_spy and agent.active),
@@ -66,9 +67,15 @@ def _options(agent: Agent) -> Fields:
         "manual": _flag(options.manual_recording),
         "forward": options.forward_to,
         "voicemail": _flag(options.voicemail),
-        "prefix": _flag(options.prefix_required),
+        # a dash where there is none to choose: no outside call, rather than one without
+        "prefix": "" if options.prefixes is None else "&".join(options.prefixes) or "-",
         "nocalls": _flag(not options.may_call),
     }
+
+
+def _format(chosen: Recording) -> str:
+    """In which format calls are recorded where something says that they are."""
+    return (Recording.WAV if chosen is Recording.INACTIVE else chosen).value
 
 
 def _flag(value: bool) -> str:

@@ -181,11 +181,19 @@ def _endpoint(subject: Subject, line: Line) -> Fields:
         "acl": "",
         "contact_acl": "",
         **_groups("call_group", line.call_group),
-        # `*8` asks no context: a peer would call by picking up
-        **_groups("pickup_group", "" if line.sip_type is SipType.PEER else line.pickup_group),
+        # `*8` asks no context: who may not call would call by picking up
+        **_groups("pickup_group", line.pickup_group if _may_pick_up(subject, line) else ""),
+        # an attended transfer tells the phone later who is there; the dialplan masks it where it must (A11)
+        "send_pai": "yes",
+        "send_rpid": "no",
         **_nat(line.nat),
         **_media(line.transports),
     }
+
+
+def _may_pick_up(subject: Subject, line: Line) -> bool:
+    caller = subject.carried or subject.agent
+    return line.sip_type is not SipType.PEER and (caller is None or caller.options.may_call)
 
 
 def _transports(subject: Subject) -> frozenset[str]:

@@ -36,6 +36,7 @@ _TABLE = {
         "setting": "list set",
         "user": f"{_EDITING} add remove password",
         "team": f"{_EDITING} add remove",
+        "prefix": _EDITING,
         "queue": "create set delete",
         "telephone": "create set delete secret",
         "agent": "import reset",

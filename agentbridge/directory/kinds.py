@@ -12,6 +12,8 @@ class Kind:
     """A table and how it is looked at. `listing` and `details` are SQL; `details` takes the key as $1."""
 
     name: str
+    plural: str = ""
+    """empty: the name with an s"""
     key: str
     listing: str
     details: str
@@ -27,7 +29,7 @@ class Kind:
 
     @property
     def table(self) -> str:
-        return f"agentbridge.{self.name}s"
+        return f"agentbridge.{self.plural or f'{self.name}s'}"
 
 
 AGENT = Kind(
@@ -131,6 +133,15 @@ USER = Kind(
     searched=("username", "role"),
     secret=frozenset({"password_hash"}),
     elsewhere={"password_hash": "`user password`"},
+)
+PREFIX = Kind(
+    name="prefix",
+    plural="prefixes",
+    key="prefix",
+    listing="select prefix, label from agentbridge.prefixes",
+    details="select '{}'::jsonb from agentbridge.prefixes where prefix = $1",
+    searched=("prefix", "label"),
+    elsewhere={},
 )
 SETTING = Kind(
     name="setting",

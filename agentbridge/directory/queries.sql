@@ -25,10 +25,11 @@ select
     a.deactivated, a.locked_at is not null as locked,
     a.transport, a.host, a.nat, a.sip_type, a.codecs, a.caller_id, a.context, a.call_group, a.pickup_group,
     a.sip_secret, a.sip_port, a.sip_expires,
-    a.voicemail, a.voicemail_pin, a.mask_sensitive, a.chanspy, a.record_calls, a.auto_answer,
+    a.voicemail, a.voicemail_pin, a.mask_sensitive, a.chanspy, a.record_calls, a.record_made_calls, a.auto_answer,
     a.auto_answer_delay, a.ring_in_use, a.manual_recording, a.dnd_in_pause, a.forward_allowed, a.forward_to,
     a.prefix_required, a.may_call, a.may_spy,
     (select mask_characters from agentbridge.settings) as mask_characters,
+    case when a.prefix_required then array(select prefix from agentbridge.prefixes order by 1) end as prefixes,
     s.agent_id is not null as logged_in, s.paused, s.pause_reason, st.name as session_telephone,
     m.queues, m.penalties, m.reasons
 from people p
@@ -161,6 +162,21 @@ select agentbridge.pause($1, $2, null, 'phone')
 
 -- name: unpause_by_phone
 select agentbridge.unpause($1, null, 'phone')
+
+-- name: forward_by_phone
+select agentbridge.forward($1, $2, 'phone')
+
+-- name: recording_start_by_phone
+select agentbridge.recording_start($1, $1, $2)
+
+-- name: recording_pause_by_phone
+select agentbridge.recording_pause($1, $1, $2)
+
+-- name: recording_resume_by_phone
+select agentbridge.recording_resume($1, $1, $2)
+
+-- name: request_result
+select agentbridge.request_result($1)
 
 -- name: in_asterisk
 select username, applied_at is not null as applied, error, pending

@@ -80,6 +80,7 @@ def _agent(row: Row) -> Agent:
 def _options(row: Row) -> CallOptions:
     return CallOptions(
         record=Recording(row["record_calls"]),
+        record_made=row["record_made_calls"],
         chanspy=row["chanspy"],
         may_spy=row["may_spy"],
         mask=row["mask_characters"] if row["mask_sensitive"] else None,
@@ -90,7 +91,7 @@ def _options(row: Row) -> CallOptions:
         forward_to=row["forward_to"] if row["forward_allowed"] else "",
         voicemail=row["voicemail"],
         voicemail_pin=row["voicemail_pin"] or "",
-        prefix_required=row["prefix_required"],
+        prefixes=tuple(row["prefixes"]) if row["prefix_required"] else None,
         may_call=row["may_call"],
     )
 

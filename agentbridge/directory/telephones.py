@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ LOOK_SECONDS = 1.0
 """without a notification: what a lost one costs at most"""
 AT_MOST_EVERY_SECONDS = 0.1
 """one look for all who wait"""
+ANSWER_SECONDS = 0.1
+"""between looks whether a request about a running call has been carried out, which takes seconds at most"""
 Acquire = Callable[[], AbstractAsyncContextManager[PooledConnection]]
 """A connection within one transaction; see Directory.transaction"""
 
@@ -112,6 +115,13 @@ class PhoneDesk:
             own=row["own"],
         )
 
+    async def has_device(self, device: EndpointId) -> bool:
+        """Whether it is a telephone, or the own device of an agent."""
+        async with self._acquire() as connection:
+            if await connection.fetchval(QUERIES["telephone_named"], device) is not None:
+                return True
+            return await connection.fetchrow(QUERIES["agent_of_device"], device) is not None
+
     async def identify(self, internal: EndpointId, pin: str) -> str | None:
         """The username where number and PIN belong together; a wrong PIN counts towards the lock (A10).
 
@@ -148,6 +158,31 @@ class PhoneDesk:
 
     async def unpause(self, username: str) -> None:
         await self._act("unpause_by_phone", username)
+
+    async def forward(self, username: str, number: str) -> None:
+        """Where the agent's direct calls go; '' for no forwarding."""
+        await self._act("forward_by_phone", username, number)
+
+    async def record(self, username: str, what: str, within: float) -> None:
+        """`pause`, `resume` or `start` of the recording of the agent's call; returns when it is done.
+
+        Refused with the reason of the directory or of the daemon that has the call; Unavailable when none answers.
+        """
+        async with self._acquire() as connection:
+            asked = await connection.fetchval(QUERIES[f"recording_{what}_by_phone"], username, within)
+        while True:
+            await asyncio.sleep(ANSWER_SECONDS)
+            async with self._acquire() as connection:
+                answer = json.loads(await connection.fetchval(QUERIES["request_result"], asked))
+            match answer["state"]:
+                case "done":
+                    return
+                case "refused":
+                    raise Refused(answer["reason"])
+                case "timed out":
+                    raise Unavailable("no daemon has carried the request out in time")
+                case _:
+                    pass
 
     async def in_asterisk(self, username: str, within: float) -> str | None:
         """Waits until Asterisk has what the directory says of this agent; else why not, or after the time.

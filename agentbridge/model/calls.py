@@ -125,4 +125,5 @@ class SpyAttempt:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     ending: str = ""
-    """`hangup`, `revoked` when the permission was taken away, `unseen` when no daemon ran"""
+    """`hangup`, `revoked` when the permission was taken away, `moved` when the customer who is listened to came to
+    another agent, `unseen` when no daemon ran"""

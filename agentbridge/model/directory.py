@@ -61,6 +61,8 @@ class CallOptions:
 
     record: Recording = Recording.INACTIVE
     """V10"""
+    record_made: bool = False
+    """V11: calls that the agent makes; in the format of `record`, else wav"""
     chanspy: bool = False
     """V9: administrators may listen to this agent"""
     may_spy: bool = False
@@ -79,8 +81,8 @@ class CallOptions:
     """P13: the number that all direct calls go to; empty when it is not allowed or not set"""
     voicemail: bool = False
     voicemail_pin: str = field(default="", repr=False)
-    prefix_required: bool = False
-    """A19"""
+    prefixes: tuple[str, ...] | None = None
+    """A19: one of them must be dialled before an outside number; None where none need be"""
     may_call: bool = True
 
 

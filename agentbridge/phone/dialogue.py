@@ -19,6 +19,7 @@ log = structlog.get_logger()
 LONGEST_NUMBER = 16
 LONGEST_PIN = 32
 LONGEST_REASON = 4
+LONGEST_FORWARD = 32
 
 
 class Verb(StrEnum):
@@ -28,6 +29,11 @@ class Verb(StrEnum):
     LOGOUT = "logout"
     PAUSE = "pause"
     UNPAUSE = "unpause"
+    FORWARD = "forward"
+    UNFORWARD = "unforward"
+    RECORDPAUSE = "recordpause"
+    RECORDRESUME = "recordresume"
+    RECORDSTART = "recordstart"
 
 
 class Caller(Protocol):
@@ -48,6 +54,10 @@ class Desk(Protocol):
 
     async def caller(self, device: EndpointId) -> Caller | None: ...
 
+    async def has_device(self, device: EndpointId) -> bool:
+        """Whether it is a telephone of the directory, or an agent's own device."""
+        ...
+
     async def identify(self, internal: EndpointId, pin: str) -> str | None: ...
 
     async def log_in(self, username: str, device: EndpointId) -> None: ...
@@ -57,6 +67,14 @@ class Desk(Protocol):
     async def pause(self, username: str, reason: str) -> None: ...
 
     async def unpause(self, username: str) -> None: ...
+
+    async def forward(self, username: str, number: str) -> None:
+        """Where the agent's direct calls go; '' for no forwarding."""
+        ...
+
+    async def record(self, username: str, what: str, within: float) -> None:
+        """`pause`, `resume` or `start` of the recording of the agent's call; returns when it is done."""
+        ...
 
     async def in_asterisk(self, username: str, within: float) -> str | None: ...
 
@@ -70,19 +88,40 @@ class Dialogue:
 
     async def hold(self, line: Line, device: EndpointId, verb: Verb, argument: str) -> None:
         caller = await self._desk.caller(device)
+        if caller is None and not await self._desk.has_device(device):
+            # nothing is said: whoever it is must not hear whether a PIN is right
+            log.warning("phone.refused", telephone=device, agent=None, verb=verb, reason="no device of the directory")
+            return
         if caller is None and verb is not Verb.LOGIN:
             await self._refuse(line, device, verb, "nobody is logged in here")
             return
-        username = caller.username if caller is not None else ""
+        if caller is None or verb is Verb.LOGIN:
+            await self._log_in(line, device, caller)
+        else:
+            await self._serve(line, device, caller.username, verb, argument)
+
+    async def _serve(self, line: Line, device: EndpointId, username: str, verb: Verb, argument: str) -> None:
+        """What the agent who is on this device may ask; the login is another matter."""
         match verb:
             case Verb.LOGIN:
-                await self._log_in(line, device, caller)
+                raise AssertionError("a login needs no agent")
             case Verb.LOGOUT:
                 await self._do(line, device, username, verb, partial(self._desk.log_out, username), "logged_out")
             case Verb.PAUSE:
                 await self._pause(line, device, username, argument)
             case Verb.UNPAUSE:
                 await self._do(line, device, username, verb, partial(self._desk.unpause, username), "unpaused")
+            case Verb.FORWARD:
+                await self._forward(line, device, username, argument)
+            case Verb.UNFORWARD:
+                act = partial(self._desk.forward, username, "")
+                await self._do(line, device, username, verb, act, "not_forwarded")
+            case Verb.RECORDPAUSE:
+                await self._record(line, device, username, verb, "pause", "recording_paused")
+            case Verb.RECORDRESUME:
+                await self._record(line, device, username, verb, "resume", "recording_resumed")
+            case Verb.RECORDSTART:
+                await self._record(line, device, username, verb, "start", "recording_started")
 
     async def _log_in(self, line: Line, device: EndpointId, caller: Caller | None) -> None:
         own = caller.internal if caller is not None and caller.own else None
@@ -119,6 +158,20 @@ class Dialogue:
             await line.say("wrong")
         await line.say("goodbye")
 
+    async def _forward(self, line: Line, device: EndpointId, username: str, number: str) -> None:
+        number = number or await line.ask("number", LONGEST_FORWARD)
+        if not number:
+            await line.say("goodbye")
+            return
+        act = partial(self._desk.forward, username, number)
+        await self._do(line, device, username, Verb.FORWARD, act, "forwarded")
+
+    async def _record(
+        self, line: Line, device: EndpointId, username: str, verb: Verb, what: str, done: PromptName
+    ) -> None:
+        act = partial(self._desk.record, username, what, self._settings.confirm_seconds)
+        await self._do(line, device, username, verb, act, done)
+
     async def _do(
         self,
         line: Line,
@@ -136,8 +189,16 @@ class Dialogue:
             await self._refuse(line, device, verb, str(rule), username)
             return
         late = await self._desk.in_asterisk(username, self._settings.confirm_seconds)
+        if verb is Verb.LOGIN and not await self._is_on(device, username):
+            await self._refuse(line, device, verb, "logged in on another telephone meanwhile", username)
+            return
         log.info("phone.done", telephone=device, agent=username, verb=verb, late=late)
         await line.say("late" if late else done)
+
+    async def _is_on(self, device: EndpointId, username: str) -> bool:
+        """Whether the agent is still on that device: of two that logged in at once, one has been moved."""
+        caller = await self._desk.caller(device)
+        return caller is not None and caller.username == username
 
     async def _refuse(self, line: Line, device: EndpointId, verb: Verb, reason: str, username: str = "") -> None:
         log.warning("phone.refused", telephone=device, agent=username or None, verb=verb, reason=reason)

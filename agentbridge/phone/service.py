@@ -114,8 +114,10 @@ class PhoneService:
         """A call that can't be served goes back to the dialplan, which says so."""
         line = self._lines[start.channel]
         try:
-            if start.verb is None or len(self._tasks) > self._settings.calls:
-                raise Unavailable(f"no such verb, or more than {self._settings.calls} calls at once")
+            if start.verb is None:
+                raise Unavailable("the dialplan asked for something that agentbridge does not know")
+            if len(self._tasks) > self._settings.calls:
+                raise Unavailable(f"more than phone.calls = {self._settings.calls} calls at once")
             async with asyncio.timeout(self._settings.call_seconds):
                 await self._dialogue.hold(line, start.device, start.verb, start.argument)
             self._held.pop(start.channel, None)
@@ -150,5 +152,6 @@ def _verb(word: str) -> Verb | None:
 
 
 def device_of(channel_name: str) -> EndpointId:
-    """`PJSIP/desk-7-0000001a` is of `desk-7`."""
-    return EndpointId(channel_name.partition("/")[2].rpartition("-")[0])
+    """The device of a channel, such as `desk-7` of `PJSIP/desk-7-0000001a`; '' for a channel that has none."""
+    technology, _, rest = channel_name.partition("/")
+    return EndpointId(rest.rpartition("-")[0] if technology == "PJSIP" else "")

@@ -18,6 +18,11 @@ PROMPTS = {
     "logged_out": ["sound:agent-loggedoff", "tone:!1200/150,!900/300"],
     "paused": ["sound:activated", "tone:!1000/200"],
     "unpaused": ["sound:de-activated", "tone:!1000/100,!0/100,!1000/100"],
+    "forwarded": ["sound:activated", "tone:!1000/150,!1400/300"],
+    "not_forwarded": ["sound:de-activated", "tone:!1400/150,!1000/300"],
+    "recording_paused": ["sound:activated", "tone:!700/200"],
+    "recording_resumed": ["sound:de-activated", "tone:!700/100,!0/100,!700/100"],
+    "recording_started": ["sound:activated", "tone:!700/100,!1100/300"],
     "late": ["sound:please-try-call-later", "tone:!350/200,!0/100,!350/200,!0/100,!350/200"],
     "goodbye": ["sound:vm-goodbye", "tone:!600/100,!0/100,!400/300"],
 }
@@ -25,7 +30,8 @@ PROMPTS = {
 REASONS = {"1": "break", "2": "lunch", "3": "meeting", "4": "training", "5": "back office"}
 
 PromptName = Literal[
-    "number", "pin", "reason", "wrong", "refused", "logged_in", "logged_out", "paused", "unpaused", "late", "goodbye"
+    "number", "pin", "reason", "wrong", "refused", "logged_in", "logged_out", "paused", "unpaused", "forwarded",
+    "not_forwarded", "recording_paused", "recording_resumed", "recording_started", "late", "goodbye"
 ]
 Reason = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^;,|\x00-\x1f\x7f]+$")]
 Digits = Annotated[str, Field(pattern=r"^[0-9]{1,4}$")]

@@ -34,7 +34,7 @@ class Phone:
     `server` is host and SIP port of Asterisk. Without a `ticker` (of the farm) there is no audio. It calls
     without being registered as well: so does a trunk, as a static endpoint with user name and password.
     `registrations` counts the confirmed ones since it last was unregistered; `invites` are all calls that
-    ever reached it, `calls` all that it had, in and out.
+    ever reached it, `calls` all that it had, in and out, `notified` all NOTIFYs outside of calls.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class Phone:
         self.behaviour: Behaviour = Answer()
         self.invites: list[Invite] = []
         self.calls: list[Call] = []
+        self.notified: list[Request] = []
         self.registrations = 0
         self._agent = UserAgent(Credentials(user, secret), server, transport)
         self._agent.on_request, self._agent.on_stray = self._handle, self._handle_stray
@@ -192,6 +193,8 @@ class Phone:
         elif request.method == "INVITE" and not request.receiver.tag:
             self._receive_call(request)
         elif request.method in {"OPTIONS", "NOTIFY", "MESSAGE", "INFO"}:
+            if request.method == "NOTIFY":
+                self.notified.append(request)
             headers = (("Contact", self._agent.contact), ("Allow", ALLOW))
             self._agent.reply(request, request.answer(200, tag=secrets.token_hex(8), headers=headers))
         elif request.method != "ACK":

@@ -142,6 +142,8 @@ async def calls_on(pbx: Asterisk) -> AsyncIterator[Calls]:
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(link.run())
             await link.wait_up(5)
+            # no daemon runs here, and none of these calls is to wait for one
+            await pbx.cli("dialplan set global AGENTBRIDGE_COMPARED 1")
             yield calls
             running.cancel()
     await calls.clear()

@@ -268,7 +268,7 @@ async def test_a_call_on_its_way_does_not_ring_an_agent_who_has_just_paused(call
     await waiting.answered(timeout=5)
 
     async def refused_twice() -> bool:
-        return calls.pbx.log_path.read_text()[before:].count("s@agentbridge-before-ring:16") >= 2
+        return calls.pbx.log_path.read_text()[before:].count("Abnormal 'Gosub(agentbridge-before-ring,") >= 2
 
     await until(refused_twice, within=8, what="the refusal before dialling")
     assert phone.invites == []

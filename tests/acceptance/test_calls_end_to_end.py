@@ -118,6 +118,7 @@ async def test_each_option_of_a_row_holds_for_real_calls_when_daemon_and_databas
     gone = await centre.agent("gone", voicemail=True)
     taped = await centre.agent("taped", record_calls="gsm")
     await centre.agent("asked", prefix_required=True)
+    await centre.db.execute("INSERT INTO agentbridge.prefixes (prefix, label) VALUES ('9', 'Head office')")
     await centre.agent("mute", may_call=False)
     await centre.login("eager", "busy", "taped")
     await centre.pause("eager")

@@ -87,7 +87,7 @@ async def test_a_transfer_to_an_agent_who_does_not_take_it_rings_the_transferrin
 
 
 async def test_a_transfer_outside_without_the_prefix_rings_the_transferring_agent(calls: Calls) -> None:
-    scene = await talking(calls, prefix="1")
+    scene = await talking(calls, prefix="9")
     assert await scene.incoming.transfer("0551234") == 200
     await rung_back(scene)
 

@@ -29,6 +29,12 @@ from tests.acceptance.desk import (
 INPUT_SECONDS = 5.0
 LOGIN, LOGOUT, PAUSE, UNPAUSE = "*54", "*55", "*56", "*57"
 PIN, WRONG_PIN = "48215", "11111"
+# an extension of the administrator's own that leads past our dialplan
+SNEAK = """
+[callers](+)
+exten => sneak,1,Answer()
+ same => n,Stasis(agentbridge,login)
+"""
 
 
 @pytest_asyncio.fixture
@@ -39,7 +45,7 @@ async def desk(postgres: Postgres) -> AsyncIterator[Centre]:
         "log": {"level": "debug"},  # not even there may a PIN be read
         **PROMPT_TONES,
     }
-    async with Centre(postgres, sections=sections) as centre:
+    async with Centre(postgres, sections=sections, extra={"extensions.conf": SNEAK}) as centre:
         await centre.bridge.logged("ari.connected", app="agentbridge")
         await telephones(centre, "desk-1", "desk-2")
         yield centre
@@ -351,3 +357,10 @@ async def test_a_conversation_has_a_limit_in_all(desk: Centre, phone: Phone) -> 
     await hears(call, "number")
     await released(call, began, within=9)
     assert (await desk.bridge.logged("phone.failed", telephone="desk-1"))["reason"] == "time is up"
+
+
+async def test_a_customer_who_gets_past_the_dialplan_is_not_asked_for_a_pin(desk: Centre) -> None:
+    customer = await desk.caller()
+    call = await customer.call("sneak", 5)
+    await call.ended(5)
+    assert await desk.bridge.logged("phone.refused", reason="no device of the directory")

@@ -32,6 +32,7 @@ RELOADS = {
 }
 DIRECTORY = """
 insert into agentbridge.queues (name) values ('sales');
+insert into agentbridge.prefixes (prefix) values ('9');
 insert into agentbridge.agents (username, full_name, internal, transport, prefix_required, voicemail, pickup_group)
     values ('ana', 'Ana', '1001', '{udp,tcp}', true, true, '1');
 insert into agentbridge.agents (username, full_name, typology, internal, transport)
@@ -43,7 +44,6 @@ EXTENSIONS = """
 clearglobalvars = yes
 [globals]
 AGENTBRIDGE_OUTBOUND = outside
-AGENTBRIDGE_PREFIX = 9
 #include "agentbridge.conf"
 [from-sip]
 include => agentbridge-features
@@ -250,9 +250,9 @@ BROKEN = {
     "no such context outside": in_dialplan(
         "dialplan.no_outside", "outsied", "AGENTBRIDGE_OUTBOUND = outside", "AGENTBRIDGE_OUTBOUND = outsied",
     ),
-    "no prefix": in_dialplan("dialplan.prefix", "not set", "AGENTBRIDGE_PREFIX = 9", ""),
-    "a prefix that can't be dialled": in_dialplan(
-        "dialplan.prefix", "is nine", "AGENTBRIDGE_PREFIX = 9", "AGENTBRIDGE_PREFIX = nine",
+    "no prefix to choose from": Broken(
+        "dialplan.prefix", "none of them can call outside", "agentbridge prefix create",
+        sql="delete from agentbridge.prefixes",
     ),
     "listening of the administrator's own": in_dialplan(
         "dialplan.chanspy", "context outside", "[outside]", "[outside]\nexten => 777,1,ChanSpy(PJSIP/provider)",

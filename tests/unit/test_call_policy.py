@@ -12,6 +12,7 @@ from agentbridge.model import (
     Line,
     Membership,
     QueueName,
+    Recording,
     Session,
     Subject,
     Typology,
@@ -66,6 +67,19 @@ def test_an_agent_whose_queues_are_each_on_pause_is_on_pause() -> None:
 def test_an_agent_in_no_queue_has_its_pause_in_the_policy() -> None:
     assert policy(replace(ANA, session=Session(paused=True)))["paused"] == "1"
     assert "paused" not in policy(replace(ANA, session=None))
+
+
+def test_calls_that_the_agent_makes_are_recorded_by_a_setting_of_their_own() -> None:
+    assert policy(replace(ANA, options=CallOptions(record=Recording.GSM))).get("recordmade") is None
+    assert policy(replace(ANA, options=CallOptions(record=Recording.GSM, record_made=True)))["recordmade"] == "gsm"
+    made_only = policy(replace(ANA, options=CallOptions(record_made=True)))
+    assert (made_only["recordmade"], made_only.get("record")) == ("wav", None)
+
+
+def test_an_agent_who_must_choose_a_prefix_has_the_list_and_none_is_no_leave_to_call() -> None:
+    assert "prefix" not in policy(ANA)
+    assert policy(replace(ANA, options=CallOptions(prefixes=("08", "9"))))["prefix"] == "08&9"
+    assert policy(replace(ANA, options=CallOptions(prefixes=())))["prefix"] == "-"
 
 
 def test_a_hot_desk_agent_brings_its_caller_id_along() -> None:

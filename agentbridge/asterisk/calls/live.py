@@ -49,6 +49,8 @@ class Channel:
     """number and name of whose channel it is"""
     connected: tuple[str, str] = ("", "")
     """number and name of the other party, as this channel is told: masked where its agent's are"""
+    bridge: str = ""
+    """id of the bridge that it is in"""
 
     @property
     def endpoint(self) -> EndpointId:
@@ -81,6 +83,7 @@ def _channel(item: Message) -> Channel:
         seconds=_seconds(item.get("Duration")),
         caller=(known(item.get("CallerIDNum")), known(item.get("CallerIDName"))),
         connected=(known(item.get("ConnectedLineNum")), known(item.get("ConnectedLineName"))),
+        bridge=item.get("BridgeId"),
     )
 
 

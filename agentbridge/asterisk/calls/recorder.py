@@ -164,7 +164,7 @@ class Recorder:
     async def _call_to_record(self, agent: EndpointId) -> Channel:
         calls = await self._calls(agent)
         policy = await self._policy(agent)
-        if policy.get("manual") != "1" and "record" not in policy:
+        if policy.get("manual") != "1" and not policy.keys() & {"record", "recordmade"}:
             raise Refused(f"{agent}: may not record by hand; manual_recording is off, and so is record_calls")
         for call in calls:
             if call.up and call.bridged:

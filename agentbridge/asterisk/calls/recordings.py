@@ -77,7 +77,7 @@ class _Ending:
     since: float | None = None
     """of the clock; None: not looked at yet"""
     alarmed: bool = False
-    """it was told that nothing is written"""
+    """it was told that nothing is written, or nothing is to be written: nobody answered the call"""
     channel: str = ""
     """Uniqueid of a call that may still go on"""
     linkedid: str = ""
@@ -94,6 +94,8 @@ class _Recorded:
     """how many recordings run, by Asterisk's events"""
     looks: int = 0
     """tries left to find them in Asterisk's list: under load the event of a beginning comes before that has it"""
+    unanswered: bool = False
+    """a call that the agent made, and nobody answered"""
     changes: int = 0
     """events so far; a look that began before the last of them does not count"""
     linkedid: str = ""
@@ -133,6 +135,9 @@ class Recordings:
         match event.event:
             case "UserEvent" if event.get("UserEvent") == "AgentbridgeRecordingStarted":
                 self._announce(event)
+            case "UserEvent" if event.get("UserEvent") == "AgentbridgeRecordingUnanswered":
+                if (channel := self._channels.get(event.get("Uniqueid"))) is not None:
+                    channel.unanswered = True
             case "MixMonitorStart":
                 self._count(event, 1)
             case "MixMonitorStop":
@@ -194,16 +199,19 @@ class Recordings:
         if len(self._gone) > GONE:
             del self._gone[next(iter(self._gone))]
         for path in channel.paths:
-            self._end(path, self._now(), linkedid=linkedid or channel.linkedid)
+            self._end(path, self._now(), linkedid=linkedid or channel.linkedid, unanswered=channel.unanswered)
         for path in [path for path, silent in self._silent.items() if silent == uniqueid]:
             del self._silent[path]
 
-    def _end(self, path: str, at: datetime | None, *, channel: str = "", linkedid: str = "") -> None:
+    def _end(
+        self, path: str, at: datetime | None, *, channel: str = "", linkedid: str = "", unanswered: bool = False
+    ) -> None:
         self._unproven.pop(path, None)
         if len(self._ending) >= KEPT:
             self._scan = True  # its row has no end and is found again in the directory
             return
-        self._ending[path] = _Ending(at=at, alarmed=path in self._silent, channel=channel, linkedid=linkedid)
+        alarmed = path in self._silent or unanswered
+        self._ending[path] = _Ending(at=at, alarmed=alarmed, channel=channel, linkedid=linkedid)
 
     # ------------------------------------------------------------ what is wrong
 

@@ -40,6 +40,8 @@ RETRY_SECONDS = 0.25
 KEPT = 10_000
 """tries that wait for the database at most; each is in the log whatever happens"""
 AT_ONCE = 500
+LOOK_SECONDS = 1.0
+"""between looks at whom those hear who listen at the customer's end"""
 _CHANSPY_KEY = re.compile(r"agent/([^/]+)/chanspy")
 _SPYER_KEY = re.compile(r"agent/[^/]+/spy|telephone/[^/]+/agent")
 """whether a supervisor may listen, and from which telephone"""
@@ -71,6 +73,8 @@ class Spying:
         """channels to hang up by name: they listen to whom they may not"""
         self._revoked: set[str] = set()
         """Uniqueids of spies that were thrown out and have not ended yet"""
+        self._elsewhere: dict[str, tuple[str, str]] = {}
+        """Uniqueid of a spy → its channel, and the one that it listens to, which is no agent's"""
         self._judge = False
         """who listens now is compared with who may"""
         self._look = False
@@ -136,7 +140,10 @@ class Spying:
         target = agent_on(endpoint_of_channel(event.get("SpyeeChannel")), self._policy)
         known = self._tries.get(channel)
         if target is None and known is None:
-            return  # neither the spied one nor the way is ours
+            # an administrator's own extension, on the customer's channel: the agent at the other end is heard as well
+            self._elsewhere[channel] = (event.get("SpyerChannel"), event.get("SpyeeChannel"))
+            self._obey.set()
+            return
         attempt = known or self._from_elsewhere(channel, event, target or EndpointId(""))
         attempt = replace(attempt, started_at=attempt.started_at or self._now())
         log.info("spy.started", **_told(attempt))
@@ -154,15 +161,17 @@ class Spying:
         return SpyAttempt(channel=channel, at=self._now(), spyer=spyer, target=target, allowed=True)
 
     def _ended(self, channel: str) -> None:
+        self._elsewhere.pop(channel, None)
         attempt = self._tries.pop(channel, None)
         if attempt is None or attempt.started_at is None:
             return
         allowed = attempt.allowed and self._open(EndpointId(attempt.target)) and channel not in self._revoked
         self._revoked.discard(channel)
-        ending = "hangup" if allowed else "revoked"
-        attempt = replace(attempt, ended_at=self._now(), ending=ending)
+        self._ended_with(channel, attempt, "hangup" if allowed else "revoked")
+
+    def _ended_with(self, channel: str, attempt: SpyAttempt, ending: str) -> None:
         log.info("spy.ended", **_told(attempt), ending=ending)
-        self._note(attempt)
+        self._note(replace(attempt, channel=channel, ended_at=self._now(), ending=ending))
 
     def _keep(self, attempt: SpyAttempt) -> None:
         self._tries[attempt.channel] = attempt
@@ -188,12 +197,17 @@ class Spying:
     async def run(self) -> NoReturn:
         """Two loops: a database that is away must not delay the taking back."""
         async with asyncio.TaskGroup() as loops:
-            for name, wake, work in (
-                ("spying", self._obey, self._obeyed),
-                ("spy_audit", self._write, self._written),
-            ):
-                loops.create_task(repeat(work, wake, name=name, retry_seconds=RETRY_SECONDS), name=name)
+            obeying = repeat(
+                self._obeyed, self._obey, name="spying", retry_seconds=RETRY_SECONDS, idle_seconds=self._idle_seconds
+            )
+            loops.create_task(obeying, name="spying")
+            writing = repeat(self._written, self._write, name="spy_audit", retry_seconds=RETRY_SECONDS)
+            loops.create_task(writing, name="spy_audit")
         raise AssertionError("a loop without an end has ended")
+
+    def _idle_seconds(self) -> float | None:
+        """A call that is listened to at the customer's end may come to another agent, and no event says so."""
+        return LOOK_SECONDS if self._elsewhere else None
 
     async def _written(self) -> None:
         if self._living is not None:
@@ -206,13 +220,14 @@ class Spying:
                     del self._unwritten[key]
 
     async def _obeyed(self) -> None:
-        if not (self._look or self._judge or self._changed or self._expelled):
+        if not (self._look or self._judge or self._changed or self._expelled or self._elsewhere):
             return
         asked_at = self._now()
         if self._look:
             self._stopped.clear()
         living = await channels(self._link)
         if self._look:
+            self._find_elsewhere(living)
             self._end_what_is_gone(living, asked_at)
             self._living = frozenset(channel.uniqueid for channel in living)
             self._write.set()
@@ -223,6 +238,7 @@ class Spying:
             await self._apply(agent, living, opened=opened)
             if self._changed.get(agent) is opened:
                 del self._changed[agent]
+        self._judge_elsewhere(living)
         for name in list(self._expelled):
             await hang_up(self._link, name)
             self._expelled.discard(name)
@@ -275,6 +291,56 @@ class Spying:
         for channel, attempt in list(self._tries.items()):
             if channel not in alive and (attempt.started_at or attempt.at) < asked_at:
                 self._ended(channel)
+
+    def _find_elsewhere(self, living: Sequence[Channel]) -> None:
+        """Those who began to listen while nobody saw it."""
+        for spy in living:
+            prefix = spy.data.partition(",")[0] if spy.application == "ChanSpy" else ""
+            spied = next((c for c in living if prefix and c.name.startswith(prefix)), None)
+            if spied is not None and agent_on(spied.endpoint, self._policy) is None:
+                self._elsewhere[spy.uniqueid] = (spy.name, spied.name)
+
+    def _judge_elsewhere(self, living: Sequence[Channel]) -> None:
+        """Whom each of them hears now: noted, and thrown out where that agent may not be listened to."""
+        named = {channel.name: channel for channel in living}
+        for uniqueid, (spyer, spied) in list(self._elsewhere.items()):
+            if spyer not in named:  # its end was not told of
+                self._elsewhere.pop(uniqueid, None)
+            for agent in self._heard_with(named.get(spied), living):
+                opened = self._open(agent)
+                known = self._tries.get(uniqueid)
+                if known is None or known.target != agent or known.allowed != opened:
+                    self._note_elsewhere(uniqueid, spyer, agent, opened=opened)
+                if not opened:
+                    self._elsewhere.pop(uniqueid, None)
+                    self._expel(spyer)
+                    break
+
+    def _heard_with(self, spied: Channel | None, living: Sequence[Channel]) -> Iterable[EndpointId]:
+        if spied is None or not spied.bridge:
+            return
+        for channel in living:
+            beside = channel.bridge == spied.bridge and channel.name != spied.name
+            if beside and (agent := agent_on(channel.endpoint, self._policy)):
+                yield agent
+
+    def _note_elsewhere(self, uniqueid: str, spyer: str, agent: EndpointId, *, opened: bool) -> None:
+        if uniqueid in self._tries:  # the customer came to another agent
+            self._ended_with(uniqueid, self._tries.pop(uniqueid), "moved")
+        now = self._now()
+        attempt = SpyAttempt(
+            channel=uniqueid,
+            at=now,
+            spyer=endpoint_of_channel(spyer),
+            target=agent,
+            allowed=opened,
+            reason="" if opened else "chanspy is off",
+            started_at=now,
+        )
+        log.info("spy.started", **_told(attempt))
+        if not opened:
+            log.warning("spy.revoked", agent=agent, spyer=attempt.spyer)
+        self._keep(attempt)
 
     async def _judge_all(self, living: Sequence[Channel]) -> None:
         self._judge = False  # before the policy is read: what changes meanwhile is judged again

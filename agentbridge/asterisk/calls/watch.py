@@ -1,4 +1,5 @@
-"""All that follows the calls: recordings, their resuming, listening, lamps, what goes on now, and requests about it."""
+"""All that follows the calls: recordings, their resuming, listening, lamps, what goes on now, requests about it, and
+the mark of a boot."""
 
 from __future__ import annotations
 
@@ -10,8 +11,10 @@ from typing import Protocol
 
 from agentbridge.asterisk.ami.wire import Message
 from agentbridge.asterisk.calls.board import Board, LiveStore
+from agentbridge.asterisk.calls.boot_mark import BootMark
 from agentbridge.asterisk.calls.lamps import Lamps
 from agentbridge.asterisk.calls.live import Asks, Policy
+from agentbridge.asterisk.calls.message_lamps import MessageLamps
 from agentbridge.asterisk.calls.recorder import Recorder
 from agentbridge.asterisk.calls.recordings import Ledger, Recordings
 from agentbridge.asterisk.calls.requests import Desk, Requests, Rings
@@ -40,8 +43,11 @@ class Asterisk(Asks, Protocol):
 
 
 class CallWatch:
-    """Told of everything by plain functions; works in `run`. `resume_after` is in seconds; `active` says whether this
-    daemon is the one that acts for its node."""
+    """Told of everything by plain functions; works in `run`.
+
+    `resume_after` is in seconds; `active` says whether this daemon is the one that acts for its node, `settled` whether
+    nothing waits to be written to Asterisk.
+    """
 
     def __init__(
         self,
@@ -53,6 +59,7 @@ class CallWatch:
         *,
         active: Callable[[], bool],
         resume_after: float,
+        settled: Callable[[], bool],
     ) -> None:
         policy: Policy = node.policy
         depth: Callable[[], Awaitable[int]] = node.depth
@@ -66,6 +73,8 @@ class CallWatch:
         )
         recorder = Recorder(node, now=_now)
         self.requests = Requests(desk, node, rings, recorder, self.board, policy, around, active=active)
+        self.message_lamps = MessageLamps(node, policy, node.agents)
+        self.boot_mark = BootMark(node, settled=settled, clock=time.monotonic)
 
     def on_event(self, event: Message) -> None:
         self.recordings.on_event(event)
@@ -73,12 +82,14 @@ class CallWatch:
         self.spying.on_event(event)
         self.lamps.on_event(event)
         self.board.on_event(event)
+        self.message_lamps.on_event(event)
 
     def on_policy(self, path: str, value: str) -> None:
         """A policy was written to Asterisk; '' when it was removed."""
         self.spying.on_policy(path, value)
         self.lamps.on_policy(path, value)
         self.board.on_policy(path, value)
+        self.message_lamps.on_policy(path, value)
 
     def look_again(self) -> None:
         """After a start or a reconnect, and at intervals."""
@@ -87,10 +98,12 @@ class CallWatch:
         self.spying.look_again()
         self.lamps.look_again()
         self.board.look_again()
+        self.boot_mark.look_again()
 
     async def run(self) -> None:
+        working = (self.recordings, self.resumer, self.spying, self.lamps, self.board, self.requests)
         async with asyncio.TaskGroup() as parts:
-            for part in (self.recordings, self.resumer, self.spying, self.lamps, self.board, self.requests):
+            for part in (*working, self.message_lamps, self.boot_mark):
                 parts.create_task(part.run(), name=type(part).__name__.lower())
 
 

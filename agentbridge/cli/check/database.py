@@ -190,7 +190,7 @@ class Wanted:
     transports: frozenset[str] = frozenset()
     hosts: Mapping[str, str] = field(default_factory=dict)
     range: tuple[int, int] = (1, 0)
-    prefix_required: bool = False
+    prefix_missing: bool = False
     pickup: bool = False
     voicemail: bool = False
 
@@ -205,7 +205,8 @@ select array(select name from agentbridge.queues where channel = 'voice') as que
         select unnest(transport) from agentbridge.agents where not hot_desk
         union select unnest(transport) from agentbridge.telephones
     ) as transports,
-    exists (select from agentbridge.agents where prefix_required) as prefix_required,
+    exists (select from agentbridge.agents where prefix_required)
+        and not exists (select from agentbridge.prefixes) as prefix_missing,
     exists (select from agentbridge.agents where pickup_group <> '')
         or exists (select from agentbridge.telephones where pickup_group <> '') as pickup,
     exists (select from agentbridge.agents where voicemail) as voicemail,
@@ -235,7 +236,7 @@ async def wanted(settings: Settings) -> Wanted:
         transports=frozenset(row["transports"]),
         hosts={found["device"]: found["host"] for found in devices if found["host"] != "dynamic"},
         range=(row["internal_from"], row["internal_to"]),
-        prefix_required=row["prefix_required"],
+        prefix_missing=row["prefix_missing"],
         pickup=row["pickup"],
         voicemail=row["voicemail"],
     )

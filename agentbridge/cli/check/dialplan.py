@@ -22,7 +22,6 @@ _ASKS = re.compile(rf"b\((?:{DIALLED}|{OLDER})\^s\^1\((.+?)\)\)")
 _CHECKS = re.compile(rf"b\((?:{DIALLED}|{OLDER})\b")
 _VARIABLE = re.compile(r"\$\{\w+\}")
 """as in ${QUEUE_OPTIONS}, not ${EXTEN:2}"""
-_NOT_IN_A_PREFIX = re.compile(r"[^0-9*#]")
 
 
 async def shown(manager: Manager) -> Dialplan:
@@ -178,12 +177,11 @@ def _globals(dialplan: Dialplan, variables: dict[str, str], wanted: Wanted) -> I
             f"AGENTBRIDGE_OUTBOUND is {outside}, which the dialplan does not have: no agent can call outside",
             f"in extensions.conf, section [globals]: AGENTBRIDGE_OUTBOUND = your context for outside calls; {RELOAD}",
         )
-    prefix = variables.get("AGENTBRIDGE_PREFIX", "")
-    if wanted.prefix_required and (not prefix or _NOT_IN_A_PREFIX.search(prefix)):
+    if wanted.prefix_missing:
         yield Finding(
             "dialplan.prefix",
-            f"agents have prefix_required, and AGENTBRIDGE_PREFIX is {prefix or 'not set'}: digits, * and # are wanted",
-            f"in extensions.conf, section [globals]: AGENTBRIDGE_PREFIX = what they dial first; {RELOAD}",
+            "agents have prefix_required, and there is no prefix to choose from: none of them can call outside",
+            "`agentbridge prefix create 9 label='Head office'`, or switch prefix_required off",
         )
 
 

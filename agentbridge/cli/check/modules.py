@@ -27,6 +27,8 @@ NEEDED = {
     "res_ari_events": "nobody can log in or pause from a telephone",
     "res_ari_channels": "nobody can log in or pause from a telephone",
     "app_stasis": "nobody can log in or pause from a telephone",
+    "pbx_loopback": "no number exists in our contexts: nobody can call an agent, nor an agent anybody",
+    "res_pjsip_notify": "a message lamp shows the last agent's box until the telephone registers again",
 }
 """module → what happens without it; what others need comes first, since they then decline to load as well"""
 ROOTS = frozenset({"res_sorcery_astdb", "res_sorcery_config", "res_pjsip"})

@@ -23,7 +23,7 @@ begin
 end $$;
 grant select on agentbridge.telephones, agentbridge.endpoint_ids, agentbridge.queues, agentbridge.retired_queues,
     agentbridge.queue_members, agentbridge.team_members, agentbridge.team_queues, agentbridge.effective_members,
-    agentbridge.sessions, agentbridge.queue_pauses, agentbridge.settings to agentbridge_daemon;
+    agentbridge.sessions, agentbridge.queue_pauses, agentbridge.settings, agentbridge.prefixes to agentbridge_daemon;
 -- what is to be looked at, and what came of it
 grant select on agentbridge.migrations, agentbridge.schema_files, agentbridge.changes, agentbridge.home,
     agentbridge.taken_away, agentbridge.applied, agentbridge.older_databases, agentbridge.agent_status,
@@ -46,13 +46,16 @@ grant execute on function agentbridge.adopt_pause, agentbridge.telephones_regist
     to agentbridge_daemon;
 -- what an agent does from a telephone
 grant execute on function agentbridge.login, agentbridge.logout, agentbridge.pause, agentbridge.unpause,
-    agentbridge.password_failed, agentbridge.password_ok to agentbridge_daemon;
+    agentbridge.forward, agentbridge.password_failed, agentbridge.password_ok to agentbridge_daemon;
+grant execute on function agentbridge.recording_start, agentbridge.recording_pause, agentbridge.recording_resume,
+    agentbridge.request_result to agentbridge_daemon;
 
 -- role agentbridge_app
 revoke all on all tables in schema agentbridge from agentbridge_app;
 revoke all on all functions in schema agentbridge from agentbridge_app;
 grant usage on schema agentbridge to agentbridge_app;
 grant execute on function agentbridge.login, agentbridge.logout, agentbridge.pause, agentbridge.unpause,
+    agentbridge.forward,
     agentbridge.unlock, agentbridge.password_failed, agentbridge.password_ok, agentbridge.claim_interaction,
     agentbridge.release_interaction, agentbridge.may_manage, agentbridge.has_queue, agentbridge.check_role
     to agentbridge_app;
@@ -78,7 +81,8 @@ begin
 end $$;
 grant select on agentbridge.queues, agentbridge.queue_members, agentbridge.teams, agentbridge.team_members,
     agentbridge.team_queues, agentbridge.sessions, agentbridge.queue_pauses, agentbridge.settings,
-    agentbridge.modules, agentbridge.agent_modules, agentbridge.agent_channels, agentbridge.interactions
+    agentbridge.modules, agentbridge.agent_modules, agentbridge.agent_channels, agentbridge.interactions,
+    agentbridge.prefixes
     to agentbridge_app;
 
 -- role agentbridge_api

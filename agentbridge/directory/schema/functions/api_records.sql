@@ -105,7 +105,7 @@ begin
         sortable := '{username,full_name,internal,email,alias,typology}';
         settable := '{username,full_name,alias,email,internal,typology,description,role,voicemail,deactivated,hot_desk,
             login_in_pause,mask_sensitive,transport,host,nat,sip_type,codecs,caller_id,context,call_group,pickup_group,
-            chanspy,record_calls,sip_expires,sip_port,auto_answer,auto_answer_delay,ring_in_use,manual_recording,
+            chanspy,record_calls,record_made_calls,sip_expires,sip_port,auto_answer,auto_answer_delay,ring_in_use,manual_recording,
             dtmf_tones,dnd_in_pause,unanswered_badge,jaws,screen_recording,screen_recording_path,remote_control,
             remote_control_port,forward_allowed,forward_to,may_see_settings,may_change_settings,tls_certificate_path,
             tls_key_path,wss_port,ignore_pause_preview,client_log,client_log_level,internal_messenger,prefix_required,

@@ -81,10 +81,22 @@ end $$;
 -- A test compares these columns with those that the daemon reads.
 create or replace trigger hint_update after update of username, full_name, alias, internal, typology, hot_desk,
     deactivated, locked_at, transport, host, nat, sip_type, codecs, caller_id, context, call_group, pickup_group,
-    sip_secret, sip_port, sip_expires, voicemail, voicemail_pin, mask_sensitive, chanspy, record_calls, auto_answer,
+    sip_secret, sip_port, sip_expires, voicemail, voicemail_pin, mask_sensitive, chanspy, record_calls, record_made_calls,
+    auto_answer,
     auto_answer_delay, ring_in_use, manual_recording, dnd_in_pause, forward_allowed, forward_to, prefix_required,
     may_call, may_spy
     on agentbridge.agents for each row execute function agentbridge.hint_agent();
+
+-- A prefix is new, gone or another one: it concerns the agents that must choose one.
+create or replace function agentbridge.hint_prefixes() returns trigger language plpgsql security definer
+set search_path = agentbridge, pg_temp
+as $$
+begin
+    perform note(array(select a.internal from agents a where a.prefix_required));
+    return null;
+end $$;
+create or replace trigger hint_change after insert or update of prefix or delete or truncate on agentbridge.prefixes
+    for each statement execute function agentbridge.hint_prefixes();
 
 -- Telephones that are new or gone.
 create or replace function agentbridge.hint_telephones() returns trigger language plpgsql security definer

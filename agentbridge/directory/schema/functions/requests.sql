@@ -64,7 +64,7 @@ as $$
 declare agent agents := agent_named('username', username);
 begin
     perform check_actor(actor, agent);
-    if not agent.manual_recording and agent.record_calls = 'inactive' then
+    if not agent.manual_recording and agent.record_calls = 'inactive' and not agent.record_made_calls then
         perform refuse('AB004', format('manual_recording: %s may not record by hand; it is off, and nothing is recorded '
             'automatically', agent.username));
     end if;
@@ -79,7 +79,7 @@ as $$
 declare agent agents := agent_named('username', username);
 begin
     perform check_actor(actor, agent);
-    if actor = agent.username and agent.record_calls <> 'inactive' then
+    if actor = agent.username and (agent.record_calls <> 'inactive' or agent.record_made_calls) then
         perform refuse('AB004', format('record_calls: the calls of %s are recorded; the agent may pause a recording and '
             'not end it', agent.username));
     end if;
@@ -141,6 +141,11 @@ begin
             shown(number)));
     elsif not agent.may_call then
         perform refuse('AB004', format('may_call: %s may not call; it is off', agent.username));
+    elsif agent.prefix_required and not exists (select from agents a where a.internal = number)
+            and not exists (select from prefixes p where starts_with(number, p.prefix)) then
+        perform refuse('AB001', format('number: must begin with one of the prefixes: %s', coalesce(
+            (select string_agg(rtrim(format('%s %s', p.prefix, p.label)), ', ' order by p.prefix) from prefixes p),
+            'there is none yet')));
     end if;
     return ask('dial', agent, jsonb_build_object('number', number), actor, seconds);
 end $$;

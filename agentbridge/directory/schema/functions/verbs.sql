@@ -142,6 +142,22 @@ begin
     return found;
 end $$;
 
+-- P13: the agent's own forwarding of direct calls; an empty number ends it. Queue calls do not follow.
+create or replace function agentbridge.forward(username text, number text default '', source text default 'web')
+returns boolean language plpgsql
+security definer set search_path = agentbridge, pg_temp
+as $$
+declare agent agents := agent_for(username, source);
+begin
+    if not agent.forward_allowed and source <> 'admin' then
+        perform refuse('AB004', format('forward_allowed: %s may not forward calls; an administrator may allow it',
+            agent.username));
+    end if;
+    update agents a set forward_to = coalesce(number, '')
+    where a.id = agent.id and a.forward_to <> coalesce(number, '');
+    return found;
+end $$;
+
 -- What app_queue decided by itself (autopause after no answer) becomes a pause of that queue.
 -- False when there is nothing to adopt it to: a session that ended meanwhile is no error.
 create or replace function agentbridge.adopt_pause(endpoint text, queue text, reason text default 'Auto-Pause')

@@ -26,7 +26,7 @@ const TABS = {
   voice: [
     entry("transport", "list", { hint: "hint.transport" }), entry("codecs", "list"), entry("host", "text"), entry("nat", "list"),
     entry("sip_type", "choice", { choices: ["friend", "user", "peer"] }), entry("caller_id", "text"), entry("context", "text"),
-    entry("call_group", "text"), entry("pickup_group", "text"), entry("record_calls", "choice", { choices: ["inactive", "wav", "wav49", "gsm"] }),
+    entry("call_group", "text"), entry("pickup_group", "text"), entry("record_calls", "choice", { choices: ["inactive", "wav", "wav49", "gsm"] }), entry("record_made_calls", "bool"),
     entry("chanspy", "bool"), entry("mask_sensitive", "bool"), entry("sip_expires", "number"), { ...entry("sip_port", "number"), only: ["phonebar"] },
   ],
   client: [

@@ -186,6 +186,7 @@ export default {
   "field.call_group": "Call group",
   "field.pickup_group": "Pickup group",
   "field.record_calls": "Record calls",
+  "field.record_made_calls": "Record calls that the agent makes",
   "field.chanspy": "May be listened to",
   "field.mask_sensitive": "Callers are masked",
   "field.sip_expires": "SIP expires (s)",
