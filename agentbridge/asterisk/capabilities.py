@@ -12,7 +12,7 @@ from typing import Protocol
 
 from agentbridge.desired.state import DIGEST
 from agentbridge.errors import Refused
-from agentbridge.model import Fields, ObjectKind, State
+from agentbridge.model import DesiredState, Fields, ObjectKind
 
 TIMEOUT_SECONDS = 10.0
 # Each AOR and each endpoint may have a processor of its own (pjsip/options/<id>, stasis/p:endpoint:<id>), with nothing
@@ -22,7 +22,6 @@ _PROCESSORS = (
     "stasis/m", "stasis/pool", "taskpool", "pjsip/pool", "pjsip/default", "pjsip/options/manage", "pjsip/distributor",
 )  # fmt: skip
 
-ALGORITHMS = "supported_algorithms_uas"
 ADD_REASON = "Reason of QueueAdd"
 MEANINGS: Mapping[str, str] = {
     "password_digest of an auth": "a SIP password's digest is kept as md5_cred; phones see no difference",
@@ -46,8 +45,6 @@ class Capabilities:
     unknown: Mapping[ObjectKind, frozenset[str]] = field(default_factory=dict)
     add_reason: bool = True
     """QueueAdd takes the reason of a pause"""
-    auth_algorithms: bool = False
-    """an auth can state which algorithms it asks for, whatever pjsip.conf's default is"""
     processors: tuple[str, ...] = _PROCESSORS
 
     @property
@@ -61,7 +58,7 @@ class Capabilities:
         fields = [f"{name} of an {kind}" for kind, names in sorted(self.unknown.items()) for name in sorted(names)]
         return (*fields, *(() if self.add_reason else (ADD_REASON,)))
 
-    def expressible(self, wanted: State) -> State:
+    def expressible(self, wanted: DesiredState) -> DesiredState:
         """`wanted` without the fields that this Asterisk has no word for."""
         if not self.unknown:
             return wanted
@@ -90,7 +87,6 @@ async def ask(console: Console, fields: Mapping[ObjectKind, tuple[str, ...]]) ->
         unknown=unknown,
         # without its documentation Asterisk lists no arguments: the member that is seen then tells, see Members
         add_reason="Reason:" in shown or "Interface:" not in shown,
-        auth_algorithms=await _knows_field(console, ObjectKind.AUTH, ALGORITHMS),
         processors=tuple([names for names in _PROCESSORS if await _has_processor(console, names)]),
     )
 

@@ -14,6 +14,7 @@ import structlog
 from agentbridge.asterisk import capabilities
 from agentbridge.asterisk.ami.connection import OnEvent, ignore
 from agentbridge.asterisk.ami.link import Account, AmiLink, Timing
+from agentbridge.asterisk.ami.shutdown import Shutdown
 from agentbridge.asterisk.ami.wire import Fields as WireFields
 from agentbridge.asterisk.ami.wire import Message
 from agentbridge.asterisk.ari.client import Ari
@@ -21,6 +22,7 @@ from agentbridge.asterisk.calls.live import agent_on
 from agentbridge.asterisk.calls.ringing import Ringing
 from agentbridge.asterisk.capabilities import Capabilities
 from agentbridge.asterisk.drivers.endpoints import MANAGED, Endpoints
+from agentbridge.asterisk.drivers.engagement import Engagement
 from agentbridge.asterisk.drivers.members import MemberAction, Members, member_of
 from agentbridge.asterisk.drivers.policy import PolicyStore
 from agentbridge.asterisk.drivers.transports import Transports
@@ -35,10 +37,12 @@ from agentbridge.model import (
     DeleteMailbox,
     DeleteObject,
     DeletePolicy,
+    DesiredState,
     DropContact,
     EndpointId,
     Interface,
     Member,
+    ObservedState,
     PauseMember,
     PutMailbox,
     PutObject,
@@ -46,7 +50,7 @@ from agentbridge.model import (
     QueueName,
     RemoveMember,
     SetPenalty,
-    State,
+    SetRingInUse,
     Step,
     queue_name,
 )
@@ -56,7 +60,7 @@ log = structlog.get_logger()
 EVENTS = "agent,system,call,user"
 # a busy queue sends ten events for each call; these are the ones that change a member
 FILTERS = (
-    "Event: QueueMember(Added|Removed|Pause|Penalty)",
+    "Event: QueueMember(Added|Removed|Pause|Penalty|Ringinuse)",
     "Event: (FullyBooted|Reload|Shutdown|ContactStatus)",
     # and these follow a call; without the end HangupRequest would be twice as many
     "Event: (Hangup|DeviceStateChange|Newchannel|Newstate|NewConnectedLine|DialBegin|BridgeEnter)[[:space:]]",
@@ -89,10 +93,17 @@ class Node:
     def __init__(self, account: Account, ari: Ari, hooks: Hooks, *, timing: Timing | None = None) -> None:
         self._hooks = hooks
         self._seen = Observation(hooks.changed)
+        shutdown = Shutdown(self._shuts_down, hooks.stale)
         self._actions = AmiLink(
-            account, name="actions", on_up=lambda _: hooks.stale(), on_down=self._lost, timing=timing
+            account,
+            name="actions",
+            on_up=lambda _: hooks.stale(),
+            on_down=self._lost,
+            timing=timing,
+            shutdown=shutdown,
+            asks=True,
         )
-        self._bulk = AmiLink(account, name="bulk", timing=timing)
+        self._bulk = AmiLink(account, name="bulk", timing=timing, shutdown=shutdown)
         self._events = AmiLink(
             account,
             name="events",
@@ -102,8 +113,10 @@ class Node:
             on_up=lambda _: hooks.stale(),
             on_down=self._lost,
             timing=timing,
+            shutdown=shutdown,
         )
         self._members = Members(self._actions, self._bulk, self._seen)
+        self._engagement = Engagement(self._actions, self._bulk, time.time)
         self._policy = PolicyStore(self._actions, self._bulk, self._seen)
         self._contacts = Contacts(self._bulk, hooks.contacts)
         self._endpoints = Endpoints(ari, self._actions, self._bulk, self._seen, self._contacts)
@@ -145,16 +158,12 @@ class Node:
     def connected(self) -> bool:
         return self._events.up and self._actions.up and self._bulk.up
 
-    def state(self, key: EndpointId) -> State:
+    def state(self, key: EndpointId) -> ObservedState:
         return self._endpoints.added_to(self._transports.added_to(self._seen.state(key), key), key)
 
-    def expressible(self, wanted: State) -> State:
+    def expressible(self, wanted: DesiredState) -> DesiredState:
         """`wanted` as far as this Asterisk has words for it."""
         return self._capabilities.expressible(wanted)
-
-    def is_others(self, key: EndpointId) -> bool:
-        """Whether Asterisk has a device of that name by its own files."""
-        return self._endpoints.is_others(key)
 
     @property
     def lacks(self) -> Collection[str]:
@@ -196,6 +205,12 @@ class Node:
     def agents(self) -> Collection[EndpointId]:
         """The internal numbers that are ours."""
         return list(self._seen.agents())
+
+    async def engaged(
+        self, members: Collection[tuple[QueueName, Interface]]
+    ) -> dict[tuple[QueueName, Interface], str]:
+        """Which of these members ring, are in a call or in wrap-up just now; each with the word for it."""
+        return await self._engagement.of(members)
 
     async def read_all(self, *, timeout: float = 30.0) -> None:
         """Reads everything that is ours anew; Unavailable when a link does not come up in time."""
@@ -263,7 +278,7 @@ class Node:
         match step.action:
             case AddMember() as action:
                 await self._members.add(action)
-            case RemoveMember() | PauseMember() | SetPenalty() as action:
+            case RemoveMember() | PauseMember() | SetPenalty() | SetRingInUse() as action:
                 await self._members.apply(action)
                 self._silence_member(action)
             case PutPolicy() | DeletePolicy() as action:
@@ -350,9 +365,14 @@ class Node:
         self._losses += 1
         self._contacts.lost()
 
+    def _shuts_down(self, reason: str) -> None:
+        """Away, though the links are up: nothing is done until it is taken back, or Asterisk has started again."""
+        log.warning("asterisk.shutting_down")
+        self._lost(reason)
+
     def _on_event(self, event: Message) -> None:
         match event.event:
-            case "QueueMemberAdded" | "QueueMemberPenalty":
+            case "QueueMemberAdded" | "QueueMemberPenalty" | "QueueMemberRinginuse":
                 self._seen.member_seen(member_of(event))
             case "QueueMemberPause":
                 self._paused(event)
@@ -365,9 +385,6 @@ class Node:
                     self._ringing.silence(key, everything=True)
                 if self._endpoints.is_due(key):
                     self._hooks.changed(key)
-            case "Reload" if "pjsip" in event.get("Module").lower() or event.get("Module") == "All":
-                self._endpoints.reloaded()
-                self._hooks.stale()
             case "Reload" if "queue" in event.get("Module").lower() or event.get("Module") == "All":
                 self._hooks.stale()
             case _:

@@ -10,9 +10,10 @@ from agentbridge.asterisk.ari.client import Ari
 from agentbridge.asterisk.node import Hooks, Node
 from agentbridge.desired.state import SipDefaults
 from agentbridge.directory.postgres import Directory
+from agentbridge.model import Fate, Loss
 from agentbridge.plan.difference import Plan
 from agentbridge.plan.limit import Limit, Refusal, all_that_could_be_lost, losses_of, who
-from agentbridge.reconcile.comparison import Looker, in_parts, one_look
+from agentbridge.reconcile.comparison import Comparer, in_parts, merged
 from agentbridge.reconcile.work_queue import Cause
 from agentbridge.settings import Settings
 
@@ -52,21 +53,26 @@ async def worked_out(settings: Settings) -> Found:
 
 
 async def _compared(settings: Settings, directory: Directory, node: Node) -> Found:
-    looker = Looker(
+    comparer = Comparer(
         directory, node, SipDefaults(realm=settings.sip.realm, qualify_seconds=settings.sip.qualify_seconds)
     )
-    keys = await looker.everything()
+    keys = await comparer.all_keys()
     if not keys:
         return Found(Plan(), None)
-    look = one_look([await looker.look(dict.fromkeys(part, Cause.RESYNC)) async for part in in_parts(keys)])
-    return Found(look.plan, await _refusal(settings, directory, node, look.plan))
+    parts = [await comparer.compare(dict.fromkeys(part, Cause.RESYNC)) async for part in in_parts(keys)]
+    planned = merged(parts).plan
+    return Found(planned, await _refusal(settings, directory, node, planned))
 
 
 async def _refusal(settings: Settings, directory: Directory, node: Node, planned: Plan) -> Refusal | None:
     """As the daemon's guard decides, without what was confirmed."""
-    if not await directory.vanished(losses_of(planned, node)):
+    if not await _vanished(directory, losses_of(planned, node)):
         return None
     limit = Limit(share=settings.limits.removals_share, at_least=settings.limits.removals_at_least)
-    vanished = {who(loss) for loss in await directory.vanished(list(all_that_could_be_lost(node)))}
+    vanished = {who(loss) for loss in await _vanished(directory, list(all_that_could_be_lost(node)))}
     owned = len(node.owned())
     return None if limit.allows(len(vanished), owned) else Refusal(len(vanished), owned)
+
+
+async def _vanished(directory: Directory, losses: list[Loss]) -> list[Loss]:
+    return [loss for loss, fate in (await directory.judge(losses)).items() if fate is Fate.VANISHED]

@@ -27,11 +27,12 @@ from agentbridge.model import (
     DeleteMailbox,
     DeleteObject,
     DeletePolicy,
+    DesiredState,
     DropContact,
     EndpointId,
     ObjectKind,
+    ObservedState,
     RemoveMember,
-    State,
 )
 from agentbridge.plan.difference import Plan, plan
 from agentbridge.reconcile.pace import Pace
@@ -160,13 +161,13 @@ async def _ours(node: Node, settings: Settings, known: Collection[EndpointId]) -
     }
     states = await node.action_list("DBGetTree", {"Family": "CustomDevstate"}, timeout=CONNECT_SECONDS)
     lamps = [found[1] for state in states if (found := _LAMP.fullmatch(state.get("Key")))]
-    planned = plan(dict.fromkeys(ours, State()), node, node.queues())
+    planned = plan(dict.fromkeys(ours, DesiredState()), node, node.queues())
     # registrations go with their AORs
     steps = tuple(step for step in planned.steps if not isinstance(step.action, DropContact))
     return _Ours(replace(planned, steps=steps), lamps, sorted(stored - ours))
 
 
-def _is_remainder(found: State, *, in_directory: bool, spare: State) -> bool:
+def _is_remainder(found: ObservedState, *, in_directory: bool, spare: DesiredState) -> bool:
     """Whether objects that our AstDB family does not list are ours: a number in reserve, or a half of an endpoint.
 
     What has an endpoint and is not in our family was put there by somebody else.

@@ -24,7 +24,7 @@ select jsonb_build_object(
             'node', n.node, 'version', n.version, 'started_at', n.started_at, 'seen_at', n.seen_at,
             'alive', n.seen_at > clock_timestamp() - make_interval(secs => $1),
             'asterisk_up', n.asterisk_up, 'lag_seconds', n.lag_seconds, 'pending', n.pending, 'failed', n.failed,
-            'lacks', n.lacks, 'taken', n.taken,
+            'lacks', n.lacks,
             'refused', (select jsonb_build_object('removals', count(*), 'of', max(h.owned), 'since', min(h.since),
                     'code', agentbridge.held_code(n.node))
                 from agentbridge.held h where h.node = n.node and h.confirmed_at is null having count(*) > 0),
@@ -35,6 +35,8 @@ select jsonb_build_object(
         from agentbridge.nodes n), '[]'),
     'pending_agents', coalesce((select jsonb_agg(username order by username) from agentbridge.agent_status s
         where s.pending and s.error is null), '[]'),
+    'waits', coalesce((select jsonb_object_agg(username, waits_for) from agentbridge.agent_status
+        where waits_for is not null), '{}'),
     'failed', coalesce((select jsonb_agg(jsonb_build_object('node', node, 'key', key, 'error', error)
         order by node, key) from agentbridge.applied where error is not null), '[]'),
     'agents', (select count(*) from agentbridge.agents),
@@ -88,12 +90,11 @@ def _print(found: dict[str, Any]) -> None:
         output.line(f"node {node['node']}: {_told(node)}")
         for line in _trouble(node["recordings"]):
             output.line(f"node {node['node']}: {line}")
-        if taken := node["taken"]:
-            output.line(f"node {node['node']}: Asterisk has by its own files, so that no agent gets: {_few(taken)}")
         for lack in node["lacks"]:
             output.line(f"node {node['node']}: this Asterisk lacks {lack}: {meaning(lack)}")
     output.line(f"agents: {found['agents']}, logged in {found['logged_in']}, on pause {found['paused']}")
-    _some("pending", [f"agent {name}" for name in found["pending_agents"]])
+    waits = found["waits"]
+    _some("pending", [": ".join(filter(None, (f"agent {name}", waits.get(name)))) for name in found["pending_agents"]])
     _some("failed", [f"{one['key']} on {one['node']}: {one['error']}" for one in found["failed"]])
 
 
@@ -106,10 +107,6 @@ def _trouble(recordings: dict[str, Any]) -> list[str]:
     lines += [f"{folder} can't be read ({why}): the daemon's user needs the group that may" for folder, why in
               recordings["closed"].items()]
     return lines
-
-
-def _few(names: list[str]) -> str:
-    return " ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def _some(what: str, lines: list[str]) -> None:

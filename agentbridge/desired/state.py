@@ -17,6 +17,7 @@ from agentbridge.desired.caller_id import caller_id, clipped, member_text, merge
 from agentbridge.model import (
     SIP_PORT,
     Agent,
+    DesiredState,
     EndpointId,
     Fields,
     Interface,
@@ -27,7 +28,6 @@ from agentbridge.model import (
     QueueName,
     Session,
     SipType,
-    State,
     Subject,
 )
 
@@ -35,7 +35,6 @@ NO_CALLS_CONTEXT = "agentbridge-nothing"
 """V4: the context of a `peer`, which is called and never calls: it has no extension."""
 FIELD_BYTES = 128
 """Asterisk's buffer for a list of group numbers, with the NUL"""
-BROWSER_SILENCE_SECONDS, BROWSER_HOLD_SECONDS = "30", "60"
 MAILBOX_CONTEXT = "agentbridge"
 NO_PIN = "none"
 """of a box without a PIN: no telephone can dial letters, while an empty one would let everybody in"""
@@ -59,13 +58,13 @@ def interface_of(endpoint: EndpointId) -> Interface:
     return Interface(f"PJSIP/{endpoint}")
 
 
-def desired(subject: Subject, sip: SipDefaults) -> State:
+def desired(subject: Subject, sip: SipDefaults) -> DesiredState:
     """The state of `subject.key`; an empty one means that nothing of it should be in Asterisk.
 
     A row that the rules of the database should have refused is the problem of its key alone.
     """
     try:
-        return State(
+        return DesiredState(
             objects=_objects(subject, sip),
             members=_members(subject.key, subject.carried),
             policy=policy_of(subject),
@@ -75,21 +74,21 @@ def desired(subject: Subject, sip: SipDefaults) -> State:
             problem=subject.problem,
         )
     except ValueError as error:
-        return State(problem=f"the directory's row makes no sense: {error}")
+        return DesiredState(problem=f"the directory's row makes no sense: {error}")
 
 
-def desired_in_range(subject: Subject, sip: SipDefaults) -> State:
+def desired_in_range(subject: Subject, sip: SipDefaults) -> DesiredState:
     """`desired` for a number of the configured range: its AOR stays when no agent has it."""
     state = desired(subject, sip)
     return state if state or state.problem else reserve(sip)
 
 
-def reserve(sip: SipDefaults) -> State:
+def reserve(sip: SipDefaults) -> DesiredState:
     """The state of a number that no agent has yet.
 
     A new AOR makes Asterisk walk all endpoints; one that is there before its endpoint costs nothing later.
     """
-    return State(objects={ObjectKind.AOR: _aor(Line(secret=""), EndpointId(""), sip)})
+    return DesiredState(objects={ObjectKind.AOR: _aor(Line(secret=""), EndpointId(""), sip)})
 
 
 def digest(endpoint: EndpointId, realm: str, secret: str) -> str:
@@ -229,16 +228,9 @@ def _nat(modes: Iterable[str]) -> Fields:
 
 def _media(transports: Iterable[str]) -> Fields:
     """What `webrtc=yes` sets, each field stated: taking back only `webrtc` would leave the others behind."""
-    ways = set(transports)
-    browser = bool(_WEBRTC_TRANSPORTS & ways)
-    if browser and ways - _WEBRTC_TRANSPORTS:
-        # all media of an endpoint is a browser's or a phone's: the other would register and hear nothing
-        raise ValueError("transport: udp and tcp can't be combined with ws and wss")
+    browser = bool(_WEBRTC_TRANSPORTS & set(transports))
     on = _yes_no(browser)
     return {
-        # a browser that crashed in a call says no BYE: after so many seconds without audio, or on hold, it ends
-        "rtp_timeout": BROWSER_SILENCE_SECONDS if browser else "0",
-        "rtp_timeout_hold": BROWSER_HOLD_SECONDS if browser else "0",
         "webrtc": on,
         "use_avpf": on,
         "ice_support": on,
@@ -285,6 +277,7 @@ def _member(key: EndpointId, agent: Agent, session: Session, membership: Members
         paused=paused,
         reason=member_text(reason) if paused else "",
         state_interface=interface_of(key),
+        ring_in_use=agent.options.ring_in_use,
     )
 
 

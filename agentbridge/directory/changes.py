@@ -211,7 +211,7 @@ class Changes:
 
     async def _read(self, connection: Connection) -> None:
         asked = time.monotonic()
-        rows = await connection.fetch(NEWS, self.snapshot)
+        rows = await connection.fetch(NEWS, self.snapshot, self._node)
         fresh = time.monotonic() - asked < FRESH_SECONDS  # else this process may have stood still meanwhile
         news = rows[0]
         self.snapshot = news["snapshot"]

@@ -25,15 +25,20 @@ from agentbridge.directory.lineage import Lineage
 from agentbridge.directory.queries import QUERIES
 from agentbridge.directory.rows import reading
 from agentbridge.errors import Unavailable
-from agentbridge.model import EndpointId, Loss, QueueName, Reading
+from agentbridge.model import EndpointId, Fate, Loss, QueueName, Reading
 
 DEADLINE_SECONDS = 5.0
 """of one query; also how soon a hung server is noticed"""
 
 
 class Outcome(Protocol):
+    """What a pass found for a key; Asterisk has what the directory says when both are empty."""
+
     @property
     def error(self) -> str: ...
+
+    @property
+    def waits_for(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +55,6 @@ class Heartbeat:
     version: str
     lacks: tuple[str, ...] = ()
     """what this Asterisk can't do, by name"""
-    taken: tuple[str, ...] = ()
-    """internal numbers that this Asterisk has by its own files: no agent is given one"""
 
 
 class Directory:
@@ -67,6 +70,8 @@ class Directory:
         self._deadline = deadline
         self._statements = STATEMENTS_KEPT
         self._lineage: Lineage | None = None
+        self.hinted: str | None = None
+        """the snapshot up to which hints of changes have come; None when none has"""
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
 
@@ -96,7 +101,8 @@ class Directory:
         A hundred rows hold up the event loop for 5 ms while they are decoded: ask for many part by part.
         """
         async with self._reading() as connection:
-            return reading(await connection.fetch(QUERIES["subjects"], list(keys)))
+            rows = await connection.fetch(QUERIES["subjects"], list(keys), self.hinted, self._node)
+        return reading(rows)
 
     async def keys(self) -> set[EndpointId]:
         async with self.transaction() as connection:
@@ -114,15 +120,23 @@ class Directory:
 
     async def record(self, snapshot: str, outcomes: Mapping[EndpointId, Outcome]) -> None:
         """What a pass found, for the rows of `snapshot`; an empty error means that Asterisk has them."""
+        if not outcomes:
+            return
         errors = [outcome.error or None for outcome in outcomes.values()]
-        await self._execute("record_applied", self._node, snapshot, list(outcomes), errors)
+        waits = [outcome.waits_for or None for outcome in outcomes.values()]
+        await self._execute("record_applied", self._node, snapshot, list(outcomes), errors, waits)
 
-    async def adopt_pause(self, key: EndpointId, queue: QueueName, reason: str) -> None:
-        """A pause that app_queue decided; nothing happens when the session is gone."""
-        await self._execute("adopt_pause", key, queue, reason)
+    async def adopt_pause(self, key: EndpointId, queue: QueueName, reason: str) -> bool:
+        """A pause that app_queue decided; False when it is in the directory already, or the session is gone."""
+        async with self.transaction() as connection:
+            return bool(await connection.fetchval(QUERIES["adopt_pause"], key, queue, reason))
 
-    async def vanished(self, losses: Sequence[Loss]) -> set[Loss]:
-        """Those of the losses whose rows are missing without having been taken away by a statement."""
+    async def hand_over(self, queues: Collection[QueueName]) -> None:
+        """Notes that nobody of ours is left on this node in these queues, which left the directory."""
+        await self._execute("hand_over", self._node, list(queues))
+
+    async def judge(self, losses: Sequence[Loss]) -> dict[Loss, Fate]:
+        """What became of each loss: taken away by a statement, moved to another endpoint, or vanished."""
         columns = (
             [loss.key for loss in losses],
             [loss.kind.value for loss in losses],
@@ -130,7 +144,9 @@ class Directory:
             [loss.queue or "" for loss in losses],
         )
         async with self._reading() as connection:
-            return {losses[row["number"] - 1] for row in await connection.fetch(QUERIES["vanished"], *columns)}
+            rows = await connection.fetch(QUERIES["fates"], *columns)
+        fates = dict.fromkeys(losses, Fate.TAKEN_AWAY)
+        return fates | {losses[row["number"] - 1]: Fate(row["fate"]) for row in rows}
 
     async def hold(self, keys: Collection[EndpointId], owned: int) -> set[EndpointId]:
         """Notes that the removal of these keys and no others is held back, of so many that Asterisk has.
@@ -157,7 +173,6 @@ class Directory:
             beat.failed,
             beat.version,
             list(beat.lacks),
-            list(beat.taken),
         )
 
     async def prune_changes(self) -> int:

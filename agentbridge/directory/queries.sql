@@ -1,8 +1,14 @@
 -- What the daemon asks of the directory. Each block is one statement and so one snapshot.
 
 -- name: subjects
--- The memberships only of agents that are logged in, since nobody else is a member.
-with people as (
+-- The memberships only of agents that are logged in, since nobody else is a member. $2: the snapshot up to which hints
+-- of changes have come; $3: this node.
+with hints as materialized (
+    select c.keys from agentbridge.changes c
+    where c.xid >= pg_snapshot_xmin($2::text::pg_snapshot)
+        and not pg_visible_in_snapshot(c.xid, $2::text::pg_snapshot)
+),
+people as (
     select w.key, t.id as telephone_id, coalesce(own.id, bound.agent_id) as agent_id
     from unnest($1::text[]) w (key)
     left join agentbridge.telephones t on t.name = w.key
@@ -12,11 +18,18 @@ with people as (
 select
     pg_current_snapshot()::text as snapshot,
     case when row_number() over () = 1 then (   -- once is enough
-        select array(
-            select name from agentbridge.queues where channel = 'voice'
-            union
-            select name from agentbridge.retired_queues where retired_at > now() - interval '7 days')
+        select array(select name from agentbridge.queues where channel = 'voice')
     ) end as our_queues,
+    case when row_number() over () = 1 then (
+        select array(
+            select r.name from agentbridge.retired_queues r
+            where r.retired_at > now() - interval '7 days' and $3::text <> all (r.handed_over_by)
+                and not exists (
+                    select from agentbridge.queues q
+                    where q.channel = 'voice' and lower(q.name collate "C") = lower(r.name collate "C")))
+    ) end as retired_queues,
+    -- a change that this statement sees, and that is newer than the last hint
+    (select coalesce(bool_or(h.keys && array[p.key, '*']), false) from hints h) as changed,
     p.key, t.name as telephone, t.transport as t_transport, t.host as t_host, t.nat as t_nat,
     t.sip_type as t_sip_type, t.codecs as t_codecs, t.caller_id as t_caller_id, t.context as t_context,
     t.call_group as t_call_group, t.pickup_group as t_pickup_group, t.sip_secret as t_sip_secret,
@@ -96,13 +109,16 @@ select agentbridge.moved_in()
 select agentbridge.database_older($1, $2)
 
 -- name: record_applied
-select agentbridge.record_applied($1, $2::text::pg_snapshot, $3::text[], $4::text[])
+select agentbridge.record_applied($1, $2::text::pg_snapshot, $3::text[], $4::text[], $5::text[])
 
 -- name: adopt_pause
 select agentbridge.adopt_pause($1, $2, $3)
 
--- name: vanished
-select number from agentbridge.vanished($1::text[], $2::text[], $3::bigint[], $4::text[])
+-- name: fates
+select number, fate from agentbridge.fates($1::text[], $2::text[], $3::bigint[], $4::text[])
+
+-- name: hand_over
+select agentbridge.hand_over($1, $2::text[])
 
 -- name: hold
 select agentbridge.hold($1, $2::text[], $3)
@@ -118,12 +134,12 @@ select agentbridge.prune_old()
 
 -- name: heartbeat
 insert into agentbridge.nodes as n (node, started_at, seen_at, snapshot, asterisk_up, lag_seconds, pending, failed,
-    version, lacks, taken)
-values ($1, $2, clock_timestamp(), $3::text::pg_snapshot, $4, $5, $6, $7, $8, $9::text[], $10::text[])
+    version, lacks)
+values ($1, $2, clock_timestamp(), $3::text::pg_snapshot, $4, $5, $6, $7, $8, $9::text[])
 on conflict (node) do update set started_at = excluded.started_at, seen_at = excluded.seen_at,
     snapshot = excluded.snapshot, asterisk_up = excluded.asterisk_up, lag_seconds = excluded.lag_seconds,
     pending = excluded.pending, failed = excluded.failed, version = excluded.version,
-    lacks = excluded.lacks, taken = excluded.taken
+    lacks = excluded.lacks
 
 -- name: telephones_registered
 select agentbridge.telephones_registered($1, $2::text[], $3::boolean[])

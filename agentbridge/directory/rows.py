@@ -36,7 +36,9 @@ def reading(rows: Sequence[Row]) -> Reading:
     return Reading(
         snapshot=rows[0]["snapshot"],
         subjects={EndpointId(row["key"]): subject(row) for row in rows},
-        queues=frozenset(queue_name(name) for name in rows[0]["our_queues"]),
+        queues=frozenset(queue_name(name) for name in [*rows[0]["our_queues"], *rows[0]["retired_queues"]]),
+        retired=frozenset(queue_name(name) for name in rows[0]["retired_queues"]),
+        changed=frozenset(EndpointId(row["key"]) for row in rows if row["changed"]),
     )
 
 

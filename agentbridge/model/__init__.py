@@ -20,6 +20,7 @@ from agentbridge.model.actions import (
     PutPolicy,
     RemoveMember,
     SetPenalty,
+    SetRingInUse,
     Step,
 )
 from agentbridge.model.directory import (
@@ -46,11 +47,12 @@ from agentbridge.model.keys import (
     QueueName,
     queue_name,
 )
-from agentbridge.model.losses import Loss, LossKind
+from agentbridge.model.losses import Fate, Loss, LossKind
 from agentbridge.model.state import (
+    DesiredState,
     Member,
     ObjectKind,
-    State,
+    ObservedState,
 )
 
 __all__ = [
@@ -65,8 +67,10 @@ __all__ = [
     "DeleteMailbox",
     "DeleteObject",
     "DeletePolicy",
+    "DesiredState",
     "DropContact",
     "EndpointId",
+    "Fate",
     "Fields",
     "Interface",
     "Line",
@@ -75,6 +79,7 @@ __all__ = [
     "Member",
     "Membership",
     "ObjectKind",
+    "ObservedState",
     "PauseMember",
     "PutMailbox",
     "PutObject",
@@ -85,8 +90,8 @@ __all__ = [
     "RemoveMember",
     "Session",
     "SetPenalty",
+    "SetRingInUse",
     "SipType",
-    "State",
     "Step",
     "Subject",
     "Telephone",

@@ -49,6 +49,13 @@ class SetPenalty:
 
 
 @dataclass(frozen=True, slots=True)
+class SetRingInUse:
+    queue: QueueName
+    interface: Interface
+    ring_in_use: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PutPolicy:
     path: str
     """below the AstDB family, e.g. `agent/1001/record`"""
@@ -86,6 +93,7 @@ Action = (
     | RemoveMember
     | PauseMember
     | SetPenalty
+    | SetRingInUse
     | PutPolicy
     | DeletePolicy
     | PutMailbox

@@ -157,10 +157,14 @@ class Subject:
 class Reading:
     """One consistent look at the directory.
 
-    `snapshot` is PostgreSQL's pg_snapshot in text; `subjects` has each key that was asked for; `queues` are
-    all queues whose members are ours, those that were deleted from the directory included.
+    `snapshot` is PostgreSQL's pg_snapshot in text; `subjects` has each key that was asked for.
     """
 
     snapshot: str
     subjects: Mapping[EndpointId, Subject]
     queues: frozenset[QueueName]
+    """the queues whose members are ours, `retired` included"""
+    retired: frozenset[QueueName] = frozenset()
+    """those of them that left the directory, and of which ours must still be taken out"""
+    changed: frozenset[EndpointId] = frozenset()
+    """keys with a change that this reading sees, and of which no hint had come when it was asked for"""

@@ -8,6 +8,17 @@ from enum import StrEnum
 from agentbridge.model.keys import AgentId, EndpointId, QueueName
 
 
+class Fate(StrEnum):
+    """What became, in the directory, of something that Asterisk still has."""
+
+    TAKEN_AWAY = "taken away"
+    """a statement ended it, or the rows say themselves that it should not be"""
+    MOVED = "moved"
+    """the agent has this place in the queue by another endpoint now: a new number, another telephone"""
+    VANISHED = "vanished"
+    """the rows are missing, and no statement took them away"""
+
+
 class LossKind(StrEnum):
     """What goes away with a loss."""
 

@@ -1,4 +1,4 @@
-"""What is, or should be, in Asterisk for one endpoint id."""
+"""Desired and observed state of one endpoint id, and queue members."""
 
 from __future__ import annotations
 
@@ -26,35 +26,44 @@ class Member:
     paused: bool = False
     reason: str = ""
     state_interface: str = ""
+    ring_in_use: bool | None = None
+    """P3: whether the queue may ring it while its device is in use; None where that is not known"""
     dynamic: bool = True
     """observed only: False for one of queues.conf or realtime, which app_queue does not let go"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """What is, or should be, in Asterisk for one endpoint id.
+class DesiredState:
+    """What should be in Asterisk for one endpoint id; an empty one means that nothing of it should be.
 
-    `objects` maps a kind of PJSIP object to its fields, `members` a queue to the member, `policy` an AstDB
-    path below the family `agentbridge` to its value.
+    `objects` maps a kind of PJSIP object to its fields, `members` a queue to the member, `policy` an AstDB path below
+    the family `agentbridge` to its value; `mailbox` is the voicemail box of this number, empty when there is none.
     """
 
     objects: Mapping[ObjectKind, Fields] = field(default_factory=dict)
     members: Mapping[QueueName, Member] = field(default_factory=dict)
     policy: Fields = field(default_factory=dict)
     mailbox: Fields = field(default_factory=dict)
-    """the voicemail box of this number; empty: there is none"""
     agent: AgentId | None = None
-    """desired only: whose calls the endpoint takes"""
+    """whose calls the endpoint takes"""
     transports: frozenset[str] = frozenset()
-    """desired only: how a client may be registered; empty: any way"""
-    contacts: frozenset[str] = frozenset()
-    """observed only: the URIs at which the endpoint is reached"""
-    turned_away: str = ""
-    """observed only: the transport of a client whose registration was taken back, until another registers"""
-    displaced: tuple[str, ...] = ()
-    """observed only: the URIs of two devices that push each other out"""
+    """how a client may be registered; empty: any way"""
     problem: str = ""
-    """desired only: why this key can't be worked on"""
+    """why this key can't be worked on; nothing of it is changed then"""
 
     def __bool__(self) -> bool:
         return bool(self.objects or self.members or self.policy or self.mailbox)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedState:
+    """What is in Asterisk for one endpoint id, as last observed; the fields are those of DesiredState."""
+
+    objects: Mapping[ObjectKind, Fields] = field(default_factory=dict)
+    members: Mapping[QueueName, Member] = field(default_factory=dict)
+    policy: Fields = field(default_factory=dict)
+    mailbox: Fields = field(default_factory=dict)
+    contacts: frozenset[str] = frozenset()
+    """the URIs at which the endpoint is reached"""
+    turned_away: str = ""
+    """the transport of a client whose registration was taken back, until another registers"""

@@ -17,11 +17,13 @@ from agentbridge.model import (
     DeleteMailbox,
     DeleteObject,
     DeletePolicy,
+    DesiredState,
     DropContact,
     EndpointId,
     Fields,
     Member,
     ObjectKind,
+    ObservedState,
     PauseMember,
     PutMailbox,
     PutObject,
@@ -29,7 +31,7 @@ from agentbridge.model import (
     QueueName,
     RemoveMember,
     SetPenalty,
-    State,
+    SetRingInUse,
     Step,
 )
 from agentbridge.plan.registration import changes_hands, complaint, strays
@@ -38,7 +40,7 @@ from agentbridge.plan.registration import changes_hands, complaint, strays
 class Observed(Protocol):
     """What is in Asterisk, as far as a plan asks."""
 
-    def state(self, key: EndpointId) -> State: ...
+    def state(self, key: EndpointId) -> ObservedState: ...
 
     def knows_queue(self, queue: QueueName) -> bool: ...
 
@@ -53,12 +55,12 @@ class Plan:
 
     steps: tuple[Step, ...] = ()
     problems: Mapping[EndpointId, str] = field(default_factory=dict)
-    waiting: frozenset[EndpointId] = frozenset()
-    """keys that wait for another key's member to leave, to be looked at again soon"""
+    waiting: Mapping[EndpointId, str] = field(default_factory=dict)
+    """keys of which a part must wait, to be compared again soon; each with what it waits for, in words or ''"""
 
 
 def plan(
-    desired: Mapping[EndpointId, State], observed: Observed, queues: Collection[QueueName]
+    desired: Mapping[EndpointId, DesiredState], observed: Observed, queues: Collection[QueueName]
 ) -> Plan:
     """The actions that make `observed` as `desired` for the keys of `desired`.
 
@@ -66,7 +68,7 @@ def plan(
     """
     steps: list[Step] = []
     problems: dict[EndpointId, str] = {}
-    waiting: set[EndpointId] = set()
+    waiting: dict[EndpointId, str] = {}
     for key, wanted in desired.items():
         if wanted.problem:
             problems[key] = wanted.problem
@@ -77,8 +79,11 @@ def plan(
         if problem := "; ".join(filter(None, (_unknown_queues(missing), fixed, complaint(wanted, found)))):
             problems[key] = problem
         taken = _taken_elsewhere(key, wanted, found, observed)
-        if taken:
-            waiting.add(key)
+        for queue, member in taken.items():
+            waiting[key] = f"waits until {member.interface} has left {queue}: no call or wrap-up is interrupted"
+            steps += (
+                Step(key, action, was=shown_member(member)) for action in in_place(wanted.members[queue], member)
+            )
         dropped = found.contacts if changes_hands(key, wanted, found) else strays(wanted, found)
         steps += (Step(key, DropContact(key, uri), was=uri) for uri in sorted(dropped))
         steps += _object_steps(key, wanted, found)
@@ -86,14 +91,14 @@ def plan(
         members = {q: m for q, m in wanted.members.items() if q not in missing and q not in taken}
         steps += _member_steps(key, members, wanted.members, found.members, queues)
         steps += _mailbox_steps(key, wanted.mailbox, found.mailbox)
-    return Plan(steps=tuple(sorted(steps, key=rank)), problems=problems, waiting=frozenset(waiting))
+    return Plan(steps=tuple(sorted(steps, key=rank)), problems=problems, waiting=waiting)
 
 
 def _unknown_queues(missing: Collection[QueueName]) -> str:
     return f"queue: Asterisk does not know {', '.join(missing)}; add it to queues.conf" if missing else ""
 
 
-def _fixed_members(wanted: State, found: State, queues: Collection[QueueName]) -> str:
+def _fixed_members(wanted: DesiredState, found: ObservedState, queues: Collection[QueueName]) -> str:
     """Of ours, who should leave a queue or be another there and can't. A stranger's is the administrator's wish."""
     fixed = sorted(
         queue
@@ -112,7 +117,7 @@ def joined(plans: Iterable[Plan]) -> Plan:
     return Plan(
         steps=tuple(sorted((step for part in parts for step in part.steps), key=rank)),
         problems={key: problem for part in parts for key, problem in part.problems.items()},
-        waiting=frozenset().union(*(part.waiting for part in parts)),
+        waiting={key: reason for part in parts for key, reason in part.waiting.items()},
     )
 
 
@@ -120,7 +125,8 @@ def held_back(planned: Plan, reasons: Mapping[EndpointId, str]) -> Plan:
     """The plan without the steps of these keys, each of which has its reason for a problem."""
     steps = tuple(step for step in planned.steps if step.key not in reasons)
     problems = {**planned.problems, **reasons}
-    return replace(planned, steps=steps, problems=problems, waiting=planned.waiting - reasons.keys())
+    waiting = {key: reason for key, reason in planned.waiting.items() if key not in reasons}
+    return replace(planned, steps=steps, problems=problems, waiting=waiting)
 
 
 def rank(step: Step) -> int:
@@ -134,7 +140,7 @@ def rank(step: Step) -> int:
             return 2
         case PutObject(kind=kind):
             return 3 + _PUT_ORDER.index(kind)
-        case AddMember() | SetPenalty():
+        case AddMember() | SetPenalty() | SetRingInUse():
             return 7
         case PauseMember():
             return 8
@@ -156,7 +162,7 @@ _DELETE_ORDER = (ObjectKind.AOR, ObjectKind.ENDPOINT, ObjectKind.AUTH)
 # ---------------------------------------------------------------- per kind of thing
 
 
-def _object_steps(key: EndpointId, wanted: State, found: State) -> Iterator[Step]:
+def _object_steps(key: EndpointId, wanted: DesiredState, found: ObservedState) -> Iterator[Step]:
     for kind, fields in wanted.objects.items():
         there = found.objects.get(kind)
         if there is None:
@@ -208,7 +214,14 @@ def _member_actions(wanted: Member, found: Member) -> Iterator[Action]:
     if found.dynamic and _needs_anew(wanted, found):
         yield RemoveMember(found)
         yield AddMember(wanted)
-        return
+    else:
+        yield from in_place(wanted, found)
+
+
+def in_place(wanted: Member, found: Member) -> Iterator[Action]:
+    """What makes a member that stays as it should be, at the interface where it was found."""
+    if found.ring_in_use is not None and wanted.ring_in_use != found.ring_in_use:
+        yield SetRingInUse(wanted.queue, found.interface, bool(wanted.ring_in_use))
     if wanted.penalty != found.penalty:
         yield SetPenalty(wanted.queue, found.interface, wanted.penalty)
     if wanted.paused != found.paused or (wanted.paused and wanted.reason != found.reason):
@@ -224,13 +237,15 @@ def _needs_anew(wanted: Member, found: Member) -> bool:
     )
 
 
-def _taken_elsewhere(key: EndpointId, wanted: State, found: State, observed: Observed) -> Collection[QueueName]:
-    """The queues in which this key's agent is still a member by another endpoint: never twice in one queue."""
+def _taken_elsewhere(
+    key: EndpointId, wanted: DesiredState, found: ObservedState, observed: Observed
+) -> Mapping[QueueName, Member]:
+    """The member that this key's agent still is by another endpoint, by queue: never twice in one queue."""
     joining = wanted.members.keys() - found.members.keys()
     if wanted.agent is None or not joining:
-        return ()
+        return {}
     others = [observed.state(other).members for other in observed.carriers(str(wanted.agent)) if other != key]
-    return [queue for queue in joining if any(queue in members for members in others)]
+    return {queue: members[queue] for members in others for queue in joining & members.keys()}
 
 
 def shown_member(member: Member) -> str:

@@ -20,9 +20,9 @@ from agentbridge.model import (
     Loss,
     LossKind,
     ObjectKind,
+    ObservedState,
     PutPolicy,
     RemoveMember,
-    State,
     Step,
 )
 from agentbridge.plan.difference import Plan
@@ -39,7 +39,7 @@ class Owned(Protocol):
         """The row id of the agent whose number this is, or who is logged in at this telephone, as our AstDB says."""
         ...
 
-    def state(self, key: EndpointId) -> State: ...
+    def state(self, key: EndpointId) -> ObservedState: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from agentbridge.model import EndpointId, ObjectKind, State
+from agentbridge.model import DesiredState, EndpointId, ObjectKind, ObservedState
 
 _TRANSPORT = re.compile(r";transport=([a-z]+)", re.IGNORECASE)
 # RFC 7118 writes `ws` in the URI of either, so that a contact can't tell them apart
@@ -20,7 +20,7 @@ def transport_of(uri: str) -> str:
     return found[1].lower() if found else "udp"
 
 
-def changes_hands(key: EndpointId, wanted: State, found: State) -> bool:
+def changes_hands(key: EndpointId, wanted: DesiredState, found: ObservedState) -> bool:
     """Whether this number belongs to another agent than before, or to nobody any more.
 
     The phone that is registered with it is the former agent's, and would go on being called.
@@ -29,7 +29,7 @@ def changes_hands(key: EndpointId, wanted: State, found: State) -> bool:
     return holder in found.policy and found.policy[holder] != wanted.policy.get(holder)
 
 
-def strays(wanted: State, found: State) -> list[str]:
+def strays(wanted: DesiredState, found: ObservedState) -> list[str]:
     """The contacts to be dropped. The address of a fixed host is the row's own and never one of them."""
     if not wanted.transports:
         return []
@@ -37,21 +37,8 @@ def strays(wanted: State, found: State) -> list[str]:
     return sorted(uri for uri in found.contacts if uri != fixed and not _allowed(transport_of(uri), wanted))
 
 
-def complaint(wanted: State, found: State) -> str:
-    """What to tell of clients that come the wrong way, or two at a time; empty when there is none."""
-    return "; ".join(filter(None, (_wrong_way(wanted, found), _displaced(wanted, found))))
-
-
-def _displaced(wanted: State, found: State) -> str:
-    if not found.displaced or ObjectKind.ENDPOINT not in wanted.objects:
-        return ""
-    return (
-        f"contact: two devices register with one secret and push each other out, {' and '.join(found.displaced)}; "
-        "switch one of them off, or give it an agent or telephone of its own"
-    )
-
-
-def _wrong_way(wanted: State, found: State) -> str:
+def complaint(wanted: DesiredState, found: ObservedState) -> str:
+    """What to tell of the client that comes the wrong way; empty when there is none."""
     stray = strays(wanted, found)
     way = transport_of(stray[0]) if stray else found.turned_away
     if not way or not wanted.transports or _allowed(way, wanted) or len(found.contacts) > len(stray):
@@ -60,7 +47,7 @@ def _wrong_way(wanted: State, found: State) -> str:
     return f"transport: a client registered over {way} and was turned away; this one must use {allowed}"
 
 
-def _allowed(transport: str, wanted: State) -> bool:
+def _allowed(transport: str, wanted: DesiredState) -> bool:
     if transport in _WEBSOCKETS:
         return bool(wanted.transports & _WEBSOCKETS)
     return transport in wanted.transports

@@ -7,31 +7,16 @@ pass meets them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Collection, Mapping
 
 import structlog
 
-from agentbridge.model import AgentId, EndpointId, Loss
+from agentbridge.model import AgentId, EndpointId, Fate, Loss
 from agentbridge.plan.difference import Plan
-from agentbridge.plan.limit import Limit, Owned, Refusal, all_that_could_be_lost, losses_of, who, without
+from agentbridge.plan.limit import Limit, Refusal, all_that_could_be_lost, who, without
+from agentbridge.reconcile.ports import Asterisk, Directory
 
 log = structlog.get_logger()
-
-
-class Judge(Protocol):
-    """What the directory knows of removals."""
-
-    async def vanished(self, losses: Sequence[Loss]) -> set[Loss]:
-        """Those of the losses whose rows are missing without having been taken away."""
-        ...
-
-    async def hold(self, keys: Collection[EndpointId], owned: int) -> set[EndpointId]:
-        """Notes that these keys and no others are held, of so many that Asterisk has.
-
-        Returns those of them whose removal an administrator has confirmed lately.
-        """
-        ...
 
 
 class RemovalGuard:
@@ -40,7 +25,7 @@ class RemovalGuard:
     limit: how many agents may vanish without a confirmation.
     """
 
-    def __init__(self, directory: Judge, asterisk: Owned, limit: Limit) -> None:
+    def __init__(self, directory: Directory, asterisk: Asterisk, limit: Limit) -> None:
         self._directory = directory
         self._asterisk = asterisk
         self._limit = limit
@@ -57,12 +42,12 @@ class RemovalGuard:
         """Whether something is held, was confirmed, or may have been held by the daemon before this one."""
         return self._noted is None or bool(self._noted)
 
-    async def limited(self, planned: Plan) -> Plan:
-        """The part of the plan that may be done; the keys that are held have the reason for a problem."""
-        losses = losses_of(planned, self._asterisk)
-        if not losses:
-            return planned
-        vanished = await self._directory.vanished(losses)
+    async def limited(self, planned: Plan, fates: Mapping[Loss, Fate]) -> Plan:
+        """The part of the plan that may be done; the keys that are held have the reason for a problem.
+
+        fates: of everything that the plan takes away.
+        """
+        vanished = {loss for loss, fate in fates.items() if fate is Fate.VANISHED}
         if not vanished:
             return planned
         allowed = await self._judge(vanished)
@@ -96,7 +81,8 @@ class RemovalGuard:
         more: what has vanished, in case that Asterisk's own list of what is ours lacks it.
         """
         owned = len(self._asterisk.owned())
-        vanished = more | await self._directory.vanished(list(all_that_could_be_lost(self._asterisk)))
+        fates = await self._directory.judge(list(all_that_could_be_lost(self._asterisk)))
+        vanished = more | {loss for loss, fate in fates.items() if fate is Fate.VANISHED}
         if self._limit.allows(len({who(loss) for loss in vanished}), owned):
             await self._note(set(), owned)
             self._held, self.refusal = frozenset(), None

@@ -1,71 +1,53 @@
-"""The loop: a key is dirty; read what should be, compare with what is, send the difference.
+"""The loop: for a key that is due, read what should be, compare it with what is, send the difference.
 
-There is this one path for a change, a start, a restart, a drift and a repair. Everything that happens only
-marks keys. A pass takes all keys that are due; passes run side by side, a key is in one pass at a time.
+There is this one path for a change, a start, a restart, a drift and a repair. Whatever happens only marks keys. A pass
+takes all keys that are due; passes run side by side, and a key is in one pass at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
 
 import structlog
 
 from agentbridge import metrics
 from agentbridge.desired.state import SipDefaults
 from agentbridge.errors import Refused, Unavailable
-from agentbridge.model import (
-    AUTOPAUSE,
-    EndpointId,
-    PauseMember,
-    QueueName,
-    Reading,
-)
+from agentbridge.model import AgentId, EndpointId, Fate, QueueName, Reading
 from agentbridge.plan.difference import Plan, held_back
-from agentbridge.plan.limit import Limit, Owned, Refusal
-from agentbridge.reconcile.comparison import Found, Look, Looker, Source, divided, in_parts, one_look
-from agentbridge.reconcile.footing import Footing, Moment
-from agentbridge.reconcile.guard import Judge, RemovalGuard
+from agentbridge.plan.limit import Limit, Refusal, losses_of
+from agentbridge.plan.postponement import interrupted, postponed
+from agentbridge.reconcile.autopauses import Autopauses
+from agentbridge.reconcile.comparison import Comparer, Comparison, in_parts, merged
+from agentbridge.reconcile.fence import Fence, FenceToken
+from agentbridge.reconcile.guard import RemovalGuard
 from agentbridge.reconcile.pace import Pace
-from agentbridge.reconcile.seats import Seats
-from agentbridge.reconcile.work_queue import Batch, Cause, Dirty
-from agentbridge.reconcile.writer import Target, Writer
+from agentbridge.reconcile.places import Places
+from agentbridge.reconcile.ports import Asterisk, Directory, Outcome
+from agentbridge.reconcile.work_queue import Batch, Cause, WorkQueue
+from agentbridge.reconcile.writer import Writer
 
 log = structlog.get_logger()
 
 WAIT_FOR_LEAVE_SECONDS = 0.05
 LONGEST_WAIT_SECONDS = 2.0
-"""between two looks at a key that another key or another writer keeps from being done"""
+"""between two comparisons of a key that a call, another key or another writer keeps from being done"""
 RETRY_AFTER_LOSS_SECONDS = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a pass found for a key: `error` is empty when Asterisk has what the directory says."""
-
-    error: str = ""
-
-
-class Directory(Source, Judge, Protocol):
-    async def record(self, snapshot: str, outcomes: Mapping[EndpointId, Outcome]) -> None: ...
-
-    async def adopt_pause(self, key: EndpointId, queue: QueueName, reason: str) -> None: ...
-
-
-class Asterisk(Found, Target, Owned, Protocol):
-    """What is there, what is ours of it, and how it is changed."""
-
-    @property
-    def losses(self) -> int:
-        """How often it was lost."""
-        ...
+AUTOPAUSE_SECONDS = 0.05
+"""app_queue pauses a member in each of its queues one after the other: they are adopted together"""
+TOLD_ONE_BY_ONE = 5
+"""keys that fail for one reason in one pass; above that they are one line in the log"""
 
 
 class Reconciler:
-    """Marks come from any side (`mark`, `resync`); `run` works them off until it is cancelled."""
+    """The loop for one directory and one Asterisk: marks come from any side, `run` works them off until cancelled.
+
+    limit: how many agents may vanish without a confirmation. clock: seconds, monotonic.
+    """
 
     def __init__(
         self,
@@ -79,27 +61,39 @@ class Reconciler:
     ) -> None:
         self._directory = directory
         self._asterisk = asterisk
-        self._writer = Writer(asterisk, pace, clock)
+        self._comparer = Comparer(directory, asterisk, sip)
         self._guard = RemovalGuard(directory, asterisk, limit)
-        self._looker = Looker(directory, asterisk, sip)
+        self._autopauses = Autopauses(directory, asterisk)
+        self._places = Places(asterisk)
+        self._writer = Writer(asterisk, pace, clock)
+        self._fence = Fence(lambda: asterisk.losses, clock)
         self._clock = clock
-        self.dirty = Dirty(clock)
+        self.work = WorkQueue(clock)
         self.failed: dict[EndpointId, str] = {}
-        self._adoptions: dict[tuple[EndpointId, QueueName], str] = {}
-        self._pass_ids = itertools.count(1)
+        """keys that Asterisk can't have as the directory says, each with the reason"""
         self._readings: dict[EndpointId, Reading] = {}
-        """what came along with the last mark of a key"""
-        self._postponed = ""
-        """why the last pass could not be done"""
-        self._passes: dict[int, float] = {}
-        """when each pass under way began, or was last seen to go on"""
-        self._footing = Footing(lambda: asterisk.losses, clock)
-        self._seats = Seats(asterisk)
+        """what came along with the last hint of a key"""
         self._missed: dict[EndpointId, Cause] = {}
+        """marks from while the directory was away"""
+        self._everything_changed = self._everything_marked = 0
+        """how often everything changed in the directory, and how many of those a resync has marked"""
+        self._moving: dict[EndpointId, AgentId] = {}
+        """keys that an agent leaves for another one as soon as a call there is over"""
+        self._waits: dict[EndpointId, str] = {}
+        """what each key waits for, as the directory was told"""
+        self._handed_over: set[QueueName] = set()
         self._heard_at: dict[EndpointId, float] = {}
         """when each change was heard of that Asterisk does not have yet"""
-        self._wishes = self._wishes_marked = 0
-        """how often everything changed in the directory, and how many of those a resync has marked"""
+        self._pass_ids = itertools.count(1)
+        self._passes: dict[int, float] = {}
+        """when each pass under way began, or was last seen to go on"""
+        self._postponed = ""
+        """why the last pass could not be done"""
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """What is held until it is confirmed."""
+        return self._guard.refusal
 
     def stuck_seconds(self) -> float:
         """How long no step was taken in the pass that stands still the longest; 0 when there is none.
@@ -108,81 +102,79 @@ class Reconciler:
         """
         return self._clock() - min(self._passes.values()) if self._passes else 0.0
 
-    @property
-    def refusal(self) -> Refusal | None:
-        """What is held back until it is confirmed."""
-        return self._guard.refusal
-
-    @property
-    def taken(self) -> Collection[EndpointId]:
-        """The numbers of the range that Asterisk has by its own files."""
-        return self._looker.taken
-
     # ------------------------------------------------------------ marks
 
-    def suspend(self) -> None:
-        """Without the directory nothing is to be done; `resync` goes on again."""
-        self._footing.suspend()
-        self._miss(self.dirty.clear())
-
     def mark(self, keys: Collection[EndpointId], cause: Cause, reading: Reading | None = None) -> None:
-        """`reading` spares the pass a look at the directory; anything newer is hinted and marks the key anew."""
+        """These keys are to be compared.
+
+        reading: spares the pass a query; whatever is newer is hinted and marks the key anew.
+        """
         for key in keys:
             if cause is Cause.CHANGE:
                 self._heard_at.setdefault(key, self._clock())
-            if reading is None or self.dirty.is_looked_at(key):
+            if reading is None or self.work.is_in_work(key):
                 self._readings.pop(key, None)
             else:
                 self._readings[key] = reading
-        if self._footing.active:
-            self.dirty.mark(keys, cause)
+        if self._fence.open:
+            self.work.mark(keys, cause)
         else:
             self._miss(dict.fromkeys(keys, cause))
 
+    def autopaused(self, key: EndpointId, queue: QueueName) -> None:
+        """app_queue has paused a member by itself, which the directory is to adopt."""
+        self._autopauses.note(key, queue)
+        if self._fence.open:
+            self.work.mark_later({key: Cause.EVENT}, after=AUTOPAUSE_SECONDS)
+        else:
+            self._miss({key: Cause.EVENT})
+
+    def everything_changed(self) -> None:
+        """The next resync brings what the directory wishes, of whichever keys: what differs then is no drift."""
+        self._everything_changed += 1
+
+    def suspend(self) -> None:
+        """The directory is lost: nothing is to be written until the next `resync`."""
+        self._fence.close()
+        self._miss(self.work.clear())
+
     def _miss(self, marks: Mapping[EndpointId, Cause]) -> None:
-        """Kept for the next resync: it looks at no stranger's member, and can't know that a change was wished."""
+        """Kept for the next resync: it compares no stranger's member, and can't know that a change was wished."""
         for key, cause in marks.items():
             if cause is not Cause.RESYNC:
                 self._missed[key] = max(cause, self._missed.get(key, cause))
 
-    def autopaused(self, key: EndpointId, queue: QueueName) -> None:
-        """app_queue has paused a member by itself: to be adopted before the next pass could undo it."""
-        self._adoptions[key, queue] = AUTOPAUSE
-        self.mark([key], Cause.EVENT)
+    def token(self) -> FenceToken:
+        """To be taken before Asterisk is read for a resync."""
+        return self._fence.token()
 
-    def moment(self) -> Moment:
-        """To be noted before Asterisk is read for a resync."""
-        return self._footing.moment()
-
-    def all_changed(self) -> None:
-        """The next resync brings what the directory wishes, of whichever keys: what differs then is no drift."""
-        self._wishes += 1
-
-    async def resync(self, since: Moment | None = None) -> None:
-        """Everything that should be or is, is looked at again. Unavailable where the directory was lost since."""
-        since = since or self.moment()
-        wishes = self._wishes  # one that comes from now on is for the resync after this
-        keys = await self._looker.everything()
+    async def resync(self, since: FenceToken | None = None) -> None:
+        """Marks everything that should be or is. Unavailable where the directory was lost since that token."""
+        since = since or self.token()
+        changed = self._everything_changed  # what changes from now on is for the resync after this
+        keys = await self._comparer.all_keys()
         if self._guard.has_to_look:
             keys |= await self._guard.look()
         log.debug("resync.started", keys=len(keys))
-        self._footing.resume(since)
+        self._fence.reopen(since)
         for key, cause in self._missed.items():
             self.mark([key], cause)
         self._missed.clear()
-        self.mark(keys, Cause.CHANGE if wishes > self._wishes_marked else Cause.RESYNC)
-        self._wishes_marked = wishes
+        self.mark(keys, Cause.CHANGE if changed > self._everything_marked else Cause.RESYNC)
+        self._everything_marked = changed
 
     # ------------------------------------------------------------ passes
 
     async def run(self) -> None:
+        """Works the queue off until it is cancelled."""
         async with asyncio.TaskGroup() as passes:
-            passes.create_task(self._footing.run())
+            passes.create_task(self._fence.run())
             while True:
-                batch = await self.dirty.take()
+                batch = await self.work.take()
                 passes.create_task(self._pass(batch))
 
     async def _pass(self, batch: Batch) -> None:
+        """Does one pass; where a side is lost on the way, its keys are compared again later."""
         pass_id = next(self._pass_ids)
         metrics.PASSES.inc()
         self._passes[pass_id] = self._clock()
@@ -190,152 +182,168 @@ class Reconciler:
             try:
                 await self._work(batch, pass_id)
             except (Unavailable, Refused) as lost:
-                # nothing is done without both sides; the keys stay dirty
-                self._tell_postponed(str(lost), len(batch))
-                if self._footing.active:
-                    self.dirty.mark_later(batch, after=RETRY_AFTER_LOSS_SECONDS)
+                if str(lost) != self._postponed:  # once, and not at every try of a long outage
+                    log.warning("pass.postponed", keys=len(batch), reason=str(lost))
+                self._postponed = str(lost)
+                if self._fence.open:
+                    self.work.mark_later(batch, after=RETRY_AFTER_LOSS_SECONDS)
                 else:
                     self._miss(batch)
             finally:
                 del self._passes[pass_id]
-                self.dirty.release(batch)
-
-    def _tell_postponed(self, reason: str, keys: int) -> None:
-        """Once, and not at every try of a long outage."""
-        if reason != self._postponed:
-            log.warning("pass.postponed", keys=keys, reason=reason)
-        self._postponed = reason
+                self.work.release(batch)
 
     async def _work(self, batch: Batch, pass_id: int) -> None:
-        since = self._footing.moment()
+        """Adopts autopauses; reads and compares part by part; concludes what is in order; writes the rest together."""
+        since = self._fence.token()
+
+        def check() -> None:
+            self._passes[pass_id] = self._clock()
+            self._fence.check(since)
+
         # also while Asterisk is away: kept until then, it could undo what the agent has done since
-        adopted = await self._adopt(batch)
+        adopted = await self._autopauses.adopt(batch)
+        batch.wished(adopted)  # what follows from the adoption is no drift
         if not self._asterisk.up:
             raise Unavailable("Asterisk is not connected")
-
-        def going_on() -> None:
-            self._passes[pass_id] = self._clock()
-            self._footing.check(since)
-
-        brought = None if adopted else self._brought(batch)
+        reading = None if adopted else self._brought(batch)
         refused = {key: reason for key, reason in adopted.items() if reason}
-        looked_at = set(batch)
-        differing: list[Look] = []
+        keys = set(batch)
+        differing: list[Comparison] = []
         unrecorded: Unavailable | None = None
-        async for keys in in_parts(batch):
-            if part := batch.begin(keys):
-                look = await self._look(part, brought, refused)
-                going_on()
-                done, rest = divided(look)
+        async for some in in_parts(batch):
+            if part := batch.begin(some):
+                compared = await self._compare(batch, part, reading, refused)
+                check()
+                same, different = compared.split()
                 try:
-                    if done.looked_at:
-                        await self._conclude(done, done.plan, {}, part)
-                    self.dirty.release(batch, part.keys() - set(rest.looked_at))
+                    await self._conclude(same, {}, batch)
+                    self.work.release(batch, part.keys() - set(different.keys))
                 except Unavailable as lost:  # a database that can't be written to keeps no repair from Asterisk
                     unrecorded = lost
-                differing += [rest] if rest.looked_at else []
+                differing += [different] if different.keys else []
         if differing:
             # all together: the ranks hold for all that is written, such as AORs ahead of all endpoints
-            await self._write(one_look(differing), batch, going_on)
+            await self._write(merged(differing), batch, check)
         if unrecorded is not None:
             raise unrecorded
         self._postponed = ""
-        if self._guard.is_over(looked_at, self.failed):
-            self.dirty.mark(await self._guard.look(), Cause.RESYNC)
-
-    async def _look(
-        self, part: Mapping[EndpointId, Cause], brought: Reading | None, refused: Mapping[EndpointId, str]
-    ) -> Look:
-        look = await self._looker.look(part, brought)
-        held = {key: reason for key, reason in refused.items() if key in part}
-        return replace(look, plan=self._adopt_found(held_back(look.plan, held), part))
-
-    async def _write(self, look: Look, batch: Mapping[EndpointId, Cause], going_on: Callable[[], None]) -> None:
-        planned = await self._guard.limited(look.plan)
-        planned, seats = self._seats.taken(planned, look.wanted)
-        try:
-            going_on()
-            failures = await self._writer.write(planned.steps, batch, going_on)
-        finally:
-            self._seats.give_back(seats)
-        await self._conclude(look, planned, failures, batch)
+        if self._guard.is_over(keys, self.failed):
+            self.mark(await self._guard.look(), Cause.RESYNC)
 
     def _brought(self, batch: Collection[EndpointId]) -> Reading | None:
-        """What came along with the marks, if one look covers the batch."""
+        """The reading that came along with the hints, if one covers the batch."""
         found = [self._readings.pop(key, None) for key in batch]
         return found[0] if found and all(reading is found[0] for reading in found) else None
 
-    # ------------------------------------------------------------ adoption
+    async def _compare(
+        self,
+        batch: Batch,
+        part: Mapping[EndpointId, Cause],
+        reading: Reading | None,
+        refused: Mapping[EndpointId, str],
+    ) -> Comparison:
+        """Compares a part of the batch; whoever must be adopted or was refused so is left out of the plan."""
+        compared = await self._comparer.compare(part, reading)
+        batch.wished(compared.changed & batch.keys())
+        self._wake_moving(compared.agents, batch)
+        held = {key: reason for key, reason in refused.items() if key in part}
+        planned = held_back(compared.plan, held)
+        if unheard := self._autopauses.unheard(planned, batch):
+            steps = tuple(step for step in planned.steps if step.key not in unheard)
+            planned = replace(planned, steps=steps, waiting={**planned.waiting, **dict.fromkeys(unheard, "")})
+        return replace(compared, plan=planned)
 
-    async def _adopt(self, keys: Collection[EndpointId]) -> Mapping[EndpointId, str]:
-        """The keys with a pause of app_queue's, about which the directory says something new; each with the
-        reason why the directory refused it, '' where it did not."""
-        adopted: dict[EndpointId, str] = {}
-        for (key, queue), reason in list(self._adoptions.items()):
-            if key in keys:
-                adopted[key] = await self._adopt_one(key, queue, reason) or adopted.get(key, "")
-                self._adoptions.pop((key, queue), None)
-        return adopted
-
-    async def _adopt_one(self, key: EndpointId, queue: QueueName, reason: str) -> str:
+    async def _write(self, compared: Comparison, batch: Batch, check: Callable[[], None]) -> None:
+        """Writes what may be written now: nothing that vanished, no call interrupted, no agent twice in a queue."""
+        planned = await self._allowed(compared)
+        planned, places = self._places.lock(planned, compared.desired)
         try:
-            await self._directory.adopt_pause(key, queue, reason)
-        except Refused as refused:  # the agent stays on pause in Asterisk, and the next resync asks again
-            return f"the pause by Asterisk in {queue} is not in the directory: {refused}"
-        log.info("pause.adopted", agent=key, queue=queue, reason=reason)
-        return ""
+            check()
+            failures = await self._writer.write(planned.steps, batch, check)
+        finally:
+            self._places.unlock(places)
+        await self._conclude(replace(compared, plan=planned), failures, batch)
 
-    def _adopt_found(self, planned: Plan, batch: Mapping[EndpointId, Cause]) -> Plan:
-        """An autopause that happened while nobody listened is adopted too.
+    async def _allowed(self, compared: Comparison) -> Plan:
+        losses = losses_of(compared.plan, self._asterisk)
+        fates = await self._directory.judge(losses) if losses else {}
+        planned = await self._guard.limited(compared.plan, fates)
+        places = interrupted(planned, compared.desired, fates, self._asterisk)
+        engaged = await self._asterisk.engaged(places) if places else {}
+        for loss, fate in fates.items():
+            if fate is Fate.MOVED and loss.agent is not None and any(places[place] == loss.key for place in engaged):
+                self._moving[loss.key] = loss.agent
+        return postponed(planned, engaged, places, compared.desired, self._asterisk)
 
-        Only where the directory has not changed: else an unpause in the directory could never win.
-        """
-        found = [
-            (step.key, step.action.queue)
-            for step in planned.steps
-            if isinstance(step.action, PauseMember) and not step.action.paused
-            if batch[step.key] is not Cause.CHANGE
-            if self._asterisk.state(step.key).members[step.action.queue].reason == AUTOPAUSE
-        ]
-        if not found:
-            return planned
-        for key, queue in found:
-            self.autopaused(key, queue)
-        keys = {key for key, _ in found}
-        return Plan(
-            steps=tuple(step for step in planned.steps if step.key not in keys),
-            problems=planned.problems,
-            waiting=planned.waiting | keys,
-        )
+    def _wake_moving(self, agents: Mapping[EndpointId, AgentId], batch: Mapping[EndpointId, Cause]) -> None:
+        """An agent who leaves a key for another one changed again: whoever logs out does not wait for a call's end."""
+        changed = {agent for key, agent in agents.items() if batch.get(key) is Cause.CHANGE}
+        awake = [key for key, agent in self._moving.items() if agent in changed and key not in batch]
+        for key in awake:
+            del self._moving[key]
+        self.mark(awake, Cause.CHANGE)
 
     # ------------------------------------------------------------ afterwards
 
-    async def _conclude(
-        self, look: Look, planned: Plan, failures: Mapping[EndpointId, str], batch: Mapping[EndpointId, Cause]
-    ) -> None:
-        errors = {**self._guard.told_at(look.agents), **planned.problems, **failures}
+    async def _conclude(self, compared: Comparison, failures: Mapping[EndpointId, str], batch: Batch) -> None:
+        """Looks whether what was written is there, and tells the directory; what is not done comes again."""
+        planned = compared.plan
+        errors = {**self._guard.told_at(compared.agents), **planned.problems, **failures}
         written = {step.key for step in planned.steps}
         # what was written must now be seen; a difference means that somebody else wrote meanwhile
-        proof = await self._looker.compared({key: look.wanted[key] for key in written}, look.queues)
+        proof = await self._comparer.compare_again({key: compared.desired[key] for key in written}, compared.queues)
         unseen = {step.key for step in proof.steps}
-        unfinished = (unseen - errors.keys()) | planned.waiting
-        self.dirty.retry(
+        unfinished = (unseen - errors.keys()) | planned.waiting.keys()
+        self.work.retry(
             {key: batch[key] for key in unfinished}, first=WAIT_FOR_LEAVE_SECONDS, last=LONGEST_WAIT_SECONDS
         )
-        self.dirty.rest(written)
-        done = {key: Outcome(errors.get(key, "")) for key in look.looked_at if key not in unfinished}
+        self.work.rest(written)
+        self.work.retry({key: batch[key] for key in failures})
+        done = {key: Outcome(errors.get(key, "")) for key in compared.keys if key not in unfinished}
         self._note_failures(done)
-        self.dirty.retry({key: batch[key] for key in failures})
-        await self._directory.record(look.snapshot, done)
+        await self._directory.record(compared.snapshot, done | self._waiting(planned, errors, done))
+        await self._hand_over(compared.retired)
+
+    def _waiting(
+        self, planned: Plan, errors: Mapping[EndpointId, str], done: Collection[EndpointId]
+    ) -> dict[EndpointId, Outcome]:
+        """What is to be told of keys that wait: once, when that begins or another reason counts."""
+        for key in done:
+            self._waits.pop(key, None)
+            if (agent := self._moving.pop(key, None)) is not None:  # who has left here may join there
+                self.mark([other for other in self._waits if self._asterisk.agent_of(other) == agent], Cause.CHANGE)
+        told = {key: reason for key, reason in planned.waiting.items() if reason and reason != self._waits.get(key)}
+        self._waits |= told
+        for key, reason in told.items():
+            log.info("key.waits", agent=key, reason=reason)
+        return {key: Outcome(errors.get(key, ""), reason) for key, reason in told.items()}
+
+    async def _hand_over(self, retired: Collection[QueueName]) -> None:
+        """A queue that left the directory is the administrator's as soon as nobody of ours is in it any more."""
+        if left := set(retired) - self._handed_over:
+            ours = {queue for key in self._asterisk.owned() for queue in self._asterisk.state(key).members}
+            if empty := left - ours:
+                await self._directory.hand_over(empty)
+                self._handed_over |= empty
+        self._handed_over &= set(retired)
 
     def _note_failures(self, outcomes: Mapping[EndpointId, Outcome]) -> None:
+        """Logs what failed and what healed; many keys with one new reason are one line."""
+        fresh: dict[str, list[EndpointId]] = defaultdict(list)
         for key, outcome in outcomes.items():
             if not outcome.error:
                 if self.failed.pop(key, ""):
                     log.info("key.healed", agent=key)
-                self.dirty.succeeded(key)
+                self.work.forget_back_off(key)
                 if (heard_at := self._heard_at.pop(key, None)) is not None:
                     metrics.CHANGE_APPLY.observe(self._clock() - heard_at)
             elif self.failed.get(key) != outcome.error:
                 self.failed[key] = outcome.error
-                log.warning("key.failed", agent=key, reason=outcome.error)
+                fresh[outcome.error].append(key)
+        for reason, keys in fresh.items():
+            if len(keys) > TOLD_ONE_BY_ONE:
+                log.warning("keys.failed", agents=len(keys), first=min(keys), last=max(keys), reason=reason)
+            else:
+                for key in keys:
+                    log.warning("key.failed", agent=key, reason=reason)

@@ -19,6 +19,7 @@ from agentbridge.model import (
     PutPolicy,
     RemoveMember,
     SetPenalty,
+    SetRingInUse,
     Step,
 )
 from agentbridge.plan.difference import shown_member
@@ -58,6 +59,8 @@ def _described(action: Action) -> tuple[str, str, dict[str, str]]:
             return name, f"paused reason={reason!r}" if paused else "unpaused", {"queue": queue}
         case SetPenalty(queue, _, penalty):
             return "member.penalty_set", f"penalty={penalty}", {"queue": queue}
+        case SetRingInUse(queue, _, ring_in_use):
+            return "member.ring_in_use_set", f"ring_in_use={ring_in_use}", {"queue": queue}
         case _:
             return _described_otherwise(action)
 

@@ -18,12 +18,14 @@ WRITES_AT_ONCE = 2
 REST_SECONDS = 1.5
 QUIET_SECONDS = 0.25
 """a key that rests is looked at earlier when no further change has come for so long: the storm is over"""
+WRITES_KEPT = 1000
+"""above that the times of writes that no key rests for any more are forgotten"""
 FIRST_RETRY_SECONDS = 1.0
 LAST_RETRY_SECONDS = 60.0
 
 
 class Cause(IntEnum):
-    """Why a key is dirty; the highest counts. Only a CHANGE is wanted by the directory, the others are drift."""
+    """Why a key is to be compared; the highest counts. Only what differs for a CHANGE is wished, else it is drift."""
 
     RESYNC = 1
     EVENT = 2
@@ -43,12 +45,16 @@ class Batch(dict[EndpointId, Cause]):
         self._waiting -= mine.keys()
         return mine
 
+    def wished(self, keys: Iterable[EndpointId]) -> None:
+        """The directory has changed these keys, which was not known when the pass took them. Others are no harm."""
+        self.update({key: Cause.CHANGE for key in keys if key in self})
+
     def waits_with(self, key: EndpointId) -> bool:
         """Whether the pass has not begun with the key."""
         return key in self._waiting
 
 
-class Dirty:
+class WorkQueue:
     """`mark` from any side; `take` waits for keys that are due and reserves them until `release`.
 
     A look at everything takes seconds where there are thousands: a key that changes meanwhile need not wait for it.
@@ -84,7 +90,7 @@ class Dirty:
                 self._mark(key, max(why, batch.pop(key)), now)
         self._wake.set()
 
-    def is_looked_at(self, key: EndpointId) -> bool:
+    def is_in_work(self, key: EndpointId) -> bool:
         """Whether a pass has begun with the key, and may know more of it than who marks it."""
         return key in self._busy and not self._busy[key].waits_with(key)
 
@@ -132,6 +138,8 @@ class Dirty:
         now = self._clock()
         for key in keys:
             self._writes.setdefault(key, deque(maxlen=WRITES_AT_ONCE)).append(now)
+        if len(self._writes) > WRITES_KEPT:
+            self._writes = {key: times for key, times in self._writes.items() if times[-1] > now - REST_SECONDS}
 
     def retry(
         self,
@@ -148,7 +156,8 @@ class Dirty:
             self._put_later(key, cause, now + wait)
         self._wake.set()
 
-    def succeeded(self, key: EndpointId) -> None:
+    def forget_back_off(self, key: EndpointId) -> None:
+        """The key has succeeded."""
         self._retries.pop(key, None)
 
     # ------------------------------------------------------------ inside

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from agentbridge.errors import InvalidValue, Refused, Unavailable
 from agentbridge.model import (
@@ -19,44 +19,37 @@ from agentbridge.model import (
     PutPolicy,
     RemoveMember,
     SetPenalty,
+    SetRingInUse,
     Step,
 )
 from agentbridge.plan.difference import rank
 from agentbridge.reconcile.pace import TASKS_A_WRITE, Pace
+from agentbridge.reconcile.ports import Asterisk
 from agentbridge.reconcile.report import log_step
 from agentbridge.reconcile.work_queue import Cause
 
 Failures = dict[EndpointId, str]
 
 
-class Target(Protocol):
-    @property
-    def up(self) -> bool: ...
-
-    async def apply(self, step: Step) -> None:
-        """Returns when the change has been observed; Refused, InvalidValue or Unavailable when not."""
-        ...
-
-
 class Writer:
-    """`write` returns the keys that failed, each with the reason; Unavailable when the target is gone."""
+    """`write` returns the keys that failed, each with the reason; Unavailable when Asterisk is gone."""
 
-    def __init__(self, target: Target, pace: Pace, clock: Callable[[], float]) -> None:
-        self._target = target
+    def __init__(self, asterisk: Asterisk, pace: Pace, clock: Callable[[], float]) -> None:
+        self._asterisk = asterisk
         self._pace = pace
         self._clock = clock
 
     async def write(
-        self, steps: Sequence[Step], causes: Mapping[EndpointId, Cause], alive: Callable[[], None]
+        self, steps: Sequence[Step], causes: Mapping[EndpointId, Cause], check: Callable[[], None]
     ) -> Failures:
         """Steps in order of rank; a key whose step fails has no further one here.
 
-        alive: called again and again, also while Asterisk is behind and nothing may be written; what it raises
+        check: called again and again, also while Asterisk is behind and nothing may be written; what it raises
         ends the writing.
         """
         failures: Failures = {}
         for _, group in itertools.groupby(steps, key=rank):
-            await self._write_rank([step for step in group if step.key not in failures], causes, failures, alive)
+            await self._write_rank([step for step in group if step.key not in failures], causes, failures, check)
         return failures
 
     async def _write_rank(
@@ -64,15 +57,15 @@ class Writer:
         todo: Sequence[Step],
         causes: Mapping[EndpointId, Cause],
         failures: Failures,
-        alive: Callable[[], None],
+        check: Callable[[], None],
     ) -> None:
         """Side by side, as many at once as the pace allows."""
         while todo:
             granted = await self._pace.take(len(todo), tasks=_tasks(todo[0]))
-            alive()
+            check()
             now, todo = todo[:granted], todo[granted:]
             unanswered = await self._write_now(now, causes, failures)
-            if unanswered and not self._target.up:
+            if unanswered and not self._asterisk.up:
                 raise Unavailable(unanswered)
             if unanswered:
                 # a part of Asterisk does not answer: to ask on would make every key wait for its own deadline
@@ -91,7 +84,7 @@ class Writer:
     async def _try(self, step: Step, causes: Mapping[EndpointId, Cause]) -> Exception | None:
         started = self._clock()
         try:
-            await self._target.apply(step)
+            await self._asterisk.apply(step)
         except (Refused, InvalidValue, Unavailable) as error:
             return error
         log_step(step, cause=causes[step.key], seconds=self._clock() - started)
@@ -101,7 +94,7 @@ class Writer:
 def _tasks(step: Step) -> int:
     """How many tasks a step of this rank may leave in Asterisk."""
     match step.action:
-        case AddMember() | RemoveMember() | PauseMember() | SetPenalty():
+        case AddMember() | RemoveMember() | PauseMember() | SetPenalty() | SetRingInUse():
             return TASKS_A_WRITE
         case PutPolicy() | DeletePolicy() | PutObject(kind=ObjectKind.AUTH) | DeleteObject(kind=ObjectKind.AUTH):
             return 0

@@ -8,9 +8,10 @@ import gc
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, NoReturn
 
 import structlog
 
@@ -47,6 +48,8 @@ log = structlog.get_logger()
 
 STOP_SECONDS = 8.0
 """systemd and the administrator wait 10"""
+OVERDUE_STATUS = 70
+"""the exit status of a daemon of which a part did not stop; systemd starts it again"""
 HEARTBEAT_SECONDS = 2.0
 LOOK_SECONDS = 0.25
 PRUNE_SECONDS = 60.0
@@ -162,7 +165,6 @@ class Bridge:
                 "resync": self._resync.run(),
                 "heartbeat": self._heartbeat(),
                 "prune": self._prune(),
-                "ready": self._ready(),
                 "watchdog": self._watchdog(),
                 "calls": self._calls.run(),
                 "requests": self._requests.listen(self._calls.requests.look),
@@ -171,13 +173,15 @@ class Bridge:
                 "phone_events": self._phone_events.run(),
                 "addresses": self._addresses.run(),
             }.items():
-                parts.create_task(part, name=name)
+                parts.create_task(_for_ever(name, part), name=name)
+            parts.create_task(self._ready(), name="ready")
 
     # ------------------------------------------------------------ who tells whom
 
     def _hinted(self, keys: set[EndpointId], reading: Reading | None) -> None:
+        self._directory.hinted = self._changes.snapshot
         if ALL_KEYS in keys:
-            self._reconciler.all_changed()
+            self._reconciler.everything_changed()
             self._resync.now()
         self._reconciler.mark(keys - {ALL_KEYS}, Cause.CHANGE, reading)
 
@@ -189,6 +193,7 @@ class Bridge:
 
     def _obeyed(self) -> None:
         self._directory.obey(self._changes.lineage)
+        self._directory.hinted = self._changes.snapshot
         self._resync.now()
 
     def _frozen(self, _reason: str) -> None:
@@ -199,7 +204,7 @@ class Bridge:
     # ------------------------------------------------------------ what goes on for ever
 
     async def _look_again(self) -> None:
-        since = self._reconciler.moment()
+        since = self._reconciler.token()
         await self._node.read_all()
         await self._reconciler.resync(since)
         self._calls.look_again()
@@ -226,12 +231,11 @@ class Bridge:
             failed=len(self._reconciler.failed),
             version=__version__,
             lacks=tuple(self._node.lacks),
-            taken=tuple(sorted(self._reconciler.taken)),
         )
 
     def _pending(self) -> int:
         """A look at everything that could not be taken counts as one: what it would find is not known."""
-        return len(self._reconciler.dirty) + bool(self._resync.postponed)
+        return len(self._reconciler.work) + bool(self._resync.postponed)
 
     def _summary(self) -> str:
         asterisk = "up" if self._node.up else "away"
@@ -286,11 +290,18 @@ class Bridge:
         """Fed from progress: that this runs shows that the event loop does, and no pass may be stuck."""
         every = systemd.watchdog_seconds()
         if every is None:
+            await asyncio.Event().wait()
             return
         while self._reconciler.stuck_seconds() < STUCK_SECONDS:
             systemd.watchdog()
             await asyncio.sleep(every / 3)
         log.critical("pass.stuck", seconds=round(self._reconciler.stuck_seconds()))
+
+
+async def _for_ever(name: str, part: Coroutine[Any, Any, object]) -> NoReturn:
+    """A part of the daemon: one that returns is a fault, since the others would go on without it."""
+    await part
+    raise RuntimeError(f"the part {name} of the daemon has ended by itself")
 
 
 def _state_file() -> Path | None:
@@ -318,11 +329,13 @@ async def built(settings: Settings) -> AsyncIterator[Bridge]:
         yield Bridge(settings, directory, ari)
 
 
-async def run(settings: Settings, reload: Callable[[], Settings]) -> int:
+async def run(
+    settings: Settings, reload: Callable[[], Settings], *, abandon: Callable[[int], object] = os._exit
+) -> int:
     """Serves until SIGTERM or SIGINT; returns 0. SIGHUP builds everything anew from `reload()`.
 
     Asterisk is left as it is at a stop and at a reload: only differences are ever sent, so that building
-    anew costs it nothing.
+    anew costs it nothing. abandon: ends the process at once, where a part of it does not stop.
     """
     signals = _Signals()
     gc.freeze()  # what is loaded stays: with 10,000 agents a collection that walks it too takes 25 ms
@@ -331,7 +344,11 @@ async def run(settings: Settings, reload: Callable[[], Settings]) -> int:
         async with built(settings) as bridge:
             serving = asyncio.create_task(bridge.run(), name="bridge")
             settings, go_on = await _until_signal(serving, signals, settings, reload)
-            await _ended(serving)
+            if not await _ended(serving):
+                # one that does not stop may still write, and two must never work on one Asterisk
+                log.critical("daemon.stop_overdue", seconds=STOP_SECONDS)
+                await asyncio.sleep(0.1)  # for the line to be written
+                abandon(OVERDUE_STATUS)
         if not go_on:
             log.info("daemon.stopped")
             return 0
@@ -377,10 +394,10 @@ async def _until_signal(
         return fresh, True
 
 
-async def _ended(serving: asyncio.Task[None]) -> None:
+async def _ended(serving: asyncio.Task[None]) -> bool:
+    """Stops it; False when it is still there after STOP_SECONDS. Raises the fault with which it ended."""
     serving.cancel()
     done, _ = await asyncio.wait((serving,), timeout=STOP_SECONDS)
-    if not done:
-        log.error("daemon.stop_overdue", seconds=STOP_SECONDS)
-    elif not serving.cancelled() and (fault := serving.exception()):
+    if done and not serving.cancelled() and (fault := serving.exception()):
         raise fault
+    return bool(done)

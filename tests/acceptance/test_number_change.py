@@ -131,11 +131,18 @@ async def test_a_number_that_changes_during_a_call_leaves_the_call_alone(shared:
     phone, caller = await shared.phone("ana"), await shared.caller()
     call = await caller.call("sales", 5.0)
     ringing = await phone.rings(5.0)
-    await renumber(shared, "ana", "1045")
+    await shared.db.execute("UPDATE agentbridge.agents SET internal = '1045' WHERE username = 'ana'")
+
+    async def waits() -> bool:
+        return "no call or wrap-up is interrupted" in ((await shared.status("ana"))["waits_for"] or "")
+
+    await until(waits, within=10, what="the new number waiting for the end of the call")
     assert caller.tone
     assert phone.tone
     await asyncio.gather(call.hears(phone.tone, 5.0), ringing.hears(caller.tone, 5.0))
     await call.hangup()
+    await shared.until_member("sales", "1045", paused=False, name="Ana")
+    await shared.settled()
 
 
 async def test_what_is_recorded_after_it_bears_the_new_number(shared: Centre) -> None:

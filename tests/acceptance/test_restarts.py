@@ -197,3 +197,36 @@ async def test_the_daemon_starts_before_asterisk_does(centre: Centre) -> None:
     await asyncio.gather(centre.bridge.start(within=30), centre.asterisk.start())
     await centre.login("ana")
     await centre.until_member("sales", internal, paused=False)
+
+
+async def test_what_changed_during_a_shutdown_that_was_taken_back_is_sent_at_once(centre: Centre) -> None:
+    """Asterisk refuses every action meanwhile: nothing is tried again and again, nobody is to blame."""
+    ana = await centre.agent("ana", "sales")
+    await centre.login("ana")
+    await centre.settled()
+    phone = await centre.phone("ana")
+    call = await (await centre.caller()).call("sales", timeout=10)  # which the shutdown waits for
+    stopping = asyncio.create_task(centre.asterisk.cli("core stop gracefully"))
+    try:
+        await centre.pause("ana", "shut down")
+        await centre.bridge.logged("asterisk.shutting_down", within=15)
+        begun = len(errors(centre))
+        await asyncio.sleep(4)
+        assert len(errors(centre)) - begun <= 5, "no more than the question, once a second, whether it is over"
+        assert (await centre.status("ana"))["error"] is None
+        assert centre.bridge.events("key.failed") == []
+    finally:
+        await centre.asterisk.cli("core abort shutdown")
+    aborted = time.monotonic()
+    await centre.until_member("sales", ana, paused=True, reason="shut down", within=4)
+    assert time.monotonic() - aborted < 4
+    await centre.healed("ana")
+    await call.hangup()
+    stopping.cancel()
+    assert len(phone.invites) == 1
+
+
+def errors(centre: Centre) -> list[str]:
+    """What Asterisk's log says of refused actions."""
+    lines = centre.asterisk.log_path.read_text(errors="replace").splitlines()
+    return [line for line in lines if "shutting down" in line]

@@ -62,7 +62,7 @@ async def _started(bridge: Bridge) -> None:
     calm = 0
     while calm < CALM_TICKS:
         await asyncio.sleep(TICK_S)
-        calm = 0 if len(bridge._reconciler.dirty) else calm + 1
+        calm = 0 if len(bridge._reconciler.work) else calm + 1
 
 
 async def _resync(bridge: Bridge) -> float:
@@ -70,7 +70,7 @@ async def _resync(bridge: Bridge) -> float:
     started = time.perf_counter()
     bridge._resync.now()
     for done in (False, True):  # first there is something to do, then nothing any more
-        while (not len(bridge._reconciler.dirty)) is not done:  # noqa: ASYNC110 - the product has no event for it
+        while (not len(bridge._reconciler.work)) is not done:  # noqa: ASYNC110 - the product has no event for it
             await asyncio.sleep(TICK_S)
     return time.perf_counter() - started
 

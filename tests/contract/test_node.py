@@ -29,21 +29,22 @@ from agentbridge.model import (
     Line,
     Member,
     ObjectKind,
+    ObservedState,
     PauseMember,
     PutObject,
     PutPolicy,
     QueueName,
     RemoveMember,
     SetPenalty,
+    SetRingInUse,
     SipType,
-    State,
     Step,
     Subject,
     Telephone,
     Typology,
 )
 from agentbridge.plan.difference import plan
-from agentbridge.reconcile.reconciler import Asterisk as NodeLike
+from agentbridge.reconcile.ports import Asterisk as NodeLike
 from lab.asterisk import Asterisk
 from lab.phones import Farm, Ring
 from lab.processes import until
@@ -107,7 +108,7 @@ class InMemory:
         self.node = AsteriskInMemory(QUEUES, self.told.hooks())
 
     async def add_by_hand(self, queue: QueueName, interface: Interface, name: str) -> None:
-        self.node.add_by_hand(Member(queue=queue, interface=interface, name=name, state_interface=interface))
+        self.node.add_by_hand(replace(member(queue, interface=interface), name=name))
 
     async def pause_by_hand(self, queue: QueueName, interface: Interface, reason: str) -> None:
         self.node.pause_by_hand(queue, interface, reason)
@@ -222,7 +223,7 @@ async def target(request: pytest.FixtureRequest, pbx: Asterisk) -> AsyncIterator
 
 
 def member(queue: QueueName = SALES, *, name: str = "Ann", interface: Interface = ME) -> Member:
-    return Member(queue=queue, interface=interface, name=name, state_interface=interface)
+    return Member(queue=queue, interface=interface, name=name, state_interface=interface, ring_in_use=False)
 
 
 async def do(target: Target, *actions: Action) -> None:
@@ -230,7 +231,7 @@ async def do(target: Target, *actions: Action) -> None:
         await target.node.apply(Step(KEY, action))
 
 
-async def found(target: Target, key: EndpointId = KEY) -> State:
+async def found(target: Target, key: EndpointId = KEY) -> ObservedState:
     """What is there, read anew; it must be what was seen before."""
     seen = target.node.state(key)
     await target.node.read_all()
@@ -291,6 +292,23 @@ async def test_a_name_is_seen_as_it_was_given(target: Target, name: str) -> None
     assert (await found(target)).members[SALES].name == name
 
 
+async def test_ring_in_use_is_the_members_own_and_seen_by_event_and_by_reading(target: Target) -> None:
+    """The queue `hasty` says yes, `sales` no; QueueAdd can't say it."""
+    for queue in (SALES, HASTY):
+        for wanted in (False, True):
+            await do(target, AddMember(replace(member(queue), ring_in_use=wanted)))
+            assert target.node.state(KEY).members[queue].ring_in_use is wanted
+            await do(target, SetRingInUse(queue, ME, not wanted))
+            assert target.node.state(KEY).members[queue].ring_in_use is not wanted
+            assert (await found(target)).members[queue].ring_in_use is not wanted
+            await do(target, RemoveMember(member(queue)))
+
+
+async def test_a_member_without_calls_is_not_engaged(target: Target) -> None:
+    await do(target, AddMember(member()))
+    assert await target.node.engaged([(SALES, ME), (SUPPORT, ME)]) == {}
+
+
 async def test_who_is_there_already_is_seen_as_he_is(target: Target) -> None:
     await target.add_by_hand(SALES, ME, "Ann")
     await shows(lambda: SALES in target.node.state(KEY).members)
@@ -323,7 +341,8 @@ async def test_a_member_changed_by_hand_is_told_and_seen(target: Target) -> None
     await do(target, AddMember(member()))
     await target.pause_by_hand(SALES, ME, "fun")
     await shows(lambda: target.told.changed == [KEY])
-    assert target.node.state(KEY).members[SALES] == replace(member(), paused=True, reason="fun")
+    seen = target.node.state(KEY).members[SALES]
+    assert seen == replace(member(), paused=True, reason="fun")
     await target.remove_by_hand(SALES, ME)
     await shows(lambda: target.told.changed == [KEY, KEY])
     assert not await found(target)

@@ -15,6 +15,7 @@ from tests.integration.words import Connection, add_agent, add_queue, add_teleph
 @dataclass(frozen=True)
 class Found:
     error: str = ""
+    waits_for: str = ""
 
 
 def of_daemon(database: str, node: str = "pbx1") -> Directory:
@@ -217,3 +218,49 @@ async def test_what_the_registrar_says_decides_which_telephones_are_available(sq
         await directory.telephones_registered({EndpointId("desk1"): True, EndpointId("desk2"): None})
     rows = await sql.fetch("select name, available from agentbridge.telephone_status order by name")
     assert [tuple(row) for row in rows] == [("desk1", True), ("desk2", False)]
+
+
+async def test_what_a_change_waits_for_is_told_while_it_is_pending(sql: Connection, database: str) -> None:
+    number = EndpointId(await add_agent(sql, "anna"))
+    async with Directory(database, node="pbx1") as directory:
+        await applied(directory, number)
+        await sql.execute("update agentbridge.agents set alias = 'Ann'")
+        reading = await directory.read([number])
+        await directory.record(reading.snapshot, {number: Found(waits_for="the end of a call")})
+        row = await status(sql, "anna")
+        assert (row["pending"], row["applied_at"], row["error"]) == (True, None, None)
+        assert row["waits_for"] == "the end of a call"
+        await applied(directory, number)
+        row = await status(sql, "anna")
+        assert (row["pending"], row["waits_for"]) == (False, None)
+
+
+async def test_a_reading_tells_which_keys_changed_since_the_last_hint(sql: Connection, database: str) -> None:
+    anna, bert = EndpointId(await add_agent(sql, "anna")), EndpointId(await add_agent(sql, "bert"))
+    async with Directory(database, node="pbx1") as directory:
+        directory.hinted = (await directory.read([anna])).snapshot
+        assert (await directory.read([anna, bert])).changed == set()
+        await sql.execute("select agentbridge.login('anna')")
+        assert (await directory.read([anna, bert])).changed == {anna}
+        await sql.execute("insert into agentbridge.queues (name) values ('sales')")
+        assert (await directory.read([anna, bert])).changed == {anna, bert}, "everything has changed"
+        directory.hinted = (await directory.read([anna])).snapshot
+        assert (await directory.read([anna, bert])).changed == set()
+
+
+async def test_a_queue_that_left_the_directory_is_ours_until_each_node_has_taken_ours_out(
+    sql: Connection, database: str
+) -> None:
+    number, sales = EndpointId(await add_agent(sql, "anna")), QueueName("sales")
+    await add_queue(sql, "Sales")
+    await sql.execute("update agentbridge.queues set name = 'selling'")
+    async with Directory(database, node="pbx1") as directory, Directory(database, node="pbx2") as other:
+        reading = await directory.read([number])
+        assert (reading.queues, reading.retired) == ({sales, "selling"}, {sales})
+        await directory.hand_over({sales})
+        assert (await directory.read([number])).queues == {"selling"}
+        assert (await other.read([number])).retired == {sales}
+        await sql.execute("insert into agentbridge.queues (name) values ('sales')")
+        assert (await other.read([number])).retired == set()
+        await sql.execute("delete from agentbridge.queues where name = 'sales'")
+        assert (await directory.read([number])).retired == {sales}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from agentbridge.directory.postgres import Directory
-from agentbridge.model import AgentId, EndpointId, Loss, LossKind, QueueName
+from agentbridge.model import AgentId, EndpointId, Fate, Loss, LossKind, QueueName
 from tests.integration.words import Connection, add_agent, add_queue, add_telephone, refusal
 
 SALES = QueueName("sales")
@@ -50,7 +50,8 @@ def losses(agents: Sequence[tuple[int, str]]) -> list[Loss]:
 
 async def vanished(database: str, agents: Sequence[tuple[int, str]]) -> set[tuple[str, str]]:
     async with Directory(database, node="pbx1") as directory:
-        return {(loss.key, loss.kind.value) for loss in await directory.vanished(losses(agents))}
+        fates = await directory.judge(losses(agents))
+        return {(loss.key, loss.kind.value) for loss, fate in fates.items() if fate is Fate.VANISHED}
 
 
 TAKEN_AWAY = {
@@ -140,11 +141,16 @@ async def test_who_moved_to_another_desk_lost_nothing_at_the_first(sql: Connecti
     ]
     async with Directory(database, node="pbx1") as directory:
         await sql.execute("select agentbridge.login('anna', 'desk2')")
-        assert await directory.vanished(there) == set()
+        fates = await directory.judge(there)
+        assert fates == dict.fromkeys(there, Fate.TAKEN_AWAY), "she is in no queue"
+        await sql.execute(
+            "insert into agentbridge.queue_members select a.id, q.id from agentbridge.agents a, agentbridge.queues q"
+        )
+        assert await directory.judge(there) == {**fates, there[0]: Fate.MOVED}
         await sql.execute("update agentbridge.telephones set name = 'desk9' where name = 'desk1'")
-        assert await directory.vanished(there) == set()
+        assert await directory.judge(there) == {**fates, there[0]: Fate.MOVED}
         await sql.execute("truncate agentbridge.telephones cascade")
-        assert await directory.vanished(there) == set(there[:3]), "the sessions are gone, desk1 was renamed"
+        assert await directory.judge(there) == {**dict.fromkeys(there, Fate.VANISHED), there[3]: Fate.TAKEN_AWAY}
 
 
 async def test_what_is_held_is_noted_confirmed_as_it_was_shown_and_forgotten(sql: Connection, database: str) -> None:

@@ -15,17 +15,20 @@ from agentbridge.asterisk.observed.policy_tree import PolicyTree
 from agentbridge.errors import InvalidValue, Refused, Unavailable
 from agentbridge.model import (
     AUTOPAUSE,
+    Action,
     AddMember,
     AgentId,
     DeleteMailbox,
     DeleteObject,
     DeletePolicy,
+    DesiredState,
     DropContact,
     EndpointId,
     Fields,
     Interface,
     Member,
     ObjectKind,
+    ObservedState,
     PauseMember,
     PutMailbox,
     PutObject,
@@ -33,7 +36,7 @@ from agentbridge.model import (
     QueueName,
     RemoveMember,
     SetPenalty,
-    State,
+    SetRingInUse,
     Step,
 )
 
@@ -61,9 +64,9 @@ class AsteriskInMemory:
         self.members: dict[Place, Member] = {}
         self.objects: dict[tuple[ObjectKind, EndpointId], Fields] = {}
         self.policy: dict[str, str] = {}
-        self.others: set[EndpointId] = set()
-        """what it has by its own files"""
         self.faults = Faults()
+        self.engagements: dict[Place, str] = {}
+        """members that ring, are in a call or in wrap-up, each with the word for it"""
         self.offences: list[str] = []
         self.seen = Observation(hooks.changed)
         self._hooks = hooks
@@ -77,13 +80,10 @@ class AsteriskInMemory:
     def up(self) -> bool:
         return self._linked and self._read
 
-    def state(self, key: EndpointId) -> State:
+    def state(self, key: EndpointId) -> ObservedState:
         return self.seen.state(key)
 
-    def is_others(self, key: EndpointId) -> bool:
-        return key in self.others
-
-    def expressible(self, wanted: State) -> State:
+    def expressible(self, wanted: DesiredState) -> DesiredState:
         return wanted
 
     def knows_queue(self, queue: QueueName) -> bool:
@@ -97,6 +97,10 @@ class AsteriskInMemory:
 
     def agent_of(self, key: EndpointId) -> AgentId | None:
         return self.seen.agent_of(key)
+
+    async def engaged(self, members: Collection[Place]) -> dict[Place, str]:
+        await asyncio.sleep(0)
+        return {place: self.engagements[place] for place in members if place in self.engagements}
 
     async def read_all(self) -> None:
         if not self._linked:
@@ -154,11 +158,13 @@ class AsteriskInMemory:
             case DeleteObject(kind, key):
                 self.objects.pop((kind, key), None)
                 self.seen.object_deleted(kind, key)
-            case PutMailbox() | DeleteMailbox() | DropContact() as action:
-                self._do_to_phone(action)
+            case _:
+                self._do_the_rest(step.action)
 
-    def _do_to_phone(self, action: PutMailbox | DeleteMailbox | DropContact) -> None:
+    def _do_the_rest(self, action: Action) -> None:
         match action:
+            case SetRingInUse(queue, interface, ring_in_use):
+                self._ours(self._ring_in_use, queue, interface, ring_in_use)
             case PutMailbox(key, fields):
                 self.seen.mailbox_seen(key, fields)
             case DeleteMailbox(key):
@@ -214,6 +220,9 @@ class AsteriskInMemory:
             raise Refused("QueuePenalty: Invalid interface, queuename or penalty")
         self._replace(replace(was, penalty=penalty))
 
+    def _ring_in_use(self, queue: QueueName, interface: Interface, ring_in_use: bool) -> None:
+        self._replace(replace(self.members[_place(queue, interface)], ring_in_use=ring_in_use))
+
     def _replace(self, member: Member) -> None:
         self.members[_place(member.queue, member.interface)] = member
         self._event(member)
@@ -263,6 +272,9 @@ class AsteriskInMemory:
 
     def unpause_by_hand(self, queue: QueueName, interface: Interface) -> None:
         self._set_pause(queue, interface, False, "")
+
+    def set_ring_in_use_by_hand(self, queue: QueueName, interface: Interface, ring_in_use: bool) -> None:
+        self._ring_in_use(queue, interface, ring_in_use)
 
     def no_answer(self, queue: QueueName, interface: Interface) -> None:
         """A queue with autopause=yes called a member that is not paused, in vain."""

@@ -10,6 +10,7 @@ from agentbridge.model import (
     Agent,
     AgentId,
     EndpointId,
+    Fate,
     Line,
     Loss,
     LossKind,
@@ -21,7 +22,7 @@ from agentbridge.model import (
     Telephone,
     Typology,
 )
-from agentbridge.reconcile.reconciler import Outcome
+from agentbridge.reconcile.ports import Outcome
 
 LINE = Line(secret="secret")
 
@@ -54,6 +55,10 @@ class DirectoryInMemory:
     numbers: list[EndpointId] = field(default_factory=list)
     """the range whose AORs are kept in reserve"""
     problems: dict[EndpointId, str] = field(default_factory=dict)
+    retired: set[QueueName] = field(default_factory=set)
+    """queues that left the directory"""
+    unhinted: set[EndpointId] = field(default_factory=set)
+    """keys with a change of which no hint has come yet"""
     up: bool = True
     confirmed: bool = False
     refuses_pauses: str = ""
@@ -75,7 +80,13 @@ class DirectoryInMemory:
         await self._reach()
         subjects = {key: self.subject(key) for key in keys}
         self.given |= subjects
-        return Reading(snapshot="1:1:", subjects=subjects, queues=frozenset(self.queues))
+        return Reading(
+            snapshot="1:1:",
+            subjects=subjects,
+            queues=frozenset(self.queues | self.retired),
+            retired=frozenset(self.retired),
+            changed=frozenset(self.unhinted & subjects.keys()),
+        )
 
     async def keys(self) -> set[EndpointId]:
         await self._reach()
@@ -90,20 +101,38 @@ class DirectoryInMemory:
         assert snapshot == "1:1:"
         self.outcomes |= outcomes
 
-    async def adopt_pause(self, key: EndpointId, queue: QueueName, reason: str) -> None:
+    async def adopt_pause(self, key: EndpointId, queue: QueueName, reason: str) -> bool:
         await self._reach()
         self.adoptions += 1
         if self.refuses_pauses:
             raise Refused(self.refuses_pauses)
-        if (carried := self.subject(key).carried) is not None:
-            self.pause_in(carried.id, queue, reason)
+        carried = self.subject(key).carried
+        if carried is None or not any(one.queue == queue and not one.paused for one in carried.memberships):
+            return False
+        self.pause_in(carried.id, queue, reason)
+        return True
 
-    async def vanished(self, losses: Sequence[Loss]) -> set[Loss]:
+    async def hand_over(self, queues: Collection[QueueName]) -> None:
         await self._reach()
-        return {loss for loss in losses if self._has_vanished(loss)}
+        self.retired -= set(queues)
+
+    async def judge(self, losses: Sequence[Loss]) -> dict[Loss, Fate]:
+        await self._reach()
+        return {loss: self._fate(loss) for loss in losses}
+
+    def _fate(self, loss: Loss) -> Fate:
+        """As the function `fates` of the schema decides."""
+        if self._has_moved(loss):
+            return Fate.MOVED
+        return Fate.VANISHED if self._has_vanished(loss) else Fate.TAKEN_AWAY
+
+    def _has_moved(self, loss: Loss) -> bool:
+        agent = self.agents.get(loss.agent) if loss.agent is not None else None
+        if agent is None or agent.device in (None, loss.key):
+            return False
+        return loss.queue in self.queues and any(one.queue == loss.queue for one in agent.memberships)
 
     def _has_vanished(self, loss: Loss) -> bool:
-        """As the function `vanished` of the schema decides."""
         if loss.agent is None:
             return loss.key not in self.telephones and ("telephone", loss.key) not in self.taken_away
         agent = self.agents.get(loss.agent)

@@ -148,7 +148,7 @@ class World(RuleBasedStateMachine):
             self.looking = False
 
     def _settled(self) -> bool:
-        return not (self.stale.is_set() or self.looking or self.reconciler.dirty)
+        return not (self.stale.is_set() or self.looking or self.reconciler.work)
 
     def _hinted(self, touched: Iterable[EndpointId]) -> None:
         if self.directory.up:

@@ -7,7 +7,17 @@ import pytest
 
 from agentbridge.desired.caller_id import TEXT_BYTES, caller_id, member_text
 from agentbridge.desired.state import NO_CALLS_CONTEXT, SipDefaults, desired, digest, groups, reserve
-from agentbridge.model import EndpointId, Line, Membership, ObjectKind, QueueName, Session, SipType, State, Subject
+from agentbridge.model import (
+    DesiredState,
+    EndpointId,
+    Line,
+    Membership,
+    ObjectKind,
+    QueueName,
+    Session,
+    SipType,
+    Subject,
+)
 from tests.unit.directory_in_memory import LINE, agent
 
 SIP = SipDefaults()
@@ -15,7 +25,7 @@ SALES = QueueName("sales")
 KEY = EndpointId("1001")
 
 
-def of(**changes: Any) -> State:
+def of(**changes: Any) -> DesiredState:
     """The state of agent 1001 on a device of its own."""
     found = agent(1001, **changes)
     return desired(Subject(key=KEY, agent=found, carried=found if found.device == KEY else None), SIP)

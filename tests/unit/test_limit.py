@@ -17,11 +17,11 @@ from agentbridge.model import (
     LossKind,
     Member,
     ObjectKind,
+    ObservedState,
     PauseMember,
     PutPolicy,
     QueueName,
     RemoveMember,
-    State,
     Step,
 )
 from agentbridge.plan.difference import Plan
@@ -41,15 +41,15 @@ def member(key: EndpointId, queue: QueueName = SALES) -> Member:
 class Asterisk:
     """Two agents that are logged in, and a number that nobody has."""
 
-    states: dict[EndpointId, State] = field(
+    states: dict[EndpointId, ObservedState] = field(
         default_factory=lambda: {
-            ANN: State(
+            ANN: ObservedState(
                 objects={ObjectKind.ENDPOINT: {}},
                 members={SALES: member(ANN), SUPPORT: member(ANN, SUPPORT)},
                 policy={"agent/1001/id": "1", "agent/1001/device": "1001"},
             ),
-            SUE: State(policy={"agent/1002/id": "2", "agent/1002/device": "desk7"}),
-            DESK: State(
+            SUE: ObservedState(policy={"agent/1002/id": "2", "agent/1002/device": "desk7"}),
+            DESK: ObservedState(
                 objects={ObjectKind.ENDPOINT: {}},
                 members={SALES: member(DESK)},
                 policy={"telephone/desk7/agent": "1002"},
@@ -60,8 +60,8 @@ class Asterisk:
     def owned(self) -> Collection[EndpointId]:
         return self.states.keys()
 
-    def state(self, key: EndpointId) -> State:
-        return self.states.get(key, State())
+    def state(self, key: EndpointId) -> ObservedState:
+        return self.states.get(key, ObservedState())
 
     def agent_of(self, key: EndpointId) -> AgentId | None:
         return {ANN: AgentId(1), SUE: AgentId(2), DESK: AgentId(2)}.get(key)

@@ -10,17 +10,18 @@ from agentbridge.model import (
     AgentId,
     DeleteObject,
     DeletePolicy,
+    DesiredState,
     EndpointId,
     Interface,
     Member,
     ObjectKind,
+    ObservedState,
     PauseMember,
     PutObject,
     PutPolicy,
     QueueName,
     RemoveMember,
     SetPenalty,
-    State,
     Step,
 )
 from agentbridge.plan.difference import plan, rank
@@ -35,12 +36,13 @@ ME = Interface("PJSIP/1001")
 class Seen:
     """What is in Asterisk, as told."""
 
-    states: Mapping[EndpointId, State] = field(default_factory=dict)
+    states: Mapping[EndpointId, DesiredState] = field(default_factory=dict)
     queues: Collection[QueueName] = (SALES, SUPPORT, THEIRS)
     carrying: Collection[EndpointId] = ()
 
-    def state(self, key: EndpointId) -> State:
-        return self.states.get(key, State())
+    def state(self, key: EndpointId) -> ObservedState:
+        there = self.states.get(key, DesiredState())
+        return ObservedState(objects=there.objects, members=there.members, policy=there.policy, mailbox=there.mailbox)
 
     def knows_queue(self, queue: QueueName) -> bool:
         return queue in self.queues
@@ -53,11 +55,11 @@ def member(queue: QueueName = SALES, **changes: object) -> Member:
     return replace(Member(queue=queue, interface=ME, name="Ann", state_interface=ME), **changes)  # type: ignore[arg-type]
 
 
-def members(*found: Member) -> State:
-    return State(members={m.queue: m for m in found})
+def members(*found: Member) -> DesiredState:
+    return DesiredState(members={m.queue: m for m in found})
 
 
-def actions(wanted: State, found: State, queues: Collection[QueueName] = OURS) -> list[object]:
+def actions(wanted: DesiredState, found: DesiredState, queues: Collection[QueueName] = OURS) -> list[object]:
     return [step.action for step in plan({KEY: wanted}, Seen({KEY: found}), queues).steps]
 
 
@@ -73,38 +75,40 @@ LISTED = {"agent/1001/id": "1"}
     [
         (members(A), members(A), []),
         (members(P), members(P), []),
-        (members(A), State(), [AddMember(A)]),
-        (State(), members(A), [RemoveMember(A)]),
+        (members(A), DesiredState(), [AddMember(A)]),
+        (DesiredState(), members(A), [RemoveMember(A)]),
         (members(P), members(A), [PauseMember(SALES, ME, True, "lunch")]),
         (members(A), members(P), [PauseMember(SALES, ME, False, "")]),
         (members(P), members(replace(P, reason="x")), [PauseMember(SALES, ME, True, "lunch")]),
         (members(replace(A, penalty=3)), members(A), [SetPenalty(SALES, ME, 3)]),
         (members(replace(P, name="Beth")), members(P), [RemoveMember(P), AddMember(replace(P, name="Beth"))]),
         (members(A), members(LOWER), [RemoveMember(LOWER), AddMember(A)]),
-        (State(), members(member(THEIRS)), []),
+        (DesiredState(), members(member(THEIRS)), []),
         (members(A), members(A, member(THEIRS)), []),
     ],
 )
-def test_members_differ_by_the_fewest_actions(wanted: State, found: State, expected: list[object]) -> None:
+def test_members_differ_by_the_fewest_actions(
+    wanted: DesiredState, found: DesiredState, expected: list[object]
+) -> None:
     assert actions(wanted, found) == expected
 
 
 def test_only_the_fields_that_differ_are_put() -> None:
-    wanted = State(objects={ObjectKind.ENDPOINT: {"context": "a", "allow": "ulaw"}})
-    found = State(objects={ObjectKind.ENDPOINT: {"context": "b", "allow": "ulaw", "dtmf_mode": "info"}})
+    wanted = DesiredState(objects={ObjectKind.ENDPOINT: {"context": "a", "allow": "ulaw"}})
+    found = DesiredState(objects={ObjectKind.ENDPOINT: {"context": "b", "allow": "ulaw", "dtmf_mode": "info"}})
     assert actions(wanted, found) == [PutObject(ObjectKind.ENDPOINT, KEY, {"context": "a"})]
     assert actions(wanted, wanted) == []
 
 
 def test_the_password_is_not_in_what_is_logged() -> None:
-    wanted = State(objects={ObjectKind.AUTH: {"password_digest": "MD5:new"}})
-    found = State(objects={ObjectKind.AUTH: {"password_digest": "MD5:old"}})
+    wanted = DesiredState(objects={ObjectKind.AUTH: {"password_digest": "MD5:new"}})
+    found = DesiredState(objects={ObjectKind.AUTH: {"password_digest": "MD5:old"}})
     [step] = plan({KEY: wanted}, Seen({KEY: found}), OURS).steps
     assert "old" not in step.was
 
 
 def test_policy_is_put_changed_and_taken_back() -> None:
-    wanted, found = State(policy={"a": "1", "b": "2", "c": ""}), State(policy={"b": "3", "d": "4"})
+    wanted, found = DesiredState(policy={"a": "1", "b": "2", "c": ""}), DesiredState(policy={"b": "3", "d": "4"})
     expected = [PutPolicy("a", "1"), PutPolicy("b", "2"), PutPolicy("c", ""), DeletePolicy("d")]
     assert actions(wanted, found) == expected
 
@@ -129,7 +133,7 @@ def test_what_stops_a_ring_comes_first_and_what_may_start_one_last() -> None:
 
 def test_the_aors_of_all_agents_go_before_the_first_endpoint() -> None:
     objects = {ObjectKind.ENDPOINT: {"a": "1"}, ObjectKind.AUTH: {"a": "1"}, ObjectKind.AOR: {"a": "1"}}
-    wanted = {EndpointId(str(number)): State(objects=objects) for number in range(3)}
+    wanted = {EndpointId(str(number)): DesiredState(objects=objects) for number in range(3)}
     puts = [step.action for step in plan(wanted, Seen(), OURS).steps]
     kinds = [put.kind for put in puts if isinstance(put, PutObject)]
     assert kinds == [ObjectKind.AOR] * 3 + [ObjectKind.AUTH] * 3 + [ObjectKind.ENDPOINT] * 3
@@ -155,7 +159,7 @@ def test_a_queue_that_asterisk_does_not_know_is_a_problem_and_the_others_go_on()
 def test_a_member_of_queues_conf_is_reported_and_the_rest_goes_on(
     wanted: Collection[Member], found: Member, expected: list[object]
 ) -> None:
-    should = State(members={m.queue: m for m in wanted}, policy=LISTED)
+    should = DesiredState(members={m.queue: m for m in wanted}, policy=LISTED)
     planned = plan({KEY: should}, Seen({KEY: members(found)}), OURS)
     assert [step.action for step in planned.steps] == [*expected, PutPolicy("agent/1001/id", "1")]
     assert "sales" in planned.problems[KEY]
@@ -163,12 +167,12 @@ def test_a_member_of_queues_conf_is_reported_and_the_rest_goes_on(
 
 
 def test_a_strangers_member_of_queues_conf_is_the_administrators_wish() -> None:
-    planned = plan({KEY: State()}, Seen({KEY: members(FIXED)}), OURS)
+    planned = plan({KEY: DesiredState()}, Seen({KEY: members(FIXED)}), OURS)
     assert (planned.steps, planned.problems) == ((), {})
 
 
 def test_a_row_that_makes_no_sense_changes_nothing_of_its_key() -> None:
-    wanted = {KEY: State(problem="codecs: there is none"), OTHER: members(A)}
+    wanted = {KEY: DesiredState(problem="codecs: there is none"), OTHER: members(A)}
     planned = plan(wanted, Seen({KEY: members(A)}), OURS)
     assert [step.key for step in planned.steps] == [OTHER]
     assert planned.problems == {KEY: "codecs: there is none"}
@@ -179,6 +183,6 @@ def test_an_agent_that_moves_waits_until_its_old_endpoint_has_left_the_queue() -
     there = replace(member(SALES), interface=Interface("PJSIP/desk7"))
     planned = plan(wanted, Seen({OTHER: members(there)}, carrying=[KEY, OTHER]), OURS)
     assert [step.action for step in planned.steps] == [AddMember(member(SUPPORT))]
-    assert planned.waiting == {KEY}
+    assert planned.waiting.keys() == {KEY}
     left = plan(wanted, Seen({}, carrying=[KEY, OTHER]), OURS)
-    assert (len(left.steps), left.waiting) == (2, frozenset())
+    assert (len(left.steps), left.waiting) == (2, {})

@@ -18,16 +18,19 @@ from agentbridge.model import (
     EndpointId,
     Interface,
     Member,
+    Membership,
     ObjectKind,
     PauseMember,
     PutPolicy,
     QueueName,
     Reading,
+    RemoveMember,
     Session,
     Step,
 )
 from agentbridge.plan.limit import Limit
 from agentbridge.reconcile.pace import SPARE, Pace
+from agentbridge.reconcile.ports import Outcome
 from agentbridge.reconcile.reconciler import Reconciler
 from agentbridge.reconcile.work_queue import Cause
 from tests.unit.asterisk_in_memory import AsteriskInMemory
@@ -75,12 +78,12 @@ class Loop:
         return self.depth
 
     async def look(self) -> None:
-        since = self.reconciler.moment()
+        since = self.reconciler.token()
         await self.asterisk.read_all()
         await self.reconciler.resync(since)
 
     def settle(self) -> None:
-        self.clock.run(until(lambda: not self.reconciler.dirty, 300))
+        self.clock.run(until(lambda: not self.reconciler.work, 300))
 
     def pass_time(self, seconds: float) -> None:
         self.clock.run(asyncio.sleep(seconds))
@@ -185,7 +188,7 @@ def test_a_pause_by_hand_is_drift_and_is_repaired(loop: Loop) -> None:
 def test_what_differs_since_everything_changed_is_a_wish_once_and_drift_again_after_it(loop: Loop) -> None:
     log_in(loop)
     loop.settle()
-    loop.directory.hint = lambda _: loop.reconciler.all_changed()
+    loop.directory.hint = lambda _: loop.reconciler.everything_changed()
     with capture_logs() as lines:
         loop.directory.put(agent(1001, queues=["sales"], session=Session(paused=True, reason="tea")))
         loop.look_again()
@@ -509,3 +512,190 @@ def test_a_directory_that_can_not_be_written_to_keeps_no_repair_from_asterisk(
     loop.clock.run(loop.look())
     loop.pass_time(5)
     assert loop.asterisk.policy["agent/1002/id"] == "1002"
+
+
+# ---------------------------------------------------------------- calls
+
+
+def busy(loop: Loop, words: str = "in a call", key: str = "1001") -> None:
+    loop.asterisk.engagements[SALES, Interface(f"PJSIP/{key}")] = words
+
+
+def free(loop: Loop) -> None:
+    loop.asterisk.engagements.clear()
+    loop.pass_time(3)
+
+
+@pytest.mark.parametrize("words", ["ringing", "in a call", "in wrap-up"])
+def test_another_name_waits_for_the_end_of_a_call_and_says_so(loop: Loop, words: str) -> None:
+    log_in(loop)
+    loop.settle()
+    busy(loop, words)
+    loop.written.clear()
+    loop.directory.change(ANN, display_name="Beth")
+    loop.pass_time(10)
+    assert not any(isinstance(step.action, AddMember | RemoveMember) for step in loop.written)
+    assert words in loop.directory.outcomes[KEY].waits_for
+    assert loop.reconciler.failed == {}
+    free(loop)
+    found = loop.member()
+    assert found is not None
+    assert found.name == "Beth"
+    assert loop.directory.outcomes[KEY] == Outcome()
+
+
+def test_a_pause_and_a_penalty_do_not_wait_with_the_name(loop: Loop) -> None:
+    log_in(loop)
+    loop.settle()
+    busy(loop)
+    loop.directory.change(
+        ANN,
+        display_name="Beth",
+        session=Session(paused=True, reason="lunch"),
+        memberships=(Membership(queue=SALES, penalty=4),),
+    )
+    loop.pass_time(1)
+    found = loop.member()
+    assert found is not None
+    assert (found.name, found.paused, found.penalty) == ("Agent 1001", True, 4)
+    free(loop)
+    assert replace(found, name="Beth") == loop.member()
+
+
+def test_a_log_out_and_a_lock_do_not_wait_for_a_call(loop: Loop) -> None:
+    for leaves in ({"session": None}, {"active": False}):
+        log_in(loop)
+        loop.settle()
+        busy(loop)
+        loop.directory.change(ANN, display_name=f"Beth {len(leaves)}")
+        loop.pass_time(1)
+        assert loop.member() is not None
+        loop.directory.change(ANN, **leaves)
+        loop.pass_time(0.5)
+        assert loop.member() is None
+        loop.asterisk.engagements.clear()
+        loop.directory.delete(ANN)
+        loop.settle()
+
+
+def test_an_agent_who_changes_the_number_or_the_desk_in_a_call_joins_there_after_it(loop: Loop) -> None:
+    loop.directory.add_telephone("desk7")
+    log_in(loop)
+    loop.settle()
+    busy(loop)
+    new = EndpointId("2001")
+    loop.directory.change(ANN, internal=new)
+    loop.pass_time(5)
+    assert loop.member() is not None
+    assert loop.member(new) is None
+    assert (ObjectKind.ENDPOINT, KEY) in loop.asterisk.objects
+    assert "PJSIP/1001" in loop.directory.outcomes[new].waits_for
+    loop.directory.pause(ANN, "lunch")
+    loop.pass_time(1)
+    assert _paused(loop)
+    free(loop)
+    assert loop.member() is None
+    found = loop.member(new)
+    assert found is not None
+    assert found.paused
+    assert (ObjectKind.ENDPOINT, KEY) not in loop.asterisk.objects
+
+
+def test_whoever_logs_out_after_a_move_in_a_call_is_out_at_once(loop: Loop) -> None:
+    log_in(loop)
+    loop.settle()
+    busy(loop)
+    loop.directory.change(ANN, internal=EndpointId("2001"))
+    loop.pass_time(5)
+    assert loop.member() is not None
+    loop.directory.change(ANN, session=None)
+    loop.pass_time(0.2)
+    assert loop.member() is None
+
+
+def test_another_agent_who_takes_the_desk_does_not_wait_for_the_former_ones_call(loop: Loop) -> None:
+    loop.directory.add_telephone("desk7")
+    at_desk = Session(telephone=EndpointId("desk7"))
+    loop.directory.put(agent(1001, hot_desk=True, queues=["sales"], session=at_desk))
+    loop.settle()
+    busy(loop, key="desk7")
+    loop.directory.change(ANN, session=None)
+    loop.directory.put(agent(1002, hot_desk=True, queues=["sales"], session=at_desk))
+    loop.pass_time(1)
+    found = loop.member(EndpointId("desk7"))
+    assert found is not None
+    assert found.name == "Agent 1002"
+
+
+def test_ring_in_use_is_repaired_like_a_penalty(loop: Loop) -> None:
+    loop.directory.put(agent(1001, queues=["sales"], session=Session(), options=CallOptions(ring_in_use=True)))
+    loop.settle()
+    loop.asterisk.set_ring_in_use_by_hand(SALES, ME, False)
+    loop.settle()
+    found = loop.member()
+    assert found is not None
+    assert found.ring_in_use is True
+
+
+# ---------------------------------------------------------------- what is drift, and what is wished
+
+
+def test_an_autopause_is_told_once_and_what_follows_from_it_is_no_drift(loop: Loop) -> None:
+    """The AstDB then names another queue in which a direct call learns of a pause."""
+    support = QueueName("support")
+    loop.directory.queues.add(support)
+    loop.asterisk.queues.add(support)
+    loop.directory.put(agent(1001, queues=["sales", "support"], session=Session()))
+    loop.look_again()
+    with capture_logs() as lines:
+        loop.asterisk.no_answer(SALES, ME)
+        loop.asterisk.no_answer(support, ME)
+        loop.look_again()
+    events = [line["event"] for line in lines if line["event"] != "resync.started"]
+    assert events.count("pause.adopted") == 1
+    assert "drift.repaired" not in events
+
+
+def test_an_unpause_that_is_read_before_its_hint_is_not_taken_for_a_missed_autopause(loop: Loop) -> None:
+    log_in(loop)
+    loop.settle()
+    loop.asterisk.no_answer(SALES, ME)
+    loop.settle()
+    hint, loop.directory.hint = loop.directory.hint, lambda _: None
+    with capture_logs() as lines:
+        loop.directory.unpause(ANN)
+        loop.directory.unhinted = {KEY}
+        loop.look_again()
+        loop.directory.unhinted = set()
+        hint([KEY])
+        loop.settle()
+    assert not _paused(loop)
+    assert not loop.directory.agents[ANN].memberships[0].paused
+    assert "drift.repaired" not in [line["event"] for line in lines]
+
+
+def test_of_a_queue_that_left_the_directory_ours_are_taken_out_once(loop: Loop) -> None:
+    log_in(loop)
+    loop.settle()
+    loop.directory.queues.discard(SALES)
+    loop.directory.retired.add(SALES)
+    loop.directory.change(ANN, memberships=())
+    loop.look_again()
+    assert loop.member() is None
+    loop.look_again()
+    assert loop.directory.retired == set()
+    loop.asterisk.add_by_hand(Member(queue=SALES, interface=ME, name="by hand"))
+    loop.look_again()
+    assert loop.member() is not None
+
+
+def test_many_keys_that_fail_for_one_reason_are_one_line(loop: Loop) -> None:
+    loop.directory.queues.add(QueueName("unknown"))
+    with capture_logs() as lines:
+        hint, loop.directory.hint = loop.directory.hint, lambda _: None
+        for number in range(1001, 1031):
+            loop.directory.put(agent(number, queues=["unknown"], session=Session()))
+        loop.directory.hint = hint
+        loop.look_again()
+    failed = [line for line in lines if line["event"] in ("key.failed", "keys.failed")]
+    assert [line["agents"] for line in failed] == [30]

@@ -13,6 +13,7 @@ import structlog
 
 from agentbridge import metrics
 from agentbridge.asterisk.ami.connection import OFF, Account, AmiConnection, OnEvent, add_filters, ignore
+from agentbridge.asterisk.ami.shutdown import PROBE_SECONDS, Shutdown
 from agentbridge.asterisk.ami.wire import Fields, Message
 from agentbridge.errors import Refused, Unavailable
 from agentbridge.reconnecting import Waits, keep_connected
@@ -36,7 +37,10 @@ class Timing:
 
 class AmiLink:
     """Keeps one session up. The hooks are plain functions, called in the event loop; what they raise is
-    a bug and ends `run`. Events may come before `on_up`, which means: read everything now."""
+    a bug and ends `run`. Events may come before `on_up`, which means: read everything now.
+
+    shutdown: shared with the other links to this Asterisk, of which one `asks` whether it is over.
+    """
 
     def __init__(
         self,
@@ -49,8 +53,12 @@ class AmiLink:
         on_up: Callable[[Message], None] = ignore,
         on_down: Callable[[str], None] = ignore,
         timing: Timing | None = None,
+        shutdown: Shutdown | None = None,
+        asks: bool = False,
     ) -> None:
         self.name = name
+        self._shutdown = shutdown or Shutdown(lambda _: None, lambda: None)
+        self._asks = asks or shutdown is None
         self._account = account
         self._events = events
         self._filters = tuple(filters)
@@ -62,7 +70,7 @@ class AmiLink:
 
     @property
     def up(self) -> bool:
-        return self._connection is not None and self._connection.reason is None
+        return self._connection is not None and self._connection.reason is None and not self._shutdown.pending
 
     async def wait_up(self, timeout: float) -> None:
         """Raises Unavailable when the link is not up by then."""
@@ -74,13 +82,21 @@ class AmiLink:
 
     async def action(self, action: str, fields: Fields = (), *, timeout: float) -> Message:
         """See AmiConnection.action. Down is Unavailable at once: nothing is kept for later."""
-        return await self._session().action(action, fields, timeout=timeout)
+        try:
+            return await self._session().action(action, fields, timeout=timeout)
+        except Refused as refused:
+            self._shutdown.raise_if_meant(refused)
+            raise
 
     async def action_list(
         self, action: str, fields: Fields = (), *, timeout: float, on_item: OnEvent | None = None
     ) -> list[Message]:
         """See AmiConnection.action_list."""
-        return await self._session().action_list(action, fields, timeout=timeout, on_item=on_item)
+        try:
+            return await self._session().action_list(action, fields, timeout=timeout, on_item=on_item)
+        except Refused as refused:
+            self._shutdown.raise_if_meant(refused)
+            raise
 
     async def command(self, line: str, *, timeout: float) -> str:
         """What a CLI command prints. Needs write class command. Raises Refused with what it printed."""
@@ -89,6 +105,7 @@ class AmiLink:
     def _session(self) -> AmiConnection:
         if self._connection is None:
             raise Unavailable(f"{self.name}: not connected to Asterisk")
+        self._shutdown.check()
         return self._connection
 
     async def run(self) -> NoReturn:
@@ -129,6 +146,8 @@ class AmiLink:
         self._connection = connection
         self._last_failure = ""
         self._up.set()
+        if self._asks:
+            self._shutdown.over()  # it took the log-in
         metrics.link_up(self.name)
         log.info("ami.connected", link=self.name, host=self._account.host, port=self._account.port)
         try:
@@ -144,6 +163,25 @@ class AmiLink:
         self._on_down(connection.reason or "")
 
     async def _watch(self, connection: AmiConnection) -> None:
-        while not await connection.ended_within(self._timing.ping_every):
-            if not await connection.ping(self._timing.ping_within):
-                connection.abort(f"Asterisk did not answer a Ping within {self._timing.ping_within:g} s")
+        """Until the session ends: a Ping at intervals, while Asterisk shuts down the question whether it still does."""
+        waited, step = 0.0, min(PROBE_SECONDS, self._timing.ping_every)
+        while not await connection.ended_within(step):
+            waited += step
+            if self._shutdown.pending:
+                await self._ask_whether_over(connection)
+            elif waited >= self._timing.ping_every:
+                waited = 0.0
+                if not await connection.ping(self._timing.ping_within):
+                    connection.abort(f"Asterisk did not answer a Ping within {self._timing.ping_within:g} s")
+
+    async def _ask_whether_over(self, connection: AmiConnection) -> None:
+        if not self._asks:
+            return
+        try:
+            await connection.action("Ping", timeout=self._timing.ping_within)
+        except Refused:
+            return  # not yet
+        except Unavailable as silent:
+            connection.abort(str(silent))
+            return
+        self._shutdown.over()

@@ -21,7 +21,7 @@ from agentbridge.asterisk.calls.requests import Desk, Requests, Rings
 from agentbridge.asterisk.calls.resuming import Resumer
 from agentbridge.asterisk.calls.spying import Audit, Spying
 from agentbridge.asterisk.calls.wrapup import Wrapups
-from agentbridge.model import EndpointId, Member, QueueName, State
+from agentbridge.model import EndpointId, Member, ObservedState, QueueName
 from agentbridge.model.calls import recording_file
 from agentbridge.model.live import RecordingState
 
@@ -37,7 +37,7 @@ class Asterisk(Asks, Protocol):
 
     def agents(self) -> Iterable[EndpointId]: ...
 
-    def state(self, key: EndpointId) -> State: ...
+    def state(self, key: EndpointId) -> ObservedState: ...
 
     async def depth(self) -> int: ...
 

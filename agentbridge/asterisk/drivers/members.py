@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from agentbridge.asterisk.ami.link import AmiLink
 from agentbridge.asterisk.ami.wire import Message
 from agentbridge.asterisk.observed.observation import Observation
 from agentbridge.errors import InvalidValue, Refused
-from agentbridge.model import AddMember, Interface, Member, PauseMember, QueueName, RemoveMember, SetPenalty, queue_name
+from agentbridge.model import (
+    AddMember,
+    Interface,
+    Member,
+    PauseMember,
+    QueueName,
+    RemoveMember,
+    SetPenalty,
+    SetRingInUse,
+    queue_name,
+)
 
 EVENT_SECONDS = 2.0
 """how long after the answer the event may come before the queue is read again"""
@@ -19,7 +31,14 @@ BULK_SECONDS = 60.0
 _ALREADY = ("Already there", "Not there", "Interface not found")
 _BREAKS_PERSISTENCE = frozenset(";,|")
 
-MemberAction = AddMember | RemoveMember | PauseMember | SetPenalty
+# a line for each member: `Ann (PJSIP/1001) (ringinuse disabled) (dynamic) ...` or, without a name, the interface alone
+_SHOWN_RING_IN_USE = re.compile(
+    r"(?:^ *|\()(?P<interface>PJSIP/[^\s()]+)(?: from [^()]*)?\)? \(ringinuse (?P<word>enabled|disabled)\)",
+    re.MULTILINE | re.IGNORECASE,
+)
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+
+MemberAction = AddMember | RemoveMember | PauseMember | SetPenalty | SetRingInUse
 
 
 def member_of(event: Message) -> Member:
@@ -34,6 +53,8 @@ def member_of(event: Message) -> Member:
         paused=paused,
         reason=event.get("PausedReason") if paused else "",
         state_interface=event.get("StateInterface"),
+        # QueueStatus does not say it, the events do
+        ring_in_use={"1": True, "0": False}.get(event.get("Ringinuse")),
         dynamic=event.get("Membership") in ("dynamic", ""),
     )
 
@@ -64,11 +85,24 @@ class Members:
                 members.append(member_of(item))
 
         await self._bulk.action_list("QueueStatus", timeout=BULK_SECONDS, on_item=take)
-        self._seen.members_read(queues, members)
+        shown = await self._ring_in_use(queues)
+        self._seen.members_read(queues, (_with_ring_in_use(member, shown) for member in members))
 
     async def read_queue(self, queue: QueueName) -> None:
         items = await self._bulk.action_list("QueueStatus", {"Queue": queue}, timeout=self._timeout)
-        self._seen.queue_read(queue, [member_of(item) for item in items if item.event == "QueueMember"])
+        shown = await self._ring_in_use([queue])
+        members = [member_of(item) for item in items if item.event == "QueueMember"]
+        self._seen.queue_read(queue, [_with_ring_in_use(member, shown) for member in members])
+
+    async def _ring_in_use(self, queues: Iterable[QueueName]) -> dict[tuple[QueueName, str], bool]:
+        """P3 of each member by its interface in lower case: only the CLI shows it. Queue by queue, for the parsing."""
+        found = {}
+        for queue in queues:
+            if _PLAIN_NAME.fullmatch(queue):  # else it is none of the directory's, and no word of a command line
+                shown = await self._bulk.command(f"queue show {queue}", timeout=BULK_SECONDS)
+                for match in _SHOWN_RING_IN_USE.finditer(shown):
+                    found[queue, match["interface"].lower()] = match["word"] .lower() == "enabled"
+        return found
 
     async def queue_exists(self, queue: QueueName) -> bool:
         items = await self._bulk.action_list("QueueStatus", {"Queue": queue}, timeout=self._timeout)
@@ -76,6 +110,7 @@ class Members:
         return any(item.event == "QueueParams" and queue_name(item.get("Queue")) == queue for item in items)
 
     async def apply(self, action: MemberAction) -> None:
+        """Does it; returns when it was observed. Refused, InvalidValue, Unavailable."""
         queue, interface = _pair(action)
         name, fields = _request(action)
         event = self._seen.awaiting(queue, interface)
@@ -91,11 +126,15 @@ class Members:
         await self.read_queue(queue)
 
     async def add(self, action: AddMember) -> None:
-        """Adds a member, and tells the reason of its pause to an Asterisk whose QueueAdd does not take one."""
+        """Adds a member, then says what QueueAdd has no field for: ring in use (P3), on an old Asterisk the reason."""
         await self.apply(action)
         wanted = action.member
         there = self._seen.member(wanted.queue, wanted.interface)
-        if wanted.paused and there is not None and there.paused and there.reason != wanted.reason:
+        if there is None:
+            return
+        if there.ring_in_use is not None and wanted.ring_in_use not in (None, there.ring_in_use):
+            await self.apply(SetRingInUse(wanted.queue, there.interface, bool(wanted.ring_in_use)))
+        if wanted.paused and there.paused and there.reason != wanted.reason:
             await self.apply(PauseMember(wanted.queue, wanted.interface, True, wanted.reason))
 
     async def _done(self, name: str, fields: Sequence[tuple[str, str]]) -> bool:
@@ -109,11 +148,15 @@ class Members:
         return True
 
 
+def _with_ring_in_use(member: Member, shown: Mapping[tuple[QueueName, str], bool]) -> Member:
+    return replace(member, ring_in_use=shown.get((member.queue, member.interface.lower()), member.ring_in_use))
+
+
 def _pair(action: MemberAction) -> tuple[QueueName, Interface]:
     match action:
         case AddMember(member) | RemoveMember(member):
             return member.queue, member.interface
-        case PauseMember(queue, interface) | SetPenalty(queue, interface):
+        case PauseMember(queue, interface) | SetPenalty(queue, interface) | SetRingInUse(queue, interface):
             return queue, interface
 
 
@@ -130,6 +173,8 @@ def _request(action: MemberAction) -> tuple[str, Sequence[tuple[str, str]]]:
             return "QueuePause", [*where, ("Paused", _bool(paused)), ("Reason", _whole(reason, "pause_reason"))]
         case SetPenalty(penalty=penalty):
             return "QueuePenalty", [*where, ("Penalty", str(penalty))]
+        case SetRingInUse(ring_in_use=ring_in_use):
+            return "QueueMemberRingInUse", [*where, ("RingInUse", _bool(ring_in_use))]
 
 
 def _new(member: Member) -> list[tuple[str, str]]:

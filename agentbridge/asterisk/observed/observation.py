@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from agentbridge.asterisk.observed.policy_tree import PolicyTree
-from agentbridge.model import AgentId, EndpointId, Fields, Interface, Member, ObjectKind, QueueName, State
+from agentbridge.model import AgentId, EndpointId, Fields, Interface, Member, ObjectKind, ObservedState, QueueName
 
 PREFIX = "PJSIP/"
 _Pair = tuple[QueueName, Interface]
@@ -43,8 +43,8 @@ class Observation:
 
     # ------------------------------------------------------------ questions
 
-    def state(self, key: EndpointId) -> State:
-        return State(
+    def state(self, key: EndpointId) -> ObservedState:
+        return ObservedState(
             objects={kind: objects[key] for kind, objects in self._objects.items() if key in objects},
             members=self._members.get(key, {}),
             policy=self._policy.of(key),
@@ -136,10 +136,6 @@ class Observation:
     def object_deleted(self, kind: ObjectKind, key: EndpointId) -> None:
         self._touched_objects.add((kind, key))
         self._objects[kind].pop(key, None)
-
-    def object_touched(self, kind: ObjectKind, key: EndpointId) -> bool:
-        """Whether it was written or deleted since the last read began."""
-        return (kind, key) in self._touched_objects
 
     def policy_put(self, path: str, value: str) -> None:
         self._touched_paths.add(path)

@@ -118,12 +118,12 @@ async def _applied(connection: Connection, username: str, wait_seconds: float) -
     while (waited := time.monotonic() - began) < wait_seconds:
         news.clear()
         row = await connection.fetchrow(
-            "select applied_at, error from agentbridge.agent_status where username = $1", username
+            "select applied_at, error, waits_for from agentbridge.agent_status where username = $1", username
         )
         if row is not None and row["applied_at"] is not None:
             return waited
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(LOOK_SECONDS, max(0.0, wait_seconds - waited))):
                 await news.wait()
-    why = (row and row["error"]) or "no daemon has done it; `agentbridge status` tells more"
+    why = (row and (row["error"] or row["waits_for"])) or "no daemon has done it; `agentbridge status` tells more"
     raise Unavailable(f"it is in the directory, but not in Asterisk within {wait_seconds:g} s: {why}")

@@ -29,9 +29,9 @@ grant select on agentbridge.migrations, agentbridge.schema_files, agentbridge.ch
     agentbridge.taken_away, agentbridge.applied, agentbridge.older_databases, agentbridge.agent_status,
     agentbridge.telephone_status to agentbridge_daemon;
 grant execute on function agentbridge.touched, agentbridge.known_nodes, agentbridge.moved_in,
-    agentbridge.database_older, agentbridge.hold, agentbridge.vanished, agentbridge.record_applied,
-    agentbridge.prune_changes, agentbridge.prune_taken_away, agentbridge.prune_old, agentbridge.recording_expired
-    to agentbridge_daemon;
+    agentbridge.database_older, agentbridge.hold, agentbridge.hand_over, agentbridge.fates,
+    agentbridge.record_applied, agentbridge.prune_changes, agentbridge.prune_taken_away, agentbridge.prune_old,
+    agentbridge.recording_expired to agentbridge_daemon;
 -- its own records
 grant select, insert, update on agentbridge.nodes, agentbridge.recordings, agentbridge.spy_audit to agentbridge_daemon;
 grant select on agentbridge.takeovers to agentbridge_daemon;

@@ -100,9 +100,17 @@ set search_path = agentbridge, pg_temp
 as $$
 begin
     insert into retired_queues (name) values (old.name)
-    on conflict (name) do update set retired_at = now();
+    on conflict (name) do update set retired_at = now(), handed_over_by = '{}';
     return null;
 end $$;
+
+-- Nobody of ours is left in these queues on this node: what is done with them there is the administrator's business.
+create or replace function agentbridge.hand_over(this_node text, these text[]) returns void language sql
+security definer set search_path = agentbridge, pg_temp
+as $$
+    update retired_queues r set handed_over_by = r.handed_over_by || this_node
+    where lower(r.name collate "C") = any (these) and this_node <> all (r.handed_over_by)
+$$;
 
 create or replace trigger retire after delete on agentbridge.queues
     for each row execute function agentbridge.retire_queue();

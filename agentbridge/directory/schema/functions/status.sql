@@ -30,7 +30,8 @@ results as (
         max(greatest(c.at, e.at, r.wanted_at)) as wanted_at,
         max(r.applied_at) as applied_at,
         bool_or(r.applied_at is null or c.at is not null or e.at is not null) as pending,
-        string_agg(distinct r.error, '; ') as error
+        string_agg(distinct r.error, '; ') as error,
+        string_agg(distinct r.waits_for, '; ') as waits_for
     from agentbridge.agents a
     left join agentbridge.sessions s on s.agent_id = a.id
     left join agentbridge.telephones t on t.id = s.telephone_id
@@ -55,10 +56,11 @@ select username, internal,
     error,
     pending,
     array(select q.name from agentbridge.queue_pauses p join agentbridge.queues q on q.id = p.queue_id
-          where p.agent_id = results.id order by q.name) as paused_queues
+          where p.agent_id = results.id order by q.name) as paused_queues,
+    case when pending then waits_for end as waits_for
 from results;
 comment on view agentbridge.agent_status is
-    'applied_at is null while a change is not yet in Asterisk; error says why it could not be made';
+    'applied_at is null while a change is not yet in Asterisk; error says why it could not be made, waits_for what it waits for';
 
 -- Telephones, who sits there, and which are free.
 create or replace view agentbridge.telephone_status as
@@ -70,8 +72,8 @@ left join agentbridge.agents a on a.id = s.agent_id;
 
 -- Results of one pass of a node. A result that says nothing new is not written again: what is written has another
 -- error, is a success after something pending, or is about a change that the last result did not know.
-create or replace function agentbridge.record_applied(this_node text, seen pg_snapshot, these text[], errors text[])
-returns void language plpgsql security definer set search_path = agentbridge, pg_temp
+create or replace function agentbridge.record_applied(this_node text, seen pg_snapshot, these text[], errors text[],
+    waits text[]) returns void language plpgsql security definer set search_path = agentbridge, pg_temp
 as $$
 declare
     oldest xid8;
@@ -81,11 +83,11 @@ begin
     on conflict do nothing;
     select min(pg_snapshot_xmin(a.snapshot)::text::numeric)::text::xid8 into oldest
     from applied a where a.node = this_node and a.key = any (these);
-    insert into applied as a (node, key, snapshot, wanted_at, applied_at, error)
+    insert into applied as a (node, key, snapshot, wanted_at, applied_at, error, waits_for)
     with results as (
-        select r.key, r.error, b.key is null or b.error is distinct from r.error
-            or (r.error is null and b.applied_at is null) as is_new, b.snapshot
-        from unnest(these, errors) as r (key, error)
+        select r.key, r.error, r.waits_for, b.key is null or (b.error, b.waits_for) is distinct from (r.error, r.waits_for)
+            or (r.error is null and r.waits_for is null and b.applied_at is null) as is_new, b.snapshot
+        from unnest(these, errors, waits) as r (key, error, waits_for)
         left join applied b on b.node = this_node and b.key = r.key
     ),
     touched as (
@@ -103,11 +105,11 @@ begin
         where r.snapshot is null or not pg_visible_in_snapshot(t.xid, r.snapshot) group by r.key
     )
     select this_node, r.key, seen, coalesce(greatest(n.at, e.at), clock_timestamp()),
-        case when r.error is null then clock_timestamp() end, r.error
+        case when r.error is null and r.waits_for is null then clock_timestamp() end, r.error, r.waits_for
     from results r left join newer n using (key) left join everything e using (key)
     where r.is_new or n.key is not null or e.key is not null
     on conflict (node, key) do update set snapshot = excluded.snapshot, wanted_at = excluded.wanted_at,
-        applied_at = excluded.applied_at, error = excluded.error;
+        applied_at = excluded.applied_at, error = excluded.error, waits_for = excluded.waits_for;
     if found then
         -- to whoever waits for a change. A pass is many keys, so this is rare beside what it tells of.
         notify agentbridge_applied;

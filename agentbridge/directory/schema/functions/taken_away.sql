@@ -144,39 +144,49 @@ end $$;
 create or replace trigger taken_away before delete on agentbridge.teams
     for each row execute function agentbridge.note_team();
 
--- Which of these losses have vanished, by their place in the arrays, from 1.
+-- What became of these losses, by their place in the arrays, from 1: `vanished`, or `moved` where the agent has the place
+-- in the queue by another endpoint now. The others were taken away and are not returned.
 -- kinds: endpoint, login or membership, of an endpoint id in Asterisk. agents: the row id of the agent that it serves
 -- there, null for a telephone's own endpoint. queues: of memberships, in lower case, else empty. With the caller's rights:
 -- a row that a policy hides from the daemon must be missing here too.
-create or replace function agentbridge.vanished(keys text[], kinds text[], agents bigint[], queues text[])
-returns table (number bigint) language plpgsql stable set search_path = agentbridge, pg_temp
+create or replace function agentbridge.fates(keys text[], kinds text[], agents bigint[], queues text[])
+returns table (number bigint, fate text) language plpgsql stable set search_path = agentbridge, pg_temp
 as $$
 #variable_conflict use_column
 begin
-    return query select l.number
-    from unnest(vanished.keys, vanished.kinds, vanished.agents, vanished.queues)
-        with ordinality as l (key, kind, agent_id, queue, number)
-    left join agents a on a.id = l.agent_id
-    left join sessions s on s.agent_id = l.agent_id
-    left join telephones t on t.id = s.telephone_id
-    left join queues q on l.queue <> '' and lower(q.name collate "C") = l.queue and q.channel = 'voice'
-    where case
-        when l.agent_id is null then
-            not exists (select from telephones o where o.name = l.key)
-            and not exists (select from taken_away n where n.what = 'telephone' and n.id = l.key)
-        when a.id is null then
-            not exists (select from taken_away n where n.what = 'agent' and n.id = l.agent_id::text)
-        -- a row that is there says itself why it wants no endpoint, or no calls
-        when l.kind = 'endpoint' or a.deactivated or a.locked_at is not null then false
-        when s.agent_id is null then
-            not exists (select from taken_away n where n.what = 'session' and n.id = l.agent_id::text)
-        -- logged in, perhaps elsewhere by now; or the queue itself is not the directory's any more
-        when l.kind = 'login' or coalesce(t.name, a.internal) <> l.key or q.id is null then false
-        else
-            not exists (select from effective_members e where e.agent_id = a.id and e.queue_id = q.id)
-            and not exists (select from taken_away n
-                where n.what = 'membership' and n.id = l.agent_id::text and n.queue_id = q.id)
-    end;
+    return query
+    with judged as (
+        select l.number, case
+            when l.agent_id is null then case
+                when exists (select from telephones o where o.name = l.key) then null
+                when exists (select from taken_away n where n.what = 'telephone' and n.id = l.key) then null
+                else 'vanished' end
+            when a.id is null then case
+                when exists (select from taken_away n where n.what = 'agent' and n.id = l.agent_id::text) then null
+                else 'vanished' end
+            -- a row that is there says itself why it wants no endpoint, or no calls
+            when l.kind = 'endpoint' or a.deactivated or a.locked_at is not null then null
+            when s.agent_id is null then case
+                when exists (select from taken_away n where n.what = 'session' and n.id = l.agent_id::text) then null
+                else 'vanished' end
+            -- logged in; or the queue itself is not the directory's any more
+            when l.kind = 'login' or q.id is null then null
+            when coalesce(t.name, a.internal) <> l.key then case when e.agent_id is not null then 'moved' end
+            when e.agent_id is not null then null
+            when exists (select from taken_away n
+                where n.what = 'membership' and n.id = l.agent_id::text and n.queue_id = q.id) then null
+            else 'vanished'
+        end as fate
+        from unnest(fates.keys, fates.kinds, fates.agents, fates.queues)
+            with ordinality as l (key, kind, agent_id, queue, number)
+        left join agents a on a.id = l.agent_id
+        left join sessions s on s.agent_id = l.agent_id
+        left join telephones t on t.id = s.telephone_id
+        left join queues q on l.queue <> '' and lower(q.name collate "C") = l.queue and q.channel = 'voice'
+        left join lateral (
+            select m.agent_id from effective_members m where m.agent_id = a.id and m.queue_id = q.id) e on true
+    )
+    select j.number, j.fate from judged j where j.fate is not null;
 end $$;
 
 -- Deletes notes that nobody will ask for, a thousand at a time; returns how many. The note of a session stays as long as

@@ -143,7 +143,8 @@ create unique index queues_name on agentbridge.queues (name);
 -- Queues that left the directory: were ours a moment ago, so their members must still be taken out of Asterisk.
 create table agentbridge.retired_queues (
     name text primary key,
-    retired_at timestamptz not null default now()
+    retired_at timestamptz not null default now(),
+    handed_over_by text[] not null default '{}'         -- nodes that have taken ours out of it
 );
 
 create table agentbridge.queue_members (
@@ -268,8 +269,7 @@ create table agentbridge.nodes (
     pending integer not null default 0,
     failed integer not null default 0,
     version text not null default '',
-    lacks text[] not null default '{}',                 -- what this node's Asterisk can't do, by name
-    taken text[] not null default '{}'                  -- internal numbers that it has by its own files
+    lacks text[] not null default '{}'                  -- what this node's Asterisk can't do, by name
 );
 create table agentbridge.applied (
     node text not null references agentbridge.nodes on delete cascade,
@@ -278,6 +278,7 @@ create table agentbridge.applied (
     wanted_at timestamptz,
     applied_at timestamptz,                             -- null while it has failed
     error text,
+    waits_for text,                                     -- why it is not there yet, e.g. a call
     primary key (node, key)
 );
 create index applied_key on agentbridge.applied (key);

@@ -1,0 +1,70 @@
+"""Autopauses: app_queue pauses a member that did not answer, which becomes a pause in the directory."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+import structlog
+
+from agentbridge.errors import Refused
+from agentbridge.model import AUTOPAUSE, EndpointId, PauseMember, QueueName
+from agentbridge.plan.difference import Plan
+from agentbridge.reconcile.ports import Asterisk, Directory
+from agentbridge.reconcile.work_queue import Cause
+
+log = structlog.get_logger()
+
+
+class Autopauses:
+    """Those that were heard of and are not in the directory yet."""
+
+    def __init__(self, directory: Directory, asterisk: Asterisk) -> None:
+        self._directory = directory
+        self._asterisk = asterisk
+        self._heard: dict[EndpointId, set[QueueName]] = {}
+
+    def note(self, key: EndpointId, queue: QueueName) -> None:
+        """To be adopted before the next pass could undo it."""
+        self._heard.setdefault(key, set()).add(queue)
+
+    async def adopt(self, keys: Collection[EndpointId]) -> dict[EndpointId, str]:
+        """Puts those of the keys into the directory.
+
+        Returns the keys of which the directory says something new now, each with the reason why it refused a pause,
+        '' where it took all. Raises Unavailable when the database is gone; then they are kept.
+        """
+        adopted: dict[EndpointId, str] = {}
+        for key in [key for key in self._heard if key in keys]:
+            queues, refused = sorted(self._heard[key]), ""
+            taken = []
+            for queue in queues:
+                try:
+                    if await self._directory.adopt_pause(key, queue, AUTOPAUSE):
+                        taken.append(queue)
+                except Refused as error:  # the agent stays on pause in Asterisk, and the next resync asks again
+                    refused = f"the pause by Asterisk in {queue} is not in the directory: {error}"
+            self._heard[key] -= set(queues)
+            if not self._heard[key]:
+                del self._heard[key]
+            if taken:
+                log.info("pause.adopted", agent=key, queue=",".join(taken), reason=AUTOPAUSE)
+            adopted[key] = refused
+        return adopted
+
+    def unheard(self, planned: Plan, causes: Mapping[EndpointId, Cause]) -> set[EndpointId]:
+        """Notes the autopauses that the plan would undo, which happened while nobody listened; returns their keys.
+
+        Only where the directory has not changed: else an unpause in the directory could never win.
+        """
+        keys = set()
+        for key, queue in _unpauses(planned):
+            if causes[key] is not Cause.CHANGE and self._asterisk.state(key).members[queue].reason == AUTOPAUSE:
+                self.note(key, queue)
+                keys.add(key)
+        return keys
+
+
+def _unpauses(planned: Plan) -> Iterable[tuple[EndpointId, QueueName]]:
+    for step in planned.steps:
+        if isinstance(step.action, PauseMember) and not step.action.paused:
+            yield step.key, step.action.queue

@@ -1,0 +1,81 @@
+"""The fence before each write: no answer counts from before the directory, Asterisk or this process was lost.
+
+Between a comparison and its last write there may be minutes, and each of the three may go and come back meanwhile. Then
+what is still to be written is old: another server was admitted, Asterisk has lost what it was told, or another daemon
+took the node's lock and has carried out what came later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+from agentbridge.errors import Unavailable
+
+BEAT_SECONDS = 0.25
+STOOD_STILL_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class FenceToken:
+    """How often each had been lost when the token was given out."""
+
+    directory: int
+    asterisk: int
+    process: int
+
+
+class Fence:
+    """`token` before something is asked, `check` before something is written by the answer.
+
+    asterisk_losses: how often Asterisk was lost. clock: seconds, monotonic. `run` notices a process that was stopped.
+    """
+
+    def __init__(self, asterisk_losses: Callable[[], int], clock: Callable[[], float]) -> None:
+        self._asterisk_losses = asterisk_losses
+        self._clock = clock
+        self._closings = 0
+        self._standstills = 0
+        self._beat_at = clock()
+        self.open = False
+        """the directory may be obeyed"""
+
+    def close(self) -> None:
+        """The directory is lost: every token that was given out is void."""
+        self.open = False
+        self._closings += 1
+
+    def reopen(self, since: FenceToken) -> None:
+        """Unavailable where the directory was lost since that token."""
+        self._check_directory(since)
+        self.open = True
+
+    def token(self) -> FenceToken:
+        return FenceToken(self._closings, self._asterisk_losses(), self._standstills)
+
+    def check(self, since: FenceToken) -> None:
+        """Raises Unavailable when something was lost since that token: all is to be read again."""
+        self._check_directory(since)
+        if not self.open:
+            raise Unavailable("the directory is lost")
+        if self._asterisk_losses() != since.asterisk:
+            raise Unavailable("Asterisk was lost meanwhile")
+        if self._standstills != since.process or self._stands_still():
+            raise Unavailable("this process stood still: what it was to write may be over")
+
+    def _check_directory(self, since: FenceToken) -> None:
+        if self._closings != since.directory:
+            raise Unavailable("the directory was lost meanwhile")
+
+    def _stands_still(self) -> bool:
+        return self._clock() - self._beat_at > BEAT_SECONDS + STOOD_STILL_SECONDS
+
+    async def run(self) -> NoReturn:
+        """Watches for a process that was stopped, until it is cancelled."""
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            if self._stands_still():
+                self._standstills += 1
+            self._beat_at = self._clock()

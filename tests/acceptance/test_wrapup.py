@@ -1,0 +1,251 @@
+"""What makes a queue member anew waits for the end of a call and its wrap-up; what stops a ring does not."""
+
+import asyncio
+import contextlib
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest_asyncio
+
+from lab.manager import Manager, Message
+from lab.phones import Answer, Call, Phone, State
+from lab.postgres import Postgres
+from lab.processes import until
+from tests.acceptance.centre import Centre
+
+WRAPUP_S = 6
+CHANGES = int(os.environ.get("AGENTBRIDGE_CHANGES", "60"))
+"""of the random test; 300 take two minutes"""
+QUEUES = {
+    "sales": {
+        "wrapuptime": str(WRAPUP_S),
+        "strategy": "fewestcalls",
+        "leavewhenempty": "strict",
+        "retry": "1",
+        "timeout": "8",
+    },
+    "support": {},
+}
+
+
+@pytest_asyncio.fixture(scope="module")
+async def floor(postgres: Postgres) -> AsyncIterator[Centre]:
+    async with Centre(postgres, queues=QUEUES, audio=False, numbers=range(1000, 1100)) as centre:
+        yield centre
+
+
+@pytest_asyncio.fixture
+async def wrapping(floor: Centre) -> AsyncIterator[Centre]:
+    yield floor
+    await floor.emptied()
+
+
+async def known(centre: Centre, interface: str) -> tuple[int, int]:
+    """How many calls of sales the member took, and when the last one ended."""
+    async with Manager(centre.asterisk) as manager:
+        for item in await manager.ask("QueueStatus", {"Queue": "sales"}):
+            if item.get("Location") == interface:
+                return int(item["CallsTaken"]), int(item["LastCall"])
+    raise AssertionError(f"{interface} is no member of sales")
+
+
+async def talking(centre: Centre, phone: Phone) -> Call:
+    """A customer of sales whom the phone answered; what the customer's side knows of the call."""
+    phone.behaviour = Answer()
+    before = len(phone.invites)
+    call = (await centre.caller()).dial("sales")
+    await until(_calls(phone, before + 1), within=15, what="the agent's phone being called")
+    await call.answered(10)
+    return call
+
+
+def _calls(phone: Phone, count: int) -> Callable[[], Awaitable[bool]]:
+    async def so() -> bool:
+        return len(phone.invites) >= count
+
+    return so
+
+
+async def waits(centre: Centre, username: str) -> str:
+    """What its change waits for, as the directory says; waited for."""
+
+    async def told() -> bool:
+        return (await centre.status(username))["waits_for"] is not None
+
+    await until(told, within=10, what=f"{username} being told to wait")
+    row = await centre.status(username)
+    assert (row["pending"], row["applied_at"], row["error"]) == (True, None, None)
+    return str(row["waits_for"])
+
+
+async def test_a_new_name_keeps_the_wrap_up_and_comes_after_it(wrapping: Centre) -> None:
+    """And the next customer comes when the wrap-up is over, no earlier."""
+    centre = wrapping
+    ana = await centre.agent("ana", "sales")
+    await centre.login("ana")
+    await centre.settled()
+    phone = await centre.phone("ana")
+    first = await talking(centre, phone)
+    await centre.db.execute("UPDATE agentbridge.agents SET alias = 'In a call'")
+    assert "in a call in sales" in await waits(centre, "ana")
+    second = (await centre.caller()).dial("sales")
+    await first.hangup()
+    ended = time.monotonic()
+    await centre.db.execute("UPDATE agentbridge.agents SET alias = 'In wrap-up'")
+    await until(_calls(phone, 2), within=WRAPUP_S + 10, what="the next customer")
+    assert phone.invites[1].at - ended >= WRAPUP_S - 1.2, "app_queue counts in whole seconds"
+    await second.answered(10)
+    assert await known(centre, f"PJSIP/{ana}") >= (1, 1)
+    await second.hangup()
+    await centre.until_member("sales", ana, name="In wrap-up", within=WRAPUP_S + 10)
+    await centre.healed("ana")
+    assert (await centre.status("ana"))["waits_for"] is None
+
+
+async def test_a_pause_and_a_log_out_in_a_call_do_not_wait(wrapping: Centre) -> None:
+    centre = wrapping
+    ana = await centre.agent("ana", "sales", "support")
+    await centre.login("ana")
+    await centre.settled()
+    phone = await centre.phone("ana")
+    call = await talking(centre, phone)
+    await centre.db.execute("UPDATE agentbridge.agents SET alias = 'Beth', full_name = 'Beth'")
+    await waits(centre, "ana")
+    await centre.pause("ana", "lunch")
+    await centre.until_member("sales", ana, paused=True, reason="lunch", name="Ana", within=3)
+    await centre.logout("ana")
+
+    async def out() -> bool:
+        return await centre.members() == {}
+
+    await until(out, within=3, what="ana being out of her queues")
+    assert call.state is State.UP
+    await call.hangup()
+
+
+async def test_another_number_waits_too_and_the_call_goes_on(wrapping: Centre) -> None:
+    centre = wrapping
+    old = await centre.agent("ana", "sales")
+    await centre.login("ana")
+    await centre.settled()
+    phone = await centre.phone("ana")
+    call = await talking(centre, phone)
+    await centre.db.execute("UPDATE agentbridge.agents SET internal = '1077'")
+    assert old in await waits(centre, "ana")
+    assert {interface for _, interface in await centre.members()} == {f"PJSIP/{old}"}
+    await call.hangup()
+    await centre.until_member("sales", "1077", within=WRAPUP_S + 10)
+    assert {interface for _, interface in await centre.members()} == {"PJSIP/1077"}
+    await centre.healed("ana")
+
+
+class Shift:
+    """Four agents take calls of sales while their names and pauses change at random moments."""
+
+    NAMES = tuple(f"agent{number}" for number in range(4))
+
+    def __init__(self, centre: Centre, seed: int) -> None:
+        self.centre, self.dice = centre, random.Random(seed)
+        self.changes = 0
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(2):
+                tasks.create_task(self._customers())
+            tasks.create_task(self._change())
+
+    async def _customers(self) -> None:
+        phone = await self.centre.caller()
+        while self.changes < CHANGES:
+            call = phone.dial("sales")
+            with contextlib.suppress(TimeoutError):
+                await call.answered(4 * WRAPUP_S)
+            await asyncio.sleep(self.dice.uniform(0.2, 1.5))
+            await call.hangup()
+
+    async def _change(self) -> None:
+        while self.changes < CHANGES:
+            await self._change_one(self.dice.choice(self.NAMES))
+            self.changes += 1
+            await asyncio.sleep(self.dice.uniform(0.0, 0.4))
+
+    async def _change_one(self, name: str) -> None:
+        match self.dice.randrange(5):
+            case 0 | 1:
+                await self._set(name, "alias")
+            case 2:
+                await self._set(name, "full_name")
+            case 3:
+                await self.centre.pause(name, f"reason {self.changes}", queue=self.dice.choice(["sales", "support"]))
+            case _:
+                await self.centre.unpause(name)
+
+    async def _set(self, name: str, column: str) -> None:
+        await self.centre.db.execute(
+            f"UPDATE agentbridge.agents SET {column} = $2 WHERE username = $1", name, f"{column} {self.changes}"
+        )
+
+
+async def test_whatever_changes_in_any_state_of_a_call_app_queue_forgets_nothing(wrapping: Centre) -> None:
+    centre = wrapping
+    for name in Shift.NAMES:
+        await centre.agent(name, "sales", "support")
+    await centre.login(*Shift.NAMES)
+    await centre.settled()
+    for phone in await centre.phones(Shift.NAMES):
+        phone.behaviour = Answer(after=0.4)
+    watch = Forgetting()
+    async with Manager(centre.asterisk, events="agent", on_event=watch.take) as manager:
+        asking = asyncio.create_task(_keep_asking(manager))
+        await Shift(centre, seed=7).run()
+        asking.cancel()
+    assert watch.forgotten == [], "a member was made anew in a call or in wrap-up"
+    assert watch.calls > 3
+    for name in Shift.NAMES:
+        await centre.unpause(name)
+        await centre.healed(name, within=WRAPUP_S + 20)
+    members = await centre.members()
+    rows = await centre.db.fetch(
+        "SELECT internal, coalesce(nullif(alias, ''), full_name) AS name FROM agentbridge.agents"
+    )
+    assert {f"PJSIP/{row['internal']}": row["name"] for row in rows} == {
+        interface: seen.name for (queue, interface), seen in members.items() if queue == "sales"
+    }
+
+
+async def _keep_asking(manager: Manager) -> None:
+    """So that the events are read."""
+    while True:
+        await manager.ask("Ping")
+        await asyncio.sleep(0.1)
+
+
+class Forgetting:
+    """Hears from app_queue's own events which members were taken out while in a call or in wrap-up."""
+
+    def __init__(self) -> None:
+        self.forgotten: list[str] = []
+        self.calls = 0
+        self._last: dict[tuple[str, str], Message] = {}
+
+    def take(self, event: Message) -> None:
+        place = (event.get("Queue", ""), event.get("Interface", ""))
+        match event.get("Event"):
+            case "QueueMemberStatus" | "QueueMemberAdded" | "QueueMemberPause":
+                self._last[place] = event
+            case "AgentConnect":
+                self.calls += 1
+            case "QueueMemberRemoved":
+                self._judge(place, event)
+            case _:
+                pass
+
+    def _judge(self, place: tuple[str, str], event: Message) -> None:
+        """What the event of the removal says of the member, in whose queue others wait for its wrap-up."""
+        age = time.time() - int(event["LastCall"])
+        if event["InCall"] == "1" or event["Status"] in ("2", "3", "6", "7", "8"):
+            self.forgotten.append(f"{place} was engaged: {event}")
+        elif place[0] == "sales" and int(event["LastCall"]) and age < WRAPUP_S - 1 and event["Paused"] == "0":
+            self.forgotten.append(f"{place} was in wrap-up for {age:.1f} s: {event}")
