@@ -8,12 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from agentbridge.cli.options import acting_user, connected, settings_of
+from agentbridge.cli.options import acting_user, connected, directory_settings_of
 from agentbridge.directory import recordings
 from agentbridge.directory.connecting import Connection, translated
 from agentbridge.directory.requests import answer_to
 from agentbridge.errors import Refused
-from agentbridge.settings import Settings
+from agentbridge.settings import DirectorySettings
 
 Agent = Annotated[str, typer.Argument(metavar="AGENT", help="A username or an internal number.")]
 
@@ -23,10 +23,10 @@ def ask(config: Path | None, verb: str, agents: list[str], *values: str) -> dict
 
     Refused with the reason when it was refused, or when no daemon answered in time.
     """
-    return asyncio.run(_asked(settings_of(config), verb, agents, values))
+    return asyncio.run(_asked(directory_settings_of(config), verb, agents, values))
 
 
-async def _asked(settings: Settings, verb: str, agents: list[str], values: tuple[str, ...]) -> dict[str, Any]:
+async def _asked(settings: DirectorySettings, verb: str, agents: list[str], values: tuple[str, ...]) -> dict[str, Any]:
     async with connected(settings) as connection:
         names = [await _username(connection, agent) for agent in agents]
         arguments = [*names, *values]

@@ -15,7 +15,7 @@ import typer
 from agentbridge.directory import authority
 from agentbridge.directory.connecting import Connection, connect, transaction, translated
 from agentbridge.errors import Refused
-from agentbridge.settings import Settings, chosen_path, load
+from agentbridge.settings import DirectorySettings, Settings, chosen_path, load, load_directory
 
 T = TypeVar("T")
 _user: ContextVar[str | None] = ContextVar("user", default=None)
@@ -86,8 +86,13 @@ def settings_of(config: Path | None) -> Settings:
     return load(chosen_path(config))
 
 
+def directory_settings_of(config: Path | None) -> DirectorySettings:
+    """For a command that asks the directory alone."""
+    return load_directory(chosen_path(config))
+
+
 @asynccontextmanager
-async def connected(settings: Settings, *, as_daemon: bool = False) -> AsyncIterator[Connection]:
+async def connected(settings: Settings | DirectorySettings, *, as_daemon: bool = False) -> AsyncIterator[Connection]:
     """With the rights of the schema's owner, or with the daemon's."""
     url = settings.database.url() if as_daemon else settings.database.owner_url()
     connection = await connect(url, deadline=settings.database.connect_seconds, name="agentbridge cli")

@@ -8,7 +8,7 @@ import typer
 
 from agentbridge.cli import output
 from agentbridge.cli.asking import Agent, ask
-from agentbridge.cli.options import ConfigPath, Json, Limit, Offset, acting_user, in_directory, settings_of
+from agentbridge.cli.options import ConfigPath, Json, Limit, Offset, acting_user, directory_settings_of, in_directory
 from agentbridge.directory import recordings
 
 app = typer.Typer(help="Recordings of agents' calls.", no_args_is_help=True)
@@ -18,7 +18,7 @@ app = typer.Typer(help="Recordings of agents' calls.", no_args_is_help=True)
 def pause(agent: Agent, config: ConfigPath = None) -> None:
     """Write silence from now on; the file's timeline stays, and it goes on by itself after a while."""
     found = ask(config, "recording_pause", [agent])
-    seconds = settings_of(config).recording.resume_after_seconds
+    seconds = directory_settings_of(config).recording.resume_after_seconds
     output.message(f"{agent}: {_files(found['files'])} paused, for {seconds:g} s at most")
 
 

@@ -15,10 +15,10 @@ from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
 
-from agentbridge.cli.options import ConfigPath, acting_user, connected, settings_of
+from agentbridge.cli.options import ConfigPath, acting_user, connected, directory_settings_of
 from agentbridge.cli.output import printable
 from agentbridge.directory.connecting import Connection, translated
-from agentbridge.settings import Settings
+from agentbridge.settings import DirectorySettings
 
 CHANNEL = "agentbridge_live"
 TICK_SECONDS = 1.0
@@ -37,7 +37,7 @@ STYLES = {
 # An agent has a row for each node; the one with a contact counts. An empty user may see everybody.
 _AGENTS = """
 select distinct on (l.username) l.username, case when l.stale then 'unknown' else l.state end as state, l.since,
-    l.pauses::text as pauses, l.device, l.node,
+    (select string_agg(distinct p.value, ', ') from jsonb_each_text(l.pauses) p) as pauses, l.device, l.node,
     (select string_agg(case when c.number = '' then c.direction else c.direction || ' ' || c.number end
             || case c.recording when 'none' then '' else ' (recording ' || c.recording || ')' end, ', ')
         from agentbridge.live_running_calls c where c.node = l.node and c.internal = l.internal) as calls
@@ -73,10 +73,10 @@ def watch(
 ) -> None:
     """Agents, their calls, and queues, live; end it with Ctrl-C."""
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_watch(settings_of(config), queue, offline=offline, once=once))
+        asyncio.run(_watch(directory_settings_of(config), queue, offline=offline, once=once))
 
 
-async def _watch(settings: Settings, queue: str, *, offline: bool, once: bool) -> None:
+async def _watch(settings: DirectorySettings, queue: str, *, offline: bool, once: bool) -> None:
     console = Console()
     async with connected(settings) as connection:
         if once:
@@ -88,7 +88,7 @@ async def _watch(settings: Settings, queue: str, *, offline: bool, once: bool) -
         with Live(console=console, screen=True, auto_refresh=False) as live:
             while True:
                 news.clear()
-                rows = max(5, console.size.height - 6)
+                rows = max(5, console.size.height - 10)
                 live.update(await _frame(connection, queue, offline=offline, rows=rows), refresh=True)
                 await asyncio.sleep(NOT_MORE_OFTEN_SECONDS)
                 with contextlib.suppress(TimeoutError):
@@ -125,7 +125,7 @@ def _agents(rows: Sequence[Mapping[str, Any]], now: datetime, room: int | None) 
     table = Table(*(Column(name, no_wrap=True) for name in names), box=SIMPLE_HEAD, pad_edge=False)
     shown = rows if room is None else rows[:room]
     for row in shown:
-        reason = row["calls"] or ("" if row["pauses"] == "{}" else row["pauses"])
+        reason = row["calls"] or row["pauses"] or ""
         cells = (row["username"], row["state"], _lasted(row["since"], now), row["device"], reason)
         table.add_row(*(Text(printable(cell)) for cell in cells), style=STYLES.get(row["state"], ""))
     more = len(rows) - len(shown)

@@ -3,7 +3,16 @@
 from agentbridge.settings.api import Api
 from agentbridge.settings.credentials import secrets_in
 from agentbridge.settings.http import Http
-from agentbridge.settings.loading import ApiSettings, Settings, chosen_path, load, load_api, read_toml
+from agentbridge.settings.loading import (
+    ApiSettings,
+    DirectorySettings,
+    Settings,
+    chosen_path,
+    load,
+    load_api,
+    load_directory,
+    read_toml,
+)
 from agentbridge.settings.mail import Mail
 from agentbridge.settings.node import Limits, Log, Node, Pace, Resync, Sip
 from agentbridge.settings.phone import HotDesk, Phone, PromptName
@@ -16,6 +25,7 @@ __all__ = [
     "ApiSettings",
     "Ari",
     "Database",
+    "DirectorySettings",
     "HotDesk",
     "Http",
     "Limits",
@@ -32,6 +42,7 @@ __all__ = [
     "chosen_path",
     "load",
     "load_api",
+    "load_directory",
     "read_toml",
     "secrets_in",
 ]

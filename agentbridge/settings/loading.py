@@ -83,6 +83,13 @@ class ApiSettings(_File):
     sip: Sip = Field(default_factory=Sip)
 
 
+class DirectorySettings(_File):
+    """What a command reads that asks the directory alone: it needs no secret of Asterisk's."""
+
+    database: Database = Field(default_factory=Database)
+    recording: Recording = Field(default_factory=Recording)
+
+
 def chosen_path(given: Path | None = None) -> Path:
     """`--config`, else AGENTBRIDGE_CONFIG, else /etc."""
     return given or Path(os.environ.get(f"{PREFIX}CONFIG") or DEFAULT_PATH)
@@ -95,12 +102,20 @@ def load(path: Path) -> Settings:
 
 def load_api(path: Path) -> ApiSettings:
     """Likewise. The daemon's sections are left alone; one that nobody knows is refused."""
-    content = read_toml(path)
-    daemons = Settings.model_fields.keys() - ApiSettings.model_fields.keys()
-    return _checked(ApiSettings, path, {name: value for name, value in content.items() if name not in daemons})
+    return _some(ApiSettings, path)
 
 
-Loaded = TypeVar("Loaded", Settings, ApiSettings)
+def load_directory(path: Path) -> DirectorySettings:
+    """Likewise, for a command that asks the directory alone."""
+    return _some(DirectorySettings, path)
+
+
+Loaded = TypeVar("Loaded", Settings, ApiSettings, DirectorySettings)
+
+
+def _some(model: type[Loaded], path: Path) -> Loaded:
+    others = Settings.model_fields.keys() - model.model_fields.keys()
+    return _checked(model, path, {name: value for name, value in read_toml(path).items() if name not in others})
 
 
 def _checked(model: type[Loaded], path: Path, content: dict[str, Any]) -> Loaded:

@@ -31,6 +31,8 @@ CHANGES, CALLS, LOSSES, RECORDINGS = 1_000_000, 300_000, 100, 50_000
 """of the whole week"""
 RECORDED = 100
 """one call in so many begins a recording; each is a question to Asterisk"""
+FLIPS = 10
+"""one change in so many is one that Asterisk must be told of"""
 ENDLESS = 50
 """of one call in so many the end is lost"""
 CHUNK = 65536
@@ -224,7 +226,7 @@ async def _lived(stand: Stand, told: Told, bridge: Bridge, agents: list[str], ho
         for part in range(1, 11):
             due = (hour - 1 + part / 10) / HOURS
             while changes < due * CHANGES:
-                changes += await _change(stand, hour * 100 + changes)
+                changes += await _change(stand, changes)
             batch = []
             while calls < due * CALLS:
                 batch.append(call_events(calls, agents[calls % len(agents)]))
@@ -240,9 +242,11 @@ async def _lived(stand: Stand, told: Told, bridge: Bridge, agents: list[str], ho
 
 
 async def _change(stand: Stand, number: int) -> int:
-    """Pauses all, or ends their pauses; returns how many rows changed."""
+    """Rewrites all sessions, of which the daemon must look at each; every tenth time the pauses of all begin or end.
+    Returns how many rows changed."""
+    flips = number // AGENTS % FLIPS == 0
     done = await stand.db.execute(
-        "UPDATE agentbridge.sessions SET paused = NOT paused, pause_reason = $1", f"reason {number}"
+        "UPDATE agentbridge.sessions SET paused = paused <> $1, pause_reason = $2", flips, f"reason {number // 10}"
     )
     return int(done.split()[-1])
 
