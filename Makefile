@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 # test files side by side, each with servers of its own; they wait more than they work
 WORKERS ?= 4
 
-.PHONY: setup setup-16 setup-browser setup-systemd demo test test-22 test-16 test-browser check web-check web-vendor bench faults clean
+.PHONY: setup setup-16 setup-browser setup-systemd demo test test-22 test-16 test-browser check web-check web-vendor bench faults deb clean
 
 setup:
 	@lab/setup
@@ -59,6 +59,9 @@ bench: setup
 # make faults ONLY=pooler: some of them
 faults: setup-systemd
 	$(PYTHON) -m pytest -s tests/faults -k "$(ONLY)"
+
+deb:
+	packaging/build-deb dist
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info

@@ -40,7 +40,6 @@ app = typer.Typer(
     no_args_is_help=True,
     # they show local variables, secrets among them
     pretty_exceptions_enable=False,
-    add_completion=False,
     rich_markup_mode=None,
 )
 for module in (run, check, plan, status, files, api, remove, calls, watch):

@@ -75,8 +75,3 @@ async def test_without_the_directory_asterisk_is_asked_who_works_there(centre: C
     left = await stored(centre)
     assert left["agentbridge"] == left["ps_endpoints"] == left["ps_auths"] == left["ps_aors"] == ""
     assert await centre.member("sales", internal) is None
-
-
-async def test_it_is_not_for_a_user_of_the_directory(centre: Centre) -> None:
-    with pytest.raises(LabError, match="not for --user"):
-        await centre.bridge.cli("--user", "lead", "remove", "--yes")

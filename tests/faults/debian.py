@@ -132,16 +132,35 @@ class Debian:
         init = package / "__init__.py"
         init.write_text(re.sub(r'"[0-9]+\.[0-9]+\.[0-9]+[^"]*"', f'"{version}"', init.read_text()))
 
-    async def follow(self, heading: str, *, within: float = 180.0) -> str:
-        """Run the lines that the document has below that heading, as they stand there; what they printed."""
+    async def follow(self, heading: str, *blocks: int, within: float = 300.0) -> str:
+        """Run the lines that the document has below that heading, as they stand there; what they printed.
+
+        blocks: the numbers of those to run, from 0; all of them where none is given.
+        """
         began = time.monotonic()
-        lines = "\n".join(steps(heading))
+        found = steps(heading)
+        lines = "\n".join(found[number] for number in blocks or range(len(found)))
         self.told[heading] = await self.root.shell(f"cd {SOURCES}\n{lines}", within=within)
         self.seconds += time.monotonic() - began
         return self.told[heading]
 
     async def asterisk(self, command: str) -> str:
         return await self.root.run("asterisk", "-rx", command)
+
+    async def make_newer_package(self, version: str) -> None:
+        """The package in dist/ becomes a later version's, with one more step of the schema."""
+        await self.root.shell(
+            f"""cd {SOURCES}/dist
+            dpkg-deb --raw-extract agentbridge_*.deb newer
+            rm agentbridge_*.deb
+            sed -i 's/^Version: .*/Version: {version}/' newer/DEBIAN/control
+            cd newer/opt/agentbridge/lib/python*/site-packages/agentbridge/directory/schema/migrations
+            echo 'create table agentbridge.trial_of_package ();' > 9999_trial.sql
+            cd {SOURCES}/dist
+            dpkg-deb --root-owner-group -Znone --build newer agentbridge_{version}_all.deb
+            rm -r newer""",
+            within=300.0,
+        )
 
     async def ours(self, *words: str) -> str:
         """What `agentbridge …` printed."""

@@ -156,6 +156,41 @@ async def test_taken_away_it_leaves_the_pbx_as_it_was_before(debian: Debian) -> 
     assert "No such" not in await debian.asterisk("queue show sales"), "the administrator's queue is still there"
 
 
+async def test_the_package_is_installed_upgraded_and_purged_and_asks_nothing(debian: Debian) -> None:
+    debian.copy_sources()
+    await debian.follow("As a Debian package", 0, within=900.0)
+    assert "makes Asterisk obey" in await debian.root.shell("zcat /usr/share/man/man8/agentbridge.8.gz")
+    for step, *blocks in (("2.", 1), ("4.",), ("5.", 0)):
+        await debian.follow(str(step), *(int(block) for block in blocks))
+    assert "all is well" in debian.told["5."]
+    await debian.follow("As a Debian package", 1)
+    await debian.follow("6.")
+    assert debian.told["6."].rstrip().endswith("all is well")
+    completed = await debian.root.shell(
+        "source /usr/share/bash-completion/completions/agentbridge\n"
+        "COMP_WORDS=(agentbridge agent log) COMP_CWORD=2; _agentbridge_completion agentbridge; echo ${COMPREPLY[@]}"
+    )
+    assert completed.split() == ["login", "logout"]
+
+    config = debian.root.path("/etc/agentbridge/agentbridge.toml")
+    config.write_text(config.read_text() + "\n# the administrator's own line\n")
+    await debian.make_newer_package("99.0.0-1")
+    told = await debian.follow("As a Debian package", 2)
+    assert "now run: agentbridge db migrate" in told
+    assert "done: 9999 trial" in told
+    assert "the administrator's own line" in config.read_text()
+    await converged(debian)
+    assert "PJSIP/2000" in await debian.asterisk("queue show sales")
+
+    await debian.follow("As a Debian package", 3)
+    left = await debian.root.shell(
+        "find / -xdev -name '*agentbridge*' -not -path '/proc/*' -not -path '/usr/src/*' -not -path '/etc/asterisk/*'"
+        " -not -path '/usr/local/share/*' -not -path '/var/lib/asterisk/*' -not -path '/tmp/*'"
+    )
+    assert left == ""
+    assert "ps_aors" not in await debian.asterisk("database show ps_aors")
+
+
 async def main_pid(debian: Debian) -> int:
     return int(await debian.root.run("systemctl", "show", "--property=MainPID", "--value", "agentbridge"))
 
