@@ -1,8 +1,8 @@
 -- Hints: which keys (internal numbers and telephone names) to look at again, never what has changed. Each is a row of
 -- `changes` and a notification with a constant payload, of which a transaction sends one however many it asks for.
 --
--- An agent, a telephone or a session is noted only when a column is set that Asterisk must know, row by row. What comes
--- in thousands, such as new agents and memberships, is noted once for each statement.
+-- An agent or a telephone is noted only when a column is set that Asterisk must know, row by row. What comes in thousands,
+-- such as new agents, memberships and a shift that goes on pause, is noted once for each statement.
 --
 -- A key is looked up with a lock (for key share): if another transaction is giving the agent a new number or the
 -- telephone a new name, this one waits and notes the new one. Without it each would note what the other has left.
@@ -133,19 +133,35 @@ create or replace trigger hint_update after update of name, transport, host, nat
     call_group, pickup_group, sip_secret, sip_expires
     on agentbridge.telephones for each row execute function agentbridge.hint_telephone();
 
--- A session that begins, ends, moves or is paused: the number and the telephone before and after.
-create or replace function agentbridge.hint_session() returns trigger language plpgsql security definer
+-- Sessions that begin, end, move or are paused: the numbers and the telephones before and after.
+create or replace function agentbridge.hint_sessions() returns trigger language plpgsql security definer
 set search_path = agentbridge, pg_temp
 as $$
+declare
+    agents bigint[];
+    phones bigint[];    -- null: nobody of them sits at one
 begin
-    perform note(numbers_of(array[old.agent_id, new.agent_id]) || case
-        when old.telephone_id is not null or new.telephone_id is not null
-        then names_of(array[old.telephone_id, new.telephone_id]) end);
+    if tg_op = 'INSERT' then
+        select array_agg(agent_id), array_agg(telephone_id) filter (where telephone_id is not null)
+        into agents, phones from new_rows;
+    elsif tg_op = 'DELETE' then
+        select array_agg(agent_id), array_agg(telephone_id) filter (where telephone_id is not null)
+        into agents, phones from old_rows;
+    else
+        select array_agg(agent_id), array_agg(telephone_id) filter (where telephone_id is not null)
+        into agents, phones
+        from (select agent_id, telephone_id from new_rows union all select agent_id, telephone_id from old_rows) both_rows;
+    end if;
+    perform note(numbers_of(agents) || case when phones is not null then names_of(phones) end);
     return null;
 end $$;
-create or replace trigger hint_row
-    after insert or delete or update of agent_id, telephone_id, paused, pause_reason on agentbridge.sessions
-    for each row execute function agentbridge.hint_session();
+create or replace trigger hint_insert after insert on agentbridge.sessions referencing new table as new_rows
+    for each statement execute function agentbridge.hint_sessions();
+create or replace trigger hint_update after update on agentbridge.sessions
+    referencing old table as old_rows new table as new_rows
+    for each statement execute function agentbridge.hint_sessions();
+create or replace trigger hint_delete after delete on agentbridge.sessions referencing old table as old_rows
+    for each statement execute function agentbridge.hint_sessions();
 
 -- The pause of one queue. Of one that ends with its agent nothing is found, and the agent has its own hint.
 create or replace function agentbridge.hint_queue_pause() returns trigger language plpgsql security definer
