@@ -1,6 +1,6 @@
 -- Who may use what: the owner everything, each of three roles what its section says, and nobody else anything. Applied
--- anew after each change of a function, since PostgreSQL lets everybody execute a new one. A section is left out where the
--- server has no such role. A test compares the outcome with the table in docs/directory.md, "Roles".
+-- anew after each change of a function, since PostgreSQL lets everybody execute a new one. A section is left out where
+-- the server has no such role. A test compares the outcome with the table in docs/directory.md, "Roles".
 --
 -- Triggers run with their owner's rights. So whoever is granted INSERT or UPDATE on columns of a table needs no more.
 

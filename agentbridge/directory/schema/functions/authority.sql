@@ -23,8 +23,8 @@ as $$
             where e.username = u.username and lower(q.name collate "C") = lower(queue collate "C")))))
 $$;
 
--- Refused unless the actor is what an operation asks for: `administrator`, `manager` or `supervisor`. An administrator is
--- all three. A user that is not there is refused as such.
+-- Refused unless the actor is what an operation asks for: `administrator`, `manager` or `supervisor`. An administrator
+-- is all three. A user that is not there is refused as such.
 create or replace function agentbridge.check_role(actor text, needed text, operation text) returns void
 language plpgsql stable security definer set search_path = agentbridge, pg_temp
 as $$

@@ -1,8 +1,8 @@
 -- Hints: which keys (internal numbers and telephone names) to look at again, never what has changed. Each is a row of
 -- `changes` and a notification with a constant payload, of which a transaction sends one however many it asks for.
 --
--- An agent or a telephone is noted only when a column is set that Asterisk must know, row by row. What comes in thousands,
--- such as new agents, memberships and a shift that goes on pause, is noted once for each statement.
+-- An agent or a telephone is noted only when a column is set that Asterisk must know, row by row. What comes in
+-- thousands, such as new agents, memberships and a shift that goes on pause, is noted once for each statement.
 --
 -- A key is looked up with a lock (for key share): if another transaction is giving the agent a new number or the
 -- telephone a new name, this one waits and notes the new one. Without it each would note what the other has left.
@@ -150,7 +150,8 @@ begin
     else
         select array_agg(agent_id), array_agg(telephone_id) filter (where telephone_id is not null)
         into agents, phones
-        from (select agent_id, telephone_id from new_rows union all select agent_id, telephone_id from old_rows) both_rows;
+        from (
+            select agent_id, telephone_id from new_rows union all select agent_id, telephone_id from old_rows) both_rows;
     end if;
     perform note(numbers_of(agents) || case when phones is not null then names_of(phones) end);
     return null;

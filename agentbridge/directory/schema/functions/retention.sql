@@ -1,12 +1,12 @@
--- What is older than the settings say is deleted by the daemons, a thousand rows of each table at a time: so no delete holds
--- up those who write.
+-- What is older than the settings say is deleted by the daemons, a thousand rows of each table at a time: so no delete
+-- holds up those who write.
 
 -- The moment before which something is too old; null where it is kept for ever.
 create or replace function agentbridge.too_old(days integer) returns timestamptz language sql stable
 return case when days > 0 then clock_timestamp() - make_interval(days => days) end;
 
--- Whether a recording's file, by the day in its path, is older than recordings are kept: it gets no row any more, although
--- it may still be on the disk.
+-- Whether a recording's file, by the day in its path, is older than recordings are kept: it gets no row any more,
+-- although it may still be on the disk.
 create or replace function agentbridge.recording_expired(file text) returns boolean language sql stable
 security definer set search_path = agentbridge, pg_temp
 as $$
