@@ -151,7 +151,9 @@ begin
         select array_agg(agent_id), array_agg(telephone_id) filter (where telephone_id is not null)
         into agents, phones
         from (
-            select agent_id, telephone_id from new_rows union all select agent_id, telephone_id from old_rows) both_rows;
+            select agent_id, telephone_id from new_rows
+            union all select agent_id, telephone_id from old_rows
+        ) both_rows;
     end if;
     perform note(numbers_of(agents) || case when phones is not null then names_of(phones) end);
     return null;
