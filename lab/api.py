@@ -108,7 +108,7 @@ class Browser:
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             # each from an address of its own: tries of passwords are counted by it
-            connector=aiohttp.TCPConnector(local_addr=(self._address, 0)),
+            connector=aiohttp.TCPConnector(local_addr=(self._address, 0), limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=60),
         )

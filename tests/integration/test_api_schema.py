@@ -1,6 +1,5 @@
 """The API against its own document: what it says it takes and answers, as each role."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -11,7 +10,9 @@ from lab.api import COOKIE, Api, Browser
 from lab.processes import run
 from tests.integration.api_scene import PASSWORD, Scene
 
-EXAMPLES = 6
+EXAMPLES = 3
+SECONDS = 60
+"""for each role: what is not reached by then is reached by another seed"""
 # what ends the session that the requests are made with, or never ends; and what sends e-mails
 LEFT_OUT = ("session.delete", "session.create", "events.stream", "password-resets.create")
 CHECKS = (
@@ -37,7 +38,7 @@ async def test_the_document_is_valid_openapi_3_1(api: Api) -> None:
 
 
 @pytest.mark.parametrize("role", ["boss", "lead", "sue", "ana", "machine"])
-async def test_it_holds_its_own_document(api: Api, scene: Scene, role: str, tmp_path: Path) -> None:
+async def test_it_holds_its_own_document(api: Api, scene: Scene, role: str) -> None:
     async with Browser(api) as browser:
         if role == "machine":
             headers = [f"Authorization: Bearer {await scene.token('admin')}"]
@@ -47,23 +48,10 @@ async def test_it_holds_its_own_document(api: Api, scene: Scene, role: str, tmp_
         words = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{api.origin}/openapi.json"]
         words += [word for header in headers for word in ("-H", header)]
         words += [word for name in LEFT_OUT for word in ("--exclude-operation-id", name)]
-        report = tmp_path / "report.json"
+        # ends with an error where one of the checks fails
         await run(
             *words,
-            "--checks",
-            ",".join(CHECKS),
-            "--max-examples",
-            str(EXAMPLES),
-            "--phases",
-            "examples,fuzzing,stateful",
-            "--mode",
-            "all",
-            "--request-timeout",
-            "20",
-            "--generation-database",
-            "none",
-            "--no-color",
-            "--generation-deterministic",
-            within=900.0,
+            *("--checks", ",".join(CHECKS), "--max-examples", str(EXAMPLES), "--phases", "fuzzing", "--mode", "all"),
+            *("--request-timeout", "20", "--generation-database", "none", "--no-color", "--max-time", str(SECONDS)),
+            within=300.0,
         )
-        assert not report.exists() or json.loads(report.read_text())

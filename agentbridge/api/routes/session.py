@@ -84,8 +84,9 @@ async def _checked(request: Request, body: models.Credentials, database: Databas
     stored = rows[0]["password_hash"] if rows else None
     if await request.app.state.hashing.verify(stored, body.password):
         return rows[0]["person"], rows[0]["usable"]
-    if rows and rows[0]["person"] == "agent":
-        await database.call("api_password_failed", body.username)
+    # asked in any case: the time of the answer must not tell who is an agent
+    is_agent = bool(rows) and rows[0]["person"] == "agent"
+    await database.call("api_password_failed", body.username if is_agent else "")
     raise Problem(401, "username and password don't go together")
 
 
