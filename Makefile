@@ -27,11 +27,8 @@ PYTEST := $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
 test-22: setup
 	AGENTBRIDGE_ASTERISK_ROOTS=22 $(PYTEST) tests --ignore=tests/bench --ignore=tests/faults --ignore=tests/browser
 
-# what meets a real Asterisk; the rest would be the same again
-WITHOUT_ASTERISK := $(wildcard tests/acceptance/test_cli_*.py)
 test-16: setup-16
-	AGENTBRIDGE_ASTERISK_ROOTS=16 $(PYTEST) $(filter-out $(WITHOUT_ASTERISK),$(wildcard tests/acceptance/test_*.py)) \
-		tests/contract/test_node.py tests/contract/test_ari.py
+	AGENTBRIDGE_ASTERISK_ROOTS=16 $(PYTEST) tests/acceptance tests/contract
 
 # In a network namespace of their own: with nothing but 127.0.0.1 Asterisk has no candidate to offer to a browser.
 NAMESPACE := ip link set lo up && ip address add 10.99.0.1/32 dev lo
