@@ -112,7 +112,7 @@ class Bridge:
             channels,
             active=lambda: self._changes.up,
             resume_after=settings.recording.resume_after_seconds,
-            settled=lambda: not self._reconciler.dirty,
+            settled=lambda: not self._reconciler.work,
         )
         self._desk = PhoneDesk(directory.transaction)
         self._changes = Changes(
