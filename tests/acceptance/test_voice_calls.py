@@ -149,7 +149,7 @@ async def test_what_was_pushed_reads_back_so_that_a_second_start_writes_nothing(
         "sip_expires": [60, 86400, 3600],
         "voicemail": [True, False, True],
         "voicemail_pin": ["0000", None, None],
-        "transport": [["ws", "udp"], ["tcp"], ["wss", "tcp"]],
+        "transport": [["ws", "wss"], ["tcp", "udp"], ["wss"]],
     }
     for number in range(3):
         columns = {name: values[number] for name, values in odd.items() if isinstance(values, list)}
