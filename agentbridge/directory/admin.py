@@ -33,6 +33,8 @@ class Page:
     offset: int = 0
     manager: str | None = None
     """of agents, only those that this user may manage"""
+    channel: str | None = None
+    """of queues, only those of this channel"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,13 @@ async def listed(connection: Connection, kind: Kind, page: Page) -> list[Record]
     rows = await connection.fetch(
         f"select * from ({kind.listing}) l where ($1 = '%%' or {matches})"  # noqa: S608 - names of this module
         f" and ($4::text is null or agentbridge.{kind.whose}($4, l.{kind.key}))"
-        f' order by l."{field}" {direction}, l."{kind.key}" limit $2 offset $3',
+        + (' and l.channel = $5' if page.channel is not None else "")
+        + f' order by l."{field}" {direction}, l."{kind.key}" limit $2 offset $3',
         f"%{_literally(page.search)}%",
         page.limit,
         page.offset,
         page.manager,
+        *([page.channel] if page.channel is not None else []),
     )
     return [dict(row) for row in rows]
 
@@ -80,7 +84,10 @@ async def shown(connection: Connection, kind: Kind, key: str) -> Record:
     """All fields that may be shown, in the table's order, and what belongs to the record."""
     record = await _record(connection, kind, key)
     details: Record = json.loads(await connection.fetchval(kind.details, key))
-    names = [name for name in await _columns(connection, kind) if name not in kind.secret]
+    hidden = kind.secret
+    if kind.of_the_suite and not await connection.fetchval("select security_suite from agentbridge.settings"):
+        hidden |= kind.of_the_suite
+    names = [name for name in await _columns(connection, kind) if name not in hidden]
     return {name: record[name] for name in names} | details
 
 
@@ -97,12 +104,13 @@ async def _record(connection: Connection, kind: Kind, key: str, *, lock: bool = 
 
 
 async def agents_with_memberships(connection: Connection, usernames: Sequence[str]) -> list[Record]:
-    """All fields of many agents in one query, with `queues` and `teams` by name; Refused when one does not exist."""
+    """All fields of many agents in one query, with `queues` (as in `sales:2`, where 2 is the penalty) and `teams` by
+    name; Refused when one does not exist."""
     await identifiers(connection, AGENT, usernames)
     rows = await connection.fetch(
         """
         select (to_jsonb(a) - $2::text[] || jsonb_build_object(
-            'queues', array(select q.name
+            'queues', array(select q.name || case when m.penalty = 0 then '' else ':' || m.penalty end
                 from agentbridge.queue_members m join agentbridge.queues q on q.id = m.queue_id
                 where m.agent_id = a.id order by q.name),
             'teams', array(select t.name from agentbridge.team_members m join agentbridge.teams t on t.id = m.team_id
@@ -282,6 +290,14 @@ async def ids_by_key(connection: Connection, kind: Kind) -> dict[str, int]:
 async def all_keys(connection: Connection, kind: Kind) -> list[str]:
     rows = await connection.fetch(f"select {kind.key} from {kind.table} order by 1")  # noqa: S608 - names of this program, never of a user
     return [row[0] for row in rows]
+
+
+async def queues_of(connection: Connection, channel: str | None) -> list[str]:
+    """The names of all queues, or of those of one channel."""
+    rows = await connection.fetch(
+        "select name from agentbridge.queues where $1::text is null or channel = $1 order by 1", channel
+    )
+    return [row["name"] for row in rows]
 
 
 async def join_queues(

@@ -6,6 +6,8 @@ database refuses is halved until the row that it refused is alone, so that each 
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -18,9 +20,9 @@ from agentbridge.errors import Refused
 ROWS_AT_ONCE = 500
 ALL_QUEUES = "*"
 MEMBERSHIPS = ("queues", "teams")
-_PLACES = (("queue_members", "queue_id"), ("team_members", "team_id"))
 Texts: TypeAlias = Mapping[str, str]
-"""field → value as in a file; `queues` and `teams` are names with commas between them"""
+"""field → value as in a file; `queues` and `teams` are names with commas between them, and a name with a comma in it
+stands in quotes; a queue's penalty follows its name, as in `sales:2`"""
 Lines: TypeAlias = Sequence[tuple[int, Texts]]
 Progress: TypeAlias = Callable[[int], None]
 
@@ -29,7 +31,8 @@ Progress: TypeAlias = Callable[[int], None]
 class _Row:
     line: int
     values: Mapping[str, admin.Value]
-    queues: tuple[int, ...]
+    queues: tuple[tuple[int, int], ...]
+    """id and penalty"""
     teams: tuple[int, ...]
 
 
@@ -46,11 +49,14 @@ class _Names:
         if "username" not in texts:
             raise Refused("username: is missing")
         own = {name: text for name, text in texts.items() if name not in MEMBERSHIPS}
-        queues, teams = (_split(texts.get(name, "")) for name in MEMBERSHIPS)
+        queues, teams = (names_in(name, texts.get(name, "")) for name in MEMBERSHIPS)
+        penalties = dict(map(_with_penalty, queues))
+        if ALL_QUEUES in penalties:
+            penalties = {name: penalties.get(name, penalties[ALL_QUEUES]) for name in self.queues}
         return _Row(
             line,
             admin.parsed(self.fields, AGENT, own),
-            _ids("queues", QUEUE, self.queues, self.queues if ALL_QUEUES in queues else queues),
+            tuple(zip(_ids("queues", QUEUE, self.queues, penalties), penalties.values(), strict=True)),
             _ids("teams", TEAM, self.teams, teams),
         )
 
@@ -93,8 +99,28 @@ def _checked(names: _Names, lines: Lines) -> tuple[list[_Row], list[tuple[int, s
     return rows, errors
 
 
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+def names_in(field: str, text: str) -> list[str]:
+    """The names of a list; see `listed_names`. Refused where a quote is not closed."""
+    try:
+        parts = next(csv.reader([text], strict=True, skipinitialspace=True), [])
+    except csv.Error:
+        raise Refused(f"{field}: a name in quotes must end with a quote (got {text})") from None
+    return [part.strip() for part in parts if part.strip()]
+
+
+def listed_names(names: Sequence[str]) -> str:
+    """Names with commas between them; one that holds a comma or a quote stands in quotes."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(names)
+    return text.getvalue()
+
+
+def _with_penalty(text: str) -> tuple[str, int]:
+    """`sales:2`: no queue's name has a colon."""
+    name, colon, penalty = text.partition(":")
+    if colon and not (penalty.isdecimal() and len(penalty) < 6):
+        raise Refused(f"queues: the penalty behind {name}: must be a whole number (got {penalty})")
+    return name, int(penalty or 0)
 
 
 def _ids(field: str, kind: Kind, known: Mapping[str, int], names: Iterable[str]) -> tuple[int, ...]:
@@ -173,19 +199,20 @@ def _text(value: admin.Value) -> str | None:
 
 
 async def _join(connection: Connection, rows: Sequence[_Row]) -> None:
-    for (table, column), members in zip(
-        _PLACES,
-        (
-            [(str(row.values["username"]), queue) for row in rows for queue in row.queues],
-            [(str(row.values["username"]), team) for row in rows for team in row.teams],
-        ),
-        strict=True,
-    ):
-        if members:
-            await connection.execute(
-                f"insert into agentbridge.{table} (agent_id, {column})"  # noqa: S608 - names of this module
-                " select a.id, m.place from unnest($1::text[], $2::bigint[]) m (username, place)"
-                " join agentbridge.agents a using (username)",
-                [username for username, _ in members],
-                [place for _, place in members],
-            )
+    queues = [(row.values["username"], *queue) for row in rows for queue in row.queues]
+    if queues:
+        await connection.execute(
+            "insert into agentbridge.queue_members (agent_id, queue_id, penalty)"
+            " select a.id, m.queue, m.penalty"
+            " from unnest($1::text[], $2::bigint[], $3::int[]) m (username, queue, penalty)"
+            " join agentbridge.agents a using (username)",
+            *map(list, zip(*queues, strict=True)),
+        )
+    teams = [(row.values["username"], team) for row in rows for team in row.teams]
+    if teams:
+        await connection.execute(
+            "insert into agentbridge.team_members (agent_id, team_id)"
+            " select a.id, m.team from unnest($1::text[], $2::bigint[]) m (username, team)"
+            " join agentbridge.agents a using (username)",
+            *map(list, zip(*teams, strict=True)),
+        )

@@ -46,7 +46,7 @@ def translated() -> Iterator[None]:
 def _ours(error: asyncpg.PostgresError) -> Exception:
     code = error.sqlstate or ""
     if code.startswith((OUR_REFUSALS, _CONSTRAINTS)):
-        return Refused(_text(error))
+        return Refused(_rule(error) or _text(error))
     match code[:2]:
         # connection, authorisation, resources, operator's intervention, system, read-only, deadlock, locks
         case "08" | "28" | "53" | "57" | "58" | "25" | "40" | "55" | "3D":
@@ -67,6 +67,14 @@ def _advice(code: str) -> str:
             return "; the schema is not this program's: see `agentbridge db status`"
         case _:
             return ""
+
+
+def _rule(error: asyncpg.PostgresError) -> str:
+    """The rule that a constraint of ours is called by, instead of PostgreSQL's words and the row that breaks it."""
+    name, column = (getattr(error, of, None) or "" for of in ("constraint_name", "column_name"))
+    if error.sqlstate == "23502" and column:
+        return f"{column}: must not be empty"
+    return name if " " in name else ""
 
 
 def _text(error: BaseException) -> str:

@@ -24,6 +24,8 @@ class Kind:
     """fields that are not set here → what sets them"""
     typed: Mapping[str, str] = field(default_factory=dict)
     """secrets that nobody puts on a command line, which all users of the machine see → what asks for them"""
+    of_the_suite: frozenset[str] = frozenset()
+    """fields that are shown with the security suite on only (A10)"""
     whose: str = "may_manage"
     """the function of the schema that says of an actor and a key whether it is one of the actor's"""
 
@@ -32,6 +34,8 @@ class Kind:
         return f"agentbridge.{self.plural or f'{self.name}s'}"
 
 
+CHANNELS = ("voice", "chat", "email", "sms", "openchannel", "fax", "whatsapp")
+"""of a queue"""
 AGENT = Kind(
     name="agent",
     key="username",
@@ -55,6 +59,7 @@ AGENT = Kind(
         from agentbridge.agents a where a.username = $1""",
     searched=("username", "full_name", "internal", "email", "alias"),
     secret=frozenset({"sip_secret", "password_hash", "pin_hash", "voicemail_pin", "avatar"}),
+    of_the_suite=frozenset({"password_changed_at"}),
     typed={
         "sip_secret": "`agent password NAME --for sip`",
         "voicemail_pin": "`agent password NAME --for voicemail`",
@@ -62,6 +67,8 @@ AGENT = Kind(
     elsewhere={
         "id": "nothing",
         "created_at": "nothing",
+        "password": "`agent password`",
+        "pin": "`agent password --for pin`",
         "password_hash": "`agent password`",
         "password_changed_at": "`agent password`",
         "pin_hash": "`agent password --for pin`",

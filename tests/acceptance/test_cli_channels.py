@@ -44,3 +44,24 @@ async def test_modules_are_switched_on_and_off(shell: Shell) -> None:
     assert "there is no module vioce; there are chat, email" in (
         await shell("agent", "module", "anna", "vioce", "--on", status=1)
     ).err
+
+
+async def test_queues_are_listed_and_filled_by_channel(shell: Shell) -> None:
+    await shell("queue", "create", "sales")
+    await shell("queue", "create", "help", "channel=chat")
+    await shell("agent", "create", "anna")
+    chat = (await shell("queue", "list", "--channel", "chat", "--json")).json
+    assert [queue["name"] for queue in chat] == ["help"]
+    await shell("queue", "add", "*", "anna", "--channel", "chat")
+    assert (await shell("agent", "show", "anna", "--json")).json["queues"] == {"help": 0}
+    assert "--channel: must be one of voice, chat" in (await shell("queue", "list", "--channel", "post", status=2)).err
+    assert "only with the queue *" in (await shell("queue", "add", "sales", "anna", "--channel", "chat", status=2)).err
+
+
+async def test_the_last_change_of_a_password_is_shown_with_the_security_suite_on(shell: Shell) -> None:
+    await shell("agent", "create", "anna")
+    assert "password_changed_at" not in (await shell("agent", "show", "anna", "--json")).json
+    await shell("setting", "set", "security_suite=yes")
+    assert "password_changed_at" in (await shell("agent", "show", "anna", "--json")).json
+    refused = await shell("agent", "create", "bert", "password=Secret-12", status=1)
+    assert refused.err == "agentbridge: password: can't be set here; it is set by `agent password`\n"

@@ -12,7 +12,10 @@ from tests.acceptance.shell import Shell
 async def test_an_export_is_rfc_4180_runs_no_formula_and_can_be_imported_again(shell: Shell) -> None:
     name = '=HYPERLINK("http://x"), "Zoë"'
     await shell("queue", "create", "sales")
-    await shell("agent", "create", "anna", f"full_name={name}", "--queue", "sales")
+    await shell("queue", "create", "support")
+    await shell("team", "create", "North, and \"East\"")
+    await shell("agent", "create", "anna", f"full_name={name}", "--queue", "sales", "--team", "North, and \"East\"")
+    await shell("queue", "add", "support", "anna", "--penalty", "7")
     await shell("agent", "create", "bert", "caller_id=+39123", "full_name='=1+1", "alias='Bert'")
     text = (await shell("agent", "export")).out
     rows = list(csv.DictReader(io.StringIO(text)))
@@ -25,7 +28,8 @@ async def test_an_export_is_rfc_4180_runs_no_formula_and_can_be_imported_again(s
     file.write_text(text, newline="")
     assert (await shell("agent", "import", str(file))).err == "2 agents are made\n"
     anna = (await shell("agent", "show", "anna", "--json")).json
-    assert (anna["full_name"], anna["queues"]) == (name, {"sales": 0})
+    assert (anna["full_name"], anna["queues"]) == (name, {"sales": 0, "support": 7})
+    assert anna["teams"] == ['North, and "East"']
     bert = (await shell("agent", "show", "bert", "--json")).json
     assert (bert["full_name"], bert["alias"]) == ("'=1+1", "'Bert'")
     assert (await shell("agent", "export")).out == text
@@ -46,18 +50,39 @@ async def test_an_import_with_errors_tells_line_and_field_and_makes_nobody(shell
     [
         ("", ":1: the first line must name the fields"),
         ("anna,Anna Rossi\nbert,Bert\n", ":1: the first line must name the fields"),
-        ("username;full_name\nanna;Anna\n", "with commas between them; username is missing"),
+        ("username;full_name\nanna;Anna\n", ":1: its fields are apart by semicolons, and commas are needed"),
+        ("username\tfull_name\nanna\tAnna\n", ":1: its fields are apart by tabs"),
+        ("username,full_name\nanna,Ännä\n".encode("utf-16"), "is UTF-16 ('Unicode text'): save it as 'CSV UTF-8"),
+        ("username,full_name\nanna,Ännä\n".encode("cp1252"), ":2: is not UTF-8, but most likely Windows-1252"),
+        ('username,description\nanna,"two\nlines"\n\nbert,"two\nlines",more\n', ":5: more fields"),
+        ("username,queues\nanna,nowhere:x\n", "line 2: queues: the penalty behind nowhere: must be a whole number"),
+        ('username,teams\nanna,"""north"\n', "line 2: teams: a name in quotes must end with a quote"),
         ("username,alias,alias\nanna,a,b\n", ":1: is named twice: alias"),
         ("username,emial\nanna,a@example.com\n", "line 2: emial: there is no such field; did you mean email?"),
         ("username\nanna,1234\n", ":2: more fields than the first line names"),
         ('username\n"an"na\n', "is not CSV"),
         ("username\nanna\nanna\n", "line 3: username: anna is already taken"),
     ],
-    ids=["empty", "no header", "semicolons", "field twice", "mistyped field", "too long", "quotes", "same name twice"],
+    ids=[
+        "empty",
+        "no header",
+        "semicolons",
+        "tabs",
+        "UTF-16",
+        "Windows-1252",
+        "records of several lines",
+        "no penalty",
+        "an open quote",
+        "field twice",
+        "mistyped field",
+        "too long",
+        "quotes",
+        "same name twice",
+    ],
 )
-async def test_a_file_that_is_no_list_of_agents_is_refused_whole(shell: Shell, content: str, rule: str) -> None:
+async def test_a_file_that_is_no_list_of_agents_is_refused_whole(shell: Shell, content: str | bytes, rule: str) -> None:
     file = shell.config.with_name("agents.csv")
-    file.write_text(content)
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
     assert rule in (await shell("agent", "import", str(file), status=1)).err
     assert (await shell("agent", "list", "--json")).json == []
 

@@ -328,7 +328,6 @@ async def asterisk() -> AsyncIterator[Asterisk]:
         server.write_config("extensions.conf", EXTENSIONS)
         server.write_config("features.conf", "[general]\npickupexten = *8\n")
         _add(server, "manager.conf", "allowmultiplelogin = yes\n")  # a reload keeps it where it is not said again
-        _edit(server, "rtp.conf", "icesupport = no", "icesupport = yes")
         _add(
             server,
             "http.conf",

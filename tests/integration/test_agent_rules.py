@@ -146,8 +146,31 @@ async def test_a_new_agent_has_the_defaults_of_its_typology(sql: Connection) -> 
 async def test_the_strict_filter_of_names_holds_only_when_it_is_on(sql: Connection) -> None:
     await add_agent(sql, "anna", full_name="Anna (Sales)")
     await sql.execute("update agentbridge.settings set strict_full_name = true")
-    assert "full_name: only letters, digits" in await refusal(add_agent(sql, "bea", full_name="Bea (Sales)"), "AB001")
-    await add_agent(sql, "cleo", full_name="Cléo Àlvarez-2_\\")
+    for name in ("Bea (Sales)", "Ännä", "Анна", "Cléo"):
+        said = await refusal(add_agent(sql, "bea", full_name=name), "AB001")
+        assert said.startswith("full_name: only A-Z, a-z, digits")
+    await add_agent(sql, "cleo", full_name="Cleo Alvarez-2_\\")
+
+
+async def test_a_change_of_typology_is_told_everything_that_must_go_along_at_once(sql: Connection) -> None:
+    await add_agent(sql, "anna", typology="phonebar", jaws=True, sip_port=5070, remote_control_port=9999)
+    change = sql.execute("update agentbridge.agents set typology = 'webrtc'")
+    assert (await refusal(change, "AB001")).split("; ") == [
+        "transport: a webrtc agent must use wss (got udp)",
+        "jaws: only a phonebar agent has this setting (this one is webrtc)",
+        "remote_control_port: only a phonebar agent has this setting (this one is webrtc)",
+        "sip_port: only a phonebar agent has this setting (this one is webrtc)",
+    ]
+    await sql.execute(
+        "update agentbridge.agents set typology = 'webrtc', transport = '{wss}', jaws = false, sip_port = 5060,"
+        " remote_control_port = 9888"
+    )
+
+
+async def test_who_may_change_settings_must_be_able_to_see_them(sql: Connection) -> None:
+    said = await refusal(add_agent(sql, "anna", may_change_settings=True), "AB001")
+    assert said.startswith("may_change_settings: needs may_see_settings")
+    await add_agent(sql, "anna", may_change_settings=True, may_see_settings=True)
 
 
 async def test_names_and_numbers_are_taken_once(sql: Connection) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,6 +24,7 @@ from agentbridge.errors import Refused
 IMPORT_SECONDS = 600.0
 ERRORS_SHOWN = 20
 PROGRESS_EVERY = 1000
+SAVE_AS = "save it as 'CSV UTF-8 (comma delimited)'"
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 """and a text that looks like one that was made safe, so that `import` takes away only what `export` has put there"""
 
@@ -59,8 +61,12 @@ def as_csv(fields: list[str], records: Iterable[admin.Record]) -> str:
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(fields)
     for record in records:
-        writer.writerow(_safe(output.told(record[name])) for name in fields)
+        writer.writerow(_safe(_cell(name, record[name])) for name in fields)
     return text.getvalue()
+
+
+def _cell(name: str, value: Any) -> str:
+    return bulk.listed_names(value) if name in MEMBERSHIPS else output.told(value)
 
 
 def _safe(text: str) -> str:
@@ -83,23 +89,48 @@ def import_agents(
 
 
 def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line numbers, and the fields that are not empty: an empty one means the default."""
+    """The number of each record's first line, and the fields that are not empty: an empty one means the default."""
+    reader = csv.reader(io.StringIO(_text_of(file), newline=""), strict=True)
+    names: list[str] = []
+    line = 1
     try:
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.DictReader(text, strict=True, restkey="")
-            _check_header(file, reader.fieldnames or ())
-            for row in reader:
-                if row.pop("", None):
-                    raise Refused(f"{file}:{reader.line_num}: more fields than the first line names")
-                yield reader.line_num, {name: _unsafe(value) for name, value in row.items() if value}
-    except UnicodeDecodeError as error:
-        raise Refused(f"{file}: is not UTF-8 at byte {error.start}") from None
+        for values in reader:
+            first, line = line, reader.line_num + 1
+            if not names:
+                _check_header(file, values)
+                names = values
+            elif len(values) > len(names):
+                raise Refused(f"{file}:{first}: more fields than the first line names")
+            elif values:
+                # a shorter record leaves its last fields out
+                yield first, {name: _unsafe(value) for name, value in zip(names, values, strict=False) if value}
     except csv.Error as error:
-        raise Refused(f"{file}: is not CSV as in RFC 4180: {error}") from None
+        raise Refused(f"{file}:{line}: is not CSV as in RFC 4180: {error}") from None
+    if not names:
+        _check_header(file, names)
+
+
+def _text_of(file: Path) -> str:
+    """What is in it. Refused names the cause and the cure of what a spreadsheet saves otherwise."""
+    content = file.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content[:100]:
+        raise Refused(f"{file}: is UTF-16 ('Unicode text'): {SAVE_AS}")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise Refused(
+            f"{file}:{line}: is not UTF-8, but most likely Windows-1252 ('ANSI', plain 'CSV'): {SAVE_AS}, or "
+            f"`iconv -f CP1252 -t UTF-8`"
+        ) from None
 
 
 def _check_header(file: Path, names: Sequence[str]) -> None:
     if "username" not in names:
+        apart = {";": "semicolons", "\t": "tabs"}
+        for sign, word in apart.items():
+            if len(names) == 1 and "username" in (name.strip('"') for name in names[0].split(sign)):
+                raise Refused(f"{file}:1: its fields are apart by {word}, and commas are needed: {SAVE_AS}")
         raise Refused(f"{file}:1: the first line must name the fields, with commas between them; username is missing")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise Refused(f"{file}:1: is named twice: {', '.join(twice)}")

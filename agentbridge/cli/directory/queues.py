@@ -26,10 +26,11 @@ from agentbridge.cli.options import (
 )
 from agentbridge.directory import admin, authority
 from agentbridge.directory.connecting import Connection
-from agentbridge.directory.kinds import AGENT, QUEUE, TEAM
+from agentbridge.directory.kinds import AGENT, CHANNELS, QUEUE, TEAM
 
 app = typer.Typer(help="Queues: those of queues.conf whose members agentbridge keeps.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="QUEUE")]
+Channel = Annotated[str | None, typer.Option(help="Only those of this channel: voice, chat, email, …")]
 NameOrAll = Annotated[str, typer.Argument(metavar="QUEUE", help="* is all of them.")]
 Agents = Annotated[list[str] | None, typer.Argument(metavar="[USERNAME]...")]
 Teams = Annotated[list[str] | None, typer.Option("--team", help="A team with all its agents. Repeat it.")]
@@ -58,11 +59,14 @@ def list_queues(
     limit: Limit = 100,
     offset: Offset = 0,
     sort: Sort = "name",
+    channel: Channel = None,
     config: ConfigPath = None,
     as_json: Json = False,
 ) -> None:
     """Queues, with the number of their agents."""
-    page = admin.Page(search=search, sort=sort, limit=limit, offset=offset, manager=acting_user())
+    page = admin.Page(
+        search=search, sort=sort, limit=limit, offset=offset, manager=acting_user(), channel=_known(channel)
+    )
     editing.show_list(config, QUEUE, page, as_json=as_json)
 
 
@@ -92,12 +96,13 @@ def add(
     agents: Agents = None,
     team: Teams = None,
     penalty: Annotated[int, typer.Option(help="Lower ones are called first.")] = 0,
+    channel: Channel = None,
     config: ConfigPath = None,
 ) -> None:
     """Put agents and teams into a queue; who is there already gets this penalty."""
 
     async def work(connection: Connection) -> None:
-        ids = await _ids(connection, queue, agents or [], team or [])
+        ids = await _ids(connection, queue, agents or [], team or [], channel)
         await admin.join_queues(connection, ids.queues, ids.agents, ids.teams, penalty)
 
     in_directory(config, work)
@@ -105,24 +110,35 @@ def add(
 
 
 @app.command()
-def remove(queue: NameOrAll, agents: Agents = None, team: Teams = None, config: ConfigPath = None) -> None:
+def remove(
+    queue: NameOrAll,
+    agents: Agents = None,
+    team: Teams = None,
+    channel: Channel = None,
+    config: ConfigPath = None,
+) -> None:
     """Take agents and teams out of a queue."""
 
     async def work(connection: Connection) -> None:
-        ids = await _ids(connection, queue, agents or [], team or [])
+        ids = await _ids(connection, queue, agents or [], team or [], channel)
         await admin.leave_queues(connection, ids.queues, ids.agents, ids.teams)
 
     in_directory(config, work)
     output.message(f"not in {_named(queue)}: {', '.join([*(agents or []), *(team or [])])}")
 
 
-async def _ids(connection: Connection, queue: str, agents: list[str], teams: list[str]) -> _Ids:
+async def _ids(
+    connection: Connection, queue: str, agents: list[str], teams: list[str], channel: str | None
+) -> _Ids:
+    """channel: with `*`, the queues of this channel alone."""
     if not agents and not teams:
         raise typer.BadParameter("name agents, or teams with --team")
+    if channel is not None and queue != ALL_QUEUES:
+        raise typer.BadParameter("--channel: only with the queue *; a name is one queue already")
     await authority.must_manage(connection, acting_user(), agents)
     if teams:
         await authority.must_administer(connection, acting_user(), "put teams into queues")
-    names = await admin.all_keys(connection, QUEUE) if queue == ALL_QUEUES else [queue]
+    names = await admin.queues_of(connection, _known(channel)) if queue == ALL_QUEUES else [queue]
     queues = await admin.identifiers(connection, QUEUE, names)
     await authority.must_fill(connection, acting_user(), queues)
     return _Ids(
@@ -130,6 +146,12 @@ async def _ids(connection: Connection, queue: str, agents: list[str], teams: lis
         await admin.identifiers(connection, AGENT, agents),
         await admin.identifiers(connection, TEAM, teams),
     )
+
+
+def _known(channel: str | None) -> str | None:
+    if channel is not None and channel not in CHANNELS:
+        raise typer.BadParameter(f"--channel: must be one of {', '.join(CHANNELS)} (got {channel})")
+    return channel
 
 
 def _named(queue: str) -> str:

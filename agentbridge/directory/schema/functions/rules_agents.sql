@@ -100,11 +100,10 @@ begin
     new.description := coalesce(new.description, '');
     if new.full_name is distinct from old.full_name then
         perform check_text('full_name', new.full_name, 200);
-        -- letters by code point, so that the rule is the same whatever the database's locale
-        if (select strict_full_name from settings) and new.full_name !~
-                '^[A-Za-z0-9\\_ \u00c0-\u00d6\u00d8-\u00f6\u00f8-\u1fff\u2c00-\u2dff\u3040-\ud7ff-]*$' then
+        -- A2: letters of ASCII alone
+        if (select strict_full_name from settings) and new.full_name !~ '^[A-Za-z0-9\\_ -]*$' then
             perform refuse('AB001', format(
-                'full_name: only letters, digits, \, _, - and spaces, as the strict filter is on (got %s)',
+                'full_name: only A-Z, a-z, digits, \, _, - and spaces, as the strict filter is on (got %s)',
                 shown(new.full_name)));
         end if;
     end if;
@@ -256,46 +255,55 @@ create or replace trigger b_client before insert or update of record_calls, scre
 create or replace function agentbridge.check_typology() returns trigger language plpgsql security definer
 set search_path = agentbridge, pg_temp
 as $$
+declare problems text[] := '{}';
 begin
     if new.typology is distinct from old.typology then
         perform check_one_of('typology', new.typology, '{phonebar,external,webrtc}');
     end if;
+    -- all at once: whoever changes the typology is told everything that must go along
     if new.typology = 'webrtc' and new.transport <> '{wss}' then
-        perform refuse('AB001', format(
-            'transport: a webrtc agent must use wss (got %s)', shown(new.transport)));
+        problems := problems || format('transport: a webrtc agent must use wss (got %s)', shown(new.transport));
     elsif new.typology = 'phonebar' and not new.transport <@ '{udp,tcp}' then
-        perform refuse('AB001', format(
-            'transport: a phonebar agent must use udp or tcp (got %s)', shown(new.transport)));
-    elsif new.typology <> 'external' and 'g729' = any (new.codecs) then
-        perform refuse('AB001', format(
-            'codecs: a %s agent can''t use g729; take it out or make the agent external', new.typology));
-    elsif new.typology <> 'external' and new.hot_desk then
-        perform refuse('AB001', format(
-            'hot_desk: only an external agent can hot desk (this one is %s)', new.typology));
-    elsif new.typology <> 'phonebar' and (new.jaws or new.remote_control or new.unanswered_badge
-            or new.forward_allowed or new.forward_to <> '' or new.ring_in_use or new.screen_recording <> 'none'
-            or new.screen_recording_path <> '') then
-        perform refuse('AB001', format(
-            '%s: only a phonebar agent has this setting (this one is %s)',
-            case when new.jaws then 'jaws' when new.remote_control then 'remote_control'
-                 when new.unanswered_badge then 'unanswered_badge' when new.forward_allowed then 'forward_allowed'
-                 when new.forward_to <> '' then 'forward_to' when new.ring_in_use then 'ring_in_use'
-                 when new.screen_recording <> 'none' then 'screen_recording'
-                 else 'screen_recording_path' end, new.typology));
-    elsif new.typology <> 'webrtc' and (new.ignore_pause_preview or new.wss_port is not null
-            or new.tls_certificate_path <> '' or new.tls_key_path <> '') then
-        perform refuse('AB001', format(
-            '%s: only a webrtc agent has this setting (this one is %s)',
-            case when new.ignore_pause_preview then 'ignore_pause_preview' when new.wss_port is not null then 'wss_port'
-                 when new.tls_certificate_path <> '' then 'tls_certificate_path' else 'tls_key_path' end,
-            new.typology));
+        problems := problems || format(
+            'transport: a phonebar agent must use udp or tcp (got %s)', shown(new.transport));
+    end if;
+    if new.typology <> 'external' and 'g729' = any (new.codecs) then
+        problems := problems || format(
+            'codecs: a %s agent can''t use g729; take it out or make the agent external', new.typology);
+    end if;
+    if new.typology <> 'external' and new.hot_desk then
+        problems := problems || format('hot_desk: only an external agent can hot desk (this one is %s)', new.typology);
+    end if;
+    if new.typology <> 'phonebar' then
+        problems := problems || array(
+            select format('%s: only a phonebar agent has this setting (this one is %s)', field, new.typology)
+            from (values ('jaws', new.jaws), ('remote_control', new.remote_control),
+                ('remote_control_port', new.remote_control_port <> 9888), ('unanswered_badge', new.unanswered_badge),
+                ('forward_allowed', new.forward_allowed), ('forward_to', new.forward_to <> ''),
+                ('ring_in_use', new.ring_in_use), ('screen_recording', new.screen_recording <> 'none'),
+                ('screen_recording_path', new.screen_recording_path <> ''), ('sip_port', new.sip_port <> 5060)
+            ) as settings (field, given) where given);
+    end if;
+    if new.typology <> 'webrtc' then
+        problems := problems || array(
+            select format('%s: only a webrtc agent has this setting (this one is %s)', field, new.typology)
+            from (values ('ignore_pause_preview', new.ignore_pause_preview), ('wss_port', new.wss_port is not null),
+                ('tls_certificate_path', new.tls_certificate_path <> ''), ('tls_key_path', new.tls_key_path <> '')
+            ) as settings (field, given) where given);
+    end if;
+    if new.may_change_settings and not new.may_see_settings then
+        problems := problems || 'may_change_settings: needs may_see_settings'::text;
+    end if;
+    if problems <> '{}' then
+        perform refuse('AB001', array_to_string(problems, '; '));
     end if;
     return new;
 end $$;
 
 create or replace trigger c_typology before insert or update of typology, transport, codecs, hot_desk, jaws,
-    remote_control, unanswered_badge, forward_allowed, forward_to, ring_in_use, screen_recording, screen_recording_path,
-    ignore_pause_preview, wss_port, tls_certificate_path, tls_key_path
+    remote_control, remote_control_port, unanswered_badge, forward_allowed, forward_to, ring_in_use, screen_recording,
+    screen_recording_path, sip_port, ignore_pause_preview, wss_port, tls_certificate_path, tls_key_path,
+    may_see_settings, may_change_settings
     on agentbridge.agents for each row execute function agentbridge.check_typology();
 
 -- A19: all modules that exist are on for a new agent; one added later is off for the agents that exist
