@@ -22,6 +22,7 @@ _PROCESSORS = (
     "stasis/m", "stasis/pool", "taskpool", "pjsip/pool", "pjsip/default", "pjsip/options/manage", "pjsip/distributor",
 )  # fmt: skip
 
+ALGORITHMS = "supported_algorithms_uas"
 ADD_REASON = "Reason of QueueAdd"
 MEANINGS: Mapping[str, str] = {
     "password_digest of an auth": "a SIP password's digest is kept as md5_cred; phones see no difference",
@@ -45,6 +46,8 @@ class Capabilities:
     unknown: Mapping[ObjectKind, frozenset[str]] = field(default_factory=dict)
     add_reason: bool = True
     """QueueAdd takes the reason of a pause"""
+    auth_algorithms: bool = False
+    """an auth can state which algorithms it asks for, whatever pjsip.conf's default is"""
     processors: tuple[str, ...] = _PROCESSORS
 
     @property
@@ -87,6 +90,7 @@ async def ask(console: Console, fields: Mapping[ObjectKind, tuple[str, ...]]) ->
         unknown=unknown,
         # without its documentation Asterisk lists no arguments: the member that is seen then tells, see Members
         add_reason="Reason:" in shown or "Interface:" not in shown,
+        auth_algorithms=await _knows_field(console, ObjectKind.AUTH, ALGORITHMS),
         processors=tuple([names for names in _PROCESSORS if await _has_processor(console, names)]),
     )
 

@@ -165,6 +165,10 @@ class Node:
         """`wanted` as far as this Asterisk has words for it."""
         return self._capabilities.expressible(wanted)
 
+    def is_others(self, key: EndpointId) -> bool:
+        """Whether Asterisk has a device of that name by its own files."""
+        return self._endpoints.is_others(key)
+
     @property
     def lacks(self) -> Collection[str]:
         """What this Asterisk can't do, by name; known once it was read."""
@@ -385,6 +389,9 @@ class Node:
                     self._ringing.silence(key, everything=True)
                 if self._endpoints.is_due(key):
                     self._hooks.changed(key)
+            case "Reload" if "pjsip" in event.get("Module").lower() or event.get("Module") == "All":
+                self._endpoints.reloaded()
+                self._hooks.stale()
             case "Reload" if "queue" in event.get("Module").lower() or event.get("Module") == "All":
                 self._hooks.stale()
             case _:

@@ -24,7 +24,7 @@ select jsonb_build_object(
             'node', n.node, 'version', n.version, 'started_at', n.started_at, 'seen_at', n.seen_at,
             'alive', n.seen_at > clock_timestamp() - make_interval(secs => $1),
             'asterisk_up', n.asterisk_up, 'lag_seconds', n.lag_seconds, 'pending', n.pending, 'failed', n.failed,
-            'lacks', n.lacks,
+            'lacks', n.lacks, 'taken', n.taken,
             'refused', (select jsonb_build_object('removals', count(*), 'of', max(h.owned), 'since', min(h.since),
                     'code', agentbridge.held_code(n.node))
                 from agentbridge.held h where h.node = n.node and h.confirmed_at is null having count(*) > 0),
@@ -90,6 +90,8 @@ def _print(found: dict[str, Any]) -> None:
         output.line(f"node {node['node']}: {_told(node)}")
         for line in _trouble(node["recordings"]):
             output.line(f"node {node['node']}: {line}")
+        if taken := node["taken"]:
+            output.line(f"node {node['node']}: Asterisk has by its own files, so that no agent gets: {_few(taken)}")
         for lack in node["lacks"]:
             output.line(f"node {node['node']}: this Asterisk lacks {lack}: {meaning(lack)}")
     output.line(f"agents: {found['agents']}, logged in {found['logged_in']}, on pause {found['paused']}")
@@ -107,6 +109,10 @@ def _trouble(recordings: dict[str, Any]) -> list[str]:
     lines += [f"{folder} can't be read ({why}): the daemon's user needs the group that may" for folder, why in
               recordings["closed"].items()]
     return lines
+
+
+def _few(names: list[str]) -> str:
+    return " ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def _some(what: str, lines: list[str]) -> None:

@@ -35,6 +35,7 @@ NO_CALLS_CONTEXT = "agentbridge-nothing"
 """V4: the context of a `peer`, which is called and never calls: it has no extension."""
 FIELD_BYTES = 128
 """Asterisk's buffer for a list of group numbers, with the NUL"""
+BROWSER_SILENCE_SECONDS, BROWSER_HOLD_SECONDS = "30", "60"
 MAILBOX_CONTEXT = "agentbridge"
 NO_PIN = "none"
 """of a box without a PIN: no telephone can dial letters, while an empty one would let everybody in"""
@@ -228,9 +229,16 @@ def _nat(modes: Iterable[str]) -> Fields:
 
 def _media(transports: Iterable[str]) -> Fields:
     """What `webrtc=yes` sets, each field stated: taking back only `webrtc` would leave the others behind."""
-    browser = bool(_WEBRTC_TRANSPORTS & set(transports))
+    ways = set(transports)
+    browser = bool(_WEBRTC_TRANSPORTS & ways)
+    if browser and ways - _WEBRTC_TRANSPORTS:
+        # all media of an endpoint is a browser's or a phone's: the other would register and hear nothing
+        raise ValueError("transport: udp and tcp can't be combined with ws and wss")
     on = _yes_no(browser)
     return {
+        # a browser that crashed in a call says no BYE: after so many seconds without audio, or on hold, it ends
+        "rtp_timeout": BROWSER_SILENCE_SECONDS if browser else "0",
+        "rtp_timeout_hold": BROWSER_HOLD_SECONDS if browser else "0",
         "webrtc": on,
         "use_avpf": on,
         "ice_support": on,

@@ -55,6 +55,8 @@ class Heartbeat:
     version: str
     lacks: tuple[str, ...] = ()
     """what this Asterisk can't do, by name"""
+    taken: tuple[str, ...] = ()
+    """internal numbers that this Asterisk has by its own files: no agent is given one"""
 
 
 class Directory:
@@ -173,6 +175,7 @@ class Directory:
             beat.failed,
             beat.version,
             list(beat.lacks),
+            list(beat.taken),
         )
 
     async def prune_changes(self) -> int:

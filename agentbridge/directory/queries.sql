@@ -134,12 +134,12 @@ select agentbridge.prune_old()
 
 -- name: heartbeat
 insert into agentbridge.nodes as n (node, started_at, seen_at, snapshot, asterisk_up, lag_seconds, pending, failed,
-    version, lacks)
-values ($1, $2, clock_timestamp(), $3::text::pg_snapshot, $4, $5, $6, $7, $8, $9::text[])
+    version, lacks, taken)
+values ($1, $2, clock_timestamp(), $3::text::pg_snapshot, $4, $5, $6, $7, $8, $9::text[], $10::text[])
 on conflict (node) do update set started_at = excluded.started_at, seen_at = excluded.seen_at,
     snapshot = excluded.snapshot, asterisk_up = excluded.asterisk_up, lag_seconds = excluded.lag_seconds,
     pending = excluded.pending, failed = excluded.failed, version = excluded.version,
-    lacks = excluded.lacks
+    lacks = excluded.lacks, taken = excluded.taken
 
 -- name: telephones_registered
 select agentbridge.telephones_registered($1, $2::text[], $3::boolean[])

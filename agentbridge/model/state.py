@@ -67,3 +67,5 @@ class ObservedState:
     """the URIs at which the endpoint is reached"""
     turned_away: str = ""
     """the transport of a client whose registration was taken back, until another registers"""
+    displaced: tuple[str, ...] = ()
+    """the URIs of two devices that push each other out"""

@@ -38,7 +38,20 @@ def strays(wanted: DesiredState, found: ObservedState) -> list[str]:
 
 
 def complaint(wanted: DesiredState, found: ObservedState) -> str:
-    """What to tell of the client that comes the wrong way; empty when there is none."""
+    """What to tell of clients that come the wrong way, or two at a time; empty when there is none."""
+    return "; ".join(filter(None, (_wrong_way(wanted, found), _displaced(wanted, found))))
+
+
+def _displaced(wanted: DesiredState, found: ObservedState) -> str:
+    if not found.displaced or ObjectKind.ENDPOINT not in wanted.objects:
+        return ""
+    return (
+        f"contact: two devices register with one secret and push each other out, {' and '.join(found.displaced)}; "
+        "switch one of them off, or give it an agent or telephone of its own"
+    )
+
+
+def _wrong_way(wanted: DesiredState, found: ObservedState) -> str:
     stray = strays(wanted, found)
     way = transport_of(stray[0]) if stray else found.turned_away
     if not way or not wanted.transports or _allowed(way, wanted) or len(found.contacts) > len(stray):

@@ -10,14 +10,24 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import structlog
+
 from agentbridge.desired.state import SipDefaults, desired, desired_in_range
 from agentbridge.model import AgentId, DesiredState, EndpointId, ObjectKind, QueueName, Reading, Subject
 from agentbridge.plan.difference import Plan, joined, plan
 from agentbridge.reconcile.ports import Asterisk, Directory
 from agentbridge.reconcile.work_queue import Cause
 
+log = structlog.get_logger()
+
 KEYS_AT_ONCE = 50
 """read and compared without a break; about 5 ms"""
+NAMED = 20
+"""of many numbers so many are named in the log"""
+TAKEN = (
+    "internal: Asterisk has {0} by its own files (pjsip.conf); give this one another number, or take that device out "
+    "of the files"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,18 +87,31 @@ class Comparer:
         self._asterisk = asterisk
         self._sip = sip
         self._reserve: frozenset[EndpointId] = frozenset()
+        self.taken: frozenset[EndpointId] = frozenset()
+        """numbers of the range that Asterisk has by its own files, at the last look at everything"""
 
     async def all_keys(self) -> set[EndpointId]:
         """Whatever should be or is, the numbers without an AOR included. Unavailable when the database is."""
         keys = await self._directory.keys()
-        self._reserve = frozenset(await self._directory.reserve())
+        reserve = frozenset(await self._directory.reserve())
+        taken = frozenset(number for number in reserve if self._asterisk.is_others(number))
+        self._tell_taken(taken)
+        self._reserve = reserve - taken
         keys |= set(self._asterisk.owned())
+        keys |= {number for number in taken if self._has_left_over(number)}
         return keys | {
             number
             async for part in in_parts(self._reserve - keys)
             for number in part
             if not self._asterisk.state(number).objects
         }
+
+    def _tell_taken(self, taken: frozenset[EndpointId]) -> None:
+        """Once, by name: numbers of the range that are Asterisk's own are nobody's."""
+        if taken - self.taken:
+            numbers = sorted(taken - self.taken, key=lambda number: (len(number), number))
+            log.warning("numbers.taken", count=len(numbers), numbers=" ".join(numbers[:NAMED]))
+        self.taken = taken
 
     async def compare(self, part: Mapping[EndpointId, Cause], reading: Reading | None = None) -> Comparison:
         """Compares one of `in_parts`, each key with why it is looked at.
@@ -125,7 +148,7 @@ class Comparer:
         return {
             key: state
             for key, state in states.items()
-            if state or state.problem or self._was_ours(key, causes[key])
+            if state or state.problem or self._was_ours(key, causes[key]) or self._has_left_over(key)
         }
 
     def _was_ours(self, key: EndpointId, cause: Cause) -> bool:
@@ -136,7 +159,15 @@ class Comparer:
         found = self._asterisk.state(key)
         return cause is Cause.CHANGE or bool(found.policy or found.mailbox)
 
+    def _has_left_over(self, key: EndpointId) -> bool:
+        """Whether an AOR of ours stands before the one of a device that the administrator has added since."""
+        return self._asterisk.is_others(key) and ObjectKind.AOR in self._asterisk.state(key).objects
+
     def _desired(self, subject: Subject, cause: Cause) -> DesiredState:
+        if self._asterisk.is_others(subject.key):
+            # nothing of it is pushed: ARI would refuse a part, and the rest would stay behind
+            wanted = desired(subject, self._sip)
+            return DesiredState(problem=TAKEN.format(subject.key)) if wanted else DesiredState()
         if subject.key not in self._reserve or self._is_a_strangers(subject.key, cause):
             return desired(subject, self._sip)
         return desired_in_range(subject, self._sip)

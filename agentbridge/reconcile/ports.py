@@ -98,6 +98,10 @@ class Asterisk(Observed, Protocol):
         """What was observed of the key last."""
         ...
 
+    def is_others(self, key: EndpointId) -> bool:
+        """Whether Asterisk has a device of that name by its own files."""
+        ...
+
     def expressible(self, wanted: DesiredState) -> DesiredState:
         """`wanted` without what this Asterisk has no word for."""
         ...

@@ -102,6 +102,11 @@ class Reconciler:
         """
         return self._clock() - min(self._passes.values()) if self._passes else 0.0
 
+    @property
+    def taken(self) -> Collection[EndpointId]:
+        """The numbers of the range that Asterisk has by its own files."""
+        return self._comparer.taken
+
     # ------------------------------------------------------------ marks
 
     def mark(self, keys: Collection[EndpointId], cause: Cause, reading: Reading | None = None) -> None:

@@ -231,6 +231,7 @@ class Bridge:
             failed=len(self._reconciler.failed),
             version=__version__,
             lacks=tuple(self._node.lacks),
+            taken=tuple(sorted(self._reconciler.taken)),
         )
 
     def _pending(self) -> int:

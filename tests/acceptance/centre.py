@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import asyncpg
 
-from lab.asterisk import Asterisk, Queues
+from lab.asterisk import Asterisk, Queues, version_of
 from lab.bridge import Bridge, Sections, prepare
 from lab.manager import Seen, members
 from lab.phones import Farm, Phone
@@ -75,6 +75,16 @@ class Centre:
         """A daemon of this centre, not yet started."""
         ports = {"ami_port": self.wire.ami_port, "ari_port": self.wire.ari_port} if self._wired else {}
         return Bridge(self.asterisk, self.dsn, sections={**(self._sections or {}), **(sections or {})}, **ports)
+
+    @property
+    def mutes_each_recording(self) -> bool:
+        """Whether its Asterisk mutes one recorder of a channel by its id; 16 does not."""
+        return not version_of(self.asterisk.root).startswith("16.")
+
+    @property
+    def orders_codecs(self) -> bool:
+        """Whether its Asterisk offers a called agent's codecs in the agent's order (V5); 16 does not."""
+        return not version_of(self.asterisk.root).startswith("16.")
 
     async def reconnect(self) -> None:
         """This test's own connection, after the database was gone."""

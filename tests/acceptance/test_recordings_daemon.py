@@ -261,7 +261,8 @@ async def test_a_recording_that_is_started_during_a_pause_is_paused_too(centre: 
     # a moment passes between the beginning and the mute
     begins_at = [at for at in heard_at(samples_of(talk.file(rows[1])), talk.customer.tone) if at > 0.3]
     assert begins_at
-    assert min(begins_at) > 1
+    # 16 mutes the first recorder of a channel, whichever it is asked for: the second one goes on
+    assert (min(begins_at) > 1) is centre.mutes_each_recording
 
 
 async def test_a_call_that_ends_with_asterisk_itself_gets_its_end(postgres: Postgres) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from lab.phones import RegistrationRefusedError, Ring, State
+from lab.phones import Phone, RegistrationRefusedError, Ring, State
 from lab.processes import until
 from tests.acceptance.centre import Centre
 from tests.acceptance.odd_phone import OddPhone, both_ways, offered_codecs, refused_call
@@ -59,14 +59,22 @@ async def test_a_peer_is_called_and_never_calls(shared: Centre) -> None:
     await call.hangup()
 
 
+def offered_as_wanted(centre: Centre, phone: Phone, wanted: list[str]) -> bool:
+    """16 has no outgoing_call_offer_pref: it offers the caller's codec first, and of the agent's no others."""
+    offered = offered_codecs(phone.invites[-1].request)
+    if centre.orders_codecs:
+        return offered == wanted
+    return offered[0] == ULAW and sorted(offered) == sorted(wanted)
+
+
 async def test_a_phone_is_offered_the_agent_s_codecs_in_their_order(shared: Centre) -> None:
     phone = await ready(shared, "ana", "sales", codecs=["g722", "gsm", "ulaw", "alaw"])
     await both_ways(await shared.caller(), phone, phone.user)
-    assert offered_codecs(phone.invites[-1].request) == [G722, GSM, ULAW, ALAW]
+    assert offered_as_wanted(shared, phone, [G722, GSM, ULAW, ALAW])
     await shared.db.execute("UPDATE agentbridge.agents SET codecs = '{alaw,ulaw}'")
     await shared.settled()
     await both_ways(await shared.caller(), phone, phone.user)
-    assert offered_codecs(phone.invites[-1].request) == [ALAW, ULAW]
+    assert offered_as_wanted(shared, phone, [ALAW, ULAW])
 
 
 async def test_a_phone_without_a_codec_of_the_agent_s_can_t_call(shared: Centre) -> None:

@@ -64,6 +64,8 @@ class AsteriskInMemory:
         self.members: dict[Place, Member] = {}
         self.objects: dict[tuple[ObjectKind, EndpointId], Fields] = {}
         self.policy: dict[str, str] = {}
+        self.others: set[EndpointId] = set()
+        """what it has by its own files"""
         self.faults = Faults()
         self.engagements: dict[Place, str] = {}
         """members that ring, are in a call or in wrap-up, each with the word for it"""
@@ -82,6 +84,9 @@ class AsteriskInMemory:
 
     def state(self, key: EndpointId) -> ObservedState:
         return self.seen.state(key)
+
+    def is_others(self, key: EndpointId) -> bool:
+        return key in self.others
 
     def expressible(self, wanted: DesiredState) -> DesiredState:
         return wanted

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import structlog
@@ -21,7 +21,7 @@ import structlog
 from agentbridge.asterisk.ami.link import AmiLink
 from agentbridge.asterisk.ami.wire import Message
 from agentbridge.asterisk.ari.client import Ari
-from agentbridge.asterisk.capabilities import Capabilities
+from agentbridge.asterisk.capabilities import ALGORITHMS, Capabilities
 from agentbridge.asterisk.observed.contacts import Contacts
 from agentbridge.asterisk.observed.observation import Observation
 from agentbridge.desired.state import DIGEST
@@ -40,11 +40,13 @@ FAMILIES = {
 }
 """The AstDB family that sorcery.conf gives each kind."""
 LISTS = {
-    ObjectKind.AOR: "PJSIPShowAors",
     ObjectKind.AUTH: "PJSIPShowAuths",
     ObjectKind.ENDPOINT: "PJSIPShowEndpoints",
 }
-"""The AMI action that lists the objects which Asterisk can read."""
+"""The AMI action that lists the objects which Asterisk can read. Not AORs: it looks for the contacts of each, which
+takes a second for 3,000."""
+_NOT_OURS = "Cannot update sorcery objects"
+"""ARI's answer where an object of that name is in Asterisk's own files"""
 
 MANAGED = {
     ObjectKind.AOR: ("max_contacts", "remove_existing", "maximum_expiration", "qualify_frequency", "contact"),
@@ -72,6 +74,8 @@ MANAGED = {
         "dtls_auto_generate_cert",
         "media_use_received_transport",
         "media_encryption",
+        "rtp_timeout",
+        "rtp_timeout_hold",
         "mailboxes",
         "acl",
         "contact_acl",
@@ -101,25 +105,50 @@ class Endpoints:
         self._unproven = True
         self._unreadable: set[tuple[ObjectKind, EndpointId]] = set()
         """objects that are stored and that this Asterisk can't read, until they are pushed anew"""
+        self._others: dict[ObjectKind, frozenset[EndpointId]] = {}
         self._late: set[EndpointId] = set()
         """AORs whose fixed address was changed beside a registered phone; see `_rewrite`"""
 
     def connected(self, capabilities: Capabilities) -> None:
         """Another Asterisk may read what the last one has stored: to be told before the first read of it."""
         self._capabilities = capabilities
+        self.reloaded()
+
+    def reloaded(self) -> None:
+        """Asterisk has read its own files anew: to be told before the next read."""
         self._unproven = True
+        self._others.pop(ObjectKind.AOR, None)
+
+    def is_others(self, key: EndpointId) -> bool:
+        """Whether Asterisk has an endpoint, AOR or auth of that name by its own files: it can't be pushed."""
+        return any(key in names for names in self._others.values())
 
     async def read_all(self) -> None:
-        for kind, family in FAMILIES.items():
-            found = await self._read(kind, family)
-            if self._unproven:
-                self._unreadable |= {(kind, key) for key in found.keys() - await self._readable(kind)}
-            # without fields, so that all of it is pushed again
-            bad = {key: _NO_FIELDS for key in found if (kind, key) in self._unreadable}
-            self._seen.objects_read(kind, {**found, **bad})
-        self._unproven = False
+        # a reload that comes meanwhile asks for another proof
+        proving, self._unproven = self._unproven, False
+        try:
+            for kind in FAMILIES:
+                await self._read_kind(kind, proving=proving and kind in LISTS)
+        except BaseException:
+            self._unproven = True
+            raise
 
-    async def _readable(self, kind: ObjectKind) -> set[EndpointId]:
+    async def _read_kind(self, kind: ObjectKind, *, proving: bool) -> None:
+        """proving: also what of it Asterisk can read, and what it has by its own files."""
+        readable = await self._readable(kind) if proving else frozenset()
+        found = await self._read(kind, FAMILIES[kind])
+        if proving:
+            self._unreadable |= {(kind, key) for key in self._untouched(kind, found.keys() - readable)}
+            self._others[kind] = self._untouched(kind, readable - found.keys())
+        # without fields, so that all of it is pushed again
+        bad = {key: _NO_FIELDS for key in found if (kind, key) in self._unreadable}
+        self._seen.objects_read(kind, {**found, **bad})
+
+    def _untouched(self, kind: ObjectKind, keys: Iterable[EndpointId]) -> frozenset[EndpointId]:
+        """Those that nobody of us wrote or deleted between the two lists."""
+        return frozenset(key for key in keys if not self._seen.object_touched(kind, key))
+
+    async def _readable(self, kind: ObjectKind) -> frozenset[EndpointId]:
         """What Asterisk itself lists of this kind. After a downgrade the store has values that it can't parse, and
         such an object is not there for Asterisk."""
         names: set[EndpointId] = set()
@@ -132,7 +161,7 @@ class Endpoints:
         except Refused as answer:
             if "found" not in str(answer):  # "No endpoints found": so it says when there is none
                 raise
-        return names
+        return frozenset(names)
 
     async def _read(self, kind: ObjectKind, family: str) -> Mapping[EndpointId, Fields]:
         objects: dict[EndpointId, Fields] = {}
@@ -179,9 +208,18 @@ class Endpoints:
 
     async def _put_auth(self, key: EndpointId, fields: Fields) -> None:
         """In the words of this Asterisk. All of it: what another version has left is not readable to every other."""
-        whole = {**self._seen.state(key).objects.get(ObjectKind.AUTH, {}), **fields}
-        words = whole if self._capabilities.digest else _in_older_words(whole)
-        await self._ari.put_object(ObjectKind.AUTH, key, encoded(words))
+        there = self._seen.state(key).objects.get(ObjectKind.AUTH)
+        whole = {**(there or {}), **fields}
+        words = in_words_of(self._capabilities, ObjectKind.AUTH, whole, new=there is None)
+        try:
+            await self._ari.put_object(ObjectKind.AUTH, key, words)
+        except Refused:
+            if there is None or not self._capabilities.auth_algorithms:
+                raise
+            # pjsip.conf's default_auth_algorithms_uas asks for what an MD5 digest can't serve, and this auth is older
+            await self._ari.delete_object(ObjectKind.AUTH, key)
+            words = in_words_of(self._capabilities, ObjectKind.AUTH, whole, new=True)
+            await self._ari.put_object(ObjectKind.AUTH, key, words)
         self._unreadable.discard((ObjectKind.AUTH, key))
         self._seen.object_put(ObjectKind.AUTH, key, whole)
 
@@ -205,13 +243,21 @@ class Endpoints:
 
     async def _put_aor(self, key: EndpointId, fields: Fields) -> None:
         there = self._seen.state(key).objects.get(ObjectKind.AOR)
-        if there is None or (ObjectKind.AOR, key) in self._unreadable:
-            await self._put(ObjectKind.AOR, key, fields)
+        if there is None:
+            await self._put_new_aor(key, fields)
         elif "contact" in fields and not self._is_registered(key):
             # Asterisk looks at a fixed address when the AOR is made, and a PUT would add to it
             await self._put_anew(ObjectKind.AOR, key, fields)
         else:
             await self._rewrite(key, fields)
+
+    async def _put_new_aor(self, key: EndpointId, fields: Fields) -> None:
+        try:
+            await self._put(ObjectKind.AOR, key, fields)
+        except Refused as refused:
+            if _NOT_OURS in str(refused):
+                self._others[ObjectKind.AOR] = self._others.get(ObjectKind.AOR, frozenset()) | {key}
+            raise
 
     async def _rewrite(self, key: EndpointId, fields: Fields) -> None:
         """Changes the stored AOR and nothing else.
@@ -263,6 +309,16 @@ class Endpoints:
             return state
         aor = {**state.objects[ObjectKind.AOR], "contact": "?"}
         return replace(state, objects={**state.objects, ObjectKind.AOR: aor})
+
+
+def in_words_of(capabilities: Capabilities, kind: ObjectKind, fields: Fields, *, new: bool) -> Fields:
+    """The fields of `desired` exactly as this Asterisk is told them by ARI. new: the object is not there yet."""
+    if kind is ObjectKind.AUTH:
+        fields = fields if capabilities.digest else _in_older_words(fields)
+        if new and capabilities.auth_algorithms:
+            # only where the object is made: each PUT of the algorithms adds to them
+            fields = {**fields, ALGORITHMS: "MD5"}
+    return encoded(fields)
 
 
 def encoded(fields: Fields) -> Fields:

@@ -7,21 +7,34 @@ deleted through ARI: alone, without its AOR, whose renewal would make Asterisk w
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import quote
 
+import structlog
+
 from agentbridge.asterisk.ami.wire import Message
 from agentbridge.asterisk.ari.client import Ari
 from agentbridge.asterisk.observed.contacts import Contacts
+from agentbridge.asterisk.observed.displacements import Displacements
 from agentbridge.model import DropContact, EndpointId, ObservedState
 from agentbridge.plan.registration import transport_of
+
+log = structlog.get_logger()
 
 
 class Transports:
     """`on_registered` is told of a device that has a contact more than before."""
 
-    def __init__(self, ari: Ari, contacts: Contacts, on_registered: Callable[[EndpointId], None]) -> None:
+    def __init__(
+        self,
+        ari: Ari,
+        contacts: Contacts,
+        on_registered: Callable[[EndpointId], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._displacements = Displacements(clock)
         self._ari = ari
         self._contacts = contacts
         self._on_registered = on_registered
@@ -30,17 +43,23 @@ class Transports:
     def added_to(self, state: ObservedState, key: EndpointId) -> ObservedState:
         """With what registered, and what was turned away."""
         contacts, turned_away = self._contacts.uris(key), self._turned_away.get(key, "")
-        if not contacts and not turned_away:
+        displaced = self._displacements.pair(key)
+        if not contacts and not turned_away and not displaced:
             return state
-        return replace(state, contacts=contacts, turned_away=turned_away)
+        return replace(state, contacts=contacts, turned_away=turned_away, displaced=displaced)
 
     def seen(self, event: Message) -> None:
         """A ContactStatus event."""
         key, uri = EndpointId(event.get("AOR")), event.get("URI")
         before = self._contacts.uris(key)
         self._contacts.seen(event)
-        if uri not in self._contacts.uris(key) - before:
+        now = self._contacts.uris(key)
+        if uri in before - now:
+            self._displacements.went(key, uri)
+        if uri not in now - before:
             return
+        if self._displacements.came(key, uri, before):
+            log.warning("contact.displaced", agent=key, devices=" and ".join(self._displacements.pair(key)))
         if transport_of(uri) != self._turned_away.get(key):
             self._turned_away.pop(key, None)
         self._on_registered(key)
@@ -48,6 +67,7 @@ class Transports:
     def forget(self, key: EndpointId) -> None:
         """The endpoint is gone: who gets its number next has turned nobody away."""
         self._turned_away.pop(key, None)
+        self._displacements.forget(key)
 
     async def apply(self, action: DropContact) -> None:
         # as the registrar names a contact: the AOR, then MD5 of the URI

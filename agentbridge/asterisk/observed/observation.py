@@ -137,6 +137,10 @@ class Observation:
         self._touched_objects.add((kind, key))
         self._objects[kind].pop(key, None)
 
+    def object_touched(self, kind: ObjectKind, key: EndpointId) -> bool:
+        """Whether it was written or deleted since the last read began."""
+        return (kind, key) in self._touched_objects
+
     def policy_put(self, path: str, value: str) -> None:
         self._touched_paths.add(path)
         self._policy.put(path, value)

@@ -1,7 +1,8 @@
 -- The rules of an agent's row. Before triggers run in the order of their names: a_ fills in what is missing, b_ looks
 -- at single values, c_ at what must go together, d_ keeps times, e_ (rules_values.sql) refuses what is still missing.
 
--- A3: the lowest free number. The lock makes the creators queue up, until each has committed.
+-- A3: the lowest free number that no Asterisk has by its own files. The lock makes the creators queue up, until each
+-- has committed.
 create or replace function agentbridge.next_internal() returns text language plpgsql security definer
 set search_path = agentbridge, pg_temp
 as $$
@@ -9,14 +10,16 @@ declare
     bounds record;
     candidate bigint;
     tried integer := 0;
+    taken text[];
 begin
     perform pg_advisory_xact_lock(hashtextextended('agentbridge.internal', 0));
     select internal_from, internal_to into bounds from settings;
+    select coalesce(array_agg(n.number), '{}') into taken from nodes, unnest(nodes.taken) n (number);
     -- where this transaction has got to: many agents in one transaction don't each search from the start
     candidate := greatest(bounds.internal_from,
         coalesce(nullif(current_setting('agentbridge.last_internal', true), '')::bigint + 1, bounds.internal_from));
     while exists (select from agents where internal = candidate::text)
-        or exists (select from endpoint_ids where id = candidate::text) loop
+        or exists (select from endpoint_ids where id = candidate::text) or candidate::text = any (taken) loop
         candidate := candidate + 1;
         tried := tried + 1;
         if tried = 32 then
@@ -24,8 +27,8 @@ begin
             -- taken, and one more, at least one is free.
             select min(n) into candidate
             from generate_series(candidate, candidate + (select count(*) from agents)
-                + (select count(*) from endpoint_ids)) n
-            where not exists (select from agents where internal = n::text)
+                + (select count(*) from endpoint_ids) + cardinality(taken)) n
+            where not n::text = any (taken) and not exists (select from agents where internal = n::text)
                 and not exists (select from endpoint_ids where id = n::text);
         end if;
     end loop;
@@ -149,6 +152,11 @@ as $$
 begin
     if new.transport is distinct from old.transport then
         perform check_list('transport', new.transport, '{udp,tcp,ws,wss}');
+        -- all media of an endpoint is a browser's, or none is
+        if new.transport && '{ws,wss}' and new.transport && '{udp,tcp}' then
+            perform refuse('AB001', format(
+                'transport: udp and tcp can''t be combined with ws and wss (got %s)', shown(new.transport)));
+        end if;
     end if;
     if new.codecs is distinct from old.codecs then
         perform check_list('codecs', new.codecs, '{ulaw,alaw,gsm,g722,g729,opus}');

@@ -269,7 +269,8 @@ create table agentbridge.nodes (
     pending integer not null default 0,
     failed integer not null default 0,
     version text not null default '',
-    lacks text[] not null default '{}'                  -- what this node's Asterisk can't do, by name
+    lacks text[] not null default '{}',                 -- what this node's Asterisk can't do, by name
+    taken text[] not null default '{}'                  -- internal numbers that it has by its own files
 );
 create table agentbridge.applied (
     node text not null references agentbridge.nodes on delete cascade,
