@@ -96,7 +96,11 @@ async def test_a_phone_that_is_added_later_gets_its_own_aor(shared: Centre) -> N
 
         await until(ours_is_gone, within=15, what="our reserve being out of its way")
         assert await phone_is_theirs(shared, "1007")
-        assert "1007" in await shared.db.fetchval("SELECT array_to_string(taken, ' ') FROM agentbridge.nodes")
+
+        async def in_the_directory() -> bool:
+            return "1007" in await shared.db.fetchval("SELECT taken FROM agentbridge.nodes")
+
+        await until(in_the_directory, within=10, what="the directory knowing of it")
     finally:
         config.write_text(before)
         await shared.asterisk.cli("module reload res_pjsip.so")

@@ -30,6 +30,8 @@ class Installation:
     """Asterisk's folder, where `check` is told it"""
     unseen: set[str] = field(default_factory=set)
     """what the last check could not look at"""
+    lacking: set[str] = field(default_factory=set)
+    """what it said that this version of Asterisk has not"""
 
     def write(self) -> Path:
         ami = {"port": self.asterisk.ami_port, "secret": self.asterisk.ami_secret} | self.ami
@@ -51,7 +53,8 @@ class Installation:
         file = self.write()
         found = [finding async for finding in findings(file, load(file), self.etc, self.daemon)]
         assert all(finding.to_do for finding in found)
-        self.unseen = {finding.name for finding in found if not finding.is_fault}
+        self.unseen = {finding.name for finding in found if finding.is_unseen}
+        self.lacking = {finding.name for finding in found if not (finding.is_fault or finding.is_unseen)}
         return {finding.name: finding for finding in found if finding.is_fault}
 
 

@@ -20,7 +20,7 @@ from agentbridge.cli.check.everything import findings
 from agentbridge.directory import migrate
 from agentbridge.directory.passwords import hash_password
 from agentbridge.settings import load
-from lab.asterisk import Asterisk
+from lab.asterisk import Asterisk, version_of
 from lab.ports import free_port
 from lab.postgres import DAEMON, Postgres, as_role
 from lab.processes import Process, run, until
@@ -101,6 +101,14 @@ async def test_the_command_ends_with_0_or_with_1_and_the_findings(installation: 
     await process.start(*words)
     assert await process.gone(30.0)
     assert "queue.unknown: queue nowhere" in (installation.folder / "check.out").read_text()
+
+
+async def test_what_this_version_lacks_is_said_by_name_and_is_no_fault(installation: Installation) -> None:
+    assert await installation.check() == {}
+    # the boundary of the first and the last is one release: 20.12, 21.7, 22.2
+    older = {"lacks.password_digest", "lacks.outgoing_call_offer_pref", "lacks.Reason"}
+    is_16 = version_of(installation.asterisk.root).startswith("16.")
+    assert installation.lacking == (older if is_16 else set())
 
 
 # ---------------------------------------------------------------- AMI and ARI

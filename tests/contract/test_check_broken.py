@@ -178,14 +178,6 @@ BROKEN = {
         "sip.realm", "default_realm is office", "default_realm = asterisk",
         edit={"pjsip.conf": ("type = global", "type = global\ndefault_realm = office")},
     ),
-    "digests of SHA-256 alone": Broken(
-        "sip.auth_algorithms", "refuses each", "default_auth_algorithms_uas = MD5",
-        edit={"pjsip.conf": ("type = global", "type = global\ndefault_auth_algorithms_uas = SHA-256")},
-    ),
-    "digests of SHA-256 too": Broken(
-        "sip.auth_algorithms", "SHA-256, MD5", "default_auth_algorithms_uas = MD5",
-        edit={"pjsip.conf": ("type = global", "type = global\ndefault_auth_algorithms_uas = SHA-256,MD5")},
-    ),
     "phones known by address alone": Broken(
         "sip.identifier_order", "none can register", "endpoint_identifier_order = ip,username",
         edit={"pjsip.conf": ("type = global", "type = global\nendpoint_identifier_order = ip")}, restart=True,

@@ -6,15 +6,17 @@ import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from secrets import token_hex
 
+from agentbridge.asterisk import capabilities
 from agentbridge.asterisk.ari.client import Ari
-from agentbridge.asterisk.drivers.endpoints import FAMILIES
+from agentbridge.asterisk.capabilities import Capabilities
+from agentbridge.asterisk.drivers.endpoints import FAMILIES, MANAGED, in_words_of
 from agentbridge.cli.check.ami import Manager, loopback
 from agentbridge.cli.check.findings import Finding, not_seen
 from agentbridge.cli.check.session import SECONDS
 from agentbridge.cli.check.sight import Sight
-from agentbridge.cli.check.sip import uas_algorithms
+from agentbridge.desired.state import NO_CALLS_CONTEXT, SipDefaults, desired
 from agentbridge.errors import AgentbridgeError, Refused, Unavailable
-from agentbridge.model import EndpointId, ObjectKind
+from agentbridge.model import EndpointId, Line, ObjectKind, Subject, Telephone
 from agentbridge.settings import Ari as AriSettings
 
 PROBE = EndpointId("agentbridge-check")
@@ -27,23 +29,15 @@ SECTIONS = {
 }
 
 
-def _objects(*, digest: bool) -> Mapping[ObjectKind, Mapping[str, str]]:
-    """Nothing can register or call with them: the secret is forgotten. digest: auths have `password_digest`."""
-    kept = token_hex(16)
-    return {
-        ObjectKind.AOR: {"max_contacts": "1"},
-        # in the daemon's own words: what takes a password may still refuse a digest
-        ObjectKind.AUTH: {
-            "username": PROBE,
-            "realm": "agentbridge-check",
-            **(
-                {"auth_type": "digest", "password_digest": f"MD5:{kept}"}
-                if digest
-                else {"auth_type": "md5", "md5_cred": kept}
-            ),
-        },
-        ObjectKind.ENDPOINT: {"allow": "!all,ulaw", "auth": PROBE, "context": "agentbridge-nothing"},
-    }
+def _objects(found: Capabilities) -> Mapping[ObjectKind, Mapping[str, str]]:
+    """Exactly what the daemon writes for an agent, in the words of this Asterisk.
+
+    Nobody can register or call with it: the secret is forgotten, and the context has no extension.
+    """
+    line = Line(secret=token_hex(16), context=NO_CALLS_CONTEXT)
+    wanted = desired(Subject(key=PROBE, telephone=Telephone(name=PROBE, line=line)), SipDefaults())
+    objects = found.expressible(wanted).objects
+    return {kind: in_words_of(found, kind, objects[kind], new=True) for kind in ObjectKind}
 
 
 async def findings(sight: Sight) -> AsyncIterator[Finding]:
@@ -123,12 +117,9 @@ def _bound_elsewhere(shown: str) -> Iterator[Finding]:
 
 async def _sorcery(sight: Sight, ari: Ari) -> AsyncIterator[Finding]:
     manager = sight.manager
-    help_shown = await manager.console("config show help res_pjsip auth password_digest")
-    others = await uas_algorithms(manager) != ["MD5"]
+    found = await capabilities.ask(manager, MANAGED) if manager.has_console else Capabilities()
     try:
-        for kind, fields in _objects(digest="No option" not in help_shown).items():
-            if kind is ObjectKind.AUTH and others:
-                continue  # each would be refused, for a reason that is a finding of its own: sip.auth_algorithms
+        for kind, fields in _objects(found).items():
             async for finding in _kept(manager, ari, kind, fields):
                 yield finding
     finally:

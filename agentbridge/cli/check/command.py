@@ -58,7 +58,7 @@ def _print(found: list[Finding], faults: int) -> None:
     for finding in found:
         for line in str(finding).splitlines():
             output.line(line)
-    if unseen := len(found) - faults:
+    if unseen := sum(finding.is_unseen for finding in found):
         output.message(f"{faults} findings; {unseen} things were not looked at")
     else:
         output.message(f"{faults} findings" if faults else "all is well")

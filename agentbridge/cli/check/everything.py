@@ -7,7 +7,7 @@ from pathlib import Path
 
 import asyncpg
 
-from agentbridge.cli.check import ami, ari, config, database, files, modules, recordings, sip, webrtc, wiring
+from agentbridge.cli.check import ami, ari, config, database, files, modules, recordings, sip, versions, webrtc, wiring
 from agentbridge.cli.check.daemon_user import DaemonUser
 from agentbridge.cli.check.findings import Finding, not_seen
 from agentbridge.cli.check.sight import Sight
@@ -63,6 +63,7 @@ async def _asterisk(
     for area, found in (
         ("ami", ami.findings(manager, settings.ami)),
         ("modules", modules.findings(sight)),
+        ("versions", versions.findings(sight)),
         ("ari", ari.findings(sight)),
         ("queues and dialplan", wiring.findings(sight)),
         ("sip", sip.findings(sight)),

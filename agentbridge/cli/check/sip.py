@@ -25,12 +25,6 @@ async def _settings(manager: Manager) -> Mapping[str, str]:
     return dict(_SETTING.findall(await manager.console("pjsip show settings")))
 
 
-async def uas_algorithms(manager: Manager) -> list[str]:
-    """What phones are asked to log in with. MD5 where it can't be told: older ones know nothing else."""
-    found = (await _settings(manager)).get("default_auth_algorithms_uas", "")
-    return [word.strip().upper() for word in found.split(",") if word.strip()] or ["MD5"]
-
-
 async def findings(sight: Sight) -> AsyncIterator[Finding]:
     if sight.modules is None or not sight.modules >= modules.ROOTS:
         return  # said already
@@ -38,14 +32,6 @@ async def findings(sight: Sight) -> AsyncIterator[Finding]:
     settings = await _settings(manager)
     for finding in _global(sight, settings):
         yield finding
-    algorithms = await uas_algorithms(manager)
-    if algorithms != ["MD5"]:
-        yield Finding(
-            "sip.auth_algorithms",
-            f"default_auth_algorithms_uas is {', '.join(algorithms)}, and agentbridge pushes digests of MD5, which all "
-            "phones know: Asterisk refuses each",
-            f"in pjsip.conf, section of type = global: default_auth_algorithms_uas = MD5; {RELOAD}",
-        )
     for finding in _transports(sight, await manager.console("pjsip show transports")):
         yield finding
     for finding in _addresses(sight, await manager.console("pjsip show identifies")):
