@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from agentbridge.cli.check.daemon_user import NOBODY, DaemonUser
+from agentbridge.cli.check.modules import NEEDED
 from lab.asterisk import Asterisk
 from lab.ports import free_port
 from lab.postgres import Postgres
@@ -62,6 +63,8 @@ CUSTOMERS = """
 exten => _2XXX,1,Goto(agentbridge-agents,${EXTEN},1)
 exten => 500,1,Queue(sales,b(agentbridge-before-ring^s^1(sales)))
 """
+OF_PJSIP = ("res_pjsip_header_funcs", "res_pjsip_notify")
+"""what else of it `check` looks for"""
 
 
 @dataclass(frozen=True)
@@ -122,11 +125,8 @@ BROKEN = {
     "no phone is known by name": unloaded("res_pjsip_endpoint_identifier_user", "nobody"),
     "no queues": Broken("queues.not_loaded", "app_queue is not loaded", "module load app_queue", unload="app_queue"),
     "no ChanSpy": not_loaded("app_chanspy", "nobody can listen", "app_mixmonitor"),
-    "no AstDB for endpoints": not_loaded(
-        "res_sorcery_astdb", "whatever sorcery.conf says",
-        "res_pjsip", "chan_pjsip", "res_pjsip_session", "res_pjsip_registrar", "res_pjsip_authenticator_digest",
-        "res_pjsip_endpoint_identifier_user", "res_pjsip_sdp_rtp", "res_pjsip_header_funcs",
-    ),
+    # all of PJSIP then declines to load
+    "no AstDB for endpoints": not_loaded("res_sorcery_astdb", "whatever sorcery.conf says", *NEEDED, *OF_PJSIP),
     # ------------------------------------------------------------ queues
     "members that a restart loses": Broken(
         "queues.persistentmembers", "every queue is empty", "persistentmembers = yes",
