@@ -48,6 +48,14 @@ async def test_its_exposure_is_at_most_1_5(installed: Path) -> None:
     assert re.search(r"exposure level for agentbridge.service: (\d\.\d)", told)
 
 
+async def test_the_units_of_the_api_are_as_closed(tmp_path: Path) -> None:
+    unit = tmp_path / "agentbridge-api.service"
+    text = UNIT.with_name(unit.name).read_text()
+    unit.write_text(text.replace("/opt/agentbridge/bin/agentbridge", sys.executable))
+    assert (await run("systemd-analyze", "verify", "--man=no", str(unit), within=60.0)).strip() == ""
+    await run("systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE}", str(unit), within=60.0)
+
+
 def test_it_never_gives_up_but_for_a_bad_configuration() -> None:
     text = UNIT.read_text()
     assert "Restart=always" in text
