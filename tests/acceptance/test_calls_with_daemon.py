@@ -238,6 +238,27 @@ async def test_calls_that_an_agent_makes_are_recorded_where_its_record_says_so(c
     assert {(row["internal"], row["format"]) for row in rows[-2:]} == {(number, "gsm"), (third_number, "wav")}
 
 
+async def test_an_agent_pauses_and_resumes_its_recording_and_begins_a_second_file_from_a_second_line(
+    centre: Centre,
+) -> None:
+    """Without manual_recording: its calls are recorded anyway (P4)."""
+    number, agent = await ready(centre, "ana", record_calls="wav")
+    customer = await centre.caller()
+    outgoing = await customer.call(number, timeout=5)
+    incoming = await agent.rings(timeout=5)
+    await connected(outgoing, incoming, (customer, agent))
+    await incoming.hold()
+    for code, verb in (("*61", "recordpause"), ("*62", "recordresume"), ("*63", "recordstart")):
+        await (await agent.call(code, timeout=5)).ended(timeout=20)
+        await centre.bridge.logged("phone.done", agent="ana", verb=verb)
+    await incoming.unhold()
+    await (await agent.call("*63", timeout=5)).ended(timeout=20)
+    refused = await centre.bridge.logged("phone.refused", agent="ana", verb="recordstart")
+    assert "has its two recordings already" in refused["reason"]
+    await outgoing.hangup()
+    assert [row["part"] for row in await recordings(centre, 2)] == [1, 2]
+
+
 async def test_an_agent_forwards_its_own_calls_from_the_telephone_where_it_may(centre: Centre) -> None:
     number, agent = await ready(centre, "ana", "sales", forward_allowed=True)
     _, kept = await ready(centre, "eva")
