@@ -63,7 +63,9 @@ async def measure(
             await _come(stand, count)
             phones = await _phones(stand, farm)
             took[way] = await _leave(stand, WAYS[way])
-            await _nobody_rings(stand, farm, phones)
+            await stand.settled()
+            # who is in no queue any more is logged in still, and called directly
+            await _nobody_rings(stand, farm, phones, directly=way != "no queues")
         await _come(stand, count)
         await stand.bridge.stop()
         await LOG_OUT(stand)
@@ -129,10 +131,10 @@ async def _until_out(stand: Stand, come_back: Awaitable[object]) -> float:
     return round(time.perf_counter() - started, 2)
 
 
-async def _nobody_rings(stand: Stand, farm: Farm, phones: list[Phone]) -> None:
+async def _nobody_rings(stand: Stand, farm: Farm, phones: list[Phone], *, directly: bool) -> None:
     before = [len(phone.invites) for phone in phones]
     caller = await farm.phone(stand.asterisk.caller_user, stand.asterisk.caller_secret)
-    for called in [*list(QUEUES)[:5], *(phone.user for phone in phones)]:
+    for called in [*list(QUEUES)[:5], *(phone.user for phone in phones if directly)]:
         with suppress(TimeoutError):
             await caller.call(called, timeout=1.0)
         for call in caller.calls:
