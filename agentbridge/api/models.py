@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 Name = Annotated[str, Field(min_length=1, max_length=80)]
 Text = Annotated[str, Field(max_length=255)]
 Long = Annotated[str, Field(max_length=2000)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[int, Field(ge=0, le=2_147_483_647)]
-Penalty = Annotated[int, Field(ge=0, le=1_000_000)]
+Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
+Seconds = Annotated[int, Field(strict=True, ge=0, le=2_147_483_647)]
+Penalty = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
 Typology = Literal["phonebar", "external", "webrtc"]
 Transport = Literal["udp", "tcp", "ws", "wss"]
 Words = Annotated[list[Annotated[str, Field(max_length=80)]], Field(max_length=100)]
@@ -31,7 +31,7 @@ def optional() -> Any:
 class Given(BaseModel):
     """A body: a field that is not known is refused."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, strict=True)
 
 
 class Page(BaseModel, Generic[Item]):
@@ -189,7 +189,7 @@ class AgentStatus(BaseModel):
 
 
 class Channel(Given):
-    capacity: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    capacity: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = 0
     auto_answer: bool = False
     auto_answer_delay: Seconds = 0
 
@@ -425,13 +425,13 @@ class User(BaseModel):
 class SettingFields(Given):
     """The directory's settings; those that are not named here are refused by the directory."""
 
-    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
-    internal_from: Annotated[int, Field(ge=1, lt=10**16)] = optional()
-    internal_to: Annotated[int, Field(ge=1, lt=10**16)] = optional()
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True, strict=True)
+    internal_from: Annotated[int, Field(strict=True, ge=1, lt=10**16)] = optional()
+    internal_to: Annotated[int, Field(strict=True, ge=1, lt=10**16)] = optional()
     strict_full_name: bool = optional()
     security_suite: bool = optional()
-    lock_after: Annotated[int, Field(ge=0, le=1000)] = optional()
-    mask_characters: Annotated[int, Field(ge=1, le=64)] = optional()
+    lock_after: Annotated[int, Field(strict=True, ge=0, le=1000)] = optional()
+    mask_characters: Annotated[int, Field(strict=True, ge=1, le=64)] = optional()
     screen_recording_path: Text = optional()
 
 
@@ -448,7 +448,7 @@ class Settings(BaseModel):
 
 class PauseReason(Given):
     name: Annotated[str, Field(min_length=1, max_length=80)]
-    position: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] = 0
+    position: Annotated[int, Field(strict=True, ge=-1_000_000, le=1_000_000)] = 0
 
 
 class NewToken(Given):
@@ -459,7 +459,7 @@ class NewToken(Given):
         ],
         Field(min_length=1, max_length=9),
     ]
-    expires_at: datetime
+    expires_at: Annotated[datetime, Field(strict=False)]
 
 
 class Token(BaseModel):

@@ -177,9 +177,10 @@ events.stream              events                admin user supervisor agent sco
 _BODIES = {
     "agents.avatar.set": ("image/png, image/jpeg", 8 * MEGABYTE + KILOBYTE),
     "agents.import": ("text/csv", 32 * MEGABYTE),
+    "agents.delete-many": (JSON, 4 * MEGABYTE),
     "me.client-log": ("application/x-ndjson", 64 * KILOBYTE),
 }
-"""operations whose body is no JSON: its types, and how large it may be"""
+"""operations whose body is no JSON or larger than usual: its types, and how large it may be"""
 
 
 def _read(line: str) -> Operation:

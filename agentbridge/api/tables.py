@@ -132,6 +132,8 @@ def _value(name: str, text: str) -> Any:
     if name in LISTS:
         return [_bare(part) for part in _parts(text)]
     field = models.AgentFields.model_fields.get(name)
+    if field is not None and field.annotation in (int, models.Port | None) and re.fullmatch("[0-9]{1,10}", text):
+        return int(text)
     if field is not None and field.annotation is bool:
         word = text.strip().lower()
         if word not in _YES | _NO:

@@ -74,7 +74,7 @@ async def profile(request: Request, caller: Asking, database: Directory) -> Resp
     return await profile_of(request, caller, database, caller.name)
 
 
-@routes("me.avatar.read", "GET", "/me/avatar", also=PICTURE)
+@routes("me.avatar.read", "GET", "/me/avatar", also={**PICTURE, **problems(404)})
 async def avatar(request: Request, caller: Asking, database: Directory) -> Response:
     """My picture."""
     return await avatar_of(request, caller, database, caller.name)

@@ -88,6 +88,7 @@ begin
     return jsonb_build_object('username', me.username, 'full_name', me.full_name, 'alias', me.alias,
         'internal', me.internal, 'typology', me.typology, 'hot_desk', me.hot_desk, 'has_avatar', me.avatar is not null,
         'client_log', me.client_log, 'client_log_level', me.client_log_level, 'record_calls', me.record_calls,
+        'record_made_calls', me.record_made_calls,
         'manual_recording', me.manual_recording, 'may_spy', me.may_spy,
         'forward_allowed', me.forward_allowed, 'forward_to', me.forward_to,
         'modules', coalesce((select jsonb_agg(m.module order by m.module) from agent_modules m
