@@ -31,4 +31,5 @@ export default {
   "desk.mine": "لك",
   "telephone.taken": "مشغول",
   "telephone.not registered": "غير مسجل",
+  "field.record_made_calls": "تسجيل المكالمات الصادرة",
 };

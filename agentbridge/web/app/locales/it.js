@@ -179,4 +179,5 @@ export default {
   "devices.ringer": "Squilla su",
   "update.reload": "Ricarica",
   "desk.in_call": "C’è una chiamata in corso. Termina prima quella.",
+  "field.record_made_calls": "Registra le chiamate fatte",
 };
