@@ -7,7 +7,7 @@ import pytest
 
 from agentbridge.asterisk.observed.observation import Observation, endpoint_of
 from agentbridge.asterisk.observed.policy_tree import PolicyTree
-from agentbridge.model import EndpointId, Interface, Member, ObjectKind, QueueName
+from agentbridge.model import EndpointId, Interface, Member, ObjectKind, ObservedState, QueueName
 
 SALES, SUPPORT = QueueName("sales"), QueueName("support")
 KEY, OTHER = EndpointId("1001"), EndpointId("1002")
@@ -64,7 +64,7 @@ def test_who_left_during_a_read_does_not_come_back(seen: Observation) -> None:
     seen.begin_read()
     seen.member_gone(SALES, ME)
     seen.members_read([SALES], [A])
-    assert not seen.state(KEY)
+    assert seen.state(KEY) == ObservedState()
 
 
 def test_a_queue_that_was_read_during_a_read_is_newer(seen: Observation) -> None:
