@@ -69,3 +69,7 @@ class ObservedState:
     """the transport of a client whose registration was taken back, until another registers"""
     displaced: tuple[str, ...] = ()
     """the URIs of two devices that push each other out"""
+
+    def __bool__(self) -> bool:
+        """Whether anything of it is there; a contact alone is not."""
+        return bool(self.objects or self.members or self.policy or self.mailbox)

@@ -59,6 +59,8 @@ MANAGED = {
         "aors",
         "auth",
         "direct_media",
+        "send_pai",
+        "send_rpid",
         "call_group",
         "pickup_group",
         "named_call_group",
