@@ -27,6 +27,7 @@ PIN = "48215"
 @dataclass(frozen=True)
 class Found:
     error: str = ""
+    waits_for: str = ""
 
 
 @pytest_asyncio.fixture

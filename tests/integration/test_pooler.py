@@ -106,6 +106,7 @@ async def test_a_timeout_set_for_one_of_our_transactions_is_not_left_to_the_next
 @dataclass(frozen=True)
 class Found:
     error: str = ""
+    waits_for: str = ""
 
 
 async def test_what_became_of_a_change_and_the_daemons_state_arrive_through_a_transaction_pooler(

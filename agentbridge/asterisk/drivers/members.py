@@ -31,9 +31,11 @@ BULK_SECONDS = 60.0
 _ALREADY = ("Already there", "Not there", "Interface not found")
 _BREAKS_PERSISTENCE = frozenset(";,|")
 
-# a line for each member: `Ann (PJSIP/1001) (ringinuse disabled) (dynamic) ...` or, without a name, the interface alone
+# a line for each member: `Ann (PJSIP/1001) with penalty 7 (ringinuse disabled) (dynamic) ...`, the penalty unless it
+# is 0; without a name the interface stands alone
 _SHOWN_RING_IN_USE = re.compile(
-    r"(?:^ *|\()(?P<interface>PJSIP/[^\s()]+)(?: from [^()]*)?\)? \(ringinuse (?P<word>enabled|disabled)\)",
+    r"(?:^ *|\()(?P<interface>PJSIP/[^\s()]+)(?: from [^()]*)?\)?(?: with penalty \d+)?"
+    r" \(ringinuse (?P<word>enabled|disabled)\)",
     re.MULTILINE | re.IGNORECASE,
 )
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
@@ -101,7 +103,7 @@ class Members:
             if _PLAIN_NAME.fullmatch(queue):  # else it is none of the directory's, and no word of a command line
                 shown = await self._bulk.command(f"queue show {queue}", timeout=BULK_SECONDS)
                 for match in _SHOWN_RING_IN_USE.finditer(shown):
-                    found[queue, match["interface"].lower()] = match["word"] .lower() == "enabled"
+                    found[queue, match["interface"].lower()] = match["word"].lower() == "enabled"
         return found
 
     async def queue_exists(self, queue: QueueName) -> bool:
