@@ -68,7 +68,7 @@ async def test_a_user_is_made_with_its_queues_and_manages_their_agents(office: S
     await office("user", "add", "lead", "sales")
     assert [agent["username"] for agent in (await office(*mine)).json] == ["anna"]
     assert (await office("user", "show", "lead", "--json")).json == {
-        "username": "lead", "role": "user", "agents_permission": True, "may_spy": False,
+        "username": "lead", "role": "user", "agents_permission": True, "may_spy": False, "download_recordings": False,
         "queues": ["sales", "support"],
     }  # fmt: skip
     await office("user", "remove", "lead", "*")

@@ -407,7 +407,7 @@ async def test_a_read_only_server_is_unavailable_for_writing_and_still_read(sql:
     async with Directory(as_role(database, DAEMON), node="pbx1") as directory:
         assert await directory.keys() == {EndpointId("1001")}
         with pytest.raises(Unavailable, match="read-only"):
-            await directory.refused(5, 10)
+            await directory.hold([EndpointId("1001")], 10)
 
 
 async def test_truncating_everything_asks_for_a_look_at_all(sql: Connection, database: str) -> None:
