@@ -123,7 +123,8 @@ async def test_an_answer_of_a_verb_says_whether_asterisk_has_it(api: Api, scene:
 
         async def daemon(error: str | None) -> None:
             await scene.sql.execute(
-                "select agentbridge.record_applied('n', pg_current_snapshot(), array[a.internal], array[$1::text])"
+                "select agentbridge.record_applied('n', pg_current_snapshot(), array[a.internal], array[$1::text],"
+                " array[null::text])"
                 " from agentbridge.agents a where username = 'ana'",
                 error,
             )
