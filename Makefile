@@ -41,6 +41,7 @@ test-browser: setup-browser
 
 check: setup
 	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
 	$(PYTHON) -m mypy
 	.venv/bin/lint-imports
 

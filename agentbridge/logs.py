@@ -186,5 +186,3 @@ class _Libraries(logging.Handler):
             message=record.getMessage(),
             exc_info=record.exc_info or None,
         )
-
-

@@ -48,7 +48,9 @@ TASKPROCESSOR_DEPTH = Gauge(
 )
 LINK_UP = Gauge("agentbridge_link_up", "Whether the link to Asterisk is up, by link.", ["link"], registry=REGISTRY)
 LINK_CONNECTS = Counter(
-    "agentbridge_link_connects_total", "Times the link was made; all but the first are reconnects.", ["link"],
+    "agentbridge_link_connects_total",
+    "Times the link was made; all but the first are reconnects.",
+    ["link"],
     registry=REGISTRY,
 )
 RESYNC_SECONDS = Histogram(
@@ -56,20 +58,26 @@ RESYNC_SECONDS = Histogram(
 )
 RECORDINGS = Counter("agentbridge_recordings_total", "Recordings that were started.", registry=REGISTRY)
 RECORDINGS_UNMEASURED = Gauge(
-    "agentbridge_recordings_unmeasured", "Recordings that have ended and whose files can't be looked at.",
+    "agentbridge_recordings_unmeasured",
+    "Recordings that have ended and whose files can't be looked at.",
     registry=REGISTRY,
 )
 RECORDINGS_SILENT = Gauge(
-    "agentbridge_recordings_silent", "Running calls that should be recorded and for which Asterisk writes no file.",
+    "agentbridge_recordings_silent",
+    "Running calls that should be recorded and for which Asterisk writes no file.",
     registry=REGISTRY,
 )
 SPIES_REFUSED = Counter("agentbridge_spies_refused_total", "Tries to listen that were refused.", registry=REGISTRY)
 REQUESTS = Counter(
-    "agentbridge_requests_total", "Requests about running calls, by verb and result.", ["verb", "result"],
+    "agentbridge_requests_total",
+    "Requests about running calls, by verb and result.",
+    ["verb", "result"],
     registry=REGISTRY,
 )
 DATABASE_STATE = Gauge(
-    "agentbridge_database_state", "1 for the state that the database is in, 0 for the others.", ["state"],
+    "agentbridge_database_state",
+    "1 for the state that the database is in, 0 for the others.",
+    ["state"],
     registry=REGISTRY,
 )
 BUILD_INFO = Gauge("agentbridge_build_info", "1; the version is a label.", ["version"], registry=REGISTRY)

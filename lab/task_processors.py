@@ -36,9 +36,7 @@ class TaskProcessors:
 
     async def __aenter__(self) -> Self:
         asterisk = self._asterisk
-        self._reader, self._writer = await asyncio.open_connection(
-            asterisk.host, asterisk.ami_port, limit=ANSWER_LIMIT
-        )
+        self._reader, self._writer = await asyncio.open_connection(asterisk.host, asterisk.ami_port, limit=ANSWER_LIMIT)
         await self._ask(f"Login\r\nUsername: {asterisk.ami_user}\r\nSecret: {asterisk.ami_secret}\r\nEvents: off")
         return self
 

@@ -210,9 +210,7 @@ class Node:
         """The internal numbers that are ours."""
         return list(self._seen.agents())
 
-    async def engaged(
-        self, members: Collection[tuple[QueueName, Interface]]
-    ) -> dict[tuple[QueueName, Interface], str]:
+    async def engaged(self, members: Collection[tuple[QueueName, Interface]]) -> dict[tuple[QueueName, Interface], str]:
         """Which of these members ring, are in a call or in wrap-up just now; each with the word for it."""
         return await self._engagement.of(members)
 
@@ -408,4 +406,3 @@ class Node:
                 return
             self._hooks.autopaused(key, member.queue)
         self._seen.member_seen(member)
-

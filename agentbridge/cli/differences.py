@@ -30,9 +30,7 @@ async def worked_out(settings: Settings) -> Found:
     directory = Directory(
         settings.database.url(), node=settings.node.name, deadline=settings.database.statement_seconds
     )
-    ari = Ari(
-        settings.ari.url, settings.ari.username, settings.ari.password(), deadline=settings.ari.deadline_seconds
-    )
+    ari = Ari(settings.ari.url, settings.ari.username, settings.ari.password(), deadline=settings.ari.deadline_seconds)
     async with directory, ari:
         node = Node(
             Account(settings.ami.host, settings.ami.port, settings.ami.username, settings.ami.password()),

@@ -43,9 +43,7 @@ def files(
 def _shipped() -> dict[str, Path]:
     """Path below the folder → the file: of the installed wheel, else of the sources that we run from."""
     recorded = metadata.distribution("agentbridge").files or ()
-    installed = {
-        str(file).partition(SHARED)[2]: Path(str(file.locate())) for file in recorded if SHARED in str(file)
-    }
+    installed = {str(file).partition(SHARED)[2]: Path(str(file.locate())) for file in recorded if SHARED in str(file)}
     return installed or _of_sources(Path(agentbridge.__file__).parents[1])
 
 

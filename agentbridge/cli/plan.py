@@ -108,5 +108,3 @@ def _print(found: Found) -> None:
         output.message(str(found.refusal))
     if not found.plan.steps and not found.plan.problems:
         output.message("no difference")
-
-

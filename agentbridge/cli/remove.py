@@ -125,9 +125,7 @@ async def _reserved_node(settings: Settings, *, without_directory: bool) -> Asyn
 @asynccontextmanager
 async def _node(settings: Settings) -> AsyncIterator[Node]:
     """An Asterisk that has been read."""
-    ari = Ari(
-        settings.ari.url, settings.ari.username, settings.ari.password(), deadline=settings.ari.deadline_seconds
-    )
+    ari = Ari(settings.ari.url, settings.ari.username, settings.ari.password(), deadline=settings.ari.deadline_seconds)
     account = Account(settings.ami.host, settings.ami.port, settings.ami.username, settings.ami.password())
     async with ari, asyncio.TaskGroup() as tasks:
         node = Node(

@@ -106,8 +106,10 @@ def _trouble(recordings: dict[str, Any]) -> list[str]:
         lines.append(f"{unmeasured} recordings have no length and no end, since their files can't be looked at")
     if silent := recordings["silent"]:
         lines.append(f"{silent} running calls are NOT being recorded: Asterisk writes no file, see its log")
-    lines += [f"{folder} can't be read ({why}): the daemon's user needs the group that may" for folder, why in
-              recordings["closed"].items()]
+    lines += [
+        f"{folder} can't be read ({why}): the daemon's user needs the group that may"
+        for folder, why in recordings["closed"].items()
+    ]
     return lines
 
 

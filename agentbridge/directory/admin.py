@@ -64,7 +64,7 @@ async def listed(connection: Connection, kind: Kind, page: Page) -> list[Record]
     rows = await connection.fetch(
         f"select * from ({kind.listing}) l where ($1 = '%%' or {matches})"  # noqa: S608 - names of this module
         f" and ($4::text is null or agentbridge.{kind.whose}($4, l.{kind.key}))"
-        + (' and l.channel = $5' if page.channel is not None else "")
+        + (" and l.channel = $5" if page.channel is not None else "")
         + f' order by l."{field}" {direction}, l."{kind.key}" limit $2 offset $3',
         f"%{_literally(page.search)}%",
         page.limit,
@@ -125,9 +125,7 @@ async def agents_with_memberships(connection: Connection, usernames: Sequence[st
 
 async def fields(connection: Connection, kind: Kind) -> dict[str, str]:
     """The fields that may be set, in the table's order, with PostgreSQL's name of their type."""
-    return {
-        name: type_ for name, type_ in (await _columns(connection, kind)).items() if name not in kind.elsewhere
-    }
+    return {name: type_ for name, type_ in (await _columns(connection, kind)).items() if name not in kind.elsewhere}
 
 
 async def _columns(connection: Connection, kind: Kind) -> dict[str, str]:
@@ -146,10 +144,12 @@ async def created(connection: Connection, kind: Kind, values: Mapping[str, Value
     """The new one's key; the fields left out get the database's defaults."""
     names = ", ".join(f'"{name}"' for name in values)
     places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
-    return str(await connection.fetchval(
-        f"insert into {kind.table} ({names}) values ({places}) returning {kind.key}",  # noqa: S608 - checked by `parsed`
-        *values.values(),
-    ))
+    return str(
+        await connection.fetchval(
+            f"insert into {kind.table} ({names}) values ({places}) returning {kind.key}",  # noqa: S608 - checked by `parsed`
+            *values.values(),
+        )
+    )
 
 
 async def changed(connection: Connection, kind: Kind, key: str, values: Mapping[str, Value]) -> list[Change]:

@@ -162,7 +162,6 @@ class Passwords:
         check_password(password, security_suite=suite)
 
 
-
 def message(mail: Mail, username: str, address: str, token: str) -> EmailMessage:
     """The e-mail with the link."""
     written = EmailMessage()

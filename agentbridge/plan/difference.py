@@ -59,9 +59,7 @@ class Plan:
     """keys of which a part must wait, to be compared again soon; each with what it waits for, in words or ''"""
 
 
-def plan(
-    desired: Mapping[EndpointId, DesiredState], observed: Observed, queues: Collection[QueueName]
-) -> Plan:
+def plan(desired: Mapping[EndpointId, DesiredState], observed: Observed, queues: Collection[QueueName]) -> Plan:
     """The actions that make `observed` as `desired` for the keys of `desired`.
 
     queues: those of the directory. Members of other queues are the administrator's and stay as they are.
@@ -81,9 +79,7 @@ def plan(
         taken = _taken_elsewhere(key, wanted, found, observed)
         for queue, member in taken.items():
             waiting[key] = f"waits until {member.interface} has left {queue}: no call or wrap-up is interrupted"
-            steps += (
-                Step(key, action, was=shown_member(member)) for action in in_place(wanted.members[queue], member)
-            )
+            steps += (Step(key, action, was=shown_member(member)) for action in in_place(wanted.members[queue], member))
         dropped = found.contacts if changes_hands(key, wanted, found) else strays(wanted, found)
         steps += (Step(key, DropContact(key, uri), was=uri) for uri in sorted(dropped))
         steps += _object_steps(key, wanted, found)

@@ -123,9 +123,7 @@ class Bridge:
             on_down=self._frozen,
             on_applied=self._desk.look,
             memory=Memory(_state_file(), time.monotonic),
-            pulse=Pulse(
-                poll_seconds=settings.database.poll_seconds, deadline_seconds=settings.database.probe_seconds
-            ),
+            pulse=Pulse(poll_seconds=settings.database.poll_seconds, deadline_seconds=settings.database.probe_seconds),
         )
         self._reconciler = Reconciler(
             directory,

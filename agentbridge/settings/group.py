@@ -46,9 +46,7 @@ Secret = Annotated[SecretStr, AfterValidator(one_line)]
 
 
 class Group(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
 
     def _read_secret(self, key: str) -> None:
         """Takes `key` from the file that `<key>_file` names, unless it was given directly."""

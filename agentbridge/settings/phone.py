@@ -30,8 +30,22 @@ PROMPTS = {
 REASONS = {"1": "break", "2": "lunch", "3": "meeting", "4": "training", "5": "back office"}
 
 PromptName = Literal[
-    "number", "pin", "reason", "wrong", "refused", "logged_in", "logged_out", "paused", "unpaused", "forwarded",
-    "not_forwarded", "recording_paused", "recording_resumed", "recording_started", "late", "goodbye"
+    "number",
+    "pin",
+    "reason",
+    "wrong",
+    "refused",
+    "logged_in",
+    "logged_out",
+    "paused",
+    "unpaused",
+    "forwarded",
+    "not_forwarded",
+    "recording_paused",
+    "recording_resumed",
+    "recording_started",
+    "late",
+    "goodbye",
 ]
 Reason = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^;,|\x00-\x1f\x7f]+$")]
 Digits = Annotated[str, Field(pattern=r"^[0-9]{1,4}$")]

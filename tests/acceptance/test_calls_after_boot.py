@@ -49,5 +49,3 @@ async def test_nobody_who_paused_or_left_while_asterisk_was_away_is_rung(postgre
         assert time.monotonic() - dialled < HELD_SECONDS - 1  # it is waited for once in a boot
         await once_more.hangup()
         assert (ana.invites, ben.invites) == ([], [])
-
-

@@ -41,9 +41,10 @@ async def test_modules_are_switched_on_and_off(shell: Shell) -> None:
         await shell("agent", "module", "anna", "voice", "--off")
     after = (await shell("agent", "show", "anna", "--json")).json["modules"]
     assert set(after) == set(before) - {"voice"} | {"video"}
-    assert "there is no module vioce; there are chat, email" in (
-        await shell("agent", "module", "anna", "vioce", "--on", status=1)
-    ).err
+    assert (
+        "there is no module vioce; there are chat, email"
+        in (await shell("agent", "module", "anna", "vioce", "--on", status=1)).err
+    )
 
 
 async def test_queues_are_listed_and_filled_by_channel(shell: Shell) -> None:

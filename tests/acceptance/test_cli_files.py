@@ -13,8 +13,8 @@ async def test_an_export_is_rfc_4180_runs_no_formula_and_can_be_imported_again(s
     name = '=HYPERLINK("http://x"), "Zoë"'
     await shell("queue", "create", "sales")
     await shell("queue", "create", "support")
-    await shell("team", "create", "North, and \"East\"")
-    await shell("agent", "create", "anna", f"full_name={name}", "--queue", "sales", "--team", "North, and \"East\"")
+    await shell("team", "create", 'North, and "East"')
+    await shell("agent", "create", "anna", f"full_name={name}", "--queue", "sales", "--team", 'North, and "East"')
     await shell("queue", "add", "support", "anna", "--penalty", "7")
     await shell("agent", "create", "bert", "caller_id=+39123", "full_name='=1+1", "alias='Bert'")
     text = (await shell("agent", "export")).out

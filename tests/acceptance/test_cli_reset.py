@@ -91,9 +91,7 @@ async def typed_on_a_terminal(shell: Shell, *words: str, answers: dict[str, str]
     return seen.decode()
 
 
-async def test_an_agent_gets_a_link_by_e_mail_and_a_new_password_by_its_token(
-    desk: Shell, mail_server: Sink
-) -> None:
+async def test_an_agent_gets_a_link_by_e_mail_and_a_new_password_by_its_token(desk: Shell, mail_server: Sink) -> None:
     ran = await desk("agent", "reset", "Anna@Example.com")
     (message,) = mail_server.messages
     assert (message["From"], message["To"]) == ("desk@example.com", "anna@example.com")

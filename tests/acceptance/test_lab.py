@@ -167,9 +167,7 @@ async def test_each_test_has_a_database_of_its_own_that_agentbridge_owns(databas
 
 
 async def test_servers_end_when_the_program_that_started_them_is_killed() -> None:
-    lab = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", KILLED_LAB, stdout=asyncio.subprocess.PIPE
-    )
+    lab = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED_LAB, stdout=asyncio.subprocess.PIPE)
     assert lab.stdout is not None
     async with asyncio.timeout(60):
         postgres, asterisk, *folders = (await lab.stdout.readline()).decode().split()

@@ -199,9 +199,10 @@ async def test_what_vanished_is_held_and_told_and_the_refusal_ends_by_itself(
         assert held["removals"] >= 23
         assert await centre.members() == before
         # told at the agent, by `status` and by --wait
-        (told,) = {row["error"] for row in await centre.db.fetch(
-            "SELECT error FROM agentbridge.agent_status WHERE error IS NOT NULL"
-        )}
+        (told,) = {
+            row["error"]
+            for row in await centre.db.fetch("SELECT error FROM agentbridge.agent_status WHERE error IS NOT NULL")
+        }
         assert "plan --confirm" in told
         with pytest.raises(LabError, match="failed with 1") as status:
             await centre.bridge.cli("status", within=60)

@@ -95,4 +95,3 @@ async def test_an_upgrade_and_the_way_back_change_nothing_for_agents_and_phones(
             await centre.bridge.start()
             written = [event["event"] for event in centre.bridge.events(since=lines)]
             assert [name for name in written if name.endswith((".pushed", ".added", ".removed", ".repaired"))] == []
-

@@ -120,7 +120,7 @@ async def test_a_box_without_a_pin_lets_nobody_in(shared: Centre) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ['Ana "the boss" O\'Neill; drop table voicemail;--', "$(id) `id` \\\" %s | <x>", "Ünï لمى 山田", "n" * 79],
+    ['Ana "the boss" O\'Neill; drop table voicemail;--', '$(id) `id` \\" %s | <x>', "Ünï لمى 山田", "n" * 79],
 )
 async def test_a_name_can_t_break_out_of_the_command(shared: Centre, name: str) -> None:
     number, other = await shared.agent("ana", voicemail=True, full_name=name), await shared.agent("ben", voicemail=True)

@@ -107,9 +107,7 @@ def _lines(panel: Panel) -> list[str]:
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places]
-        parts.append(
-            f'<text x="{LEFT + 8 + 90 * number}" y="{TOP + INNER_H + 32}" fill="{colour}">{curve.name}</text>'
-        )
+        parts.append(f'<text x="{LEFT + 8 + 90 * number}" y="{TOP + INNER_H + 32}" fill="{colour}">{curve.name}</text>')
     return parts
 
 

@@ -110,9 +110,7 @@ async def _in_turns(db: Db, bridge: Bridge, bare: Process, eye: Eye) -> dict[str
     return {name: Figures.of(seconds) for name, seconds in taken.items()}
 
 
-async def _change(
-    db: Db, eye: Eye, internal: str, paused: dict[str, bool]
-) -> float:
+async def _change(db: Db, eye: Eye, internal: str, paused: dict[str, bool]) -> float:
     """Seconds from COMMIT to the event."""
     started = time.perf_counter()
     verb = "unpause" if paused[internal] else "pause"

@@ -92,9 +92,7 @@ async def _resync(stand: Stand) -> Resync:
     """In a child, the daemon in process; the first one repairs what the script has added."""
     async with (
         Wire(stand.asterisk) as wire,
-        Bridge(
-            stand.asterisk, stand.dsn, ami_port=wire.ami_port, ari_port=wire.ari_port
-        ) as bridge,
+        Bridge(stand.asterisk, stand.dsn, ami_port=wire.ami_port, ari_port=wire.ari_port) as bridge,
     ):
         await _child(bridge, resyncs=0)
         wire.forget()

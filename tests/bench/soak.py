@@ -109,9 +109,7 @@ async def _failed(stand: Stand) -> int:
     return count
 
 
-def _judged(
-    minutes: float, changes: int, samples: list[tuple[float, int]], calls: int, lost: int, failed: int
-) -> Soak:
+def _judged(minutes: float, changes: int, samples: list[tuple[float, int]], calls: int, lost: int, failed: int) -> Soak:
     warm = samples[len(samples) // 10 :]
     fifth = max(1, len(warm) // 5)
     first, last = warm[:fifth], warm[-fifth:]

@@ -36,9 +36,7 @@ class Floor:
         names = ["username", "role", "password_hash", *columns]
         values = [username, role, HASH, *columns.values()]
         places = ", ".join(f"${n}" for n in range(1, len(values) + 1))
-        await self.centre.db.execute(
-            f"INSERT INTO agentbridge.users ({', '.join(names)}) VALUES ({places})", *values
-        )
+        await self.centre.db.execute(f"INSERT INTO agentbridge.users ({', '.join(names)}) VALUES ({places})", *values)
         await self.centre.db.execute(
             "INSERT INTO agentbridge.user_queues (username, queue_id)"
             " SELECT $1, id FROM agentbridge.queues WHERE name = ANY ($2)",

@@ -231,7 +231,8 @@ def headers(pairs: list[tuple[str, str]]) -> bytes:
 
 
 def echoed(action: Action) -> list[tuple[str, str]]:
-    return [("ActionID", action["ActionID"])]
+    """The ActionID as Asterisk gives it back: none where none was sent."""
+    return [("ActionID", action["ActionID"])] if "ActionID" in action else []
 
 
 def answer(action: Action, **fields: str) -> bytes:

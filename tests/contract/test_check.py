@@ -306,9 +306,7 @@ async def test_a_wrong_password_of_the_database_is_told(
     [rules] = fresh_postgres.dir.rglob("pg_hba.conf")
     rules.write_text("host all agentbridge_daemon 127.0.0.1/32 scram-sha-256\nhost all postgres 127.0.0.1/32 trust\n")
     await fresh_postgres.restart()
-    found = await Installation(
-        tmp_path, asterisk, as_role(dsn, f"{DAEMON}:wrong-one")
-    ).check()
+    found = await Installation(tmp_path, asterisk, as_role(dsn, f"{DAEMON}:wrong-one")).check()
     assert "ALTER ROLE" in found["database.password"].to_do
     assert "wrong-one" not in str(found)
 

@@ -76,9 +76,7 @@ KEPT = ("agents", "queues", "queue_members", "sessions")
 async def test_truncate(careful: Stand) -> None:
     """Agents and queues are gone from the directory: Asterisk keeps them, and calls go on. A backup heals."""
     before = await careful.members()
-    await superuser(
-        careful, *(f"CREATE TABLE public.kept_{name} AS SELECT * FROM agentbridge.{name}" for name in KEPT)
-    )
+    await superuser(careful, *(f"CREATE TABLE public.kept_{name} AS SELECT * FROM agentbridge.{name}" for name in KEPT))
     await careful.db.execute("TRUNCATE agentbridge.agents, agentbridge.queues CASCADE")
     await careful.bridge.logged("removals.refused", within=10)
     await careful.lasts(3)

@@ -89,9 +89,9 @@ async def test_guessing_is_slowed_down_and_logs_no_working_agent_off(api: Api, s
         assert set(statuses) == {401, 429}
         assert statuses.count(401) <= 12
         assert int(browser.last["Retry-After"]) > 0
-    assert await scene.sql.fetchval(
-        "select logged_in from agentbridge.agent_status where username = 'ana'"
-    ), "a stranger logged a working agent off"
+    assert await scene.sql.fetchval("select logged_in from agentbridge.agent_status where username = 'ana'"), (
+        "a stranger logged a working agent off"
+    )
 
 
 async def test_a_storm_of_log_ins_does_not_stall_the_others(api: Api) -> None:

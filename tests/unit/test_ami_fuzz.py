@@ -76,9 +76,7 @@ def test_the_limit_is_met_alike_in_any_pieces(data: bytes, cuts: list[int]) -> N
 
 
 @given(FIELDS, st.lists(st.integers(min_value=0), max_size=20))
-def test_what_is_encoded_comes_back_the_same_from_any_pieces(
-    fields: list[tuple[str, str]], cuts: list[int]
-) -> None:
+def test_what_is_encoded_comes_back_the_same_from_any_pieces(fields: list[tuple[str, str]], cuts: list[int]) -> None:
     data = encode("QueueAdd", fields, "x-1")
     [message] = read(Wire(), pieces(BANNER + data, cuts))
     assert list(message.headers) == [("Action", "QueueAdd"), ("ActionID", "x-1"), *fields]

@@ -84,24 +84,18 @@ def feed(request: pytest.FixtureRequest) -> Feed:
             [[("Event", "A")], [("Event", "B")]],
             id="empty lines between messages",
         ),
-        pytest.param(
-            b"rubbish\r\n\r\nEvent: A\r\n\r\n", [[], [("Event", "A")]], id="rubbish is an empty message"
-        ),
+        pytest.param(b"rubbish\r\n\r\nEvent: A\r\n\r\n", [[], [("Event", "A")]], id="rubbish is an empty message"),
         pytest.param(b"Event: A\r\nhalf", [], id="half a message is none"),
     ],
 )
-def test_messages_come_out_as_asterisk_sent_them(
-    feed: Feed, data: bytes, headers: list[list[tuple[str, str]]]
-) -> None:
+def test_messages_come_out_as_asterisk_sent_them(feed: Feed, data: bytes, headers: list[list[tuple[str, str]]]) -> None:
     wire = Wire()
     assert [list(message.headers) for message in feed(wire, BANNER + data)] == headers
     assert wire.banner == "Asterisk Call Manager/11.0.0"
 
 
 def test_look_ups_ignore_case_and_give_the_first_of_repeated_headers() -> None:
-    [message] = whole(
-        Wire(), BANNER + b"Event: Hangup\r\nActionId: x\r\nVariable: a=1\r\nvariable: b=2\r\n\r\n"
-    )
+    [message] = whole(Wire(), BANNER + b"Event: Hangup\r\nActionId: x\r\nVariable: a=1\r\nvariable: b=2\r\n\r\n")
     assert (message.event, message.action_id, message.response) == ("Hangup", "x", None)
     assert message.get("VARIABLE") == "a=1"
     assert message.get_all("Variable") == ["a=1", "b=2"]
@@ -143,9 +137,7 @@ def test_an_action_is_its_headers_in_order_with_repeats() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "breaker", ["\r", "\n", "\0", "\r\n", "\r\n\r\nAction: Command\r\nCommand: core stop now"]
-)
+@pytest.mark.parametrize("breaker", ["\r", "\n", "\0", "\r\n", "\r\n\r\nAction: Command\r\nCommand: core stop now"])
 def test_a_line_break_is_refused_wherever_it_stands(breaker: str) -> None:
     with pytest.raises(InvalidValue, match="MemberName: must not contain CR, LF or NUL"):
         encode("QueueAdd", {"MemberName": f"Eve{breaker}"}, "1")

@@ -28,9 +28,7 @@ def test_the_same_file_is_the_same_however_it_is_told(where: str) -> None:
     assert file.path == GOOD
 
 
-@pytest.mark.parametrize(
-    ("suffix", "kind"), [("wav", Recording.WAV), ("WAV", Recording.WAV49), ("gsm", Recording.GSM)]
-)
+@pytest.mark.parametrize(("suffix", "kind"), [("wav", Recording.WAV), ("WAV", Recording.WAV49), ("gsm", Recording.GSM)])
 def test_the_suffix_is_the_format(suffix: str, kind: Recording) -> None:
     file = recording_file(f"monitor/agentbridge/2026/11/24/1795530769.12-1001-2.{suffix}")
     assert file is not None

@@ -233,4 +233,3 @@ class Recorder:
 def _age(channel: Channel) -> tuple[float, ...]:
     """Uniqueids grow: `lab-1795530769.12`."""
     return tuple(float(part) for part in channel.uniqueid.rpartition("-")[2].split(".") if part.isdigit())
-

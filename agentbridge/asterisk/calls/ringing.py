@@ -102,9 +102,7 @@ class Ringing:
                 return False
             raise
         return any(
-            item.get("ChannelStateDesc") != UP
-            and item.get("Application") in _DIALLED
-            and wish.covers(_queue_of(item))
+            item.get("ChannelStateDesc") != UP and item.get("Application") in _DIALLED and wish.covers(_queue_of(item))
             for item in items
             if item.event == "Status" and item.get("Channel") == name
         )

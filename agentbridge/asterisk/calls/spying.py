@@ -265,9 +265,7 @@ class Spying:
     def _endpoints_of(self, agent: EndpointId) -> set[EndpointId]:
         return {agent, EndpointId(self._policy(f"agent/{agent}/device"))} - {EndpointId("")}
 
-    def _listening_to(
-        self, agent: EndpointId, theirs: set[EndpointId], living: Iterable[Channel]
-    ) -> Iterable[Channel]:
+    def _listening_to(self, agent: EndpointId, theirs: set[EndpointId], living: Iterable[Channel]) -> Iterable[Channel]:
         for channel in living:
             attempt = self._tries.get(channel.uniqueid)
             known = attempt is not None and attempt.started_at is not None and attempt.target == agent

@@ -356,9 +356,7 @@ def decoded(kind: ObjectKind, stored: str, *, digest: bool = True) -> Fields:
         return {}
     if kind is ObjectKind.AUTH and not digest:
         values = _from_older_words(values)
-    return {
-        name: sys.intern(_DECODERS.get(name, _plain)(str(values.get(name, "")))) for name in MANAGED[kind]
-    }
+    return {name: sys.intern(_DECODERS.get(name, _plain)(str(values.get(name, "")))) for name in MANAGED[kind]}
 
 
 def _object_of(stored: str) -> dict[str, object]:

@@ -77,9 +77,7 @@ class Engagement:
     async def _in_queue(self, queue: QueueName, interfaces: Collection[str]) -> Mapping[str, str]:
         items = await self._bulk.action_list("QueueStatus", {"Queue": queue}, timeout=TIMEOUT_SECONDS)
         members = [
-            _Member.of(item)
-            for item in items
-            if item.event == "QueueMember" and queue_name(item.get("Queue")) == queue
+            _Member.of(item) for item in items if item.event == "QueueMember" and queue_name(item.get("Queue")) == queue
         ]
         asked = [member for member in members if member.interface in interfaces]
         words = {member.interface: _busy(member) for member in asked if _busy(member)}
@@ -109,9 +107,7 @@ def _wrapping_up(asked: Sequence[_Member], members: Sequence[_Member], ready: in
     return {member.interface for member in asked if _is_wrapping_up(member, in_wrapup, done, now)}
 
 
-def _is_wrapping_up(
-    member: _Member, in_wrapup: Sequence[_Member], done: Sequence[_Member], now: float
-) -> bool:
+def _is_wrapping_up(member: _Member, in_wrapup: Sequence[_Member], done: Sequence[_Member], now: float) -> bool:
     if member.wrapup:
         return now < member.last_call + member.wrapup
     if member in in_wrapup or member in done:

@@ -55,9 +55,7 @@ class Mailboxes:
 
     async def _list(self) -> str:
         try:
-            return await self._bulk.command(
-                f"voicemail show users for {MAILBOX_CONTEXT}", timeout=BULK_SECONDS
-            )
+            return await self._bulk.command(f"voicemail show users for {MAILBOX_CONTEXT}", timeout=BULK_SECONDS)
         except Refused:
             return ""  # so it says when there is no box at all
 

@@ -130,9 +130,7 @@ async def _sorcery(sight: Sight, ari: Ari) -> AsyncIterator[Finding]:
             yield finding
 
 
-async def _kept(
-    manager: Manager, ari: Ari, kind: ObjectKind, fields: Mapping[str, str]
-) -> AsyncIterator[Finding]:
+async def _kept(manager: Manager, ari: Ari, kind: ObjectKind, fields: Mapping[str, str]) -> AsyncIterator[Finding]:
     try:
         await ari.put_object(kind, PROBE, fields)
     except (Refused, Unavailable) as error:

@@ -28,7 +28,7 @@ async def findings(manager: Manager) -> AsyncIterator[Finding]:
         yield Finding(
             "voicemail.not_writable",
             f"agents have voicemail, and no box can be made: {problem}",
-            "docs/voice.md, \"Voicemail\": the SQLite file by voicemail.sql, res_config_sqlite3.conf, extconfig.conf",
+            'docs/voice.md, "Voicemail": the SQLite file by voicemail.sql, res_config_sqlite3.conf, extconfig.conf',
         )
 
 

@@ -103,7 +103,7 @@ def _member(wanted: Wanted, member: Message) -> Iterator[Finding]:
             "queue.other_member",
             f"queue {queue} has member {location} beside agentbridge's: it rings agent {agent} on pause and logged out",
             f"take it out of the tool that put it there, then `asterisk -rx 'queue remove member {location} from "
-            f"{queue}'`; docs/installing.md, \"Members of another tool\"",
+            f'{queue}\'`; docs/installing.md, "Members of another tool"',
         )
     elif str(member.get("Membership", "")).lower() == "static":
         yield Finding(

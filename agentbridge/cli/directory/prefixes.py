@@ -23,9 +23,7 @@ from agentbridge.cli.options import (
 from agentbridge.directory import admin
 from agentbridge.directory.kinds import PREFIX
 
-app = typer.Typer(
-    help="Prefixes that agents choose from for outside calls. Fields: label.", no_args_is_help=True
-)
+app = typer.Typer(help="Prefixes that agents choose from for outside calls. Fields: label.", no_args_is_help=True)
 Prefix = Annotated[str, typer.Argument(metavar="PREFIX")]
 
 

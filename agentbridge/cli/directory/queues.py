@@ -127,9 +127,7 @@ def remove(
     output.message(f"not in {_named(queue)}: {', '.join([*(agents or []), *(team or [])])}")
 
 
-async def _ids(
-    connection: Connection, queue: str, agents: list[str], teams: list[str], channel: str | None
-) -> _Ids:
+async def _ids(connection: Connection, queue: str, agents: list[str], teams: list[str], channel: str | None) -> _Ids:
     """channel: with `*`, the queues of this channel alone."""
     if not agents and not teams:
         raise typer.BadParameter("name agents, or teams with --team")

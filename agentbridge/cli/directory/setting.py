@@ -10,9 +10,7 @@ from agentbridge.cli.directory import editing
 from agentbridge.cli.options import ConfigPath, Json
 from agentbridge.directory.kinds import SETTING, THE_ROW
 
-app = typer.Typer(
-    help="Settings of the directory: all nodes and applications follow them.", no_args_is_help=True
-)
+app = typer.Typer(help="Settings of the directory: all nodes and applications follow them.", no_args_is_help=True)
 Names = Annotated[list[str], typer.Argument(metavar="NAME=VALUE...", help="As in lock_after=5.")]
 
 

@@ -25,9 +25,7 @@ from agentbridge.directory import admin, authority
 from agentbridge.directory.connecting import Connection
 from agentbridge.directory.kinds import AGENT, TEAM
 
-app = typer.Typer(
-    help="Teams of agents. `queue add QUEUE --team TEAM` puts one into a queue.", no_args_is_help=True
-)
+app = typer.Typer(help="Teams of agents. `queue add QUEUE --team TEAM` puts one into a queue.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="TEAM")]
 Agents = Annotated[list[str], typer.Argument(metavar="USERNAME...")]
 
