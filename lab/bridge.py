@@ -110,7 +110,7 @@ class Bridge:
     def running(self) -> bool:
         return self._process.running
 
-    async def start(self, *, wait: str = "daemon.ready", within: float = 20.0) -> None:
+    async def start(self, *, wait: str = "daemon.ready", within: float = 60.0) -> None:
         """Returns when it has logged a line with that; at once for an empty one."""
         before = len(self.lines())
         given = ("HOME=/", f"STATE_DIRECTORY={self.dir}")  # as by systemd
@@ -147,7 +147,7 @@ class Bridge:
     async def kill(self) -> None:
         await self._process.end(signal.SIGKILL)
 
-    async def cli(self, *words: str, within: float = 20.0) -> str:
+    async def cli(self, *words: str, within: float = 60.0) -> str:
         """What `agentbridge …` printed; LabError when its exit status is not 0."""
         return await run(sys.executable, "-m", "agentbridge", *words, "--config", str(self.config), within=within)
 

@@ -22,7 +22,7 @@ async def until(condition: Callable[[], Awaitable[bool]], *, within: float, what
         await asyncio.sleep(POLL_S)
 
 
-async def run(*argv: str, within: float = 30.0) -> str:
+async def run(*argv: str, within: float = 60.0) -> str:
     """What a command printed; LabError with it when the command fails or takes too long."""
     process = await asyncio.create_subprocess_exec(
         *argv,

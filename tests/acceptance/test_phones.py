@@ -85,11 +85,11 @@ async def registered(farm: Farm, *users: str) -> list[Phone]:
 
 async def hear_each_other(caller: Phone, called: Phone) -> None:
     """And nobody else: whoever else is heard is a fault of Asterisk's or the phones'."""
-    outgoing, incoming = caller.calls[-1], await called.rings(timeout=1)
+    outgoing, incoming = caller.calls[-1], await called.rings(timeout=10)
     assert caller.tone
     assert called.tone
-    await outgoing.hears(called.tone, timeout=5)
-    await incoming.hears(caller.tone, timeout=5)
+    await outgoing.hears(called.tone, timeout=20)
+    await incoming.hears(caller.tone, timeout=20)
     assert outgoing.heard() == {called.tone}
     assert incoming.heard() == {caller.tone}
 
@@ -246,7 +246,7 @@ async def test_not_one_invite_reaches_a_phone_that_nobody_calls(farm: Farm) -> N
 async def test_on_hold_the_other_hears_music_until_the_call_is_taken_back(farm: Farm) -> None:
     caller, called = await registered(farm, "2000", "2001")
     call = await caller.call("2001", timeout=5)
-    other = await called.rings(timeout=1)
+    other = await called.rings(timeout=10)
     assert caller.tone
     await other.hears(caller.tone, timeout=3)
     assert await call.hold() == 200
@@ -319,7 +319,7 @@ async def test_without_audio_calls_are_made_and_nothing_is_sent(pbx: Asterisk) -
     async with Farm((pbx.host, pbx.sip_port), audio=False) as farm:
         caller, called = await registered(farm, "2000", "2001")
         call = await caller.call("2001", timeout=5)
-        incoming = await called.rings(timeout=1)
+        incoming = await called.rings(timeout=10)
         assert (call.status, incoming.state) == (200, State.UP)
         with pytest.raises(RuntimeError, match="audio=False"):
             await call.hears(400, timeout=1)

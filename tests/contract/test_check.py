@@ -95,7 +95,7 @@ async def test_nothing_is_found_where_all_is_as_our_own_snippets_say(installatio
 async def test_the_command_ends_with_0_or_with_1_and_the_findings(installation: Installation) -> None:
     file = str(installation.write())
     words = (sys.executable, "-m", "agentbridge", "check", "--daemon-user", "root", "--config", file)
-    assert "all is well" in await run(*words, within=30.0)
+    assert "all is well" in await run(*words, within=60.0)
     await execute(installation.dsn, "insert into agentbridge.queues (name) values ('nowhere')")
     process = Process("check", installation.folder / "check.out")
     await process.start(*words)
