@@ -206,7 +206,8 @@ class Agent(BaseModel):
     locked: bool
     password_changed_at: datetime | None
     has_avatar: bool
-    queues: dict[str, int]
+    queues: dict[str, int] = Field(description="queue → penalty, those of its teams too")
+    own_queues: dict[str, int] = Field(description="queue → penalty, without those of its teams")
     teams: list[str]
     modules: list[str]
     channels: dict[str, Channel]

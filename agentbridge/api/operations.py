@@ -84,6 +84,7 @@ agents.list                agents.list           admin user supervisor scope:rea
 agents.create              agents.create         {_MANAGE}
 agents.delete-many         agents.delete         {_MANAGE}
 agents.export              agents.export         {_READ}
+agents.export-many         agents.export         {_READ}
 agents.import              agents.import         {_MANAGE}
 agents.read                agents.read           admin user supervisor scope:read
 agents.update              agents.update         {_MANAGE}
@@ -178,6 +179,7 @@ _BODIES = {
     "agents.avatar.set": ("image/png, image/jpeg", 8 * MEGABYTE + KILOBYTE),
     "agents.import": ("text/csv", 32 * MEGABYTE),
     "agents.delete-many": (JSON, 4 * MEGABYTE),
+    "agents.export-many": (JSON, 4 * MEGABYTE),
     "me.client-log": ("application/x-ndjson", 64 * KILOBYTE),
 }
 """operations whose body is no JSON or larger than usual: its types, and how large it may be"""

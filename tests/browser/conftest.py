@@ -55,7 +55,8 @@ async def browser() -> AsyncIterator[Browser]:
 async def standing_floor(postgres: Postgres, browser: Browser) -> AsyncIterator[Floor]:
     async with Centre(postgres) as centre:
         database = centre.dsn.rpartition("/")[2]
-        sections = {"api": {"wss": f"ws://127.0.0.1:{centre.asterisk.http_port}/ws"}}
+        wss = f"ws://127.0.0.1:{centre.asterisk.http_port}/ws"
+        sections = {"api": {"wss": wss, "spool": str(centre.asterisk.spool)}}
         async with Api(postgres.dsn(database), sections=sections) as api:
             yield Floor(centre, api, browser)
 

@@ -151,6 +151,8 @@ async def test_agents_go_out_as_csv_and_come_in_again(api: Api, scene: Scene) ->
         assert b"'=1+1" in content
         assert b"sip_secret" not in content
         assert b"argon2" not in content
+        status, some = await boss.ask("POST", "/v1/agents:export", {"usernames": ["ben", "nobody"]})
+        assert (status, [line.split(b",")[0] for line in some.splitlines()]) == (200, [b"username", b"ben"])
         await scene.sql.execute("delete from agentbridge.agents")
 
         async def send(data: bytes, dry: bool) -> dict[str, object]:

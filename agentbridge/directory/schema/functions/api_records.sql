@@ -76,6 +76,8 @@ as $$
         'has_avatar', a.avatar is not null,
         'queues', coalesce((select jsonb_object_agg(q.name, m.penalty) from effective_members m
             join queues q on q.id = m.queue_id where m.agent_id = a.id), '{}'),
+        'own_queues', coalesce((select jsonb_object_agg(q.name, m.penalty) from queue_members m
+            join queues q on q.id = m.queue_id where m.agent_id = a.id), '{}'),
         'teams', coalesce((select jsonb_agg(t.name order by t.name) from team_members m join teams t on t.id = m.team_id
             where m.agent_id = a.id), '[]'),
         'modules', coalesce((select jsonb_agg(m.module order by m.module) from agent_modules m
@@ -589,8 +591,8 @@ begin
     return jsonb_build_object('created', case when errors = '[]' then made else 0 end, 'errors', errors);
 end $$;
 
--- The agents of a file: username by username, what may be shown of them and be read in again.
-create or replace function agentbridge.api_export(proof bytea, q text) returns setof jsonb
+-- The agents of a file: username by username, what may be shown of them and be read in again; with `usernames` these alone.
+create or replace function agentbridge.api_export(proof bytea, q text, usernames text[] default null) returns setof jsonb
 language plpgsql stable security definer set search_path = agentbridge, pg_temp
 as $$
 declare
@@ -603,7 +605,7 @@ begin
             'teams', coalesce((select jsonb_agg(t.name order by t.name) from team_members m
                 join teams t on t.id = m.team_id where m.agent_id = a.id), '[]'))
         from agents a
-        where a.id in (select api_agents_of(who, false))
+        where a.id in (select api_agents_of(who, false)) and (usernames is null or a.username = any (usernames))
             and (pattern = '%%' or a.username ilike pattern or a.full_name ilike pattern or a.internal ilike pattern
                 or a.email ilike pattern or a.alias ilike pattern)
         order by a.username;

@@ -1,15 +1,17 @@
 /** The console: what a supervisor and an administrator work with. @module */
 import { get, remove, session } from "../core/api.js";
-import { loadLanguage, t } from "../core/i18n.js";
+import { language, loadLanguage, t } from "../core/i18n.js";
 import { Live } from "../core/live.js";
 import { followLinks, go, path } from "../core/router.js";
 import { Languages } from "../ui/languages.js";
 import { Act, Connection, Messages, words } from "../ui/parts.js";
-import { html, render } from "../vendor.js";
+import { html, render, useEffect } from "../vendor.js";
 import { Agents } from "./agents.js";
 import { Floor } from "./floor.js";
-import { Audit, Recordings, SettingsPage, System } from "./looks.js";
+import { Recordings } from "./recordings.js";
 import { Queues, Teams, Telephones, Users } from "./records.js";
+import { SettingsPage } from "./settings.js";
+import { Audit, System } from "./system.js";
 
 /** @typedef {Record<string, any>} Data */
 
@@ -39,17 +41,32 @@ const PAGES = {
 function Console({ who, live }) {
   const [name = "floor", ...rest] = path.value.slice(ROOT.length + 1).split("/").filter(Boolean);
   const page = PAGES[name];
+  const there = page && page.may(who);
+  useEffect(() => {
+    document.title = `${rest[0] ?? t(there ? `nav.${name}` : "page.none")} · agentbridge`;
+  }, [path.value, language.value]);
   return html`<a class="skip button" href="#work">${t("skip")}</a>
   <header class="top"><a class="brand" href=${ROOT}>agentbridge</a>
-    <nav>${Object.entries(PAGES).filter(([, { may }]) => may(who)).map(
+    <nav aria-label=${t("nav.pages")}>${Object.entries(PAGES).filter(([, { may }]) => may(who)).map(
       ([key]) => html`<a key=${key} href=${`${ROOT}/${key}`} aria-current=${key === name ? "page" : undefined}>${t(`nav.${key}`)}</a>`,
     )}</nav><span class="grow"></span>
     ${name !== "floor" && html`<${Connection} live=${live} />`}<${Languages} />
-    <span class="small dim">${who.name}</span>
+    <span class="small dim me">${who.name}</span>
     <${Act} class="quiet" act=${leave}>${t("desk.sign_out")}<//>
   </header>
-  <main id="work">${page && page.may(who) ? html`<${page.view} live=${live} who=${who} rest=${rest.map(decodeURIComponent)} />` : html`<p class="empty">404</p>`}</main>
+  <main id="work" tabindex="-1">${there ? html`<${page.view} key=${name} live=${live} who=${who} rest=${rest.map(decodeURIComponent)} />`
+    : html`<div class="empty stack"><h1>${t("page.none")}</h1><p><a href=${ROOT}>${t("nav.floor")}</a></p></div>`}</main>
   <${Messages} />`;
+}
+
+/** `/` goes to the page's search field. @param {KeyboardEvent} event */
+function toSearch(event) {
+  const from = /** @type {HTMLElement} */ (event.target);
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || from.matches("input, textarea, select") || document.querySelector("dialog[open]")) return;
+  const field = /** @type {HTMLInputElement | null} */ (document.querySelector("main [data-search]"));
+  if (!field) return;
+  event.preventDefault();
+  field.focus();
 }
 
 async function leave() {
@@ -63,6 +80,7 @@ try {
   const who = await get("/session");
   if (path.value === ROOT || path.value === `${ROOT}/`) go(`${ROOT}/floor`, true);
   followLinks(ROOT);
+  addEventListener("keydown", toSearch);
   render(html`<${Console} who=${who} live=${new Live(["agent", "queue", "call", "node"])} />`, root);
 } catch (error) {
   render(html`<main class="centre"><p class="panel pad wrong" role="alert">${words(error)}</p></main>`, root);

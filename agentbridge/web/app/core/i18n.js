@@ -1,11 +1,10 @@
 /**
- * Texts in the reader's language. A catalogue is a module with a flat object; what it does not have is shown in English.
+ * Texts in the reader's language. A catalogue is a module with a flat object; all have the same keys, which a test holds.
  * @module
  */
 import { signal } from "../vendor.js";
-import english from "../locales/en.js";
 
-/** @typedef {Record<string, string | {one: string, other: string, few?: string, two?: string, many?: string, zero?: string}>} Catalogue */
+/** @typedef {Record<string, string | {one?: string, other: string, few?: string, two?: string, many?: string, zero?: string}>} Catalogue */
 
 /** Languages by their own names. @type {Record<string, {name: string, rtl?: boolean, load: () => Promise<{default: Catalogue}>}>} */
 export const LANGUAGES = {
@@ -15,9 +14,7 @@ export const LANGUAGES = {
 };
 const STORED = "agentbridge.language";
 
-/** @type {Catalogue} */
-const fallback = english;
-const catalogue = signal(fallback);
+const catalogue = signal(/** @type {Catalogue} */ ({}));
 export const language = signal("en");
 
 /** Loads the language that was chosen here before, else the browser's. */
@@ -43,7 +40,7 @@ export async function setLanguage(tag, remember = true) {
  * @returns {string}
  */
 export function t(key, values = {}) {
-  let text = catalogue.value[key] ?? fallback[key] ?? key;
+  let text = catalogue.value[key] ?? key;
   if (typeof text === "object") {
     const form = new Intl.PluralRules(language.value).select(Number(values.count ?? 0));
     text = text[form] ?? text.other;

@@ -12,6 +12,10 @@ import { batch, signal } from "../vendor.js";
 
 const MARK_SECONDS = 15;
 const SILENT_MS = 2.5 * MARK_SECONDS * 1000;
+/** How long objects are taken in at one go: a thousand of them must not stop the page. */
+const SLICE_MS = 8;
+/** Objects between two looks at the clock. */
+const SLICE_OBJECTS = 20;
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
 /** Close codes of the server: the session is over; it restarts. */
@@ -37,11 +41,6 @@ export class Collection {
     }
     this.objects.set(key, signal(data));
     return true;
-  }
-
-  clear() {
-    this.objects.clear();
-    this.keys.value = [];
   }
 
   publish() {
@@ -81,6 +80,11 @@ export class Live {
     this.closed = false;
     this.heardAt = 0;
     this.snapshot = false;
+    /** What was heard and is not shown yet, the newest of each object. @type {Map<string, {kind: string, key: string, data: Data | null}>} */
+    this.pending = new Map();
+    /** @type {Set<Collection>} */
+    this.grown = new Set();
+    this.slicing = false;
     this.timer = setInterval(() => this.#watch(), 1000);
     addEventListener("online", this.#hurry);
     document.addEventListener("visibilitychange", this.#hurry);
@@ -172,26 +176,42 @@ export class Live {
         break;
     }
     if (message.type === "mark" && this.snapshot) this.#put([]); // a snapshot of nothing
-    if (message.cursor) this.cursor = message.cursor;
+    // a snapshot counts as seen when its objects have come, not before
+    if (message.cursor) this.cursor = message.type === "snapshot" ? "" : message.cursor;
     this.failures = 0;
     if (this.connection.value !== "live" && message.type !== "notice") this.connection.value = "live";
   }
 
   /** @param {{kind: string, key: string, data: Data | null}[]} objects */
   #put(objects) {
-    batch(() => {
-      if (this.snapshot) {
-        // what is not in it is gone: a snapshot replaces all that this page had
-        for (const collection of Object.values(this.collections)) collection.clear();
-        this.snapshot = false;
+    if (this.snapshot) {
+      // what is not in it is gone: a snapshot replaces all that this page had
+      this.snapshot = false;
+      this.pending.clear();
+      for (const [kind, collection] of Object.entries(this.collections)) {
+        for (const key of collection.objects.keys()) this.pending.set(`${kind} ${key}`, { kind, key, data: null });
       }
-      /** @type {Set<Collection>} */
-      const changed = new Set();
-      for (const { kind, key, data } of objects) {
-        const collection = this.collections[kind];
-        if (collection?.put(key, data)) changed.add(collection);
-      }
-      for (const collection of changed) collection.publish();
-    });
+    }
+    for (const object of objects) this.pending.set(`${object.kind} ${object.key}`, object);
+    if (!this.slicing) this.#slice();
   }
+
+  /** Takes in what is pending, a little at a time; a page that nobody sees takes all at once. */
+  #slice = () => {
+    const until = performance.now() + (document.visibilityState === "hidden" ? Infinity : SLICE_MS);
+    batch(() => {
+      let taken = 0;
+      for (const [id, { kind, key, data }] of this.pending) {
+        this.pending.delete(id);
+        const collection = this.collections[kind];
+        if (collection?.put(key, data)) this.grown.add(collection);
+        if (++taken % SLICE_OBJECTS === 0 && performance.now() > until) break;
+      }
+      if (this.pending.size > 0) return;
+      for (const collection of this.grown) collection.publish();
+      this.grown.clear();
+    });
+    this.slicing = this.pending.size > 0;
+    if (this.slicing) setTimeout(this.#slice, 0);
+  };
 }

@@ -30,9 +30,9 @@ function sent(entry, value) {
 }
 
 /**
- * @param {{entries: Entry[], record: Data, submit: (changes: Data) => Promise<unknown>, action: string, onCancel?: () => void}} props
+ * @param {{entries: Entry[], record: Data, submit: (changes: Data) => Promise<unknown>, action: string, onCancel?: () => void, readOnly?: boolean}} props
  */
-export function Form({ entries, record, submit, action, onCancel }) {
+export function Form({ entries, record, submit, action, onCancel, readOnly = false }) {
   const drafts = useSignal(/** @type {Record<string, string | boolean>} */ ({}));
   const wrong = useSignal(/** @type {{field: string, text: string} | null} */ (null));
   const busy = useSignal(false);
@@ -67,16 +67,16 @@ export function Form({ entries, record, submit, action, onCancel }) {
   };
   const elsewhere = wrong.value && !entries.some((entry) => entry.name === wrong.value?.field);
   return html`<form class="stack" onSubmit=${send}>
-    <div class="fields">${entries.map((entry) => {
+    <fieldset class="fields" disabled=${readOnly}>${entries.map((entry) => {
       const value = drafts.value[entry.name] ?? shown(entry, record[entry.name]);
       const error = wrong.value?.field === entry.name ? wrong.value.text : "";
       return html`<${Input} key=${entry.name} entry=${entry} value=${value} error=${error}
         set=${(/** @type {string | boolean} */ to) => draft(entry, to)} />`;
-    })}</div>
+    })}</fieldset>
     ${elsewhere && html`<p class="wrong" role="alert">${wrong.value?.text}</p>`}
-    <div class="row"><span class="grow"></span>
+    ${!readOnly && html`<div class="row wrap"><span class="grow"></span>
       ${(changed || onCancel) && html`<button type="button" onClick=${() => { drafts.value = {}; wrong.value = null; onCancel?.(); }}>${t("cancel")}</button>`}
-      <button class="main" disabled=${!changed} aria-busy=${busy.value}>${action}</button></div>
+      <button class="main" disabled=${!changed} aria-busy=${busy.value}>${action}</button></div>`}
   </form>`;
 }
 
@@ -84,7 +84,7 @@ export function Form({ entries, record, submit, action, onCancel }) {
 function Input({ entry, value, error, set }) {
   const label = t(`field.${entry.name}`);
   if (entry.kind === "bool") {
-    return html`<label class="switch"><input type="checkbox" name=${entry.name} checked=${value === true}
+    return html`<label class="switch"><input type="checkbox" role="switch" name=${entry.name} checked=${value === true}
       onChange=${(/** @type {Event} */ event) => set(/** @type {HTMLInputElement} */ (event.target).checked)} /><span>${label}</span>
       ${error && html`<span class="wrong" role="alert">${error}</span>`}</label>`;
   }
@@ -93,7 +93,7 @@ function Input({ entry, value, error, set }) {
   return html`<${Field} label=${label} error=${error} hint=${entry.hint && t(entry.hint)}>${(/** @type {string} */ id, /** @type {string | undefined} */ described) => {
     const common = { id, name: entry.name, "aria-invalid": Boolean(error), "aria-describedby": described, required: entry.required };
     if (entry.kind === "choice") {
-      return html`<select ...${common} value=${value} onChange=${take}>${entry.choices?.map((choice) => html`<option key=${choice} value=${choice}>${choice}</option>`)}</select>`;
+      return html`<select ...${common} value=${value} onChange=${take}>${entry.choices?.map((choice) => html`<option key=${choice} value=${choice}>${t(`choice.${choice}`)}</option>`)}</select>`;
     }
     if (entry.kind === "long") return html`<textarea ...${common} value=${value} onInput=${take}></textarea>`;
     const type = entry.kind === "number" ? "number" : entry.kind === "password" ? "password" : "text";

@@ -9,11 +9,12 @@ export function Languages() {
     document.documentElement.dataset.theme = theme.value;
     localStorage.setItem("agentbridge.theme", theme.value);
   };
-  return html`<div class="row">
-    <select aria-label=${t("language")} value=${language.value}
+  const other = t(theme.value === "dark" ? "theme.light" : "theme.dark");
+  return html`<div class="row tight">
+    <select data-language aria-label=${t("language")} value=${language.value}
       onChange=${(/** @type {Event} */ event) => setLanguage(/** @type {HTMLSelectElement} */ (event.target).value)}>
       ${Object.entries(LANGUAGES).map(([tag, { name }]) => html`<option key=${tag} value=${tag} lang=${tag}>${name}</option>`)}
     </select>
-    <button type="button" class="quiet" onClick=${turn}>${t(theme.value === "dark" ? "theme.light" : "theme.dark")}</button>
+    <button type="button" class="quiet icon" aria-label=${other} title=${other} onClick=${turn}>${theme.value === "dark" ? "☀" : "☾"}</button>
   </div>`;
 }

@@ -39,6 +39,7 @@ export function useList(path, filters = {}, firstSort = "", limit = 50) {
       if (cursor) parameters.set("cursor", cursor);
       try {
         const page = await get(`${path}?${parameters}`, { signal: controller.signal });
+        if (controller.signal.aborted) return;
         rows.value = page.items;
         next.value = page.next ?? null;
         wrong.value = "";
@@ -96,11 +97,11 @@ export function Table({ list, columns, keyOf, empty, caption, selection, chosen 
     for (const key of some) on ? now.add(key) : now.delete(key);
     selection.value = now;
   };
-  return html`<div class="scroll" aria-busy=${rows === null}>
+  return html`<div class="scroll" role="region" aria-label=${caption} tabindex="0" aria-busy=${rows === null}>
     ${list.wrong.value && html`<p class="pad wrong" role="alert">${list.wrong.value}</p>`}
     <table><caption class="hidden-text">${caption}</caption>
       <thead><tr>
-        ${selection && html`<th><input type="checkbox" aria-label=${t("list.all")} checked=${all}
+        ${selection && html`<th class="check"><input type="checkbox" aria-label=${t("list.all")} checked=${all}
           onChange=${(/** @type {Event} */ event) => select(keys, /** @type {HTMLInputElement} */ (event.target).checked)} /></th>`}
         ${columns.map(
           (column) => html`<th key=${column.name} class=${column.class} scope="col"
@@ -113,15 +114,15 @@ export function Table({ list, columns, keyOf, empty, caption, selection, chosen 
       </tr></thead>
       <tbody>${rows?.map((row) => {
         const key = keyOf(row);
-        return html`<tr key=${key} aria-selected=${key === chosen || (selection?.value.has(key) ?? false)}>
-          ${selection && html`<td><input type="checkbox" aria-label=${t("list.select", { name: key })} checked=${selection.value.has(key)}
+        return html`<tr key=${key} class=${key === chosen || selection?.value.has(key) ? "picked" : ""} aria-current=${key === chosen ? "true" : undefined}>
+          ${selection && html`<td class="check"><input type="checkbox" aria-label=${t("list.select", { name: key })} checked=${selection.value.has(key)}
             onChange=${(/** @type {Event} */ event) => select([key], /** @type {HTMLInputElement} */ (event.target).checked)} /></td>`}
           ${columns.map((column) => html`<td key=${column.name} class=${column.class}>${column.cell(row)}</td>`)}
         </tr>`;
       })}</tbody>
     </table>
     ${rows?.length === 0 && html`<div class="empty">${list.query.value ? t("list.nothing", { text: list.query.value }) : empty}</div>`}
-    ${(list.cursors.value.length > 0 || list.next.value) && html`<div class="row pad"><span class="grow"></span>
+    ${(list.cursors.value.length > 0 || list.next.value) && html`<div class="row pad"><span class="small dim">${t("list.page", { page: list.cursors.value.length + 1 })}</span><span class="grow"></span>
       <button type="button" disabled=${list.cursors.value.length === 0} onClick=${list.back}>${t("list.back")}</button>
       <button type="button" disabled=${!list.next.value} onClick=${list.forward}>${t("list.next")}</button></div>`}
   </div>`;

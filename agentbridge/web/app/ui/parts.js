@@ -43,7 +43,8 @@ export function Since({ since, now = Date.now }) {
   useEffect(() => {
     const began = since ? new Date(since).getTime() : NaN;
     const tick = () => {
-      if (span.current) span.current.textContent = Number.isNaN(began) ? "" : duration((now() - began) / 1000);
+      const text = Number.isNaN(began) ? "" : duration((now() - began) / 1000);
+      if (span.current && span.current.textContent !== text) span.current.textContent = text;
     };
     tick();
     ticking.add(tick);
@@ -79,7 +80,7 @@ export function Act({ act, children, disabled, why, label, ...rest }) {
   const wrong = useSignal("");
   const id = useId();
   const press = async () => {
-    if (busy.value) return;
+    if (busy.value || (disabled && why)) return;
     busy.value = true;
     wrong.value = "";
     try {
@@ -90,10 +91,12 @@ export function Act({ act, children, disabled, why, label, ...rest }) {
       busy.value = false;
     }
   };
+  // a button with a reason can be reached by keyboard, so that its reason is heard too
+  const told = wrong.value || (disabled && why) || "";
   return html`<span class="row tight wrap">
-    <button type="button" ...${rest} onClick=${press} disabled=${disabled} title=${disabled ? why : undefined} aria-label=${label}
-      aria-busy=${busy.value} aria-describedby=${wrong.value ? id : undefined}>${children}</button>
-    ${wrong.value && html`<span id=${id} class="wrong" role="alert">${wrong.value}</span>`}
+    <button type="button" ...${rest} onClick=${press} disabled=${disabled && !why} aria-disabled=${disabled && why ? true : undefined}
+      title=${disabled ? why : undefined} aria-label=${label} aria-busy=${busy.value} aria-describedby=${told ? id : undefined}>${children}</button>
+    ${told && html`<span id=${id} class=${wrong.value ? "wrong" : "hidden-text"} role=${wrong.value ? "alert" : undefined}>${told}</span>`}
   </span>`;
 }
 
@@ -113,15 +116,15 @@ export function Field({ label, error, hint, children }) {
 
 /**
  * A modal dialog by the browser's own element: focus stays in it, Escape closes it.
- * @param {{title: string, onClose: () => void, children?: Children}} props
+ * @param {{title: string, onClose: () => void, children?: Children, wide?: boolean}} props
  */
-export function Dialog({ title, onClose, children }) {
+export function Dialog({ title, onClose, children, wide }) {
   const element = useRef(/** @type {HTMLDialogElement | null} */ (null));
   const id = useId();
   useEffect(() => {
     element.current?.showModal();
   }, []);
-  return html`<dialog ref=${element} aria-labelledby=${id} onClose=${onClose}>
+  return html`<dialog ref=${element} class=${wide ? "wide" : ""} aria-labelledby=${id} onClose=${onClose}>
     <div class="stack"><h1 id=${id}>${title}</h1>${children}</div>
   </dialog>`;
 }
