@@ -1,6 +1,6 @@
 """`make demo`: the whole product on private servers, with real calls, in one sitting.
 
-KEEP=1 leaves everything up until Ctrl-C and says how to look around.
+At its end a little centre lives behind the desk in a browser; KEEP=1 leaves it at work until Ctrl-C, with three logins.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from agentbridge.errors import AgentbridgeError
 from lab.api import Api, Browser
 from lab.asterisk import Asterisk
 from lab.bridge import Bridge
+from lab.living import AGENTS, LivingCentre
 from lab.manager import Seen, members
 from lab.phones import Answer, Call, Farm, Phone, RegistrationRefusedError
 from lab.phones.audio import RATE
@@ -30,12 +31,15 @@ from lab.recordings import heard_at, longest_gap, samples_of
 WITHIN_S = 10.0
 WATCHED_S = 1.5
 """how long the phone on pause is watched: the queue tries each second"""
+LIVES_S = 30.0
+"""until which the wallboard has shown each state"""
+CALLERS = 4
 SILENT_S = 0.3
 """the pause of the recording lasts as long as the command to resume takes: longer than this"""
 FAULTS = (LabError, TimeoutError, OSError, AgentbridgeError, asyncpg.PostgresError, RegistrationRefusedError)
 PASSWORD = "demo"
 SET_UP = """
-UPDATE agentbridge.settings SET internal_from = 1000, internal_to = 1019;
+UPDATE agentbridge.settings SET internal_from = 1000, internal_to = 1029;
 INSERT INTO agentbridge.queues (name) VALUES ('sales'), ('support');
 INSERT INTO agentbridge.agents (username, full_name, internal, record_calls, chanspy)
     VALUES ('ana', 'Ana Conda', '1001', 'wav', true);
@@ -139,8 +143,9 @@ async def stage() -> AsyncIterator[Stage]:
         db = await asyncpg.connect(dsn)
         stack.callback(db.terminate)
         async with step("agentbridge api: the directory over HTTP, with a database role of its own"):
-            spool = {"api": {"spool": str(asterisk.spool)}}
-            api = await stack.enter_async_context(Api(postgres.dsn("agentbridge", API), sections=spool))
+            wss = f"ws://{asterisk.host}:{asterisk.http_port}/ws"
+            sections = {"api": {"spool": str(asterisk.spool), "wss": wss}}
+            api = await stack.enter_async_context(Api(postgres.dsn("agentbridge", API), sections=sections))
         farm = await stack.enter_async_context(Farm((asterisk.host, asterisk.sip_port)))
         yield Stage(postgres=postgres, asterisk=asterisk, bridge=bridge, farm=farm, api=api, dsn=dsn, db=db)
 
@@ -303,6 +308,67 @@ async def hear_each_other(call: Call, caller: Phone, answered: Call, agent: Phon
     await answered.hears(caller.tone or 0, timeout=5)
 
 
+# ---------------------------------------------------------------- the desk
+
+THEIR_QUEUES = """
+INSERT INTO agentbridge.queue_members (agent_id, queue_id)
+    SELECT a.id, q.id FROM agentbridge.agents a, agentbridge.queues q WHERE a.username = ANY ($1)
+"""
+
+
+async def people(on: Stage) -> None:
+    """Who may log in to the desk, and the agents of the little centre."""
+    hashed = hash_password(PASSWORD)
+    await on.db.execute(
+        "INSERT INTO agentbridge.users (username, role, may_spy, download_recordings, password_hash)"
+        " VALUES ('vera', 'user', true, true, $1)",
+        hashed,
+    )
+    await on.sql("INSERT INTO agentbridge.user_queues (username, queue_id) SELECT 'vera', id FROM agentbridge.queues")
+    rows = [(username, name, internal) for internal, (username, name) in AGENTS.items()]
+    await on.db.executemany(
+        "INSERT INTO agentbridge.agents (username, full_name, internal, chanspy, record_calls)"
+        " VALUES ($1, $2, $3, true, 'wav')",
+        rows,
+    )
+    await on.db.execute(
+        "INSERT INTO agentbridge.agents (username, full_name, typology, password_hash)"
+        " VALUES ('wes', 'Wes Browser', 'webrtc', $1)",
+        hashed,
+    )
+    await on.db.execute(THEIR_QUEUES, ["wes", *(username for username, _ in AGENTS.values())])
+
+
+@contextlib.asynccontextmanager
+async def little_centre(on: Stage, *, hurry: float) -> AsyncIterator[LivingCentre]:
+    rows = await on.db.fetch("SELECT internal, sip_secret FROM agentbridge.agents WHERE internal = ANY ($1)", [*AGENTS])
+    phones = await on.farm.register({row["internal"]: row["sip_secret"] for row in rows})
+    callers = [await on.caller() for _ in range(CALLERS)]
+    db = await asyncpg.connect(on.dsn)
+    centre = LivingCentre(db, phones, callers, hurry=hurry)
+    try:
+        async with centre.at_work():
+            yield centre
+    finally:
+        await db.close()
+
+
+async def wallboard(on: Stage) -> None:
+    """What a supervisor's wallboard is told within a few seconds of the little centre."""
+    async with Browser(on.api) as vera:
+        await vera.log_in("vera", PASSWORD)
+        stream = await vera.session.ws_connect(f"{on.api.origin}/v1/events", headers=vera.headers())
+        await stream.send_json({"op": "subscribe", "kinds": ["agent", "queue"]})
+        seen: set[str] = set()
+        async with step("the desk: a supervisor's wallboard shows agents ready, ringing, talking and on pause"):
+            async with asyncio.timeout(LIVES_S):
+                while not seen >= {"ready", "ringing", "talking", "paused"}:
+                    message = await stream.receive_json()
+                    data = [item["data"] for item in message.get("objects", ()) if item["kind"] == "agent"]
+                    seen |= {one["state"] for one in data if one}
+        await stream.close()
+
+
 # ---------------------------------------------------------------- looking around
 
 
@@ -321,7 +387,13 @@ Everything stays up until Ctrl-C. Look around from another terminal:
   {inside} /usr/sbin/asterisk -C {asterisk.etc}/asterisk.conf -rx 'queue show'
   tail -f {on.bridge.log}
 
-The web application: {on.api.origin}/login, as boss (console) or ben (desk), password {PASSWORD}. With curl:
+The desk in a browser, password {PASSWORD} for each:
+
+  {on.api.origin}/console   boss, the administrator: everything
+  {on.api.origin}/console   vera, a supervisor: the wallboard, her queues, recordings, listening
+  {on.api.origin}/desk      wes, an agent whose phone is the browser: Start shift, and calls come
+
+With curl:
 
   curl -c /tmp/jar -H 'Origin: {on.api.origin}' {on.api.origin}/v1/session \\
       --json '{{"username": "boss", "password": "{PASSWORD}"}}'
@@ -352,9 +424,15 @@ async def main() -> None:
     cancel_on_signals()
     async with stage() as on:
         await tell(on)
-        print(f"{time.monotonic() - started:7.1f} s   in all")
-        if os.environ.get("KEEP"):
-            await keep(on)
+        async with step("eight more agents, a supervisor, and an agent whose phone is the browser"):
+            await people(on)
+            await on.in_asterisk()
+        kept = bool(os.environ.get("KEEP"))
+        async with little_centre(on, hurry=1.0 if kept else 4.0):
+            await wallboard(on)
+            print(f"{time.monotonic() - started:7.1f} s   in all")
+            if kept:
+                await keep(on)
         async with step("SIGTERM: the daemon stops, and Asterisk stays as it is"):
             if not await on.bridge.stop():
                 raise LabError("the daemon did not stop")
