@@ -26,12 +26,26 @@ ARGUMENTS = (
     "--autoplay-policy=no-user-gesture-required",
 )
 # A microphone that hums, and ears: the strength of a tone in what was heard, against all that was heard.
+# __microphone.fails: the error that it answers with; __microphone.unplug(): its tracks end, as those of a headset do.
 MICROPHONE = """
 (() => {
   const hertz = HERTZ;
   const context = new AudioContext({ sampleRate: 48000 });
-  window.__silentMicrophone = false;
+  const given = [];
+  window.__microphone = {
+    fails: "",
+    asked: 0,
+    unplug() {
+      for (const track of given.splice(0)) { track.stop(); track.dispatchEvent(new Event("ended")); }
+    },
+    plug() {
+      this.fails = "";
+      navigator.mediaDevices.dispatchEvent(new Event("devicechange"));
+    },
+  };
   navigator.mediaDevices.getUserMedia = async () => {
+    window.__microphone.asked += 1;
+    if (window.__microphone.fails) throw new DOMException("for the test", window.__microphone.fails);
     await context.resume();
     const out = context.createMediaStreamDestination();
     const tone = context.createOscillator();
@@ -40,6 +54,7 @@ MICROPHONE = """
     tone.frequency.value = hertz;
     tone.connect(gain).connect(out);
     tone.start();
+    given.push(...out.stream.getTracks());
     return out.stream;
   };
   const peers = [];
@@ -53,14 +68,15 @@ MICROPHONE = """
     const receivers = live.flatMap((peer) => peer.getReceivers());
     const tracks = receivers.map((receiver) => receiver.track).filter((track) => track?.readyState === "live");
     if (tracks.length === 0) return 0;
-    const source = context.createMediaStreamSource(new MediaStream(tracks));
     const analyser = context.createAnalyser();
     analyser.fftSize = 8192;
-    source.connect(analyser);
+    // each by itself: of a stream with several tracks only the first is heard
+    const sources = tracks.map((track) => context.createMediaStreamSource(new MediaStream([track])));
+    for (const source of sources) source.connect(analyser);
     await new Promise((resolve) => setTimeout(resolve, milliseconds));
     const samples = new Float32Array(analyser.fftSize);
     analyser.getFloatTimeDomainData(samples);
-    source.disconnect();
+    for (const source of sources) source.disconnect();
     const power = samples.reduce((sum, x) => sum + x * x, 0) / samples.length;
     if (power < 1e-6) return 0;
     const w = (2 * Math.PI * wanted) / context.sampleRate;

@@ -265,6 +265,7 @@ class Me(BaseModel):
     record_calls: str
     record_made_calls: bool
     manual_recording: bool
+    may_call: bool
     may_spy: bool
     forward_allowed: bool
     forward_to: str
@@ -302,6 +303,14 @@ class Colleague(BaseModel):
     internal: str
     logged_in: bool
     paused: bool
+    state: str = Field(description="as in the live stream; unknown while the node is silent")
+
+
+class SipSessionWish(Given):
+    page: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{0,64}$")] = Field(
+        default="", description="a name of the page's own choice: it has the phone, other pages of the agent are told"
+    )
+    again: bool = Field(default=False, description="a new secret for the page that has the phone; 409 for another one")
 
 
 class SipSession(BaseModel):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest_asyncio
 from playwright.async_api import Browser
 
 from agentbridge.directory.passwords import hash_password
 from lab.api import Api
+from lab.asterisk import Queues
 from lab.browser import Seat, chromium
 from lab.postgres import Postgres
+from lab.processes import until
 from tests.acceptance.centre import Centre
 
 PASSWORD = "Lunch-at-12"
@@ -28,6 +31,19 @@ class Floor:
     @property
     def origin(self) -> str:
         return self.api.origin
+
+    def recordings(self) -> list[Path]:
+        """All files of recordings, in the order of their names."""
+        folder = self.centre.asterisk.spool / "monitor/agentbridge"
+        return sorted(path for path in folder.rglob("*") if path.is_file())
+
+    async def quiet(self) -> None:
+        """Until no channel is left: what was recorded is whole then."""
+
+        async def silent() -> bool:
+            return "0 active channels" in await self.centre.asterisk.cli("core show channels count")
+
+        await until(silent, within=10, what="the end of all channels")
 
     async def agent(self, username: str, *queues: str, typology: str = "webrtc", **columns: object) -> str:
         return await self.centre.agent(username, *queues, typology=typology, password_hash=HASH, **columns)
@@ -51,11 +67,17 @@ async def browser() -> AsyncIterator[Browser]:
         yield running
 
 
-@pytest_asyncio.fixture(scope="module")
+# what a browser sends to Asterisk goes to an address of its own, so that a test can cut just that
+MEDIA_ADDRESS = "10.99.0.1"
+ALL_ADDRESSES = {"http.conf": "[general](+)\nbindaddr = 0.0.0.0\n"}
+QUEUES: Queues = {"sales": {}, "support": {}, "billing": {}}
+
+
+@pytest_asyncio.fixture(scope="session")
 async def standing_floor(postgres: Postgres, browser: Browser) -> AsyncIterator[Floor]:
-    async with Centre(postgres) as centre:
+    async with Centre(postgres, queues=QUEUES, extra=ALL_ADDRESSES) as centre:
         database = centre.dsn.rpartition("/")[2]
-        wss = f"ws://127.0.0.1:{centre.asterisk.http_port}/ws"
+        wss = f"ws://{MEDIA_ADDRESS}:{centre.asterisk.http_port}/ws"
         sections = {"api": {"wss": wss, "spool": str(centre.asterisk.spool)}}
         async with Api(postgres.dsn(database), sections=sections) as api:
             yield Floor(centre, api, browser)
@@ -63,7 +85,9 @@ async def standing_floor(postgres: Postgres, browser: Browser) -> AsyncIterator[
 
 @pytest_asyncio.fixture
 async def floor(standing_floor: Floor) -> AsyncIterator[Floor]:
-    """One for all tests of a file; each finds it without agents and users."""
+    """One for all tests; each finds it without agents and users."""
     yield standing_floor
     await standing_floor.centre.db.execute("TRUNCATE agentbridge.web_sessions, agentbridge.users CASCADE")
     await standing_floor.centre.emptied()
+    for file in standing_floor.recordings():
+        file.unlink()

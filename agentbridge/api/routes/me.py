@@ -110,11 +110,14 @@ async def colleagues(caller: Asking, database: Directory, q: Search = "") -> Res
 
 
 @routes("me.sip-session", "POST", "/me/sip-session", models.SipSession, status=201)
-async def sip_session(request: Request, caller: Asking, database: Directory) -> Response:
+async def sip_session(
+    request: Request, caller: Asking, database: Directory, body: models.SipSessionWish | None = None
+) -> Response:
     """What my browser's phone registers with: a new secret each time, told once as a digest."""
+    body = body or models.SipSessionWish()
     settings, realm = request.app.state.settings, request.app.state.realm
     secret = secrets.token_urlsafe(SECRET_BYTES)
-    found = json.loads(await database.call("api_sip_session", caller.proof, secret))
+    found = json.loads(await database.call("api_sip_session", caller.proof, secret, body.page, body.again))
     applied = await request.app.state.waiting.applied(caller.proof, caller.name, SIP_WAIT_SECONDS)
     host = request.url.hostname or "localhost"
     scheme = "wss" if request.url.scheme == "https" else "ws"

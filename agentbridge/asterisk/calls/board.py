@@ -368,7 +368,8 @@ class Board:
     def _agent(self, agent: EndpointId) -> LiveAgent:
         device = EndpointId(self._policy(f"agent/{agent}/device"))
         members = self._around.members_of(device) if device else {}
-        contact = bool(device) and self._around.device_state(device) not in _ABSENT
+        # of an agent that is logged out its own phone counts: a browser's registers before the login
+        contact = self._around.device_state(device or agent) not in _ABSENT
         state = self._state(agent, device, members, contact=contact)
         was, since = self._since.get(agent, (None, self._now()))
         if was is not state:

@@ -36,6 +36,7 @@ ROOTS = frozenset({"res_sorcery_astdb", "res_sorcery_config", "res_pjsip"})
 APPLICATIONS = {
     "ChanSpy": ("app_chanspy", "nobody can listen"),
     "Dial": ("app_dial", "nobody can call an agent"),
+    "Echo": ("app_echo", "the echo test fails"),
     "ExecIf": ("app_exec", "feature codes and voicemail fail"),
     "Gosub": ("app_stack", "queues ring paused agents, nothing is recorded, and calls end in the middle"),
     "MixMonitor": ("app_mixmonitor", "nothing is recorded"),

@@ -44,6 +44,11 @@ begin
     if changed then
         perform api_note(who, 'agents.logout', username);
     end if;
+    -- the browser's phone asks for a new secret at the next shift; the old one is of no use to whoever may have it
+    if who.kind = 'agent' then
+        update agents a set sip_secret = new_secret()
+        where changed and a.username = api_logout.username and a.typology = 'webrtc';
+    end if;
     return changed;
 end $$;
 
@@ -89,7 +94,7 @@ begin
         'internal', me.internal, 'typology', me.typology, 'hot_desk', me.hot_desk, 'has_avatar', me.avatar is not null,
         'client_log', me.client_log, 'client_log_level', me.client_log_level, 'record_calls', me.record_calls,
         'record_made_calls', me.record_made_calls,
-        'manual_recording', me.manual_recording, 'may_spy', me.may_spy,
+        'manual_recording', me.manual_recording, 'may_call', me.may_call, 'may_spy', me.may_spy,
         'forward_allowed', me.forward_allowed, 'forward_to', me.forward_to,
         'modules', coalesce((select jsonb_agg(m.module order by m.module) from agent_modules m
             where m.agent_id = me.id), '[]'),
@@ -143,8 +148,11 @@ begin
     return jsonb_build_object('etag', api_etag(shown), 'profile', shown);
 end $$;
 
--- A new SIP secret for the agent's own browser, told once. The daemon then brings its digest to Asterisk.
-create or replace function agentbridge.api_sip_session(proof bytea, secret text) returns jsonb language plpgsql
+-- A new SIP secret for the agent's own browser, told once. The daemon then brings its digest to Asterisk. `page` has the
+-- phone from now on, and the others of this agent are told; with `again` it must have had it before: a page that lost its
+-- phone unnoticed does not take it back by itself.
+create or replace function agentbridge.api_sip_session(proof bytea, secret text, page text default '',
+    again boolean default false) returns jsonb language plpgsql
 security definer set search_path = agentbridge, pg_temp
 as $$
 declare
@@ -155,6 +163,14 @@ begin
     if me.typology <> 'webrtc' then
         perform refuse('AB004', format('typology: %s is %s; a browser''s SIP session is for webrtc', who.name,
             me.typology));
+    elsif again and exists (select from phone_pages p where p.agent_id = me.id and p.page <> api_sip_session.page) then
+        perform refuse('AB006', 'page: another page or browser has the phone now; take it over with a new shift');
+    end if;
+    insert into phone_pages as p (agent_id, page) values (me.id, api_sip_session.page)
+    on conflict (agent_id) do update set page = excluded.page, since = clock_timestamp() where p.page <> excluded.page;
+    if not again then
+        perform pg_notify('agentbridge_events', json_build_object('event', 'phone.displaced', 'agent', me.username,
+            'page', page)::text);
     end if;
     update agents a set sip_secret = secret where a.id = me.id;
     return jsonb_build_object('internal', me.internal, 'name', coalesce(nullif(me.alias, ''), me.full_name),
@@ -184,7 +200,13 @@ declare
 begin
     return jsonb_build_object('items', coalesce((select jsonb_agg(c.one) from (
         select jsonb_build_object('username', a.username, 'name', coalesce(nullif(a.alias, ''), a.full_name),
-            'internal', a.internal, 'logged_in', s.agent_id is not null, 'paused', coalesce(s.paused, false)) as one
+            'internal', a.internal, 'logged_in', s.agent_id is not null, 'paused', coalesce(s.paused, false),
+            'state', case when s.agent_id is null then 'offline' else coalesce((
+                -- of two nodes the one that has most to do with a call
+                select case when l.stale then 'unknown' else l.state end from live_agent_states l
+                where l.internal = a.internal order by l.stale, array_position(
+                    '{talking,held,ringing,wrapup,ready,paused,unreachable,offline}', l.state::text) limit 1),
+                case when s.paused then 'paused' else 'ready' end) end) as one
         from agents a left join sessions s on s.agent_id = a.id
         where not a.deactivated and a.username <> who.name
             and (pattern = '%%' or a.full_name ilike pattern or a.alias ilike pattern or a.internal ilike pattern

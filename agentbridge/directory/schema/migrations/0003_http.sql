@@ -14,6 +14,13 @@ create table agentbridge.web_sessions (
 );
 create index web_sessions_person on agentbridge.web_sessions (kind, username);
 
+-- Which page of which browser has the agent's phone: the last one that asked for a SIP session.
+create table agentbridge.phone_pages (
+    agent_id bigint primary key references agentbridge.agents on delete cascade,
+    page text not null,
+    since timestamptz not null default clock_timestamp()
+);
+
 create table agentbridge.api_tokens (
     id text primary key check (id ~ '^[a-z0-9]{8}$'),
     proof bytea not null unique,                        -- sha256 of the secret

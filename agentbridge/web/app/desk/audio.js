@@ -1,14 +1,16 @@
 /** Microphone, loudspeaker and ringing: chosen, measured, and replaced while somebody talks. @module */
 import { signal } from "../vendor.js";
+import { log } from "./log.js";
 
 const STORED = "agentbridge.devices";
-/** Seconds of ringing and of silence, and its two tones in Hz. */
-const RING = { on: 1, off: 3, tones: [440, 480] };
+/** Seconds of ringing and of silence, its two tones in Hz, and its loudness; softer while somebody talks. */
+const RING = { on: 1, off: 3, tones: [440, 480], loud: 0.12, soft: 0.03 };
 
 /** @typedef {{microphone: string, speaker: string, ringer: string}} Chosen device ids; empty: the system's own */
+/** @typedef {HTMLAudioElement & {setSinkId?: (id: string) => Promise<void>}} Sink */
 
 /** @type {import("../vendor.js").Signal<Chosen>} */
-export const chosen = signal({ microphone: "", speaker: "", ringer: "", ...JSON.parse(localStorage.getItem(STORED) ?? "{}") });
+export const chosen = signal({ microphone: "", speaker: "", ringer: "", ...stored() });
 /** @type {import("../vendor.js").Signal<MediaDeviceInfo[]>} */
 export const devices = signal([]);
 /** Why there is no microphone: `denied`, `missing`, `unplugged`, `busy`; empty when there is one. */
@@ -20,13 +22,28 @@ export const level = signal(0);
 let context = null;
 /** @type {MediaStream | null} */
 let stream = null;
+/** @type {Promise<MediaStream> | null} */
+let opening = null;
 /** @type {(() => void)[]} */
 let replaced = [];
+/** What plays calls now. @type {Set<Sink>} */
+const playing = new Set();
 
-/** Must be called by a press of a button: before one the browser plays nothing. */
-export async function unlock() {
+function stored() {
+  try {
+    return JSON.parse(localStorage.getItem(STORED) ?? "{}");
+  } catch {
+    return {};
+  }
+}
+
+/** Before a press of a key or button the browser plays nothing: called by one, or it waits for the next. */
+export function unlock() {
   context ??= new AudioContext();
-  await context.resume();
+  if (context.state === "running") return;
+  const resume = () => void context?.resume();
+  resume();
+  for (const event of ["pointerdown", "keydown"]) addEventListener(event, resume, { once: true });
 }
 
 /** Told when the microphone's track is another one, e.g. since a headset was unplugged. @param {() => void} then */
@@ -38,12 +55,18 @@ export function onReplaced(then) {
 /** The microphone's stream; asked for once, and again when its device went. Throws with `trouble` set. @returns {Promise<MediaStream>} */
 export async function microphone() {
   if (stream?.getAudioTracks().some((track) => track.readyState === "live")) return stream;
+  opening ??= open().finally(() => (opening = null));
+  return opening;
+}
+
+async function open() {
   try {
     const deviceId = chosen.value.microphone ? { ideal: chosen.value.microphone } : undefined;
     stream = await navigator.mediaDevices.getUserMedia({ audio: { deviceId, echoCancellation: true, noiseSuppression: true } });
   } catch (error) {
     const name = error instanceof DOMException ? error.name : "";
     trouble.value = name === "NotAllowedError" ? "denied" : name === "NotFoundError" || name === "OverconstrainedError" ? "missing" : "busy";
+    log("warning", "microphone.none", { why: trouble.value, error: name });
     throw error;
   }
   trouble.value = "";
@@ -54,13 +77,14 @@ export async function microphone() {
 }
 
 async function unplugged() {
+  log("warning", "microphone.unplugged");
   trouble.value = "unplugged";
   stream = null;
   try {
     await microphone();
     for (const then of replaced) then();
   } catch {
-    // what is wrong stands in `trouble`; a device that is plugged in is tried by devicechange
+    trouble.value = "unplugged"; // a device that is plugged in is tried by devicechange
   }
 }
 
@@ -72,6 +96,7 @@ export async function refresh() {
 export async function choose(which, id) {
   chosen.value = { ...chosen.value, [which]: id };
   localStorage.setItem(STORED, JSON.stringify(chosen.value));
+  if (which === "speaker") for (const audio of playing) steer(audio, id);
   if (which !== "microphone" || !stream) return;
   for (const track of stream.getAudioTracks()) {
     track.removeEventListener("ended", unplugged);
@@ -80,6 +105,26 @@ export async function choose(which, id) {
   stream = null;
   await microphone();
   for (const then of replaced) then();
+}
+
+/** @param {Sink} audio @param {string} id of a device; one that is gone plays on the system's own */
+function steer(audio, id) {
+  void audio.setSinkId?.(id).catch(() => void audio.setSinkId?.(""));
+}
+
+/** An ear for one call, on the chosen loudspeaker. @returns {HTMLAudioElement} */
+export function ear() {
+  const audio = /** @type {Sink} */ (new Audio());
+  if (chosen.value.speaker) steer(audio, chosen.value.speaker);
+  playing.add(audio);
+  return audio;
+}
+
+/** @param {HTMLAudioElement} audio */
+export function deafen(audio) {
+  audio.pause();
+  audio.srcObject = null;
+  playing.delete(audio);
 }
 
 /** @param {MediaStream} source */
@@ -97,29 +142,28 @@ function measure(source) {
   }, 120);
 }
 
-/** Rings until the function that it returns is called, on the device chosen for ringing. @returns {() => void} */
-export function ring() {
+/** Rings until the function that it returns is called, on the device chosen for ringing. @param {boolean} soft @returns {() => void} */
+export function ring(soft) {
   if (!context) return () => {};
-  const bell = context.createGain();
+  const sound = context;
+  const bell = sound.createGain();
   bell.gain.value = 0;
-  const speaker = context.createMediaStreamDestination();
+  const speaker = sound.createMediaStreamDestination();
   bell.connect(speaker);
-  const audio = new Audio();
+  const audio = /** @type {Sink} */ (new Audio());
   audio.srcObject = speaker.stream;
-  const sink = /** @type {HTMLAudioElement & {setSinkId?: (id: string) => Promise<void>}} */ (audio);
-  if (chosen.value.ringer && sink.setSinkId) void sink.setSinkId(chosen.value.ringer).catch(() => {});
-  void audio.play();
+  if (chosen.value.ringer) steer(audio, chosen.value.ringer);
+  void audio.play().catch(() => {});
   const tones = RING.tones.map((hertz) => {
-    const tone = /** @type {AudioContext} */ (context).createOscillator();
+    const tone = sound.createOscillator();
     tone.frequency.value = hertz;
     tone.connect(bell);
     tone.start();
     return tone;
   });
   const turn = () => {
-    const now = /** @type {AudioContext} */ (context).currentTime;
-    bell.gain.setValueAtTime(0.12, now);
-    bell.gain.setValueAtTime(0, now + RING.on);
+    bell.gain.setValueAtTime(soft ? RING.soft : RING.loud, sound.currentTime);
+    bell.gain.setValueAtTime(0, sound.currentTime + RING.on);
   };
   turn();
   const timer = setInterval(turn, (RING.on + RING.off) * 1000);

@@ -1,16 +1,21 @@
 /** One call of the browser's phone. @module */
 import { signal } from "../vendor.js";
+import { deafen, ear } from "./audio.js";
+import { log } from "./log.js";
 
 /** @typedef {"ringing" | "calling" | "talking" | "ended"} Phase */
 
 /** With an unreachable STUN server the offer goes out after so long, with the candidates that there are. */
 const GATHER_MS = 1000;
+/** A re-INVITE that JsSIP can't send now, since another one is on its way, is tried again after so long. */
+const BUSY_MS = 250;
 const AUTO_ANSWER = /answer-after=(\d+)/i;
 
 export class Call {
   /**
    * @param {any} rtc JsSIP's RTCSession @param {any} request the INVITE of an incoming call
-   * @param {{microphone: () => Promise<MediaStream>, output: () => HTMLAudioElement, peerConfig: () => RTCConfiguration}} hooks
+   * @param {{microphone: () => Promise<MediaStream>, peerConfig: () => RTCConfiguration, alive: () => Promise<boolean>}} hooks
+   *   `alive`: whether Asterisk gives a sign of life just now
    */
   constructor(rtc, request, hooks) {
     this.rtc = rtc;
@@ -21,6 +26,7 @@ export class Call {
     this.incoming = rtc.direction === "incoming";
     /** @type {import("../vendor.js").Signal<Phase>} */
     this.phase = signal(this.incoming ? "ringing" : "calling");
+    /** What the agent wants; Asterisk has it when the socket lets it. */
     this.held = signal(false);
     this.muted = signal(false);
     this.since = signal(Date.now());
@@ -30,10 +36,13 @@ export class Call {
     this.name = signal(String(rtc.remote_identity?.display_name ?? ""));
     /** Seconds until it answers by itself; null: somebody must. @type {number | null} */
     this.answerAfter = this.incoming ? autoAnswer(request) : null;
+    /** What this call sends: a copy, since holding or muting it must not silence another one. @type {MediaStream | null} */
+    this.voice = null;
+    this.audio = ear();
     rtc.on("accepted", () => this.#accepted());
     rtc.on("confirmed", () => this.#accepted());
-    rtc.on("ended", () => (this.phase.value = "ended"));
-    rtc.on("failed", () => (this.phase.value = "ended"));
+    rtc.on("ended", (/** @type {any} */ event) => this.#ended(event));
+    rtc.on("failed", (/** @type {any} */ event) => this.#ended(event));
     rtc.on("icecandidate", (/** @type {{ready: () => void}} */ event) => {
       clearTimeout(this.gathering);
       this.gathering = setTimeout(event.ready, GATHER_MS);
@@ -46,20 +55,37 @@ export class Call {
     rtc.on("unhold", (/** @type {{originator: string}} */ event) => {
       if (event.originator === "local") this.#direct("sendrecv");
     });
+    // a request that found no socket, or no answer, ends no call that is up: it is made good when the socket is back
+    for (const name of ["onTransportError", "onRequestTimeout"]) {
+      const end = rtc[name].bind(rtc);
+      rtc[name] = () => {
+        if (this.phase.value !== "talking") return end();
+        log("warning", "call.request_lost", { call: this.id });
+      };
+    }
   }
 
   #accepted() {
     if (this.phase.value === "talking") return;
     this.phase.value = "talking";
     this.since.value = Date.now();
+    log("info", "call.answered", { call: this.id });
+  }
+
+  /** @param {any} event */
+  #ended(event) {
+    if (this.phase.value === "ended") return;
+    this.phase.value = "ended";
+    deafen(this.audio);
+    for (const track of this.voice?.getTracks() ?? []) track.stop();
+    log("info", "call.ended", { call: this.id, by: event?.originator, cause: event?.cause });
   }
 
   /** @param {RTCPeerConnection} connection */
   #hear(connection) {
     connection.addEventListener("track", (event) => {
-      const audio = this.hooks.output();
-      audio.srcObject = event.streams[0] ?? new MediaStream([event.track]);
-      void audio.play();
+      this.audio.srcObject = event.streams[0] ?? new MediaStream([event.track]);
+      void this.audio.play().catch(() => log("warning", "call.audio_locked", { call: this.id }));
     });
   }
 
@@ -68,9 +94,16 @@ export class Call {
     for (const transceiver of this.rtc.connection?.getTransceivers() ?? []) transceiver.direction = direction;
   }
 
+  /** A copy of the microphone for this call alone. */
+  async speak() {
+    this.voice = (await this.hooks.microphone()).clone();
+    return this.voice;
+  }
+
   async answer() {
     if (this.phase.value !== "ringing") return;
-    this.rtc.answer({ mediaStream: await this.hooks.microphone(), pcConfig: this.hooks.peerConfig() });
+    const mediaStream = await this.speak();
+    if (this.phase.value === "ringing") this.rtc.answer({ mediaStream, pcConfig: this.hooks.peerConfig() });
   }
 
   /** Hangs up, or refuses as busy while it rings. */
@@ -79,18 +112,38 @@ export class Call {
     this.rtc.terminate(this.phase.value === "ringing" ? { status_code: 486, reason_phrase: "Busy Here" } : undefined);
   }
 
-  /** @param {boolean} on */
-  hold(on) {
-    const done = () => (this.held.value = on);
-    if (on) this.rtc.hold({}, done);
-    else this.rtc.unhold({}, done);
+  /**
+   * Nobody hears anybody from this moment on; Asterisk is told when the socket surely lives: a hold that is sent into a
+   * dead one would end the call.
+   * @param {boolean} on
+   */
+  async hold(on) {
+    if (this.phase.value !== "talking" || this.held.value === on) return;
+    this.held.value = on;
+    this.#silence();
+    if (await this.hooks.alive()) this.#agree();
+  }
+
+  /** Asterisk's view of the hold becomes the agent's. */
+  #agree() {
+    const on = this.held.value;
+    if (this.phase.value !== "talking" || this.rtc.isOnHold().local === on) return;
+    const done = () => this.#agree(); // the agent may have changed its mind meanwhile
+    const sent = on ? this.rtc.hold({}, done) : this.rtc.unhold({}, done);
+    if (!sent) setTimeout(() => this.#agree(), BUSY_MS);
+  }
+
+  #silence() {
+    this.audio.muted = this.held.value;
+    for (const track of this.voice?.getAudioTracks() ?? []) track.enabled = !this.held.value && !this.muted.value;
   }
 
   /** @param {boolean} on */
   mute(on) {
+    this.muted.value = on;
     if (on) this.rtc.mute({ audio: true });
     else this.rtc.unmute({ audio: true });
-    this.muted.value = on;
+    this.#silence();
   }
 
   /** @param {string} digit one of 0-9 * # */
@@ -105,18 +158,22 @@ export class Call {
    * @returns {Promise<void>} rejects with the far end's words
    */
   refer(number, replaces) {
+    if (this.phase.value !== "talking") return Promise.resolve();
     this.transfer.value = "asked";
+    log("info", "call.transfer", { call: this.id, attended: replaces !== undefined });
     return new Promise((resolve, reject) => {
       const failed = (/** @type {string} */ reason) => {
         this.transfer.value = "failed";
+        log("warning", "call.transfer_failed", { call: this.id, reason });
         reject(new Error(reason));
       };
+      this.rtc.on("ended", () => this.transfer.value === "asked" && failed("487"));
       this.rtc.refer(number, {
         replaces: replaces?.rtc,
         eventHandlers: {
           accepted: () => {
             this.transfer.value = "";
-            this.rtc.terminate();
+            this.end();
             resolve();
           },
           failed: (/** @type {any} */ event) => failed(`${event.status_line?.status_code ?? ""} ${event.status_line?.reason_phrase ?? ""}`.trim()),
@@ -126,20 +183,27 @@ export class Call {
     });
   }
 
-  /** The socket is back: without a re-INVITE the far end's BYE would never arrive. The hold stays as it is. */
+  /** The socket is back: without a re-INVITE the far end's BYE would never arrive. The hold is as the agent wants it now. */
   reconnected() {
     if (this.phase.value !== "talking") return;
     const state = this.rtc.connection?.iceConnectionState;
-    const restart = state !== "connected" && state !== "completed";
-    this.rtc.renegotiate({ rtcOfferConstraints: { iceRestart: restart } });
+    const iceRestart = state !== "connected" && state !== "completed";
+    this.rtc._localHold = this.held.value;
+    this.#direct(this.held.value ? "sendonly" : "sendrecv");
+    const sent = this.rtc.renegotiate({ rtcOfferConstraints: { iceRestart } }, () => this.#agree());
+    this.#silence();
+    log("info", "call.renegotiated", { call: this.id, sent, ice: state });
+    if (!sent) setTimeout(() => this.reconnected(), BUSY_MS);
   }
 
-  /** Another microphone in a running call. @param {MediaStreamTrack} track */
-  async replace(track) {
+  /** Another microphone in a running call. @param {MediaStream} stream */
+  async replace(stream) {
+    this.voice = stream.clone();
+    const track = this.voice.getAudioTracks()[0];
     for (const sender of this.rtc.connection?.getSenders() ?? []) {
-      if (sender.track?.kind === "audio" || sender.track === null) await sender.replaceTrack(track);
+      if (track && (sender.track?.kind === "audio" || sender.track === null)) await sender.replaceTrack(track);
     }
-    track.enabled = !this.muted.value;
+    this.#silence();
   }
 }
 

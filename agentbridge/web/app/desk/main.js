@@ -2,13 +2,16 @@
 import { get, put, remove, session } from "../core/api.js";
 import { clock, loadLanguage, t } from "../core/i18n.js";
 import { Live } from "../core/live.js";
+import { askVersion, outdated } from "../core/version.js";
 import { Languages } from "../ui/languages.js";
-import { Act, Connection, Dialog, Messages, Notice, say, Since, State, words } from "../ui/parts.js";
-import { html, render, signal, useEffect, useSignal } from "../vendor.js";
+import { Act, Connection, Messages, Notice, say, Since, State, words } from "../ui/parts.js";
+import { effect, html, render, signal, useEffect, useSignal } from "../vendor.js";
 import { choose, chosen, devices, level, microphone, onReplaced, trouble, unlock } from "./audio.js";
-import { Calls } from "./bar.js";
+import { Calls, typing } from "./bar.js";
 import { Leader } from "./leader.js";
-import { Phone } from "./phone.js";
+import { dialable, fromAddress, hand, listen, wanted } from "./links.js";
+import { log, switchLog } from "./log.js";
+import { PAGE, Phone } from "./phone.js";
 
 /** @typedef {Record<string, any>} Data */
 
@@ -19,14 +22,19 @@ const me = signal(null);
 /** Reasons to choose from. @type {import("../vendor.js").Signal<string[]>} */
 const reasons = signal([]);
 
-const speaker = new Audio();
-const phone = new Phone({ microphone, onCall: () => {}, output: () => speaker });
+const phone = new Phone({ microphone, onCall: () => {} });
 const leader = new Leader();
 onReplaced(() => {
   void microphone().then((stream) => {
-    const track = stream.getAudioTracks()[0];
-    if (track) for (const call of phone.calls.value) void call.replace(track);
+    for (const call of phone.calls.value) void call.replace(stream);
   });
+});
+/** The shift ends when the last call does. */
+const endsAfter = signal(false);
+effect(() => {
+  if (!endsAfter.value || phone.calls.value.length > 0) return;
+  endsAfter.value = false;
+  void finishShift().catch((error) => say(words(error), "alarm"));
 });
 
 session.ended = () => location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
@@ -46,51 +54,104 @@ function Desk({ live }) {
     <${Connection} live=${live} />
     ${browser && html`<${State} state=${phone.registration.value === "registered" ? "ready" : phone.registration.value === "off" ? "offline" : "unreachable"} word=${t(`phone.${phone.registration.value}`)} />`}
     <${Languages} />
-    ${loggedIn && html`<${Act} act=${endShift}>${t("desk.end")}<//>`}
+    ${loggedIn && profile.typology !== "phonebar" && (endsAfter.value
+      ? html`<span class="dim small" role="status">${t("desk.ends_after")}</span><button type="button" onClick=${() => (endsAfter.value = false)}>${t("desk.stay")}</button>`
+      : html`<${Act} act=${endShift}>${t("desk.end")}<//>`)}
     <${Act} class="quiet" act=${leave}>${t("desk.sign_out")}<//>
   </header>
   <main id="work" class=${live.connection.value === "live" ? "desk" : "desk stale"}>
     <div class="stack">
       ${live.connection.value === "stale" && html`<${Notice} kind="alarm" role="alert">${t("live.stale_long")}<//>`}
+      ${outdated.value && html`<${Notice} role="status">${t("update.text")} ${phone.calls.value.length > 0
+        ? t("update.after_call")
+        : html`<button type="button" onClick=${() => location.reload()}>${t("update.reload")}</button>`}<//>`}
       ${browser && html`<${PhoneState} loggedIn=${loggedIn} />`}
-      ${loggedIn && browser && html`<${Calls} phone=${phone} live=${live} mayDial=${leader.role.value === "leading"} />`}
-      ${loggedIn ? html`<${Work} profile=${profile} now=${now} live=${live} />` : html`<${Start} profile=${profile} />`}
+      ${loggedIn && browser && html`<${Calls} phone=${phone} live=${live} profile=${profile} mayDial=${leader.role.value === "leading" && profile.may_call !== false} />`}
+      ${loggedIn ? html`<${Work} profile=${profile} now=${now} live=${live} />` : html`<${Start} profile=${profile} live=${live} />`}
     </div>
     <div class="stack"><${Queues} profile=${profile} now=${now} live=${live} />${browser && loggedIn && html`<${Devices} />`}</div>
   </main>
   <${Messages} />`;
 }
 
-/** The shift ends when no call is up: one that runs is kept. */
+/** The shift ends now, or with the call that is up. */
 async function endShift() {
-  if (phone.calls.value.length > 0) throw new Error(t("desk.in_call"));
+  if (phone.calls.value.length > 0) endsAfter.value = true;
+  else await finishShift();
+}
+
+async function finishShift() {
   await remove("/me/session", WAIT);
   phone.stop();
 }
 
-/** One button: sound, microphone, the phone registered and seen by Asterisk, and only then the login. */
-async function startBrowserShift() {
-  await unlock();
-  await microphone();
+/** How long Asterisk's new contact may take to be seen by the daemon. */
+const SEEN_WITHIN_MS = 10_000;
+
+/**
+ * One button: sound, microphone, the phone registered and its contact seen by the server; only then the login.
+ * @param {Live} live
+ */
+async function startBrowserShift(live) {
+  unlock();
+  try {
+    await microphone();
+  } catch {
+    throw new Error(t(`mic.${trouble.value || "busy"}`));
+  }
   await phone.start();
-  await put("/me/session", {}, WAIT);
+  try {
+    await seen(live);
+    await put("/me/session", {}, WAIT);
+  } catch (error) {
+    phone.stop();
+    throw error;
+  }
+}
+
+/** Until the server has seen this phone's contact. @param {Live} live @returns {Promise<void>} */
+function seen(live) {
+  const username = me.value?.username;
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => end(() => reject(new Error(t("phone.not_seen")))), SEEN_WITHIN_MS);
+    const stop = effect(() => {
+      if (live.of("me").get(username)?.contact) end(resolve);
+    });
+    const end = (/** @type {() => void} */ then) => {
+      clearTimeout(timer);
+      queueMicrotask(() => stop());
+      then();
+    };
+  });
+}
+
+/** This tab has the phone again, or after a reload: without a button where the browser lets it. */
+function resumePhone() {
+  unlock();
+  void microphone().catch(() => {}).then(() => phone.start()).catch((error) => log("warning", "phone.not_started", { error: String(error) }));
 }
 
 /** What is wrong with phone or microphone, and what is done about it. @param {{loggedIn: boolean}} props */
 function PhoneState({ loggedIn }) {
   const state = phone.registration.value;
+  const role = leader.role.value;
   useEffect(() => {
-    // after a reload the shift goes on: the phone comes back without a button where the browser lets it
-    if (loggedIn && leader.role.value === "leading" && phone.registration.peek() === "off") {
-      void unlock().then(microphone).then(() => phone.start()).catch(() => {});
-    }
-    if (leader.role.value === "lost") phone.displaced();
-  }, [loggedIn, leader.role.value]);
+    if (loggedIn && role === "leading" && phone.registration.peek() === "off") resumePhone();
+    if (role === "leading") listen();
+    if (role === "lost") phone.displaced();
+  }, [loggedIn, role]);
+  const take = async () => {
+    leader.take();
+    unlock();
+    await microphone().catch(() => {});
+    if (loggedIn) await phone.start();
+  };
   return html`
-    ${trouble.value && html`<${Notice} kind="alarm" role="alert">${t(`mic.${trouble.value}`)}<//>`}
-    ${leader.role.value !== "leading" && html`<${Notice} role="status">${t(leader.role.value === "lost" ? "phone.displaced_long" : "phone.other_tab")}
-      <button type="button" onClick=${() => leader.take()}>${t("phone.use_here")}</button><//>`}
-    ${loggedIn && state === "displaced" && leader.role.value === "leading" && html`<${Notice} kind="alarm" role="alert">${t("phone.displaced_long")} <${Act} act=${() => phone.start()}>${t("phone.use_here")}<//><//>`}
+    ${trouble.value && loggedIn && html`<${Notice} kind="alarm" role="alert">${t(`mic.${trouble.value}`)}<//>`}
+    ${role !== "leading" && html`<${Notice} role="status">${t(role === "lost" ? "phone.displaced_tab" : "phone.other_tab")}
+      <${Act} act=${take}>${t("phone.use_here")}<//><//>`}
+    ${loggedIn && state === "displaced" && role === "leading" && html`<${Notice} kind="alarm" role="alert">${t("phone.displaced_long")} <${Act} act=${take}>${t("phone.use_here")}<//><//>`}
+    ${loggedIn && state === "off" && role === "leading" && html`<${Notice} kind="alarm" role="alert">${t("phone.off_long")} <${Act} act=${take}>${t("phone.connect")}<//><//>`}
     ${state === "unreachable" && html`<${Notice} kind="alarm" role="alert">${t("phone.unreachable_long")}<//>`}
     ${state === "refused" && html`<${Notice} kind="alarm" role="alert">${t("phone.refused_long", { reason: phone.reason.value })}<//>`}`;
 }
@@ -111,13 +172,13 @@ async function leave() {
   location.assign("/login");
 }
 
-/** Before the shift: one button, or at a hot desk the telephones to choose from. @param {{profile: Data}} props */
-function Start({ profile }) {
+/** Before the shift: one button, or at a hot desk the telephones to choose from. @param {{profile: Data, live: Live}} props */
+function Start({ profile, live }) {
   const telephones = useSignal(/** @type {Data[] | null} */ (null));
   const wrong = useSignal("");
   const load = async () => {
     try {
-      telephones.value = await get("/me/telephones");
+      telephones.value = (await get("/me/telephones")).items;
       wrong.value = "";
     } catch (error) {
       wrong.value = words(error);
@@ -132,7 +193,7 @@ function Start({ profile }) {
   if (!profile.hot_desk) {
     return html`<section class="panel pad stack"><div class="row"><${State} state="offline" large /></div>
       <p class="dim">${t("desk.start_hint")}</p>
-      <${Act} class="main big" disabled=${profile.typology === "webrtc" && leader.role.value !== "leading"} act=${profile.typology === "webrtc" ? startBrowserShift : () => put("/me/session", {}, WAIT)}>${t("desk.start")}<//></section>`;
+      <${Act} class="main big" disabled=${profile.typology === "webrtc" && leader.role.value !== "leading"} act=${profile.typology === "webrtc" ? () => startBrowserShift(live) : () => put("/me/session", {}, WAIT)}>${t("desk.start")}<//></section>`;
   }
   return html`<section class="panel"><header><h1>${t("desk.choose")}</h1><span class="grow"></span><${Act} act=${load}>${t("desk.look_again")}<//></header>
     ${wrong.value && html`<p class="pad wrong" role="alert">${wrong.value}</p>`}
@@ -148,7 +209,6 @@ function Start({ profile }) {
 /** @param {{profile: Data, now: Data, live: Live}} props */
 function Work({ profile, now, live }) {
   const reason = useSignal("");
-  const confirming = useSignal(false);
   const paused = Boolean(now.paused);
   const mayAct = profile.typology !== "phonebar";
   const state = now.state ?? (paused ? "paused" : "ready");
@@ -159,8 +219,7 @@ function Work({ profile, now, live }) {
   useEffect(() => {
     /** @param {KeyboardEvent} event */
     const keys = (event) => {
-      if (event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement || event.ctrlKey || event.metaKey || event.altKey) return;
-      if (event.key.toLowerCase() !== "p" || !mayAct) return;
+      if (typing(event) || event.key.toLowerCase() !== "p" || !mayAct) return;
       document.querySelector(/** @type {const} */ ("[data-pause]"))?.dispatchEvent(new MouseEvent("click", { bubbles: true }));
     };
     addEventListener("keydown", keys);
@@ -183,7 +242,6 @@ function Work({ profile, now, live }) {
     ${!mayAct && html`<p class="dim">${t("desk.phonebar")}</p>`}
     ${state === "unreachable" && html`<${Notice} kind="alarm" role="alert">${t("desk.unreachable")}<//>`}
     ${now.error && html`<${Notice} kind="alarm" role="alert">${now.error}<//>`}
-    ${confirming.value && html`<${Dialog} title=${t("desk.end")} onClose=${() => (confirming.value = false)} />`}
     ${now.since && html`<p class="small faint">${t("desk.since", { at: clock(now.since) })}</p>`}
   </section>`;
 }
@@ -191,14 +249,16 @@ function Work({ profile, now, live }) {
 /** What each queue says of me. @param {{profile: Data, now: Data, live: Live}} props */
 function Queues({ profile, now, live }) {
   /** @type {string[]} */
-  const names = now.queues ?? profile.queues.map((/** @type {Data} */ queue) => queue.name);
+  const names = profile.queues.map((/** @type {Data} */ queue) => queue.name);
+  /** @type {Record<string, string>} reasons by queue */
+  const pauses = now.queue_pauses ?? {};
   const mayAct = profile.typology !== "phonebar" && Boolean(now.logged_in);
   return html`<section class="panel"><header><h2>${t("desk.queues")}</h2></header>
     ${names.length === 0 && html`<p class="empty">${t("desk.no_queues")}</p>`}
     <div class="lines">${names.map((name) => {
       const queue = live.of("queue").get(name) ?? {};
-      const pausedHere = now.paused || now.paused_queues?.includes(name);
-      const here = now.paused ? now.pause_reason : "";
+      const pausedHere = now.paused || name in pauses;
+      const here = now.paused ? now.pause_reason : pauses[name];
       return html`<div key=${name}><b>${name}</b>
         <${State} state=${!now.logged_in ? "offline" : pausedHere ? "paused" : "ready"} word=${pausedHere ? here || t("state.paused") : !now.logged_in ? "" : t("desk.taking")} />
         <span class="grow"></span>
@@ -213,14 +273,40 @@ function Queues({ profile, now, live }) {
 addEventListener("beforeunload", (event) => {
   if (phone.calls.value.length > 0) event.preventDefault(); // the browser asks whether to leave a call
 });
+// who leaves all the same ends the call: without this word the caller would be in silence until Asterisk notices
+addEventListener("pagehide", () => phone.stop());
 
 await loadLanguage();
+const linked = fromAddress();
 me.value = await get("/me");
+switchLog(me.value?.client_log, me.value?.client_log_level);
 get("/pause-reasons").then((answer) => (reasons.value = answer.items.map((/** @type {Data} */ item) => item.name ?? item)), () => {});
 const live = new Live(["me", "agent", "queue", "call", "recording"], {
   onNotice: (name, notice) => {
-    if (name === "phone.displaced") phone.displaced();
+    if (name === "phone.displaced" && notice.page !== PAGE) phone.displaced();
     if (name === "session.taken_over") say(t("notice.taken_over", { by: notice.by ?? "" }), "alarm");
+    if (name === "client_log.switched") {
+      switchLog(notice.on, notice.level);
+      say(t(notice.on ? "notice.log_on" : "notice.log_off", { level: notice.level ?? "" }));
+    }
   },
+});
+effect(() => {
+  // a server that restarted may be of another version, and what the directory says of me another
+  if (live.connection.value !== "live") return;
+  void askVersion();
+  get("/me").then((profile) => (me.value = profile), () => {});
+});
+if (linked) {
+  // this tab dials when it has the phone, else the one that has
+  if (leader.role.value === "leading") wanted.value = linked;
+  else setTimeout(() => (leader.role.value === "leading" ? (wanted.value = linked) : hand(linked)), 500);
+}
+// a tel: link in this page itself
+document.addEventListener("click", (event) => {
+  const link = event.target instanceof Element ? event.target.closest("a[href^='tel:']") : null;
+  if (!(link instanceof HTMLAnchorElement)) return;
+  event.preventDefault();
+  wanted.value = dialable(link.href);
 });
 render(html`<${Desk} live=${live} />`, /** @type {HTMLElement} */ (document.getElementById("page")));

@@ -4,9 +4,10 @@
  * @module
  */
 import { UA, WebSocketInterface } from "../../vendor/jssip.js";
-import { post } from "../core/api.js";
+import { post, Problem } from "../core/api.js";
 import { signal } from "../vendor.js";
 import { Call } from "./call.js";
+import { log } from "./log.js";
 
 /** @typedef {"off" | "connecting" | "registered" | "unreachable" | "refused" | "displaced"} Registration */
 /**
@@ -18,13 +19,20 @@ import { Call } from "./call.js";
 /** Asterisk is asked for a sign of life so often, and has so long for it: a loss shows within 10 s. */
 const ALIVE_EVERY_MS = 5000;
 const ALIVE_WITHIN_MS = 3000;
+/** What was heard so lately needs no question before a hold; a question before one is waited for so long. */
+const FRESH_MS = 700;
+const SURE_WITHIN_MS = 1500;
+/** A socket that does not open in that time is tried anew. */
+const OPEN_WITHIN_MS = 4000;
 const FIRST_RETRY_MS = 1000;
 const LONGEST_RETRY_MS = 15_000;
 /** Answers to REGISTER that mean: the secret is another now. */
 const WRONG_SECRET = new Set([401, 403, 407]);
+/** This page, among all that may have the agent's phone. */
+export const PAGE = crypto.randomUUID();
 
 export class Phone {
-  /** @param {{microphone: () => Promise<MediaStream>, onCall: (call: Call) => void, output: () => HTMLAudioElement}} hooks */
+  /** @param {{microphone: () => Promise<MediaStream>, onCall: (call: Call) => void}} hooks */
   constructor(hooks) {
     this.hooks = hooks;
     /** @type {import("../vendor.js").Signal<Registration>} */
@@ -40,51 +48,79 @@ export class Phone {
     this.failures = 0;
     this.heardAt = 0;
     this.askedAt = 0;
+    this.openingAt = 0;
+    /** Told when something is heard. @type {Set<() => void>} */
+    this.ears = new Set();
     document.addEventListener("visibilitychange", this.#look);
     addEventListener("online", this.#look);
   }
 
   /** Fetches a SIP session and registers; resolves when Asterisk has answered 200. Rejects with the reason after `within` ms. */
-  async start(within = 10_000) {
+  async start(within = 20_000) {
     this.stop();
     this.registration.value = "connecting";
-    this.session = await post("/me/sip-session");
-    this.#connect();
-    await this.#registered(within);
+    try {
+      this.session = await post("/me/sip-session", { page: PAGE });
+      this.#connect();
+      await this.#registered(within);
+    } catch (error) {
+      if (/** @type {Registration} */ (this.registration.peek()) !== "displaced") this.stop();
+      throw error;
+    }
   }
 
   /** Ends calls and the registration. */
   stop() {
     clearInterval(this.pulse);
     clearTimeout(this.retry);
+    this.ua?.removeAllListeners();
     this.ua?.stop();
     this.ua = null;
+    this.failures = 0;
     this.registration.value = "off";
   }
 
-  /** Another machine took the registration over: this phone must not take it back. */
+  /** Another page took the registration over: this phone must not take it back. */
   displaced() {
+    if (this.registration.value === "off") return;
+    log("warning", "phone.displaced");
     this.stop();
     this.registration.value = "displaced";
   }
 
-  /** @param {string} number */
-  dial(number) {
-    this.#newCall(
-      this.ua.call(number, {
-        mediaConstraints: { audio: true, video: false },
-        pcConfig: this.#peerConfig(),
-        sessionTimersExpires: 120,
-      }),
-    );
+  /** Calls a number; what is talked to now is held first. @param {string} number @returns {Promise<Call | undefined>} */
+  async dial(number) {
+    const mediaStream = (await this.hooks.microphone()).clone();
+    await this.#holdOthers(null);
+    if (!this.ua) return undefined;
+    const rtc = this.ua.call(number, { mediaStream, pcConfig: this.#peerConfig() });
+    const call = this.calls.value.find((one) => one.rtc === rtc) ?? this.#newCall(rtc);
+    call.voice = mediaStream;
+    return call;
+  }
+
+  /** Answers it; what is talked to now is held first. @param {Call} call */
+  async answer(call) {
+    await this.#holdOthers(call);
+    await call.answer();
+  }
+
+  /** Holds it, or takes it back and holds the others. @param {Call} call @param {boolean} on */
+  async hold(call, on) {
+    if (!on) await this.#holdOthers(call);
+    await call.hold(on);
+  }
+
+  /** @param {Call | null} call */
+  async #holdOthers(call) {
+    await Promise.all(this.calls.value.filter((other) => other !== call).map((other) => other.hold(true)));
   }
 
   #connect() {
     const session = /** @type {SipSession} */ (this.session);
-    const socket = new WebSocketInterface(session.wss);
     const ua = /** @type {any} */ (
       new UA({
-        sockets: [socket],
+        sockets: [new WebSocketInterface(session.wss)],
         uri: session.uri,
         authorization_user: session.username,
         realm: session.realm,
@@ -94,25 +130,27 @@ export class Phone {
         register_expires: session.expires,
         session_timers: false,
         connection_recovery_min_interval: 1,
-        connection_recovery_max_interval: 8,
+        connection_recovery_max_interval: 3,
       })
     );
     this.ua = ua;
     ua.on("registered", () => this.#up());
-    ua.on("registrationFailed", (/** @type {any} */ event) => void this.#refused(event));
+    ua.on("registrationFailed", (/** @type {any} */ event) => this.#refused(event));
     ua.on("unregistered", () => this.registration.value === "registered" && (this.registration.value = "connecting"));
+    ua.on("connecting", () => (this.openingAt = Date.now()));
+    ua.on("connected", () => (this.openingAt = 0));
     ua.on("disconnected", () => this.#unreachable("socket"));
-    ua.on("newRTCSession", (/** @type {any} */ event) => {
-      if (event.originator === "remote") this.#newCall(event.session, event.request);
-    });
+    ua.on("newRTCSession", (/** @type {any} */ event) => this.#newCall(event.session, event.originator === "remote" ? event.request : undefined));
+    this.askedAt = 0;
+    this.heardAt = Date.now();
     ua.start();
     // any message is a sign of life; JsSIP itself never asks for one
     const take = ua._transport.ondata;
     ua._transport.ondata = (/** @type {any} */ data) => {
       this.heardAt = Date.now();
+      for (const ear of this.ears) ear();
       take(data);
     };
-    this.heardAt = Date.now();
     this.pulse = setInterval(this.#look, 1000);
   }
 
@@ -121,26 +159,31 @@ export class Phone {
     this.reason.value = "";
     const lost = this.registration.value !== "registered";
     this.registration.value = "registered";
+    log("info", "phone.registered");
     if (lost) for (const call of this.calls.value) call.reconnected();
   }
 
   /** @param {string} reason */
   #unreachable(reason) {
     if (this.registration.value === "off" || this.registration.value === "displaced") return;
+    if (this.registration.value !== "unreachable") log("warning", "phone.unreachable", { reason });
     this.registration.value = "unreachable";
     this.reason.value = reason;
   }
 
   /** A refused REGISTER is tried again, with a new secret where the old one was refused. @param {any} event */
-  async #refused(event) {
+  #refused(event) {
     const status = event.response?.status_code ?? 0;
     if (this.registration.value === "off" || this.registration.value === "displaced") return;
     this.registration.value = status ? "refused" : "unreachable";
     this.reason.value = status ? `${status} ${event.response.reason_phrase}` : event.cause;
+    log("warning", "phone.refused", { reason: this.reason.value });
     this.failures += 1;
     const full = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(this.failures - 1, 8));
+    // a first refusal for the secret is its rotation, which a new one mends at once
+    const wait = this.failures === 1 && WRONG_SECRET.has(status) ? 0 : full * (0.5 + Math.random() / 2);
     clearTimeout(this.retry);
-    this.retry = setTimeout(() => void this.#registerAgain(WRONG_SECRET.has(status)), full * (0.5 + Math.random() / 2));
+    this.retry = setTimeout(() => void this.#registerAgain(WRONG_SECRET.has(status)), wait);
   }
 
   /** @param {boolean} anew */
@@ -149,12 +192,13 @@ export class Phone {
     else this.ua?.register();
   }
 
-  /** Takes a new secret, also in a call: the call goes on. */
+  /** Takes a new secret, also in a call: the call goes on. Refused where another page has the phone since. */
   async renew() {
     try {
-      this.session = await post("/me/sip-session");
-    } catch {
-      this.retry = setTimeout(() => void this.#registerAgain(true), LONGEST_RETRY_MS);
+      this.session = await post("/me/sip-session", { page: PAGE, again: true });
+    } catch (error) {
+      if (error instanceof Problem && error.code === "AB006") return this.displaced();
+      this.retry = setTimeout(() => void this.#registerAgain(true), LONGEST_RETRY_MS / 3);
       return;
     }
     this.ua?.set("ha1", this.session?.ha1);
@@ -164,21 +208,45 @@ export class Phone {
   /** Asks for a sign of life, and drops a socket that gives none: only then does JsSIP connect anew. */
   #look = () => {
     const now = Date.now();
-    if (!this.ua || this.registration.value === "displaced") return;
-    if (this.askedAt > this.heardAt && now - this.askedAt > ALIVE_WITHIN_MS) {
-      this.askedAt = 0;
-      this.heardAt = now;
-      this.#unreachable("silent");
-      const transport = this.ua._transport;
-      transport.socket.disconnect();
-      transport._onDisconnect(true);
-      return;
-    }
-    if (this.askedAt <= this.heardAt && now - this.heardAt > ALIVE_EVERY_MS && this.ua.isConnected()) {
-      this.askedAt = now;
-      this.ua.sendOptions(/** @type {SipSession} */ (this.session).uri);
-    }
+    if (!this.ua) return;
+    if (this.openingAt && now - this.openingAt > OPEN_WITHIN_MS) return this.#drop("opening");
+    if (this.askedAt > this.heardAt && now - this.askedAt > ALIVE_WITHIN_MS) return this.#drop("silent");
+    if (this.askedAt <= this.heardAt && now - this.heardAt > ALIVE_EVERY_MS) this.#ask();
   };
+
+  #ask() {
+    if (!this.ua?.isConnected()) return;
+    this.askedAt = Date.now();
+    this.ua.sendOptions(/** @type {SipSession} */ (this.session).uri);
+  }
+
+  /** @param {string} reason */
+  #drop(reason) {
+    this.askedAt = 0;
+    this.openingAt = 0;
+    this.heardAt = Date.now();
+    this.#unreachable(reason);
+    const transport = this.ua._transport;
+    transport.socket.disconnect();
+    transport._onDisconnect(true);
+  }
+
+  /** Whether Asterisk is there just now: heard a moment ago, or it answers a question. @returns {Promise<boolean>} */
+  alive() {
+    if (this.registration.value !== "registered") return Promise.resolve(false);
+    if (Date.now() - this.heardAt < FRESH_MS) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const end = (/** @type {boolean} */ there) => {
+        clearTimeout(timer);
+        this.ears.delete(heard);
+        resolve(there);
+      };
+      const heard = () => end(true);
+      const timer = setTimeout(() => end(false), SURE_WITHIN_MS);
+      this.ears.add(heard);
+      if (this.askedAt <= this.heardAt) this.#ask();
+    });
+  }
 
   /** @param {number} within milliseconds */
   #registered(within) {
@@ -186,6 +254,7 @@ export class Phone {
       const timer = setTimeout(() => end(() => reject(new Error(this.reason.value || "timeout"))), within);
       const stop = this.registration.subscribe((state) => {
         if (state === "registered") end(() => resolve(undefined));
+        if (state === "displaced" || state === "off") end(() => reject(new Error(state)));
       });
       const end = (/** @type {() => void} */ then) => {
         clearTimeout(timer);
@@ -200,13 +269,15 @@ export class Phone {
     return { iceServers: servers.map((urls) => ({ urls })) };
   }
 
-  /** @param {any} rtc @param {any} [request] the INVITE of an incoming call */
+  /** @param {any} rtc @param {any} [request] the INVITE of an incoming call @returns {Call} */
   #newCall(rtc, request) {
-    const call = new Call(rtc, request, { microphone: this.hooks.microphone, output: this.hooks.output, peerConfig: () => this.#peerConfig() });
+    const call = new Call(rtc, request, { microphone: this.hooks.microphone, peerConfig: () => this.#peerConfig(), alive: () => this.alive() });
+    log("info", "call.new", { call: call.id, incoming: call.incoming });
     this.calls.value = [...this.calls.value, call];
     rtc.on("ended", () => this.#gone(call));
     rtc.on("failed", () => this.#gone(call));
     this.hooks.onCall(call);
+    return call;
   }
 
   /** @param {Call} call */
