@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Collection
 from typing import NoReturn
 
 import structlog
 
 from agentbridge.asterisk import capabilities
-from agentbridge.asterisk.ami.connection import OnEvent, ignore
+from agentbridge.asterisk.ami.connection import OnEvent
 from agentbridge.asterisk.ami.link import Account, AmiLink, Timing
 from agentbridge.asterisk.ami.shutdown import Shutdown
 from agentbridge.asterisk.ami.wire import Fields as WireFields
@@ -27,7 +26,8 @@ from agentbridge.asterisk.drivers.members import MemberAction, Members, member_o
 from agentbridge.asterisk.drivers.policy import PolicyStore
 from agentbridge.asterisk.drivers.transports import Transports
 from agentbridge.asterisk.drivers.voicemail import Mailboxes
-from agentbridge.asterisk.observed.contacts import DEAF, ContactHooks, Contacts
+from agentbridge.asterisk.listener import AsteriskListener
+from agentbridge.asterisk.observed.contacts import ContactListener, Contacts, NoContactListener
 from agentbridge.asterisk.observed.observation import Observation, endpoint_of
 from agentbridge.errors import InvalidValue, Refused, Unavailable
 from agentbridge.model import (
@@ -73,31 +73,28 @@ MISSING_QUEUE_SECONDS = 2.0
 _DEPTH = re.compile(r"^(\S+)\s+\d+\s+(\d+)\s", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hooks:
-    """Whom the node tells: a key changed without our doing; app_queue paused a member by itself; all has to
-    be looked at again; registrations; what happens to calls; a policy that is now in Asterisk, '' when it was
-    removed."""
-
-    changed: Callable[[EndpointId], None]
-    autopaused: Callable[[EndpointId, QueueName], None]
-    stale: Callable[[], None]
-    contacts: ContactHooks = DEAF
-    call: Callable[[Message], None] = ignore
-    policy: Callable[[str, str], None] = lambda _path, _value: None
-
-
 class Node:
-    """Knows what is in one Asterisk and writes to it; `run` keeps the links up."""
+    """Knows what is in one Asterisk and writes to it; `run` keeps the links up.
 
-    def __init__(self, account: Account, ari: Ari, hooks: Hooks, *, timing: Timing | None = None) -> None:
-        self._hooks = hooks
-        self._seen = Observation(hooks.changed)
-        shutdown = Shutdown(self._shuts_down, hooks.stale)
+    listener: is told what happens there. contacts: is told which devices are registered.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        ari: Ari,
+        listener: AsteriskListener,
+        *,
+        contacts: ContactListener | None = None,
+        timing: Timing | None = None,
+    ) -> None:
+        self._listener = listener
+        self._seen = Observation(listener.key_drifted)
+        shutdown = Shutdown(self._shuts_down, listener.asterisk_stale)
         self._actions = AmiLink(
             account,
             name="actions",
-            on_up=lambda _: hooks.stale(),
+            on_up=self._came_up,
             on_down=self._lost,
             timing=timing,
             shutdown=shutdown,
@@ -110,7 +107,7 @@ class Node:
             events=EVENTS,
             filters=FILTERS,
             on_event=self._on_event,
-            on_up=lambda _: hooks.stale(),
+            on_up=self._came_up,
             on_down=self._lost,
             timing=timing,
             shutdown=shutdown,
@@ -118,9 +115,9 @@ class Node:
         self._members = Members(self._actions, self._bulk, self._seen)
         self._engagement = Engagement(self._actions, self._bulk, time.time)
         self._policy = PolicyStore(self._actions, self._bulk, self._seen)
-        self._contacts = Contacts(self._bulk, hooks.contacts)
+        self._contacts = Contacts(self._bulk, contacts or NoContactListener())
         self._endpoints = Endpoints(ari, self._actions, self._bulk, self._seen, self._contacts)
-        self._transports = Transports(ari, self._contacts, hooks.changed)
+        self._transports = Transports(ari, self._contacts, listener.key_drifted)
         self._mailboxes = Mailboxes(self._actions, self._bulk, self._seen)
         self._ringing = Ringing(self._actions, time.monotonic)
         self._capabilities = Capabilities()
@@ -287,7 +284,7 @@ class Node:
                 was = self._seen.policy(action.path)
                 await self._policy.apply(action)
                 now = action.value if isinstance(action, PutPolicy) else ""
-                self._hooks.policy(action.path, now)
+                self._listener.policy_written(action.path, now)
                 if was != now:
                     self._silence_moved(action.path, was, now)
             case PutObject() as action:
@@ -338,7 +335,7 @@ class Node:
                 await self._members.apply(PauseMember(was.queue, was.interface, was.paused, was.reason))
             except (Refused, Unavailable) as reason:
                 log.warning("pause.not_taken_back", queue=was.queue, interface=was.interface, reason=str(reason))
-                self._hooks.stale()
+                self._listener.asterisk_stale()
 
     async def _look_for_missing_queues(self) -> None:
         """`queue reload` has no event: a queue that agents wait for is asked after until it is there."""
@@ -351,7 +348,7 @@ class Node:
             except (Unavailable, Refused):
                 continue  # everything is read again when the link is back
             if found:
-                self._hooks.stale()
+                self._listener.asterisk_stale()
 
     async def _queue_exists(self, queue: QueueName) -> bool:
         """False for a name that none in Asterisk can have."""
@@ -361,6 +358,9 @@ class Node:
             return False
 
     # ------------------------------------------------------------ events
+
+    def _came_up(self, _fully_booted: Message) -> None:
+        self._listener.asterisk_stale()
 
     def _lost(self, _reason: str) -> None:
         self._read = False
@@ -386,15 +386,15 @@ class Node:
                 if event.get("ContactStatus") == "Removed" and not self._contacts.registered(key):
                     self._ringing.silence(key, everything=True)
                 if self._endpoints.is_due(key):
-                    self._hooks.changed(key)
+                    self._listener.key_drifted(key)
             case "Reload" if "pjsip" in event.get("Module").lower() or event.get("Module") == "All":
                 self._endpoints.reloaded()
-                self._hooks.stale()
+                self._listener.asterisk_stale()
             case "Reload" if "queue" in event.get("Module").lower() or event.get("Module") == "All":
-                self._hooks.stale()
+                self._listener.asterisk_stale()
             case _:
                 pass
-        self._hooks.call(event)
+        self._listener.call_event(event)
 
     def _paused(self, event: Message) -> None:
         member = member_of(event)
@@ -404,5 +404,5 @@ class Node:
             if was is not None and self._ringing.silenced(key):
                 self._own_pauses.put_nowait(was)
                 return
-            self._hooks.autopaused(key, member.queue)
+            self._listener.member_autopaused(key, member.queue)
         self._seen.member_seen(member)

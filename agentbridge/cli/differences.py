@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from agentbridge.asterisk.ami.link import Account, Timing
 from agentbridge.asterisk.ari.client import Ari
-from agentbridge.asterisk.node import Hooks, Node
+from agentbridge.asterisk.listener import NoListener
+from agentbridge.asterisk.node import Node
 from agentbridge.desired.state import SipDefaults
 from agentbridge.directory.postgres import Directory
 from agentbridge.model import Fate, Loss
@@ -35,7 +36,7 @@ async def worked_out(settings: Settings) -> Found:
         node = Node(
             Account(settings.ami.host, settings.ami.port, settings.ami.username, settings.ami.password()),
             ari,
-            Hooks(changed=lambda _: None, autopaused=lambda _, __: None, stale=lambda: None),
+            NoListener(),
             timing=Timing(connect=CONNECT_SECONDS, boot=CONNECT_SECONDS),
         )
         try:

@@ -15,7 +15,8 @@ import typer
 
 from agentbridge.asterisk.ami.link import Account, Timing
 from agentbridge.asterisk.ari.client import Ari
-from agentbridge.asterisk.node import Hooks, Node
+from agentbridge.asterisk.listener import NoListener
+from agentbridge.asterisk.node import Node
 from agentbridge.cli import output
 from agentbridge.cli.options import connected
 from agentbridge.desired.state import SipDefaults, reserve
@@ -111,7 +112,7 @@ async def _node(settings: Settings) -> AsyncIterator[Node]:
         node = Node(
             account,
             ari,
-            Hooks(changed=lambda _: None, autopaused=lambda _, __: None, stale=lambda: None),
+            NoListener(),
             timing=Timing(connect=CONNECT_SECONDS, boot=CONNECT_SECONDS),
         )
         links = tasks.create_task(node.run(), name="links")

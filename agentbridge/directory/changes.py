@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -58,12 +57,33 @@ class Pulse:
     """how often it looks whether the address still leads to this server; costs one connection"""
 
 
+class DirectoryListener(Protocol):
+    """Is told what changes in the directory. Called synchronously: a method may not block."""
+
+    def keys_changed(self, keys: set[EndpointId], reading: Reading | None) -> None:
+        """These keys changed, all of them where ALL_KEYS is among them.
+
+        reading: what the directory says about them, where they are few and it was read just now.
+        """
+        ...
+
+    def directory_up(self) -> None:
+        """The directory is to be obeyed from now on. What happened before is not known: look at everything."""
+        ...
+
+    def directory_lost(self, reason: str) -> None:
+        """The directory can't be followed or may not be obeyed, until the next `directory_up`."""
+        ...
+
+    def results_written(self) -> None:
+        """A node has written what became of some changes."""
+        ...
+
+
 class Changes:
     """`run` connects, waits to be the node's only writer, then hands over keys until it is cancelled.
 
-    `on_up` means: look at everything, since nothing is known of what happened before. `on_keys` may hold
-    ALL_KEYS, and brings along what the directory says about the keys when they are few. `on_applied`: a node has
-    written what became of some changes. They are called synchronously and may not block.
+    listener: is told what was found.
     """
 
     def __init__(
@@ -71,20 +91,14 @@ class Changes:
         dsn: str,
         *,
         node: str,
-        on_keys: Callable[[set[EndpointId], Reading | None], None],
-        on_up: Callable[[], None],
-        on_down: Callable[[str], None],
-        on_applied: Callable[[], None] = lambda: None,
+        listener: DirectoryListener,
         pulse: Pulse | None = None,
         memory: Memory | None = None,
         waits: Waits = WAITS,
     ) -> None:
         self._dsn = dsn
         self._node = node
-        self._on_keys = on_keys
-        self._on_up = on_up
-        self._on_down = on_down
-        self._on_applied = on_applied
+        self._listener = listener
         self._pulse = pulse or Pulse()
         self._lock = NodeLock(node, standby_seconds=self._pulse.standby_seconds)
         self._admission = Admission(
@@ -141,7 +155,7 @@ class Changes:
     def _went_down(self, reason: str) -> None:
         if self.up or not self._lost_told:
             log.warning("database.lost", node=self._node, reason=reason)
-            self._on_down(reason)
+            self._listener.directory_lost(reason)
         self._lost_told = True
         self.up = False
         self._lock.standby = False
@@ -173,7 +187,7 @@ class Changes:
         if not pooled:  # else nobody would be told of a notification
             # first listen, then read: a change between the two is a wake-up too many, never one too few
             await connection.add_listener(CHANNEL, self._woken)
-            await connection.add_listener(APPLIED_CHANNEL, lambda *_: self._on_applied())
+            await connection.add_listener(APPLIED_CHANNEL, self._results_written)
         if not await self._admission.wait_until_obeyed(connection):
             self.snapshot = None
         if self.snapshot is None:
@@ -197,7 +211,7 @@ class Changes:
         log.info("database.connected", node=self._node)
         self._lost_told = False
         self.up = True
-        self._on_up()
+        self._listener.directory_up()
 
     async def _woken_or_due(self) -> None:
         try:
@@ -205,6 +219,9 @@ class Changes:
                 await self._wake.wait()
         except TimeoutError:
             pass  # the poll, which is the net below lost notifications
+
+    def _results_written(self, *_: Any) -> None:
+        self._listener.results_written()
 
     def _woken(self, *_: Any) -> None:
         self._wake.set()
@@ -220,7 +237,7 @@ class Changes:
             metrics.CHANGES_SEEN.inc(len(news["keys"]))
             metrics.CHANGE_LAG.observe(max(news["oldest_seconds"] or 0.0, 0.0))
             keys = {EndpointId(key) for key in news["keys"]}
-            self._on_keys(keys, reading(rows) if fresh and news["key"] is not None else None)
+            self._listener.keys_changed(keys, reading(rows) if fresh and news["key"] is not None else None)
         self._admission.read_up_to(news["newest"] or 0, news["newest_at"] or 0)
 
     async def _watch_address(self) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 import psutil
 
 from agentbridge import logs
-from agentbridge.service.daemon import Bridge, built
+from agentbridge.service.daemon import built, serve
+from agentbridge.service.parts import Parts
 from agentbridge.settings import Log, load
 
 TICK_S = 0.002
@@ -39,14 +40,14 @@ async def main(config: Path, resyncs: int) -> dict[str, float]:
     settings = load(config)
     logs.configure(Log(level="error"), settings.node.name)
     gc.freeze()  # as `daemon.run` does
-    async with built(settings) as bridge, asyncio.TaskGroup() as tasks:
+    async with built(settings) as parts, asyncio.TaskGroup() as tasks:
         started = time.perf_counter()
-        serving = tasks.create_task(bridge.run())
-        await _started(bridge)
+        serving = tasks.create_task(serve(parts, settings))
+        await _started(parts)
         start_s = time.perf_counter() - started - CALM_TICKS * TICK_S
         stalls = Stalls()
         watching = tasks.create_task(stalls.watch())
-        taken = [await _resync(bridge) for _ in range(resyncs)]
+        taken = [await _resync(parts) for _ in range(resyncs)]
         watching.cancel()
         serving.cancel()
     return {
@@ -57,20 +58,20 @@ async def main(config: Path, resyncs: int) -> dict[str, float]:
     }
 
 
-async def _started(bridge: Bridge) -> None:
-    await bridge._resync.done.wait()
+async def _started(parts: Parts) -> None:
+    await parts.resync.done.wait()
     calm = 0
     while calm < CALM_TICKS:
         await asyncio.sleep(TICK_S)
-        calm = 0 if len(bridge._reconciler.work) else calm + 1
+        calm = 0 if len(parts.reconciler.work) else calm + 1
 
 
-async def _resync(bridge: Bridge) -> float:
+async def _resync(parts: Parts) -> float:
     """Seconds from the request until every key was compared."""
     started = time.perf_counter()
-    bridge._resync.now()
+    parts.resync.now()
     for done in (False, True):  # first there is something to do, then nothing any more
-        while (not len(bridge._reconciler.work)) is not done:  # noqa: ASYNC110 - the product has no event for it
+        while (not len(parts.reconciler.work)) is not done:  # noqa: ASYNC110 - the product has no event for it
             await asyncio.sleep(TICK_S)
     return time.perf_counter() - started
 

@@ -32,6 +32,9 @@ class Told:
     def down(self) -> None:
         self.downs += 1
 
+    def event(self, event: Any) -> None:
+        self.events.append(event)
+
     async def becomes(self, ups: int, downs: int, within: float = 10.0) -> None:
         async def so() -> bool:
             return (self.ups, self.downs) == (ups, downs)
@@ -52,9 +55,7 @@ async def listening(
         app="tried",
         heartbeat=1.0,
         wanted=lambda: told.wanted,
-        on_event=told.events.append,
-        on_up=told.up,
-        on_down=told.down,
+        listener=told,
     )
     running = asyncio.create_task(events.run())
     try:

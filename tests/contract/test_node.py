@@ -12,7 +12,8 @@ import pytest_asyncio
 
 from agentbridge.asterisk.ami.link import Account
 from agentbridge.asterisk.ari.client import Ari
-from agentbridge.asterisk.node import Hooks, Node
+from agentbridge.asterisk.listener import NoListener
+from agentbridge.asterisk.node import Node
 from agentbridge.desired.caller_id import member_text
 from agentbridge.desired.state import SipDefaults, desired
 from agentbridge.errors import Refused
@@ -65,21 +66,20 @@ SIP = SipDefaults()
 
 
 @dataclass
-class Told:
-    """What the node's hooks were told."""
+class Told(NoListener):
+    """What the node told its listener."""
 
     changed: list[EndpointId] = field(default_factory=list)
     autopaused: list[tuple[EndpointId, QueueName]] = field(default_factory=list)
     stale: int = 0
 
-    def hooks(self) -> Hooks:
-        return Hooks(
-            changed=self.changed.append,
-            autopaused=lambda key, queue: self.autopaused.append((key, queue)),
-            stale=self._stale,
-        )
+    def key_drifted(self, key: EndpointId) -> None:
+        self.changed.append(key)
 
-    def _stale(self) -> None:
+    def member_autopaused(self, key: EndpointId, queue: QueueName) -> None:
+        self.autopaused.append((key, queue))
+
+    def asterisk_stale(self) -> None:
         self.stale += 1
 
 
@@ -105,7 +105,7 @@ class Target(Protocol):
 class InMemory:
     def __init__(self) -> None:
         self.told = Told()
-        self.node = AsteriskInMemory(QUEUES, self.told.hooks())
+        self.node = AsteriskInMemory(QUEUES, self.told)
 
     async def add_by_hand(self, queue: QueueName, interface: Interface, name: str) -> None:
         self.node.add_by_hand(replace(member(queue, interface=interface), name=name))
@@ -199,7 +199,7 @@ async def running(asterisk: Asterisk) -> AsyncIterator[Real]:
     url = f"http://{asterisk.host}:{asterisk.ari_port}/ari"
     async with Ari(url, asterisk.ari_user, asterisk.ari_secret) as ari, asyncio.TaskGroup() as group:
         account = Account(asterisk.host, asterisk.ami_port, asterisk.ami_user, asterisk.ami_secret)
-        node = Node(account, ari, told.hooks(), timing=QUICK)
+        node = Node(account, ari, told, timing=QUICK)
         links = group.create_task(node.run())
         target = Real(asterisk, node, told, ari)
         try:

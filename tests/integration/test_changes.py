@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import asyncpg
 import pytest
@@ -20,6 +19,7 @@ from agentbridge.errors import Unavailable
 from agentbridge.model import ALL_KEYS, EndpointId
 from agentbridge.reconnecting import Waits
 from lab.postgres import DAEMON, Postgres, as_role
+from tests.integration.followed import Seen
 from tests.integration.words import (
     Connect,
     Connection,
@@ -34,25 +34,13 @@ QUICK = Pulse(poll_seconds=0.5, deadline_seconds=1.5, standby_seconds=0.1)
 SLOW_POLL = Pulse(poll_seconds=30.0, deadline_seconds=5.0)
 
 
-@dataclass
-class Seen:
-    keys: set[str] = field(default_factory=set)
-    ups: int = 0
-    downs: list[str] = field(default_factory=list)
-
-    def came_up(self) -> None:
-        self.ups += 1
-
-
 @asynccontextmanager
 async def watching(dsn: str, seen: Seen, *, pulse: Pulse = SLOW_POLL, node: str = "pbx1") -> AsyncIterator[Changes]:
     """A running Changes that is up."""
     changes = Changes(
         as_role(dsn, DAEMON),
         node=node,
-        on_keys=lambda keys, _: seen.keys.update(keys),
-        on_up=seen.came_up,
-        on_down=seen.downs.append,
+        listener=seen,
         pulse=pulse,
         waits=Waits(first=0.05, longest=2.0),
     )
@@ -337,9 +325,7 @@ async def test_a_database_without_our_schema_is_not_up_and_the_reason_says_what_
     changes = Changes(
         as_role(dsn, DAEMON),
         node="pbx1",
-        on_keys=lambda keys, _: seen.keys.update(keys),
-        on_up=seen.came_up,
-        on_down=seen.downs.append,
+        listener=seen,
         pulse=QUICK,
     )
     async with asyncio.TaskGroup() as group:

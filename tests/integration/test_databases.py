@@ -13,6 +13,7 @@ from agentbridge.directory.postgres import Directory
 from agentbridge.errors import Unavailable
 from agentbridge.model import EndpointId
 from lab.postgres import DAEMON, Postgres, as_role
+from tests.integration.followed import Seen
 from tests.integration.words import Connection, add_agent, add_queue, add_telephone, eventually, quiet, refusal
 
 
@@ -83,14 +84,11 @@ async def test_a_limit_for_idle_sessions_does_not_end_ours(
 ) -> None:
     name = database.rsplit("/", 1)[1]
     await superuser.execute(f"alter role {DAEMON} in database {name} set idle_session_timeout = '200ms'")
-    downs: list[str] = []
-    keys: set[str] = set()
+    seen = Seen()
     changes = Changes(
         as_role(database, DAEMON),
         node="pbx1",
-        on_keys=lambda found, _: keys.update(found),
-        on_up=lambda: None,
-        on_down=downs.append,
+        listener=seen,
         pulse=Pulse(poll_seconds=30.0, deadline_seconds=5.0),
     )
     async with asyncio.TaskGroup() as group:
@@ -98,6 +96,6 @@ async def test_a_limit_for_idle_sessions_does_not_end_ours(
         await eventually(lambda: changes.up, within=10)
         await asyncio.sleep(1.0)
         number = await add_agent(sql, "anna")
-        await eventually(lambda: number in keys, within=5)
+        await eventually(lambda: number in seen.keys, within=5)
         running.cancel()
-    assert downs == []
+    assert seen.downs == []

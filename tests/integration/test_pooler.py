@@ -21,6 +21,7 @@ from agentbridge.model import EndpointId, QueueName
 from agentbridge.reconnecting import Waits
 from lab.ports import free_port
 from lab.postgres import DAEMON, Postgres
+from tests.integration.followed import Seen
 from tests.integration.words import Connection, add_agent, add_queue, add_telephone, eventually, status
 
 POOLER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -152,14 +153,11 @@ async def test_changes_are_followed_through_a_transaction_pooler_and_its_address
     sql: Connection, pooled: str
 ) -> None:
     """The connection with the lock keeps one of the two servers; the look every so often takes the other."""
-    seen: set[str] = set()
-    downs: list[str] = []
+    seen = Seen()
     changes = Changes(
         pooled,
         node="pbx1",
-        on_keys=lambda keys, _: seen.update(keys),
-        on_up=lambda: None,
-        on_down=downs.append,
+        listener=seen,
         pulse=Pulse(poll_seconds=0.2, deadline_seconds=2.0, standby_seconds=0.1, address_seconds=0.01),
         waits=Waits(first=0.05, longest=2.0),
     )
@@ -168,6 +166,6 @@ async def test_changes_are_followed_through_a_transaction_pooler_and_its_address
         await eventually(lambda: changes.up, within=10)
         for name in ("anna", "bea", "carl"):
             number = await add_agent(sql, name)
-            await eventually(lambda: number in seen, within=5)  # noqa: B023
+            await eventually(lambda: number in seen.keys, within=5)  # noqa: B023
         running.cancel()
-    assert downs == []
+    assert seen.downs == []

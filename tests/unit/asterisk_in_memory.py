@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from agentbridge.asterisk.drivers.endpoints import encoded
-from agentbridge.asterisk.node import Hooks
+from agentbridge.asterisk.listener import AsteriskListener
 from agentbridge.asterisk.observed.observation import Observation, endpoint_of
 from agentbridge.asterisk.observed.policy_tree import PolicyTree
 from agentbridge.errors import InvalidValue, Refused, Unavailable
@@ -59,7 +59,7 @@ class Faults:
 class AsteriskInMemory:
     """`written` is called before each write that Asterisk takes; `offences` is what a bridge must never do."""
 
-    def __init__(self, queues: Collection[str], hooks: Hooks, written: Write = lambda _: None) -> None:
+    def __init__(self, queues: Collection[str], listener: AsteriskListener, written: Write = lambda _: None) -> None:
         self.queues = {QueueName(queue) for queue in queues}
         self.members: dict[Place, Member] = {}
         self.objects: dict[tuple[ObjectKind, EndpointId], Fields] = {}
@@ -70,8 +70,8 @@ class AsteriskInMemory:
         self.engagements: dict[Place, str] = {}
         """members that ring, are in a call or in wrap-up, each with the word for it"""
         self.offences: list[str] = []
-        self.seen = Observation(hooks.changed)
-        self._hooks = hooks
+        self.seen = Observation(listener.key_drifted)
+        self._listener = listener
         self._written = written
         self._linked, self._read = True, False
         self.losses = 0
@@ -237,7 +237,7 @@ class AsteriskInMemory:
             return
         key = endpoint_of(member.interface)
         if key is not None and member.paused and member.reason == AUTOPAUSE:
-            self._hooks.autopaused(key, member.queue)
+            self._listener.member_autopaused(key, member.queue)
         self.seen.member_seen(member)
 
     def _heard(self) -> bool:
@@ -256,11 +256,11 @@ class AsteriskInMemory:
 
     def restore_link(self) -> None:
         self._linked = True
-        self._hooks.stale()
+        self._listener.asterisk_stale()
 
     def reload_queues(self) -> None:
         if self._heard():
-            self._hooks.stale()
+            self._listener.asterisk_stale()
 
     def wipe_policy(self) -> None:
         """`database deltree agentbridge`: there is no event of it."""

@@ -4,6 +4,8 @@ And on the way nobody rings who should be paused, nobody is in a queue twice, no
 what is not ours stays as it is.
 """
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
@@ -13,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from agentbridge.asterisk.node import Hooks
+from agentbridge.asterisk.listener import NoListener
 from agentbridge.desired.state import SipDefaults, desired, interface_of
 from agentbridge.errors import Unavailable
 from agentbridge.model import (
@@ -96,6 +98,22 @@ class Watch:
             self.faults.append(f"{interface} in {queue} is not ours")
 
 
+class _WorldListener(NoListener):
+    """Marks what Asterisk tells, as the daemon does."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def key_drifted(self, key: EndpointId) -> None:
+        self._world.reconciler.mark([key], Cause.EVENT)
+
+    def member_autopaused(self, key: EndpointId, queue: QueueName) -> None:
+        self._world.reconciler.autopaused(key, queue)
+
+    def asterisk_stale(self) -> None:
+        self._world.stale.set()
+
+
 class World(RuleBasedStateMachine):
     """People change the directory, others change Asterisk, things break; the loop runs beside them."""
 
@@ -110,12 +128,7 @@ class World(RuleBasedStateMachine):
     async def _build(self) -> None:
         self.directory = DirectoryInMemory(set(QUEUES), self._hinted)
         self.watch = Watch(self.directory)
-        hooks = Hooks(
-            changed=lambda key: self.reconciler.mark([key], Cause.EVENT),
-            autopaused=lambda key, queue: self.reconciler.autopaused(key, queue),
-            stale=lambda: self.stale.set(),
-        )
-        self.asterisk = AsteriskInMemory([*QUEUES, THEIRS], hooks, self.watch.written)
+        self.asterisk = AsteriskInMemory([*QUEUES, THEIRS], _WorldListener(self), self.watch.written)
         self.reconciler = Reconciler(
             self.directory,
             self.asterisk,

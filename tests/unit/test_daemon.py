@@ -48,19 +48,24 @@ async def test_a_reload_never_leaves_two_bridges_in_one_process(monkeypatch: pyt
         bridges.append(Stubborn())
         yield bridges[-1]
 
-    async def reloads(*_: object) -> tuple[Settings, bool]:
-        await bridges[-1].running.wait()
-        return cast(Settings, None), True
+    class Reload:
+        async def settings_to_go_on_with(self, *_: object) -> Settings:
+            await bridges[-1].running.wait()
+            return cast(Settings, object())
+
+    async def serve(bridge: Stubborn, _settings: Settings) -> None:
+        await bridge.run()
 
     def abandon(status: int) -> None:
         left.append(status)
         raise AbandonedError
 
     monkeypatch.setattr(daemon, "built", built)
-    monkeypatch.setattr(daemon, "_until_signal", reloads)
+    monkeypatch.setattr(daemon, "serve", serve)
+    monkeypatch.setattr(daemon, "Signals", Reload)
     monkeypatch.setattr(daemon, "STOP_SECONDS", 0.1)
     with capture_logs() as lines, pytest.raises(AbandonedError):
-        await daemon.run(cast(Settings, None), lambda: cast(Settings, None), abandon=abandon)
+        await daemon.run(cast(Settings, object()), lambda: cast(Settings, None), abandon=abandon)
     assert left == [daemon.OVERDUE_STATUS]
     assert len(bridges) == 1
     assert "daemon.stop_overdue" in [line["event"] for line in lines]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from agentbridge.asterisk.node import Hooks
+from agentbridge.asterisk.listener import NoListener
 from agentbridge.desired.state import SipDefaults, interface_of
 from agentbridge.errors import Unavailable
 from agentbridge.model import (
@@ -43,7 +43,7 @@ ANN = AgentId(1001)
 ME = Interface("PJSIP/1001")
 
 
-class Loop:
+class Loop(NoListener):
     """The reconciler beside a directory and an Asterisk in memory."""
 
     def __init__(self) -> None:
@@ -56,14 +56,15 @@ class Loop:
     async def _build(self) -> None:
         hint: Callable[..., None] = lambda keys: self.reconciler.mark(keys, Cause.CHANGE)  # noqa: E731
         self.directory = DirectoryInMemory({SALES}, hint)
-        hooks = Hooks(
-            changed=lambda key: self.reconciler.mark([key], Cause.EVENT),
-            autopaused=lambda key, queue: self.reconciler.autopaused(key, queue),
-            stale=lambda: None,
-        )
-        self.asterisk = AsteriskInMemory([SALES], hooks, self.written.append)
+        self.asterisk = AsteriskInMemory([SALES], self, self.written.append)
         self.pace = Pace(self._depth, clock=self.clock.time)
         await self.begin()
+
+    def key_drifted(self, key: EndpointId) -> None:
+        self.reconciler.mark([key], Cause.EVENT)
+
+    def member_autopaused(self, key: EndpointId, queue: QueueName) -> None:
+        self.reconciler.autopaused(key, queue)
 
     async def begin(self) -> None:
         """A daemon starts, in the place of the one that there was."""

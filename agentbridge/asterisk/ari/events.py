@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import aiohttp
 import structlog
@@ -25,12 +25,27 @@ MESSAGE_BYTES = 1 << 20
 Event = Mapping[str, Any]
 
 
+class StasisListener(Protocol):
+    """Is told of the calls in a Stasis application. Called synchronously: a method may not block."""
+
+    def up(self) -> None:
+        """The application is ours; no call is in it yet."""
+        ...
+
+    def down(self) -> None:
+        """The calls that were under way are no longer ours."""
+        ...
+
+    def event(self, event: Event) -> None:
+        """An event of the application, as ARI sends it."""
+        ...
+
+
 class AriEvents:
     """While the websocket is up, Asterisk gives the calls of application `app` to us.
 
     It is only made while `wanted()`: a second one takes the application away from the first.
-    `on_event` is a plain function; what it raises is a bug and ends `run`. `on_down` is told when the calls
-    that were under way are no longer ours.
+    listener: is told of the application's calls; what it raises is a bug and ends `run`.
     """
 
     def __init__(
@@ -41,16 +56,14 @@ class AriEvents:
         *,
         app: str,
         wanted: Callable[[], bool],
-        on_event: Callable[[Event], None],
-        on_up: Callable[[], None] = lambda: None,
-        on_down: Callable[[], None] = lambda: None,
+        listener: StasisListener,
         heartbeat: float = HEARTBEAT_SECONDS,
     ) -> None:
         self._url = url.rstrip("/")
         self._headers = {"Authorization": "Basic " + base64.b64encode(f"{user}:{secret}".encode()).decode()}
         self._app = app
         self._wanted = wanted
-        self._on_event, self._on_up, self._on_down = on_event, on_up, on_down
+        self._listener = listener
         self._heartbeat = heartbeat
         self._last_failure = ""
         self.up = False
@@ -80,19 +93,19 @@ class AriEvents:
             self.up, self._last_failure = True, ""
             metrics.link_up("ari-events")
             log.info("ari.connected", app=self._app)
-            self._on_up()
+            self._listener.up()
             try:
                 await self._receive(socket)
             finally:
                 self.up = False
                 metrics.link_down("ari-events")
-                self._on_down()
+                self._listener.down()
         log.warning("ari.lost", app=self._app, reason=str(socket.exception() or f"closed with {socket.close_code}"))
 
     async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         async for message in socket:
             if message.type is aiohttp.WSMsgType.TEXT and (event := _event(message.data)) is not None:
-                self._on_event(event)
+                self._listener.event(event)
 
     def _report(self, error: BaseException) -> None:
         reason = f"{type(error).__name__}: {error}"

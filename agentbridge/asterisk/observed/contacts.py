@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Protocol
 
 from agentbridge.asterisk.ami.link import AmiLink
 from agentbridge.asterisk.ami.wire import Message
@@ -18,29 +17,48 @@ _GONE = frozenset({"Removed", "Unreachable"})
 _AOR = re.compile(r"(.*)(?:;@|@@)[0-9a-f]+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContactHooks:
-    """Whom to tell: one device has come or gone, or gone by us; these and no others are there; nothing is known."""
+class ContactListener(Protocol):
+    """Is told which devices are registered. Called synchronously: a method may not block."""
 
-    changed: Callable[[EndpointId, bool], None]
-    turned_away: Callable[[EndpointId], None]
-    all_read: Callable[[frozenset[EndpointId]], None]
-    unknown: Callable[[], None]
+    def changed(self, device: EndpointId, registered: bool) -> None:
+        """The first contact of the device has come, or its last one has gone."""
+        ...
+
+    def turned_away(self, device: EndpointId) -> None:
+        """The last contact of the device was deleted by us."""
+        ...
+
+    def all_read(self, devices: frozenset[EndpointId]) -> None:
+        """These devices and no others are registered."""
+        ...
+
+    def unknown(self) -> None:
+        """The connection is gone, and nothing is known of any device."""
+        ...
 
 
-def _nobody(*_: object) -> None:
-    """For a node whose devices nobody asks for."""
+class NoContactListener:
+    """A ContactListener that ignores everything."""
 
+    def changed(self, device: EndpointId, registered: bool) -> None:
+        """Ignored."""
 
-DEAF = ContactHooks(changed=_nobody, turned_away=_nobody, all_read=_nobody, unknown=_nobody)
+    def turned_away(self, device: EndpointId) -> None:
+        """Ignored."""
+
+    def all_read(self, devices: frozenset[EndpointId]) -> None:
+        """Ignored."""
+
+    def unknown(self) -> None:
+        """Ignored."""
 
 
 class Contacts:
     """Counts contacts and not events: a phone that registers from another port is added first, then removed."""
 
-    def __init__(self, bulk: AmiLink, hooks: ContactHooks, *, timeout: float = BULK_SECONDS) -> None:
+    def __init__(self, bulk: AmiLink, listener: ContactListener, *, timeout: float = BULK_SECONDS) -> None:
         self._bulk = bulk
-        self._hooks = hooks
+        self._listener = listener
         self._timeout = timeout
         self._contacts: dict[EndpointId, set[str]] = {}
         self._touched: dict[tuple[EndpointId, str], bool] = {}
@@ -60,14 +78,14 @@ class Contacts:
         was = self.registered(device)
         self._note(self._contacts, device, uri, there)
         if (now := self.registered(device)) != was:
-            self._hooks.changed(device, now)
+            self._listener.changed(device, now)
 
     def forget(self, device: EndpointId, uri: str) -> None:
         """A contact that we have deleted; its event is on the way, or was here before the answer."""
         self._touched[device, uri] = False
         self._note(self._contacts, device, uri, False)
         if not self.registered(device):
-            self._hooks.turned_away(device)
+            self._listener.turned_away(device)
 
     async def read_all(self) -> None:
         self._touched.clear()
@@ -75,12 +93,12 @@ class Contacts:
         for (device, uri), there in self._touched.items():
             self._note(found, device, uri, there)
         self._contacts = found
-        self._hooks.all_read(frozenset(found))
+        self._listener.all_read(frozenset(found))
 
     def lost(self) -> None:
         """The connection is gone, and with it what is known."""
         self._contacts = {}
-        self._hooks.unknown()
+        self._listener.unknown()
 
     async def _read(self) -> dict[EndpointId, set[str]]:
         found: dict[EndpointId, set[str]] = {}

@@ -1,0 +1,93 @@
+"""Who tells whom: what one part of the daemon finds out, and which other parts have to know it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentbridge.asterisk.ami.wire import Message
+from agentbridge.model import ALL_KEYS, EndpointId, QueueName, Reading
+from agentbridge.reconcile.work_queue import Cause
+
+if TYPE_CHECKING:
+    from agentbridge.service.parts import Parts
+
+
+class Relay:
+    """Passes on what the node (as its AsteriskListener) and the changes (as their DirectoryListener) find out.
+
+    Also answers what the parts ask of one another. They are built with the relay, so `parts` is set once all of them
+    are there, and before any of them runs.
+    """
+
+    parts: Parts
+
+    # ------------------------------------------------------------ from the directory
+
+    def keys_changed(self, keys: set[EndpointId], reading: Reading | None) -> None:
+        """Hints: the keys are compared, everything is where ALL_KEYS is among them."""
+        parts = self.parts
+        parts.directory.hinted = parts.changes.snapshot
+        if ALL_KEYS in keys:
+            parts.reconciler.everything_changed()
+            parts.resync.now()
+        parts.reconciler.mark(keys - {ALL_KEYS}, Cause.CHANGE, reading)
+
+    def directory_up(self) -> None:
+        """This database is obeyed: everything is compared."""
+        parts = self.parts
+        parts.directory.obey(parts.changes.lineage)
+        parts.directory.hinted = parts.changes.snapshot
+        parts.resync.now()
+
+    def directory_lost(self, _reason: str) -> None:
+        """Without the directory Asterisk stays as it is."""
+        self.parts.reconciler.suspend()
+        self.parts.directory.obey(None)
+
+    def results_written(self) -> None:
+        """Callers who wait on the telephone for their change may have its result."""
+        self.parts.desk.look()
+
+    # ------------------------------------------------------------ from Asterisk
+
+    def key_drifted(self, key: EndpointId) -> None:
+        """The key is compared."""
+        self.parts.reconciler.mark([key], Cause.EVENT)
+
+    def member_autopaused(self, key: EndpointId, queue: QueueName) -> None:
+        """The directory is to adopt app_queue's pause."""
+        self.parts.reconciler.autopaused(key, queue)
+
+    def asterisk_stale(self) -> None:
+        """Asterisk is read and everything compared."""
+        self.parts.resync.now()
+
+    def call_event(self, event: Message) -> None:
+        """Recordings, listening, lamps and the picture of running calls follow the events."""
+        self.parts.calls.on_event(event)
+
+    def policy_written(self, path: str, value: str) -> None:
+        """Listening, lamps and the picture of running calls obey the policy from now on."""
+        self.parts.calls.on_policy(path, value)
+
+    # ------------------------------------------------------------ what the parts ask of one another
+
+    def is_active(self) -> bool:
+        """Whether this daemon acts for its node: it follows a directory that is obeyed, and is no standby."""
+        return self.parts.changes.up
+
+    def is_settled(self) -> bool:
+        """Whether nothing waits to be compared or written."""
+        return not self.parts.reconciler.work
+
+    def is_telephone(self, key: EndpointId) -> bool:
+        """Whether our AstDB family lists the device as a telephone."""
+        return self.parts.node.is_telephone(key)
+
+    async def compare_everything(self) -> None:
+        """Reads Asterisk and marks every key; Unavailable or Refused where a side can't be read."""
+        parts = self.parts
+        since = parts.reconciler.token()
+        await parts.node.read_all()
+        await parts.reconciler.resync(since)
+        parts.calls.look_again()

@@ -1,0 +1,28 @@
+"""What a Changes told its listener."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agentbridge.model import EndpointId, Reading
+
+
+@dataclass
+class Seen:
+    """A DirectoryListener that keeps what it is told."""
+
+    keys: set[str] = field(default_factory=set)
+    ups: int = 0
+    downs: list[str] = field(default_factory=list)
+
+    def keys_changed(self, keys: set[EndpointId], _reading: Reading | None) -> None:
+        self.keys |= keys
+
+    def directory_up(self) -> None:
+        self.ups += 1
+
+    def directory_lost(self, reason: str) -> None:
+        self.downs.append(reason)
+
+    def results_written(self) -> None:
+        pass
