@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -13,11 +12,16 @@ class LabError(Exception):
     """A server of the lab did not do what was asked; the message holds the end of its log."""
 
 
-async def until(condition: Callable[[], Awaitable[bool]], *, within: float, what: str) -> None:
-    """Ask again and again until the condition holds; LabError when it doesn't within so many seconds."""
-    end = time.monotonic() + within
-    while not await condition():
-        if time.monotonic() > end:
+async def until(condition: Callable[[], bool | Awaitable[bool]], *, within: float, what: str = "the condition") -> None:
+    """Waits until the condition holds: the one way to wait in lab and tests, where there is no event to wait for.
+
+    within: seconds by the event loop's clock, which a test may have made to jump. what: names the condition in the
+    LabError that is raised when it does not hold in time.
+    """
+    clock = asyncio.get_running_loop().time
+    end = clock() + within
+    while not (holds if isinstance(holds := condition(), bool) else await holds):
+        if clock() > end:
             raise LabError(f"{what} did not happen within {within:g} s")
         await asyncio.sleep(POLL_S)
 

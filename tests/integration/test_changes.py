@@ -19,6 +19,7 @@ from agentbridge.errors import Unavailable
 from agentbridge.model import ALL_KEYS, EndpointId
 from agentbridge.reconnecting import Waits
 from lab.postgres import DAEMON, Postgres, as_role
+from lab.processes import until
 from tests.integration.followed import Seen
 from tests.integration.words import (
     Connect,
@@ -26,7 +27,6 @@ from tests.integration.words import (
     add_agent,
     add_queue,
     add_telephone,
-    eventually,
     quiet,
 )
 
@@ -47,7 +47,7 @@ async def watching(dsn: str, seen: Seen, *, pulse: Pulse = SLOW_POLL, node: str 
     async with asyncio.TaskGroup() as group:
         running = group.create_task(changes.run())
         try:
-            await eventually(lambda: changes.up or changes.standby, within=10)
+            await until(lambda: changes.up or changes.standby, within=10)
             yield changes
         finally:
             running.cancel()
@@ -59,7 +59,7 @@ async def keys_after(sql: Connection, seen: Seen, statement: str, *expected: str
     await sql.execute(statement)
     # what follows comes later than what the statement marked: once it is here, nothing else will come
     await sql.execute("select agentbridge.note('{end}')")
-    await eventually(lambda: "end" in seen.keys, within=5)
+    await until(lambda: "end" in seen.keys, within=5)
     assert seen.keys - {"end"} == set(expected), statement
 
 
@@ -265,7 +265,7 @@ async def test_a_commit_is_told_at_once_and_a_rollback_never(sql: Connection, da
         await transaction.rollback()
         started = time.monotonic()
         await sql.execute("update agentbridge.agents set chanspy = true")
-        await eventually(lambda: number in seen.keys, within=5)
+        await until(lambda: number in seen.keys, within=5)
         assert time.monotonic() - started < 1.0, "the poll comes only after 30 s"
         assert seen.keys == {number}
 
@@ -288,7 +288,7 @@ async def test_no_change_is_lost_while_sixteen_writers_commit_out_of_order(
     async with watching(database, seen, pulse=QUICK) as changes:
         async with asyncio.timeout(60):
             await asyncio.gather(*(write(connection, writer) for writer, connection in enumerate(connections)))
-        await eventually(lambda: expected <= seen.keys, within=5)
+        await until(lambda: expected <= seen.keys, within=5)
         assert changes.lag_seconds is not None
     assert await sql.fetchval("select count(*) from agentbridge.changes") == 400
 
@@ -299,7 +299,7 @@ async def test_a_lost_notification_costs_the_polls_interval_and_no_more(sql: Con
     async with watching(database, seen, pulse=QUICK):
         # as if the wake-up had been lost: the row without the notification
         await sql.execute("insert into agentbridge.changes (keys) values (array[$1::text])", number)
-        await eventually(lambda: number in seen.keys, within=2)
+        await until(lambda: number in seen.keys, within=2)
 
 
 async def test_a_second_daemon_of_the_node_waits_and_takes_over(sql: Connection, database: str) -> None:
@@ -316,7 +316,7 @@ async def test_a_second_daemon_of_the_node_waits_and_takes_over(sql: Connection,
             " and (classid::bigint << 32 | objid::bigint) = $1",
             lock_key("pbx1"),
         )
-        await eventually(lambda: len(seen.downs) == 1 and seen.ups + seen_by_second.ups == 2, within=10)
+        await until(lambda: len(seen.downs) == 1 and seen.ups + seen_by_second.ups == 2, within=10)
 
 
 async def test_a_database_without_our_schema_is_not_up_and_the_reason_says_what_to_do(postgres: Postgres) -> None:
@@ -330,7 +330,7 @@ async def test_a_database_without_our_schema_is_not_up_and_the_reason_says_what_
     )
     async with asyncio.TaskGroup() as group:
         running = group.create_task(changes.run())
-        await eventually(lambda: bool(seen.downs), within=5)
+        await until(lambda: bool(seen.downs), within=5)
         running.cancel()
     assert "run `agentbridge db migrate`" in seen.downs[0]
     assert seen.ups == 0
@@ -364,7 +364,7 @@ async def test_a_stopped_a_hung_and_a_killed_server_are_noticed_and_everything_i
                     server.pause()
                 case _:
                     await server.kill()
-            await eventually(lambda: len(seen.downs) == downs + 1, within=5)  # noqa: B023
+            await until(lambda: len(seen.downs) == downs + 1, within=5)  # noqa: B023
             assert time.monotonic() - started < 5, fault
             started = time.monotonic()
             with pytest.raises(Unavailable):
@@ -374,11 +374,11 @@ async def test_a_stopped_a_hung_and_a_killed_server_are_noticed_and_everything_i
                 server.resume()
             else:
                 await server.start()
-            await eventually(lambda: seen.ups == ups + 1, within=20)  # noqa: B023
+            await until(lambda: seen.ups == ups + 1, within=20)  # noqa: B023
             connection = await asyncpg.connect(dsn)
             number = await add_agent(connection, fault)
             await connection.close()
-            await eventually(lambda: number in seen.keys, within=5)  # noqa: B023
+            await until(lambda: number in seen.keys, within=5)  # noqa: B023
             assert EndpointId(number) in await directory.keys(), fault
 
 
@@ -400,4 +400,4 @@ async def test_truncating_everything_asks_for_a_look_at_all(sql: Connection, dat
     seen = Seen()
     async with watching(database, seen):
         await sql.execute("truncate agentbridge.queues cascade")
-        await eventually(lambda: ALL_KEYS in seen.keys, within=5)
+        await until(lambda: ALL_KEYS in seen.keys, within=5)

@@ -13,8 +13,9 @@ from agentbridge.directory.postgres import Directory
 from agentbridge.errors import Unavailable
 from agentbridge.model import EndpointId
 from lab.postgres import DAEMON, Postgres, as_role
+from lab.processes import until
 from tests.integration.followed import Seen
-from tests.integration.words import Connection, add_agent, add_queue, add_telephone, eventually, quiet, refusal
+from tests.integration.words import Connection, add_agent, add_queue, add_telephone, quiet, refusal
 
 
 @pytest_asyncio.fixture
@@ -93,9 +94,9 @@ async def test_a_limit_for_idle_sessions_does_not_end_ours(
     )
     async with asyncio.TaskGroup() as group:
         running = group.create_task(changes.run())
-        await eventually(lambda: changes.up, within=10)
+        await until(lambda: changes.up, within=10)
         await asyncio.sleep(1.0)
         number = await add_agent(sql, "anna")
-        await eventually(lambda: number in seen.keys, within=5)
+        await until(lambda: number in seen.keys, within=5)
         running.cancel()
     assert seen.downs == []

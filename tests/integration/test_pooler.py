@@ -21,8 +21,9 @@ from agentbridge.model import EndpointId, QueueName
 from agentbridge.reconnecting import Waits
 from lab.ports import free_port
 from lab.postgres import DAEMON, Postgres
+from lab.processes import until
 from tests.integration.followed import Seen
-from tests.integration.words import Connection, add_agent, add_queue, add_telephone, eventually, status
+from tests.integration.words import Connection, add_agent, add_queue, add_telephone, status
 
 POOLER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
@@ -163,9 +164,9 @@ async def test_changes_are_followed_through_a_transaction_pooler_and_its_address
     )
     async with asyncio.TaskGroup() as group:
         running = group.create_task(changes.run())
-        await eventually(lambda: changes.up, within=10)
+        await until(lambda: changes.up, within=10)
         for name in ("anna", "bea", "carl"):
             number = await add_agent(sql, name)
-            await eventually(lambda: number in seen.keys, within=5)  # noqa: B023
+            await until(lambda: number in seen.keys, within=5)  # noqa: B023
         running.cancel()
     assert seen.downs == []

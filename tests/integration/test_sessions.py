@@ -5,6 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
+from lab.processes import until
 from tests.integration.words import Connect, Connection, add_agent, add_queue, add_telephone, refusal, status
 
 
@@ -20,9 +21,11 @@ async def keys_of_changes(sql: Connection) -> set[str]:
 async def waiting_for_a_lock(sql: Connection) -> None:
     """Until somebody else in this database waits for one."""
     asked = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-    async with asyncio.timeout(10):
-        while not await sql.fetchval(asked):  # noqa: ASYNC110 - it is the server that knows
-            await asyncio.sleep(0.01)
+
+    async def waits() -> bool:
+        return bool(await sql.fetchval(asked))
+
+    await until(waits, within=10, what="a wait for a lock")
 
 
 async def test_each_verb_can_be_repeated_and_only_the_first_changes_anything(sql: Connection) -> None:

@@ -1,6 +1,5 @@
 """Short words for what the tests do in a directory."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
@@ -54,10 +53,3 @@ async def refusal(doing: Awaitable[Any], code: str = "AB") -> str:
         await doing
     assert (caught.value.sqlstate or "").startswith(code), caught.value
     return str(caught.value)
-
-
-async def eventually(condition: Callable[[], bool], *, within: float) -> None:
-    """Looks every 10 ms."""
-    async with asyncio.timeout(within):
-        while not condition():  # noqa: ASYNC110 - many kinds of conditions, none of them an event
-            await asyncio.sleep(0.01)

@@ -2,7 +2,7 @@
 
 import asyncio
 import selectors
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -55,10 +55,3 @@ async def turns(number: int) -> None:
     """So many turns of the loop, in which no time passes unless everybody waits."""
     for _ in range(number):
         await asyncio.sleep(0)
-
-
-async def until(true: Callable[[], bool], within: float = 600.0) -> None:
-    """Looks every 10 ms of the loop's own clock. Raises TimeoutError."""
-    async with asyncio.timeout(within):
-        while not true():  # noqa: ASYNC110 - any state of the loop under test, and no time passes in truth
-            await asyncio.sleep(0.01)

@@ -37,9 +37,10 @@ from agentbridge.plan.limit import Limit
 from agentbridge.reconcile.pace import Pace
 from agentbridge.reconcile.reconciler import Reconciler
 from agentbridge.reconcile.work_queue import Cause
+from lab.processes import until
 from tests.unit.asterisk_in_memory import AsteriskInMemory, Faults
 from tests.unit.directory_in_memory import DirectoryInMemory, agent
-from tests.unit.loop_clock import JumpingLoop, turns, until
+from tests.unit.loop_clock import JumpingLoop, turns
 
 SIP = SipDefaults()
 QUEUES = [QueueName("sales"), QueueName("support")]
@@ -185,7 +186,7 @@ class World(RuleBasedStateMachine):
         self.asterisk.objects[ObjectKind.ENDPOINT, EndpointId("trunk")] = {"context": "callers"}
         self.directory.put(agent(1001, queues=QUEUES, session=Session()))
         self.directory.put(agent(10033, queues=QUEUES, hot_desk=True, session=Session(telephone=DESKS[0])))
-        self.loop.run(until(self._settled, HEALED_WITHIN))
+        self.loop.run(until(self._settled, within=HEALED_WITHIN))
 
     # ------------------------------------------------------------ the directory changes
 
@@ -341,7 +342,7 @@ class World(RuleBasedStateMachine):
         self.asterisk.faults = Faults()
         self._database_is_back()
         self.asterisk.restore_link()
-        self.loop.run(until(self._settled, HEALED_WITHIN))
+        self.loop.run(until(self._settled, within=HEALED_WITHIN))
         self._is_as_the_directory_says()
 
     def _is_as_the_directory_says(self) -> None:

@@ -33,9 +33,10 @@ from agentbridge.reconcile.pace import SPARE, Pace
 from agentbridge.reconcile.ports import Outcome
 from agentbridge.reconcile.reconciler import Reconciler
 from agentbridge.reconcile.work_queue import Cause
+from lab.processes import until
 from tests.unit.asterisk_in_memory import AsteriskInMemory
 from tests.unit.directory_in_memory import DirectoryInMemory, agent
-from tests.unit.loop_clock import JumpingLoop, until
+from tests.unit.loop_clock import JumpingLoop
 
 SALES = QueueName("sales")
 KEY = EndpointId("1001")
@@ -84,7 +85,7 @@ class Loop(NoListener):
         await self.reconciler.resync(since)
 
     def settle(self) -> None:
-        self.clock.run(until(lambda: not self.reconciler.work, 300))
+        self.clock.run(until(lambda: not self.reconciler.work, within=300))
 
     def pass_time(self, seconds: float) -> None:
         self.clock.run(asyncio.sleep(seconds))

@@ -9,7 +9,8 @@ from agentbridge.errors import Unavailable
 from agentbridge.model import EndpointId
 from agentbridge.phone.registrations import Registrations
 from agentbridge.settings import HotDesk
-from tests.unit.loop_clock import JumpingLoop, until
+from lab.processes import until
+from tests.unit.loop_clock import JumpingLoop
 
 DESK, OTHER, AGENT = EndpointId("desk1"), EndpointId("desk2"), EndpointId("1001")
 SETTLE = 5.0
@@ -69,12 +70,12 @@ class Desk:
     def becomes(self, wanted: bool | None, device: EndpointId = DESK) -> float:
         """The seconds until the directory says so."""
         began = self.loop.time()
-        self.loop.run(until(lambda: self.rows.registered[device] is wanted))
+        self.loop.run(until(lambda: self.rows.registered[device] is wanted, within=600))
         return self.loop.time() - began
 
     def passes(self, seconds: float) -> None:
         end = self.loop.time() + seconds
-        self.loop.run(until(lambda: self.loop.time() >= end))
+        self.loop.run(until(lambda: self.loop.time() >= end, within=600))
 
 
 @pytest.fixture
