@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 
 from agentbridge.asterisk.ami.wire import Message
 from agentbridge.asterisk.calls.board import Board
-from agentbridge.asterisk.calls.recordings import GONE, Recordings
+from agentbridge.asterisk.calls.recorded_channels import GONE
+from agentbridge.asterisk.calls.recordings import Recordings
 from agentbridge.model import EndpointId, Member, QueueName
 from agentbridge.model.calls import Finished, RecordingTrouble, Started
 from agentbridge.model.live import LiveAgent, LiveCall, LiveQueue, RecordingState
@@ -83,10 +84,17 @@ class Ledger:
         return True
 
 
-def held(part: object) -> int:
-    """Entries of all its collections."""
-    values = vars(part).values()
-    return sum(len(value) for value in values if isinstance(value, Collection) and not isinstance(value, str))
+def held(part: object, counted: set[int] | None = None) -> int:
+    """Entries of all its collections, and of those of the objects of asterisk/calls that it consists of."""
+    counted = {id(part)} if counted is None else counted
+    number = 0
+    for value in vars(part).values():
+        if isinstance(value, Collection) and not isinstance(value, str):
+            number += len(value)
+        elif type(value).__module__.startswith("agentbridge.asterisk.calls.") and id(value) not in counted:
+            counted.add(id(value))
+            number += held(value, counted)
+    return number
 
 
 def call(number: int) -> tuple[str, str, str]:
@@ -153,7 +161,7 @@ async def test_a_recording_is_told_of_once_though_its_call_ends_while_asterisk_i
     link.monitors[channel] = f"0x1\t{link._spool}/monitor/{file.removesuffix('.wav')}\t\n"
     with capture_logs() as logs:
         begin(recordings, 1)
-        await recordings._write_starts()
+        await recordings._rows.write_starts()
         link.listing.clear()
         look = asyncio.create_task(recordings._work())
         await link.asked.wait()

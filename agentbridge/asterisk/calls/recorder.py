@@ -46,6 +46,24 @@ async def spool_folder(link: Asks) -> Path:
     return Path(shown[1])
 
 
+class SpoolFolder:
+    """Asterisk's spool folder, asked for once."""
+
+    def __init__(self, link: Asks) -> None:
+        self._link = link
+        self._folder: Path | None = None
+
+    async def get(self) -> Path:
+        """Raises Unavailable or Refused where Asterisk does not tell it."""
+        if self._folder is None:
+            self._folder = await spool_folder(self._link)
+        return self._folder
+
+    def forget(self) -> None:
+        """Asks again at the next `get`."""
+        self._folder = None
+
+
 async def monitors(link: Asks, channel: str) -> list[Monitor]:
     """What records this channel into our folder; nothing when the channel is gone."""
     return ours(channel, await listed(link, channel))

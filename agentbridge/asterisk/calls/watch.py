@@ -16,7 +16,8 @@ from agentbridge.asterisk.calls.lamps import Lamps
 from agentbridge.asterisk.calls.live import Asks, Policy
 from agentbridge.asterisk.calls.message_lamps import MessageLamps
 from agentbridge.asterisk.calls.recorder import Recorder
-from agentbridge.asterisk.calls.recordings import Ledger, Recordings
+from agentbridge.asterisk.calls.recording_rows import Ledger
+from agentbridge.asterisk.calls.recordings import Recordings
 from agentbridge.asterisk.calls.requests import Desk, Requests, Rings
 from agentbridge.asterisk.calls.resuming import Resumer
 from agentbridge.asterisk.calls.spying import Audit, Spying
