@@ -20,6 +20,7 @@ def policy_of(subject: Subject) -> Fields:
 
 
 def _agent_policy(agent: Agent) -> Fields:
+    """Returns the policy below `agent/<number>`, by its path; values that are empty are left out."""
     values = {
         "id": str(agent.id),
         "device": agent.device or "",

@@ -102,6 +102,11 @@ def digest(endpoint: EndpointId, realm: str, secret: str) -> str:
 
 
 def _objects(subject: Subject, sip: SipDefaults) -> Mapping[ObjectKind, Fields]:
+    """Returns the PJSIP objects of the key, by kind.
+
+    An agent without an endpoint has its AOR alone; a key without an agent, and without a telephone, has nothing. Raises
+    ValueError where the line can't be expressed.
+    """
     line = _line_of(subject)
     if line is None:
         # The AOR holds the registration of the agent's phone. It stays while the agent has no endpoint, so that the
@@ -127,6 +132,7 @@ def _line_of(subject: Subject) -> Line | None:
 
 
 def _aor(line: Line, key: EndpointId, sip: SipDefaults) -> Fields:
+    """Returns the fields of an AOR that takes one registration, or has one fixed contact."""
     return {
         "max_contacts": "1",
         "remove_existing": "yes",
@@ -149,6 +155,7 @@ def _uri_host(host: str) -> str:
 
 
 def _auth(key: EndpointId, line: Line, sip: SipDefaults) -> Fields:
+    """Returns the fields of an auth with a digest in place of the secret. Raises ValueError for an empty secret."""
     if not line.secret:
         # the digest of an empty secret is one that everybody knows
         raise ValueError("sip_secret: there is none")
@@ -161,6 +168,7 @@ def _auth(key: EndpointId, line: Line, sip: SipDefaults) -> Fields:
 
 
 def _endpoint(subject: Subject, line: Line) -> Fields:
+    """Returns the fields of the endpoint. Raises ValueError where the line has no codec."""
     key = subject.key
     if not line.codecs:
         # Asterisk can neither read nor delete an endpoint without `allow` any more
@@ -274,6 +282,7 @@ def _members(key: EndpointId, carried: Agent | None) -> Mapping[QueueName, Membe
 
 
 def _member(key: EndpointId, agent: Agent, session: Session, membership: Membership) -> Member:
+    """Returns the agent's membership of one queue, paused where the session or the membership is."""
     paused = session.paused or membership.paused
     reason = session.reason if session.paused else membership.reason
     return Member(
@@ -293,6 +302,7 @@ def _member(key: EndpointId, agent: Agent, session: Session, membership: Members
 
 
 def _mailbox(agent: Agent | None) -> Fields:
+    """Returns the fields of the agent's voicemail box; {} where the agent has none."""
     if agent is None or not agent.options.voicemail:
         return {}
     return {

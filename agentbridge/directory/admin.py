@@ -39,6 +39,8 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Change:
+    """One field of a record that was changed."""
+
     field: str
     old: Any
     new: Any
@@ -46,6 +48,8 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Avatar:
+    """An agent's picture, checked by `avatars`."""
+
     content: bytes
     type: str
     """`image/png` or `image/jpeg`"""
@@ -55,6 +59,10 @@ class Avatar:
 
 
 async def listed(connection: Connection, kind: Kind, page: Page) -> list[Record]:
+    """Returns a page of the records of a kind, by the search, order and manager of `page`.
+
+    Raises Refused for a field to sort by that there is none of.
+    """
     statement = await connection.prepare(f"select * from ({kind.listing}) l limit 0")  # noqa: S608 - SQL of kinds.py
     names = [attribute.name for attribute in statement.get_attributes()]
     field = page.sort.removeprefix("-") or kind.key
@@ -92,6 +100,10 @@ async def shown(connection: Connection, kind: Kind, key: str) -> Record:
 
 
 async def _record(connection: Connection, kind: Kind, key: str, *, lock: bool = False) -> Record:
+    """Returns a record with all its columns, locked for this transaction if so asked.
+
+    Raises Refused where it is absent.
+    """
     text = await connection.fetchval(
         f"select to_jsonb(r) - '{{avatar}}'::text[] from {kind.table} r where r.{kind.key} = $1"  # noqa: S608 - names of this program, never of a user
         + (" for update" if lock else ""),
@@ -129,6 +141,7 @@ async def fields(connection: Connection, kind: Kind) -> dict[str, str]:
 
 
 async def _columns(connection: Connection, kind: Kind) -> dict[str, str]:
+    """Returns the columns of the kind's table with their types, as PostgreSQL names them."""
     rows = await connection.fetch(
         "select attname, format_type(atttypid, atttypmod) as type from pg_attribute"
         " where attrelid = $1::text::regclass and attnum > 0 and not attisdropped order by attnum",
@@ -191,6 +204,7 @@ async def deleted(connection: Connection, kind: Kind, keys: Sequence[str]) -> No
 
 
 async def set_avatar(connection: Connection, username: str, avatar: Avatar | None) -> None:
+    """Sets an agent's picture, or takes it away with None. Raises Refused for an unknown agent."""
     found = await connection.fetchval(
         "update agentbridge.agents set avatar = $2, avatar_type = $3 where username = $1 returning true",
         username,
@@ -229,6 +243,7 @@ def _known(name: str, names: Sequence[str] | Mapping[str, str]) -> None:
 
 
 def _value(name: str, type_: str, text: str) -> Value:
+    """Returns the text as a value of that type of column. Raises Refused, naming the field, where it is none."""
     match type_:
         case "boolean":
             return _boolean(name, text)
@@ -252,6 +267,7 @@ def _boolean(name: str, text: str) -> bool:
 
 
 def _integer(name: str, text: str, highest: int) -> int | None:
+    """Returns the number, None for an empty text. Raises Refused beyond `highest` and for what is no number."""
     if not text.strip():
         return None
     try:
@@ -329,6 +345,7 @@ async def leave_queues(
 
 
 async def join_team(connection: Connection, team: int, agents: Sequence[int]) -> None:
+    """Puts agents into a team; those who are in it already stay."""
     await connection.execute(
         "insert into agentbridge.team_members (team_id, agent_id) select $1, a from unnest($2::bigint[]) a"
         " on conflict do nothing",
@@ -344,6 +361,7 @@ async def leave_team(connection: Connection, team: int, agents: Sequence[int]) -
 
 
 async def enable_queues(connection: Connection, user: str, queues: Sequence[int]) -> None:
+    """Lets a user manage the agents of these queues too."""
     await connection.execute(
         "insert into agentbridge.user_queues (username, queue_id) select $1, q from unnest($2::bigint[]) q"
         " on conflict do nothing",

@@ -115,6 +115,7 @@ class Admission:
 
 
 async def _check_lineage(connection: Connection, lineage: Lineage | None) -> None:
+    """Raises Elsewhere where the database behind this connection is not the one that is obeyed."""
     try:
         found = (await _mark(connection)).lineage
     except asyncpg.SyntaxOrAccessError as error:  # it has no such tables, or not for us

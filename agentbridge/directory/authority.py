@@ -79,6 +79,7 @@ async def must_have_queue(connection: Connection, actor: str | None, queue: str)
 
 
 async def must_manage(connection: Connection, user: str | None, usernames: Sequence[str]) -> None:
+    """Raises Refused, naming them, for agents that the user may not manage; None is whoever has the database."""
     if user is None:
         return
     rows = await connection.fetch(
@@ -92,6 +93,7 @@ async def must_manage(connection: Connection, user: str | None, usernames: Seque
 
 
 async def must_administer(connection: Connection, user: str | None, what: str) -> None:
+    """Raises Refused where the user is no administrator. what: what only they may do, for the message."""
     if user is None:
         return
     if not await connection.fetchval(

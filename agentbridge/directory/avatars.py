@@ -29,6 +29,7 @@ def check_avatar(content: bytes) -> str:
 
 
 def _checked(content: bytes) -> str:
+    """Returns the MIME type of a picture. Raises InvalidValue where it is too large, and what Pillow raises."""
     with Image.open(io.BytesIO(content), formats=tuple(_TYPES)) as image:
         # the header says the size, before anything is unpacked
         if image.width * image.height > LARGEST_PIXELS:

@@ -29,6 +29,8 @@ Progress: TypeAlias = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class _Row:
+    """A line of an import with its names resolved to ids."""
+
     line: int
     values: Mapping[str, admin.Value]
     queues: tuple[tuple[int, int], ...]
@@ -46,6 +48,7 @@ class _Names:
     teams: Mapping[str, int]
 
     def row(self, line: int, texts: Texts) -> _Row:
+        """Returns the row of a line of texts. Raises Refused for an unknown name, field, or wrong value."""
         if "username" not in texts:
             raise Refused("username: is missing")
         own = {name: text for name, text in texts.items() if name not in MEMBERSHIPS}
@@ -90,6 +93,7 @@ async def _known(connection: Connection) -> _Names:
 
 
 def _checked(names: _Names, lines: Lines) -> tuple[list[_Row], list[tuple[int, str]]]:
+    """Returns the lines that can be imported, and of the others their number and what is wrong."""
     rows, errors = [], []
     for line, texts in lines:
         try:
@@ -138,6 +142,7 @@ def _parts(rows: Sequence[_Row]) -> Iterator[Sequence[_Row]]:
 
 
 async def _insert(connection: Connection, names: _Names, rows: Sequence[_Row], errors: list[tuple[int, str]]) -> None:
+    """Imports the rows in one statement each kind; where one is refused, by halves, so that only that one is left out."""
     try:
         await _insert_or_nothing(connection, names, rows)
     except Refused as refused:
@@ -150,6 +155,7 @@ async def _insert(connection: Connection, names: _Names, rows: Sequence[_Row], e
 
 
 async def _insert_or_nothing(connection: Connection, names: _Names, rows: Sequence[_Row]) -> None:
+    """Imports all of these rows or, where one is refused, none of them, and raises Refused."""
     await connection.execute("savepoint part")
     try:
         with translated():
@@ -189,6 +195,7 @@ def _cast(name: str, type_: str) -> str:
 
 
 def _text(value: admin.Value) -> str | None:
+    """Returns the value as PostgreSQL reads it in a text array."""
     match value:
         case None:
             return None
@@ -199,6 +206,7 @@ def _text(value: admin.Value) -> str | None:
 
 
 async def _join(connection: Connection, rows: Sequence[_Row]) -> None:
+    """Puts the imported agents into their queues and teams."""
     queues = [(row.values["username"], *queue) for row in rows for queue in row.queues]
     if queues:
         await connection.execute(

@@ -153,6 +153,7 @@ class Changes:
                 raise
 
     def _went_down(self, reason: str) -> None:
+        """Tells, once for an outage, that the directory is not followed."""
         if self.up or not self._lost_told:
             log.warning("database.lost", node=self._node, reason=reason)
             self._listener.directory_lost(reason)
@@ -161,6 +162,7 @@ class Changes:
         self._lock.standby = False
 
     async def _session(self) -> None:
+        """Follows the directory on one connection until that is lost. Raises Unavailable."""
         connection = await connect(
             self._dsn,
             deadline=self._pulse.deadline_seconds,
@@ -179,6 +181,9 @@ class Changes:
             connection.terminate()
 
     async def _follow(self, connection: Connection) -> None:
+        """Waits to be the writer of a database that is obeyed, then hands over keys for as long as the connection
+        lives.
+        """
         connection.add_termination_listener(self._woken)
         pooled = await behind_pooler(connection)
         await self._lock.prepare(connection, pooled=pooled)
@@ -227,6 +232,7 @@ class Changes:
         self._wake.set()
 
     async def _read(self, connection: Connection) -> None:
+        """Reads what changed since the last read and hands the keys over."""
         asked = time.monotonic()
         rows = await connection.fetch(NEWS, self.snapshot, self._node)
         fresh = time.monotonic() - asked < FRESH_SECONDS  # else this process may have stood still meanwhile
@@ -248,6 +254,7 @@ class Changes:
                 await self._look_at_address()
 
     async def _look_at_address(self) -> None:
+        """Makes the session end where the address leads to another database by now."""
         try:
             await self._admission.check_address()
         except Elsewhere as left:

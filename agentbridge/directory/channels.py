@@ -32,6 +32,7 @@ async def set_channel(connection: Connection, username: str, channel: str, texts
 
 
 async def set_module(connection: Connection, username: str, module: str, *, on: bool) -> None:
+    """Switches a module of the desk on or off for an agent. Raises Refused for an unknown agent or module."""
     [agent] = await admin.identifiers(connection, AGENT, [username])
     if not await connection.fetchval("select exists (select from agentbridge.modules where name = $1)", module):
         known = await connection.fetchval("select string_agg(name, ', ' order by name) from agentbridge.modules")

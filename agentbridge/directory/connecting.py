@@ -44,6 +44,7 @@ def translated() -> Iterator[None]:
 
 
 def _ours(error: asyncpg.PostgresError) -> Exception:
+    """Returns our error for one of PostgreSQL's: Refused for a rule, else Unavailable with what to do."""
     code = error.sqlstate or ""
     if code.startswith((OUR_REFUSALS, _CONSTRAINTS)):
         return Refused(_rule(error) or _text(error))
@@ -113,6 +114,7 @@ async def connect(dsn: str, *, deadline: float, name: str = "agentbridge", state
 
 
 async def _connect(dsn: str, deadline: float, name: str, statements: int) -> Connection:
+    """Opens a connection whose every step has the deadline, with so many prepared statements kept."""
     connection: Connection = await asyncpg.connect(
         dsn,
         timeout=deadline,

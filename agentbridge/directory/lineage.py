@@ -96,6 +96,7 @@ class Memory:
             self._save(mark)
 
     def _load(self) -> Mark | None:
+        """Returns the mark that the file holds; None without a file. A file that can't be read is logged."""
         if self._file is None:
             return None
         try:
@@ -107,6 +108,7 @@ class Memory:
         return self._saved
 
     def _save(self, mark: Mark) -> None:
+        """Writes the mark to the file, whole or not at all. A failure is logged."""
         self._saved_at = self._clock()
         if self._file is None:
             return

@@ -34,6 +34,7 @@ async def listen_works(dsn: str, *, deadline: float) -> bool:
 
 
 async def _within(event: asyncio.Event, seconds: float) -> bool:
+    """Whether the event came within so many seconds."""
     try:
         async with asyncio.timeout(seconds):
             await event.wait()

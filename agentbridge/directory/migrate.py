@@ -210,6 +210,7 @@ async def _lock(connection: Connection) -> None:
 
 
 async def _migrate(connection: Connection) -> list[str]:
+    """Brings the schema up to date in the running transaction; returns the names of what was applied."""
     applied = await _applied(connection)
     found = _compare(applied)
     if found.problem and not found.too_old:
@@ -246,6 +247,7 @@ async def _create_roles(connection: Connection, existing: frozenset[str]) -> fro
 
 
 async def _apply_migration(connection: Connection, migration: Migration) -> str:
+    """Runs a migration and notes it; returns its title."""
     await connection.execute(migration.sql)
     await connection.execute(
         "INSERT INTO agentbridge.migrations (version, name, checksum) VALUES ($1, $2, $3)",
@@ -257,6 +259,7 @@ async def _apply_migration(connection: Connection, migration: Migration) -> str:
 
 
 async def _apply_file(connection: Connection, name: str, text: str) -> None:
+    """Runs a file of functions or grants and notes the checksum of its text."""
     await connection.execute(text)
     await connection.execute(
         "INSERT INTO agentbridge.schema_files (name, checksum) VALUES ($1, $2)"
@@ -288,6 +291,7 @@ async def _applied(connection: Connection) -> _Applied:
 
 
 def _compare(applied: _Applied) -> SchemaStatus:
+    """Returns how the database's schema stands to the one of this program, with the problem where it does not fit."""
     known = {migration.version: migration for migration in migrations()}
     current, wanted = max(applied.migrations, default=0), max(known)
     if applied.encoding != "UTF8":

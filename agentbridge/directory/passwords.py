@@ -92,6 +92,8 @@ class Mail:
 
 
 class Passwords:
+    """Passwords and PINs of agents: set, checked, and reset by a link that is sent by mail."""
+
     def __init__(
         self,
         acquire: Acquire,
@@ -139,6 +141,7 @@ class Passwords:
             await asyncio.sleep(answer_at - clock())
 
     async def _links(self, mail: Mail, email: str) -> list[EmailMessage]:
+        """Makes a link for each agent of that address; returns the messages that bring them."""
         async with self._acquire() as connection:
             rows = await connection.fetch(QUERIES["agents_of_email"], email)
             tokens = [self._token() for _ in rows]
@@ -176,6 +179,7 @@ def message(mail: Mail, username: str, address: str, token: str) -> EmailMessage
 
 
 async def send(mail: Mail, messages: Sequence[EmailMessage]) -> None:
+    """Sends the messages. Raises Unavailable, without the server's words where they might repeat a secret."""
     try:
         # smtplib blocks, and has a limit of its own for each step
         async with asyncio.timeout(2 * MAIL_DEADLINE_SECONDS):

@@ -164,6 +164,7 @@ class Directory:
         await self._execute("telephones_registered", self._node, list(registered), list(registered.values()))
 
     async def heartbeat(self, beat: Heartbeat) -> None:
+        """Writes that this node's daemon lives, and how it is."""
         await self._execute(
             "heartbeat",
             self._node,
@@ -231,6 +232,7 @@ class Directory:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[PooledConnection]:
+        """Gives a connection of the pool; errors become Refused or Unavailable."""
         with translated():
             pool, connection = await self._acquired()
             try:
@@ -242,6 +244,7 @@ class Directory:
                 await pool.release(connection)
 
     async def _acquired(self) -> tuple[asyncpg.Pool[asyncpg.Record], PooledConnection]:
+        """Returns the pool and a connection of it, within the deadline."""
         pool = await self._opened()
         try:
             return pool, await pool.acquire(timeout=self._deadline)
@@ -257,6 +260,7 @@ class Directory:
         pool.terminate()
 
     async def _opened(self) -> asyncpg.Pool[asyncpg.Record]:
+        """Returns the pool, made at its first use."""
         async with self._opening:
             if self._pool is None:
                 self._pool = await asyncpg.create_pool(

@@ -41,6 +41,7 @@ class CallLedger:
         return {row["file"] for row in rejected}
 
     async def finish(self, rows: Sequence[Finished]) -> None:
+        """Writes the ends of these recordings."""
         await self._execute(
             "finish_recordings",
             [row.path for row in rows],

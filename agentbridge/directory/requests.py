@@ -66,6 +66,7 @@ class RequestDesk:
         """Calls `on_asked` when somebody asks, on a connection of its own that comes back."""
 
         async def session() -> None:
+            """Listens on one connection until that is lost; looks once at its beginning."""
             name = f"agentbridge {self._node} requests"
             connection = await connect(self._dsn, deadline=self._deadline, name=name)
             try:
@@ -79,6 +80,7 @@ class RequestDesk:
         await keep_connected(session, WAITS, errors=Unavailable)
 
     async def _until_lost(self, connection: Connection) -> None:
+        """Probes the connection; returns when it is lost."""
         while True:
             await asyncio.sleep(PROBE_SECONDS)
             try:

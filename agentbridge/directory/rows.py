@@ -52,6 +52,7 @@ def subject(row: Row) -> Subject:
 
 
 def _subject(key: EndpointId, row: Row) -> Subject:
+    """Returns what the directory says of a key: its agent, its telephone, and the agent who is logged in there."""
     agent = _agent(row) if row["id"] is not None else None
     telephone = _telephone(row) if row["telephone"] is not None else None
     return Subject(
@@ -63,6 +64,7 @@ def _subject(key: EndpointId, row: Row) -> Subject:
 
 
 def _agent(row: Row) -> Agent:
+    """Returns the agent of a row."""
     return Agent(
         id=AgentId(row["id"]),
         username=row["username"],
@@ -80,6 +82,7 @@ def _agent(row: Row) -> Agent:
 
 
 def _options(row: Row) -> CallOptions:
+    """Returns the call options of a row, without what the directory does not allow the agent."""
     return CallOptions(
         record=Recording(row["record_calls"]),
         record_made=row["record_made_calls"],
@@ -99,6 +102,7 @@ def _options(row: Row) -> CallOptions:
 
 
 def _session(row: Row) -> Session:
+    """Returns the session of a row whose agent is logged in."""
     telephone = row["session_telephone"]
     return Session(
         paused=row["paused"],
@@ -121,6 +125,7 @@ def _telephone(row: Row) -> Telephone:
 
 
 def _line(row: Row, prefix: str, *, sip_port: int = SIP_PORT) -> Line:
+    """Returns the SIP line of a row. prefix: of the columns' names; the agent's own have none."""
     return Line(
         secret=row[prefix + "sip_secret"],
         transports=tuple(row[prefix + "transport"]),

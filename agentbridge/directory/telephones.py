@@ -105,6 +105,7 @@ class PhoneDesk:
         self._news = asyncio.Event()
 
     async def caller(self, device: EndpointId) -> Caller | None:
+        """Returns who is logged in at the device, or whose own it is; None for nobody."""
         async with self._acquire() as connection:
             row = await connection.fetchrow(QUERIES["agent_of_device"], device)
         if row is None:
@@ -223,6 +224,7 @@ class PhoneDesk:
                     await self._news.wait()
 
     async def _answer(self) -> None:
+        """Asks for all who wait at once, and gives a result to those who have one."""
         asked = dict(self._waiting)
         async with self._acquire() as connection:
             rows = await connection.fetch(QUERIES["in_asterisk"], list(set(asked.values())))

@@ -10,6 +10,8 @@ from agentbridge.model.state import Member, ObjectKind
 
 @dataclass(frozen=True, slots=True)
 class PutObject:
+    """Writes a PJSIP object, or changes fields of one that is there."""
+
     kind: ObjectKind
     id: EndpointId
     fields: Fields
@@ -18,23 +20,31 @@ class PutObject:
 
 @dataclass(frozen=True, slots=True)
 class DeleteObject:
+    """Deletes a PJSIP object."""
+
     kind: ObjectKind
     id: EndpointId
 
 
 @dataclass(frozen=True, slots=True)
 class AddMember:
+    """Adds a member to its queue."""
+
     member: Member
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveMember:
+    """Removes a member from its queue."""
+
     member: Member
     """as observed, for the log"""
 
 
 @dataclass(frozen=True, slots=True)
 class PauseMember:
+    """Pauses a member in one queue, or ends its pause; sets the reason either way."""
+
     queue: QueueName
     interface: Interface
     paused: bool
@@ -43,6 +53,8 @@ class PauseMember:
 
 @dataclass(frozen=True, slots=True)
 class SetPenalty:
+    """Sets a member's penalty in one queue."""
+
     queue: QueueName
     interface: Interface
     penalty: int
@@ -50,6 +62,8 @@ class SetPenalty:
 
 @dataclass(frozen=True, slots=True)
 class SetRingInUse:
+    """Sets whether one queue calls a member that is in a call."""
+
     queue: QueueName
     interface: Interface
     ring_in_use: bool
@@ -57,6 +71,8 @@ class SetRingInUse:
 
 @dataclass(frozen=True, slots=True)
 class PutPolicy:
+    """Writes a value of call policy into the AstDB, where the dialplan reads it."""
+
     path: str
     """below the AstDB family, e.g. `agent/1001/record`"""
     value: str
@@ -64,11 +80,15 @@ class PutPolicy:
 
 @dataclass(frozen=True, slots=True)
 class DeletePolicy:
+    """Deletes a value of call policy from the AstDB."""
+
     path: str
 
 
 @dataclass(frozen=True, slots=True)
 class PutMailbox:
+    """Writes a voicemail box, or changes one that is there."""
+
     id: EndpointId
     fields: Fields = field(repr=False)
     """all of them, the PIN too"""
@@ -76,12 +96,16 @@ class PutMailbox:
 
 @dataclass(frozen=True, slots=True)
 class DeleteMailbox:
+    """Deletes a voicemail box."""
+
     id: EndpointId
     """the messages in it stay on disk"""
 
 
 @dataclass(frozen=True, slots=True)
 class DropContact:
+    """Deletes a registered contact: its device came over a transport that it may not use."""
+
     id: EndpointId
     uri: str
 

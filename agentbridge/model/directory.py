@@ -13,6 +13,8 @@ SIP_PORT = 5060
 
 
 class Typology(StrEnum):
+    """What an agent's phone is (A4): our phone bar, any SIP phone, or a browser."""
+
     PHONEBAR = "phonebar"
     EXTERNAL = "external"
     WEBRTC = "webrtc"
@@ -107,6 +109,8 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agent:
+    """An agent as the directory describes it, with its session where it is logged in."""
+
     id: AgentId
     username: str
     internal: EndpointId
@@ -133,6 +137,8 @@ class Agent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Telephone:
+    """A hot-desk telephone as the directory describes it."""
+
     name: EndpointId
     line: Line
 

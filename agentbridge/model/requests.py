@@ -10,6 +10,8 @@ from agentbridge.model.keys import EndpointId
 
 
 class Verb(StrEnum):
+    """What can be asked of a daemon about a running call."""
+
     RECORDING_START = "recording_start"
     RECORDING_STOP = "recording_stop"
     RECORDING_PAUSE = "recording_pause"

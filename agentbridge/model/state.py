@@ -10,6 +10,8 @@ from agentbridge.model.keys import AgentId, Fields, Interface, QueueName
 
 
 class ObjectKind(StrEnum):
+    """The kinds of PJSIP object that are pushed."""
+
     AOR = "aor"
     AUTH = "auth"
     ENDPOINT = "endpoint"

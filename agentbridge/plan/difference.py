@@ -159,6 +159,7 @@ _DELETE_ORDER = (ObjectKind.AOR, ObjectKind.ENDPOINT, ObjectKind.AUTH)
 
 
 def _object_steps(key: EndpointId, wanted: DesiredState, found: ObservedState) -> Iterator[Step]:
+    """Yields what makes the PJSIP objects of a key as they should be: only fields that differ, then deletions."""
     for kind, fields in wanted.objects.items():
         there = found.objects.get(kind)
         if there is None:
@@ -195,6 +196,10 @@ def _member_steps(
     found: Mapping[QueueName, Member],
     queues: Collection[QueueName],
 ) -> Iterator[Step]:
+    """Yields what makes the memberships of a key as they should be.
+
+    allowed: those of `wanted` that may be added now. queues: the queues that are ours; of others nothing is removed.
+    """
     for queue, member in found.items():
         if queue not in wanted and queue in queues and member.dynamic:
             yield Step(key, RemoveMember(member), was=shown_member(member))

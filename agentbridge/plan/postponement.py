@@ -82,6 +82,7 @@ def postponed(
 
 
 def _is_kept(step: Step, kept: set[tuple[EndpointId, QueueName]], leaving: set[EndpointId]) -> bool:
+    """Whether the step is one that waits: a membership of `kept`, or a removal of a key that is `leaving`."""
     match step.action:
         case RemoveMember(member) | AddMember(member):
             return (step.key, member.queue) in kept

@@ -43,6 +43,7 @@ def complaint(wanted: DesiredState, found: ObservedState) -> str:
 
 
 def _displaced(wanted: DesiredState, found: ObservedState) -> str:
+    """Returns why two devices push each other out, '' where none do."""
     if not found.displaced or ObjectKind.ENDPOINT not in wanted.objects:
         return ""
     return (
@@ -52,6 +53,7 @@ def _displaced(wanted: DesiredState, found: ObservedState) -> str:
 
 
 def _wrong_way(wanted: DesiredState, found: ObservedState) -> str:
+    """Returns why a registration was turned away, '' where none was or another one of the key is right."""
     stray = strays(wanted, found)
     way = transport_of(stray[0]) if stray else found.turned_away
     if not way or not wanted.transports or _allowed(way, wanted) or len(found.contacts) > len(stray):

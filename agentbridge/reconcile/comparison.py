@@ -164,6 +164,7 @@ class Comparer:
         return self._asterisk.is_others(key) and ObjectKind.AOR in self._asterisk.state(key).objects
 
     def _desired(self, subject: Subject, cause: Cause) -> DesiredState:
+        """Returns the desired state of one key, with a problem where Asterisk has the name by its own files."""
         if self._asterisk.is_others(subject.key):
             # nothing of it is pushed: ARI would refuse a part, and the rest would stay behind
             wanted = desired(subject, self._sip)

@@ -101,6 +101,7 @@ class RemovalGuard:
         return confirmed
 
     def _tell(self, vanished: int, owned: int) -> None:
+        """Logs, once for each change, that removals are held or were confirmed, and notes which."""
         held = len({who(loss) for loss in self._held})
         refusal = Refusal(held, owned) if held else None
         if refusal is None:

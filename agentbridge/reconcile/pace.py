@@ -72,6 +72,10 @@ class Pace:
             return 0
 
     async def _granted(self, wanted: int, tasks: int) -> int:
+        """Waits until Asterisk can take at least one more write and returns how many of those wanted it can.
+
+        tasks: how many of Asterisk's tasks one write makes.
+        """
         if not self._has_fresh_credit(tasks) and wanted <= self._spare:
             self._spare -= wanted
             return wanted
@@ -92,6 +96,7 @@ class Pace:
         return self._credit >= tasks and self._clock() - self._read_at < FRESH_SECONDS
 
     async def _read(self, tasks: int) -> None:
+        """Reads the depth of the task processors; sleeps where no write of so many tasks has room."""
         depth = await self._depth()
         self.deepest = max(self.deepest, depth)
         metrics.TASKPROCESSOR_DEPTH.set(depth)

@@ -271,6 +271,7 @@ class Reconciler:
         await self._conclude(replace(compared, plan=planned), failures, batch)
 
     async def _allowed(self, compared: Comparison) -> Plan:
+        """Returns the plan without what must wait: held removals, calls that go on, places that are taken."""
         losses = losses_of(compared.plan, self._asterisk)
         fates = await self._directory.judge(losses) if losses else {}
         planned = await self._guard.limited(compared.plan, fates)

@@ -68,6 +68,7 @@ def _described(action: Action) -> tuple[str, str, dict[str, str]]:
 def _described_otherwise(
     action: PutObject | DeleteObject | PutPolicy | DeletePolicy | PutMailbox | DeleteMailbox | DropContact,
 ) -> tuple[str, str, dict[str, str]]:
+    """Returns the log event, the value and further fields for a step that concerns no member."""
     match action:
         case PutObject(kind, _, fields):
             return f"{kind}.pushed", ",".join(fields), {}

@@ -50,6 +50,7 @@ class Resync:
         self._due.set()
 
     async def run(self) -> None:
+        """Compares everything when `now` was called and at the interval, until it is cancelled."""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._wait_seconds()):
@@ -64,6 +65,7 @@ class Resync:
         return min(FIRST_RETRY_SECONDS * 2.0 ** min(self._failures - 1, 16), LAST_RETRY_SECONDS)
 
     async def _try(self) -> None:
+        """Compares everything once; a failure is noted and makes the next try come sooner."""
         started = self._clock()
         try:
             await self._look()

@@ -78,6 +78,7 @@ class WorkQueue:
         return len(self._due) + len(self._waiting) + len(self._busy)
 
     def mark(self, keys: Iterable[EndpointId], why: Cause) -> None:
+        """Makes these keys due; one that a pass is comparing just now becomes due again after it."""
         now = self._clock()
         for key in keys:
             batch = self._busy.get(key)
@@ -163,6 +164,7 @@ class WorkQueue:
     # ------------------------------------------------------------ inside
 
     def _mark(self, key: EndpointId, cause: Cause, now: float) -> None:
+        """Makes a key that is in no pass due, or lets it rest to the end of its rest."""
         if (until := self._rests_until(key)) > now:
             # a drift may be somebody who writes against us: that one rests in any case
             self._put_off(key, cause, min(until, now + QUIET_SECONDS) if cause is Cause.CHANGE else until)
@@ -188,6 +190,7 @@ class WorkQueue:
         heapq.heappush(self._later, (min(until, earlier), key))
 
     def _move_due(self) -> None:
+        """Moves the keys whose time has come from those that wait to those that are due."""
         now = self._clock()
         while self._later and self._later[0][0] <= now:
             _, key = heapq.heappop(self._later)
@@ -197,6 +200,7 @@ class WorkQueue:
                 self._due[key] = max(cause, self._due.get(key, cause))
 
     async def _sleep(self) -> None:
+        """Waits until a key is marked or its time has come."""
         timeout = max(0.0, self._later[0][0] - self._clock()) if self._later else None
         try:
             async with asyncio.timeout(timeout):

@@ -82,6 +82,7 @@ class Writer:
         return unanswered
 
     async def _try(self, step: Step, causes: Mapping[EndpointId, Cause]) -> Exception | None:
+        """Applies one step and logs it. Returns the error with which Asterisk refused or was lost, None when done."""
         started = self._clock()
         try:
             await self._asterisk.apply(step)

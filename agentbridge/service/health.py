@@ -102,6 +102,7 @@ class Health:
     # ------------------------------------------------------------ what is known
 
     def _heartbeat(self) -> Heartbeat:
+        """Returns what the directory is told of this daemon."""
         parts = self._parts
         return Heartbeat(
             started_at=self._started_at,

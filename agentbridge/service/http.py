@@ -60,6 +60,7 @@ class Addresses:
         self._told = ""
 
     async def run(self) -> NoReturn:
+        """Serves until it is cancelled, and tries again while the address is taken; without `bind` it only waits."""
         if not self._bind:
             await asyncio.Event().wait()
         app = web.Application()
@@ -80,6 +81,7 @@ class Addresses:
             await runner.cleanup()
 
     async def _listens(self, runner: web.AppRunner, host: str, port: int) -> bool:
+        """Tries to listen. Returns False where the address is taken, which is logged once."""
         try:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:

@@ -64,6 +64,7 @@ _reachability = _Reachability()
 
 
 def _send(message: str) -> None:
+    """Sends a message to systemd; does nothing outside of it. A failure is logged once and otherwise ignored."""
     if not (path := os.environ.get("NOTIFY_SOCKET")):
         return
     # a leading @ stands for the NUL of an abstract socket
