@@ -132,6 +132,7 @@ class Node:
         """queues that were asked for and that Asterisk does not know"""
 
     async def run(self) -> None:
+        """Keeps the AMI links up, and does what has to be done beside reading and writing, until it is cancelled."""
         async with asyncio.TaskGroup() as links:
             for link in (self._events, self._actions, self._bulk):
                 links.create_task(link.run(), name=f"ami-{link.name}")
@@ -274,6 +275,7 @@ class Node:
     # ------------------------------------------------------------ what should be
 
     async def apply(self, step: Step) -> None:
+        """Does one step. Returns when the change has been observed; raises Refused, InvalidValue or Unavailable."""
         match step.action:
             case AddMember() as action:
                 await self._members.add(action)
@@ -373,11 +375,12 @@ class Node:
         self._lost(reason)
 
     def _on_event(self, event: Message) -> None:
+        """Takes what an event says of members, contacts and reloads, then hands it on."""
         match event.event:
             case "QueueMemberAdded" | "QueueMemberPenalty" | "QueueMemberRinginuse":
                 self._seen.member_seen(member_of(event))
             case "QueueMemberPause":
-                self._paused(event)
+                self._note_pause(event)
             case "QueueMemberRemoved":
                 self._seen.member_gone(queue_name(event.get("Queue")), Interface(event.get("Interface")))
             case "ContactStatus":
@@ -396,7 +399,8 @@ class Node:
                 pass
         self._listener.call_event(event)
 
-    def _paused(self, event: Message) -> None:
+    def _note_pause(self, event: Message) -> None:
+        """Takes a member's pause; app_queue's own is told of, and undone where our hang-up caused it."""
         member = member_of(event)
         key = endpoint_of(member.interface)
         if key is not None and member.paused and member.reason == AUTOPAUSE:

@@ -58,7 +58,7 @@ class Admission:
         async with self._beside((await _mark(connection)).lineage):
             pass
         await self._settle_in(connection)
-        self._memory.refresh()
+        self._memory.read_file()
         confirmed = await self._wait_for_confirmation(connection)
         found = await _mark(connection)
         follows = self._memory.mark is None or self._memory.mark.lineage == found.lineage
@@ -73,13 +73,13 @@ class Admission:
     async def _settle_in(self, connection: Connection) -> None:
         """After dump and restore into another cluster, whose transactions count from the beginning."""
         if not await connection.fetchval(QUERIES["at_home"]):
-            await self._done(connection, "moved_in")
+            await self._ask_beside(connection, "moved_in")
             log.warning("database.moved", node=self._node)
 
     async def _wait_for_confirmation(self, connection: Connection) -> bool:
         """False when none was needed."""
         while reason := await self._why_older(connection):
-            if await self._done(connection, "database_older", self._node, reason):
+            if await self._ask_beside(connection, "database_older", self._node, reason):
                 log.warning("database.confirmed", node=self._node, reason=reason)
                 break
             if self.older != reason:
@@ -96,8 +96,10 @@ class Admission:
         has_known = await connection.fetchval(QUERIES["has_change"], known.change, known.microseconds)
         return why_older(known, await _mark(connection), has_known=has_known)
 
-    async def _done(self, connection: Connection, query: str, *arguments: object) -> bool:
-        """What it answers, on a connection of its own: ours may be in a transaction that never commits."""
+    async def _ask_beside(self, connection: Connection, query: str, *arguments: object) -> bool:
+        """Asks the query on a connection of its own, since ours may be in a transaction that never commits; returns
+        whether it holds.
+        """
         async with self._beside((await _mark(connection)).lineage) as beside:
             return bool(await beside.fetchval(QUERIES[query], *arguments))
 

@@ -142,7 +142,7 @@ def _parts(rows: Sequence[_Row]) -> Iterator[Sequence[_Row]]:
 
 
 async def _insert(connection: Connection, names: _Names, rows: Sequence[_Row], errors: list[tuple[int, str]]) -> None:
-    """Imports the rows in one statement each kind; where one is refused, by halves, so that only that one is left out."""
+    """Imports the rows together; where one is refused, by halves, so that only that one is left out."""
     try:
         await _insert_or_nothing(connection, names, rows)
     except Refused as refused:

@@ -80,10 +80,12 @@ class Memory:
         self._saved: Mark | None = None
         self._saved_at = float("-inf")
         self.mark: Mark | None = None
-        self.refresh()
+        self.read_file()
 
-    def refresh(self) -> None:
-        """Another daemon of this node may have gone on while this one stood by."""
+    def read_file(self) -> None:
+        """Takes the mark of the file where it is newer: another daemon of this node may have gone on while this one
+        stood by.
+        """
         found = self._load()
         if found is None:
             return
@@ -91,6 +93,7 @@ class Memory:
             self.mark = found
 
     def keep(self, mark: Mark) -> None:
+        """Remembers the mark, and saves it to the file every SAVE_SECONDS at most."""
         self.mark = mark
         if mark != self._saved and self._clock() - self._saved_at >= SAVE_SECONDS:
             self._save(mark)

@@ -57,7 +57,7 @@ def test_the_mark_outlives_the_process(tmp_path: Path) -> None:
 def test_a_daemon_that_stood_by_knows_what_the_other_one_obeyed(tmp_path: Path) -> None:
     first, second = (Memory(tmp_path / "database", lambda: 0.0) for _ in range(2))
     first.keep(KNOWN)
-    second.refresh()
+    second.read_file()
     assert second.mark == KNOWN
 
 
@@ -65,7 +65,7 @@ def test_a_daemon_that_stood_by_knows_of_the_failover_though_nothing_was_changed
     first, second = (Memory(tmp_path / "database", lambda: 0.0) for _ in range(2))
     second.keep(KNOWN)
     first.keep(replace(KNOWN, timeline=2))
-    second.refresh()
+    second.read_file()
     assert second.mark == replace(KNOWN, timeline=2)
 
 
@@ -74,7 +74,7 @@ def test_a_look_at_the_file_forgets_nothing_newer(tmp_path: Path) -> None:
     memory.keep(KNOWN)
     newer = replace(KNOWN, change=101)
     memory.keep(newer)  # too soon to be written
-    memory.refresh()
+    memory.read_file()
     assert memory.mark == newer
 
 

@@ -54,6 +54,7 @@ class _Pending:
             self.outcome.set_result(outcome)
 
     def answered(self, answer: Message) -> None:
+        """Takes the answer to the action: an error, the whole answer, or the beginning of a list."""
         if (answer.response or "").lower() == "error":
             self.settle(self._refusal(answer.output or answer.get("Message", "no reason given")))
         elif not self.listing:
@@ -67,6 +68,7 @@ class _Pending:
         return kind(f"{self.action}: {reason}")
 
     def listed(self, item: Message) -> None:
+        """Takes an item of the list, or its end."""
         match item.get("EventList").lower():
             case "complete":
                 self.settle(self.items)
@@ -121,6 +123,10 @@ class AmiConnection(asyncio.BufferedProtocol):
             raise Unavailable(f"{account.host}:{account.port}: {error}") from error
 
     async def _log_in(self, account: Account, within: float) -> None:
+        """Waits for the banner and logs in by challenge, so that the secret is never sent.
+
+        Raises Unavailable or Refused.
+        """
         try:
             await self._greeted.wait()
             self._raise_if_ended()
@@ -204,6 +210,10 @@ class AmiConnection(asyncio.BufferedProtocol):
     async def _exchange(
         self, action: str, fields: Fields, *, listing: bool, on_item: OnEvent | None = None
     ) -> list[Message]:
+        """Sends an action and waits for its answer, without a limit of its own. Raises Refused or Unavailable.
+
+        listing: waits for the end of a list; its items go to `on_item`, or are returned.
+        """
         self._sent += 1
         action_id = f"{self._prefix}{self._sent}"
         data = encode(action, fields, action_id)
@@ -279,6 +289,7 @@ class AmiConnection(asyncio.BufferedProtocol):
             self._transport.abort()
 
     def _end(self, reason: str) -> None:
+        """Ends everything that waits on this connection with the reason; the first reason counts."""
         if self.reason is not None:
             return
         self.reason = reason
@@ -294,6 +305,7 @@ class AmiConnection(asyncio.BufferedProtocol):
             raise Unavailable(f"{self._name}: {self.reason}")
 
     def _receive(self, message: Message) -> None:
+        """Hands a message to the action that it answers, or to whom the events go."""
         action_id = message.action_id or ""
         pending = self._pending.get(action_id)
         if message.response is not None:
@@ -319,6 +331,7 @@ class AmiConnection(asyncio.BufferedProtocol):
         return self._piece
 
     def buffer_updated(self, nbytes: int) -> None:
+        """Called by asyncio with so many bytes more: takes all whole messages. A bug of a handler ends the connection."""
         self._wire.receive_data(self._piece[:nbytes])
         try:
             while self.reason is None and (message := self._wire.next_message()) is not None:

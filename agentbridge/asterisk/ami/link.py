@@ -117,6 +117,7 @@ class AmiLink:
         await self._serve(await self._connect())
 
     async def _connect(self) -> AmiConnection:
+        """Returns a connection that is logged in, booted and filtered. Raises Unavailable or Refused."""
         connection = await AmiConnection.connect(
             self._account, name=self.name, on_event=self._on_event, within=self._timing.connect
         )
@@ -128,6 +129,7 @@ class AmiLink:
         return connection
 
     async def _prepare(self, connection: AmiConnection) -> None:
+        """Waits until Asterisk has booted, then chooses the events; without filters there are only more of them."""
         await connection.wait_booted(self._timing.boot)
         try:
             await add_filters(connection, self._filters, timeout=self._timing.connect)
@@ -143,6 +145,7 @@ class AmiLink:
         log.warning(event, link=self.name, reason=str(error))
 
     async def _serve(self, connection: AmiConnection) -> None:
+        """Tells that the link is up, watches it until it is lost, and tells that."""
         self._connection = connection
         self._last_failure = ""
         self._up.set()
@@ -175,6 +178,7 @@ class AmiLink:
                     connection.abort(f"Asterisk did not answer a Ping within {self._timing.ping_within:g} s")
 
     async def _ask_whether_over(self, connection: AmiConnection) -> None:
+        """Asks whether a shutdown was taken back: Asterisk refuses every action while one is on."""
         if not self._asks:
             return
         try:

@@ -89,6 +89,7 @@ def _refuse_reserved(pairs: list[tuple[str, str]]) -> None:
 
 
 def _line(key: object, value: object) -> bytes:
+    """Returns a header as bytes. Raises InvalidValue, naming it, for what would break the protocol."""
     if not isinstance(key, str) or not _KEY.fullmatch(key):
         raise InvalidValue(f"{key!r}: a header's name is letters, digits and '-'")
     if not isinstance(value, str):
@@ -100,6 +101,7 @@ def _line(key: object, value: object) -> bytes:
 
 
 def _bounded(key: str, line: str) -> bytes:
+    """Returns the line as bytes. Raises InvalidValue where it is no UTF-8 or longer than Asterisk reads."""
     try:
         data = line.encode()
     except UnicodeEncodeError:
@@ -137,6 +139,7 @@ class Wire:
         return _parse(self._take(end + 4)[:-4])
 
     def _read_banner(self) -> bool:
+        """Takes the banner off the buffer; False while it is not whole. Raises WireBroken where this is no AMI port."""
         if not BANNER.startswith(self._buffer[: len(BANNER)]):
             raise WireBroken(f"not an AMI port: it greets with {bytes(self._buffer[:40])!r}")
         end = self._buffer.find(b"\r\n")
@@ -159,6 +162,7 @@ class Wire:
 
 
 def _parse(data: bytes) -> Message:
+    """Returns the message whose lines these are; a line without a colon belongs to the value before it."""
     headers: list[tuple[str, str]] = []
     for line in data.decode(errors="replace").split("\r\n"):
         key, colon, value = line.partition(":")

@@ -39,6 +39,7 @@ class Ari:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        """Opens the HTTP session; each request has the deadline as its limit."""
         self._session = aiohttp.ClientSession(
             headers=self._headers,
             connector=aiohttp.TCPConnector(limit=CONNECTIONS),
@@ -111,6 +112,7 @@ def _body(fields: Mapping[str, str]) -> bytes:
 
 
 def _text(name: object, value: object) -> str:
+    """Returns the value. Raises InvalidValue, naming the field, for what ARI can't take."""
     if not isinstance(value, str):
         raise InvalidValue(f"{name}: must be text, not {type(value).__name__}: Asterisk would crash")
     # C strings end at NUL, and the AstDB wizard keeps what is left; lone surrogates are no UTF-8
@@ -120,6 +122,7 @@ def _text(name: object, value: object) -> str:
 
 
 def _judged(what: str, status: int, body: bytes, missing_ok: bool) -> tuple[int, Any]:
+    """Returns status and JSON of an answer. Raises Unavailable for a fault of the server, Refused for our own."""
     if missing_ok and status == HTTPStatus.NOT_FOUND:
         return status, None
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -133,6 +136,7 @@ def _judged(what: str, status: int, body: bytes, missing_ok: bool) -> tuple[int,
 
 
 def _reason(body: bytes) -> str:
+    """Returns what ARI says is wrong, of an answer that is an error."""
     try:
         answer = json.loads(body)
     except ValueError:

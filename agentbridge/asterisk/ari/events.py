@@ -81,6 +81,7 @@ class AriEvents:
             )
 
     async def _listen(self, http: aiohttp.ClientSession) -> None:
+        """Connects and hands over events until the websocket ends. Raises what aiohttp raises."""
         async with asyncio.timeout(CONNECT_SECONDS):
             socket = await http.ws_connect(
                 f"{self._url}/events",

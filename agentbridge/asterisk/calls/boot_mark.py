@@ -47,6 +47,7 @@ class BootMark:
         await repeat(self._work, self._wake, name="boot_mark", retry_seconds=RETRY_SECONDS)
 
     async def _work(self) -> None:
+        """Sets the marks of this boot: pickup, and once all is written, that Asterisk was compared."""
         if not self._due:
             return
         if not await variable(self._link, PICKUP):  # else it is the administrator's own

@@ -47,6 +47,7 @@ def sizes(spool: Path, paths: Iterable[str]) -> dict[str, Size | Missing | Unrea
 
 
 def size_of(file: Path) -> Size | Missing | Unreadable:
+    """Returns size and time of a file, or that it is missing, or why it can't be looked at."""
     try:
         found = file.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -95,6 +96,7 @@ def slices(spool: Path, *, since: datetime | None, at_most: int) -> Iterator[Sli
 
 
 def _files(folder: Path, since: datetime | None, refusals: list[Unreadable]) -> Iterator[_Found]:
+    """Yields the recordings of the folder by day, those written to since then; refusals go into the list."""
     # a file lies where its call began, however long that is ago
     first = f"{(since - LONGEST_CALL).astimezone():%Y/%m/%d}" if since else ""
     oldest = since.timestamp() if since else 0.0
@@ -110,6 +112,7 @@ def _folders(folder: Path, name: re.Pattern[str], refusals: list[Unreadable]) ->
 
 
 def _of_day(day: Path, oldest: float, refusals: list[Unreadable]) -> Iterator[_Found]:
+    """Yields the recordings of one day's folder that were written to after `oldest`, in seconds since 1970."""
     for entry in _entries(day, refusals):
         file = recording_file(entry.path)
         if file is None:

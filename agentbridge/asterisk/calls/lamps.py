@@ -102,6 +102,7 @@ class Lamps:
         self._wake.set()
 
     def _device_is(self, device: str, state: str) -> None:
+        """Takes the state of a lamp or of a telephone, and marks the agent whose lamp may be wrong now."""
         if lamp := _LAMP.fullmatch(device):
             agent = EndpointId(lamp[1])
             self._newer.add(device)
@@ -119,6 +120,7 @@ class Lamps:
         await repeat(self._work, self._wake, name="lamps", retry_seconds=RETRY_SECONDS)
 
     async def _work(self) -> None:
+        """Reads all states where that is due, then sets the lamps that are marked. Raises Unavailable or Refused."""
         if self._look:
             await self._read_all()
             self._look = False
@@ -129,6 +131,7 @@ class Lamps:
         self._lights = 0
 
     async def _read_all(self) -> None:
+        """Reads all device states and marks every agent; what events told meanwhile is newer."""
         devices: dict[EndpointId, str] = {}
         lit: dict[EndpointId, str] = {}
 
@@ -150,6 +153,7 @@ class Lamps:
         self._dirty |= set(self._agents()) | self._lit.keys()
 
     async def _light(self, agent: EndpointId) -> None:
+        """Sets an agent's lamp where it is not as wanted; the agent stays marked where that fails."""
         try:
             if self._lit.get(agent, "") != await self._wanted(agent):
                 await self._room()
@@ -170,6 +174,7 @@ class Lamps:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _wanted(self, agent: EndpointId) -> Lamp:
+        """Returns what the agent's lamp should show."""
         device = EndpointId(self._policy(f"agent/{agent}/device"))
         if not self._policy(f"agent/{agent}/id"):
             return Lamp.NOBODY

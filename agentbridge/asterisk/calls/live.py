@@ -34,6 +34,8 @@ class Asks(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
+    """A channel as CoreShowChannels lists it."""
+
     name: str
     uniqueid: str
     linkedid: str
@@ -71,6 +73,7 @@ async def channels(link: Asks) -> list[Channel]:
 
 
 def _channel(item: Message) -> Channel:
+    """Returns the channel of an item of the list."""
     return Channel(
         name=item.get("Channel"),
         uniqueid=item.get("Uniqueid"),

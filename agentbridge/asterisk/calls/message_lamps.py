@@ -46,7 +46,7 @@ class MessageLamps:
 
     def on_event(self, event: Message) -> None:
         if event.event == "MessageWaiting":
-            self._changed(event.get("Mailbox"))
+            self._mark_box(event.get("Mailbox"))
 
     def on_policy(self, path: str, value: str) -> None:
         """An agent sat down, left, or got or lost its box."""
@@ -58,7 +58,8 @@ class MessageLamps:
             elif match[2] != "device":
                 self._mark(EndpointId(match[1]))
 
-    def _changed(self, mailbox: str) -> None:
+    def _mark_box(self, mailbox: str) -> None:
+        """Marks the devices that show this box."""
         box, _, context = mailbox.partition("@")
         if context != MAILBOX_CONTEXT:
             return
@@ -77,6 +78,7 @@ class MessageLamps:
         await repeat(self._work, self._wake, name="message_lamps", retry_seconds=RETRY_SECONDS)
 
     async def _work(self) -> None:
+        """Tells each marked device its count, a moment after the event: Asterisk counts late."""
         if self._dirty:
             await asyncio.sleep(AFTER_SECONDS)
         while self._dirty:
@@ -88,6 +90,7 @@ class MessageLamps:
                 raise
 
     async def _show(self, device: EndpointId) -> None:
+        """Tells a device the messages of its agent; none where it has no agent, or the agent no voicemail."""
         agent = agent_on(device, self._policy)
         box = self._policy(f"agent/{agent}/id") if agent and self._policy(f"agent/{agent}/voicemail") == "1" else ""
         new, old = await self._count(box) if box else (0, 0)
@@ -98,6 +101,7 @@ class MessageLamps:
         await self._notify(device, new, old)
 
     async def _count(self, box: str) -> tuple[int, int]:
+        """Returns how many new and old messages a box has; none for a box that Asterisk does not know."""
         try:
             answer = await self._link.action(
                 "MailboxCount", {"Mailbox": f"{box}@{MAILBOX_CONTEXT}"}, timeout=TIMEOUT_SECONDS
@@ -108,6 +112,7 @@ class MessageLamps:
         return urgent + new, old
 
     async def _notify(self, device: EndpointId, new: int, old: int) -> None:
+        """Sends the device a NOTIFY with its count. Where Asterisk can't, that is logged once."""
         body = (f"Messages-Waiting: {'yes' if new else 'no'}", f"Voice-Message: {new}/{old} (0/0)")
         fields = [
             ("Endpoint", device),

@@ -180,6 +180,7 @@ class Recorder:
         return sorted(found, key=_age, reverse=True)
 
     async def _call_to_record(self, agent: EndpointId) -> Channel:
+        """Returns the agent's channel that can be recorded. Raises Refused where there is none or it is not allowed."""
         calls = await self._calls(agent)
         policy = await self._policy(agent)
         if policy.get("manual") != "1" and not policy.keys() & {"record", "recordmade"}:
@@ -190,6 +191,7 @@ class Recorder:
         raise Refused(f"{agent}: is in no call that could be recorded")
 
     async def _free_path(self, agent: EndpointId, call: Channel) -> str:
+        """Returns the path of the next recording of the call. Raises Refused where it has two already."""
         running = {monitor.stem for monitor in await monitors(self._link, call.name)}
         # one that has just begun is not listed yet, and has no file
         latest = recording_file(await variable(self._link, FILE, call.name))

@@ -252,6 +252,7 @@ class Recordings:
     async def _note_unknown(
         self, files: Sequence[tuple[RecordingFile, Size]], alive: Mapping[str, Channel], running: Mapping[str, str]
     ) -> None:
+        """Makes the rows of these files; those that nobody writes to end at once."""
         for file, _ in files:
             uniqueid = running.get(file.stem, "")
             self._rows.start(Started(file=file, at=file.call_began, channel=uniqueid))

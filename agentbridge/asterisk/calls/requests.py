@@ -89,6 +89,7 @@ class Requests:
         self._wake.set()
 
     async def run(self) -> NoReturn:
+        """Takes up requests for ever, each in a task of its own."""
         async with asyncio.TaskGroup() as tasks:
 
             async def work() -> None:
@@ -112,6 +113,7 @@ class Requests:
         return [request for request in await self._desk.open() if request.id not in self._running][:room]
 
     async def _serve(self, request: Request) -> None:
+        """Answers a request within its time; tells of the one that could not be."""
         try:
             async with asyncio.timeout(request.seconds_left):
                 await self._answer(request)
@@ -121,6 +123,7 @@ class Requests:
             self._running.discard(request.id)
 
     async def _answer(self, request: Request) -> None:
+        """Declines, or takes and carries out, a request, and tells the directory what became of it. Raises Unavailable."""
         if elsewhere := self._not_here(request):
             await self._desk.decline(request.id, elsewhere)
             return
@@ -136,6 +139,7 @@ class Requests:
         self._tell(request, "done")
 
     def _tell(self, request: Request, result: str, reason: str = "") -> None:
+        """Counts and logs what became of a request."""
         metrics.REQUESTS.labels(request.verb.value, result).inc()
         told = {"request": request.id, "verb": request.verb.value, "agent": request.internal}
         if result == "done":
@@ -165,6 +169,7 @@ class Requests:
                 return f"{agent}: nothing is being recorded"
 
     def _no_device(self, agent: EndpointId) -> str:
+        """Returns why the agent can't be rung, '' where it can."""
         device = self._device(agent)
         if not device:
             return f"{agent}: is not logged in"

@@ -33,24 +33,26 @@ class Resumer:
         self._wake = asyncio.Event()
 
     def on_event(self, event: Message) -> None:
+        """Takes from the events which recordings are paused; a channel that hung up is forgotten."""
         channel = event.get("Channel")
         match event.event:
             case "MixMonitorMute" if event.get("State") == "1":
-                self._paused(channel)
+                self._note_paused(channel)
             case "MixMonitorMute":
-                self._resumed(channel)
+                self._note_resumed(channel)
             case "Hangup":
                 self._due.pop(channel, None)
             case _:
                 pass
 
-    def _paused(self, channel: str) -> None:
+    def _note_paused(self, channel: str) -> None:
         # each of a call's recordings is told of
         if channel not in self._due:
             log.info("recording.paused", agent=endpoint_of_channel(channel), resumes_after_seconds=self._after)
         self._plan(channel, self._after)
 
-    def _resumed(self, channel: str) -> None:
+    def _note_resumed(self, channel: str) -> None:
+        """Forgets a recording that was resumed, by whomever."""
         due = self._due.pop(channel, None)
         if due is not None:
             by = "itself" if due <= self._clock() else "request"
@@ -79,6 +81,7 @@ class Resumer:
         return max(0.0, min(self._due.values()) - self._clock()) if self._due else None
 
     async def _work(self) -> None:
+        """Resumes the recordings that have been paused for long enough. Raises Unavailable."""
         if self._look:
             await self._find_paused()
             self._look = False

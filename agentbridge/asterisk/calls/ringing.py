@@ -71,6 +71,7 @@ class Ringing:
         return self._clock() - self._silenced.get(device, -AFTERMATH_SECONDS) < AFTERMATH_SECONDS
 
     async def run(self) -> NoReturn:
+        """Ends the ringing that was asked to end, until it is cancelled."""
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -86,6 +87,7 @@ class Ringing:
                     log.warning("ring.not_ended", device=device, reason=str(reason))
 
     async def _end(self, device: EndpointId, wish: Wish) -> None:
+        """Hangs up the device's channels that ring as `wish` describes. Raises Refused or Unavailable."""
         names = await variable(self._link, f"CHANNELS(^PJSIP/{device}-[0-9a-f]+$)")
         for name in names.split():
             if await self._rings(name, wish):
@@ -94,6 +96,7 @@ class Ringing:
                 log.info("ring.ended", device=device, channel=name)
 
     async def _rings(self, name: str, wish: Wish) -> bool:
+        """Whether the channel rings for a queue or a direct call that the wish covers; False for one that is gone."""
         fields = {"Channel": name, "Variables": QUEUE}
         try:
             items = await self._link.action_list("Status", fields, timeout=TIMEOUT_SECONDS)

@@ -87,16 +87,17 @@ class Spying:
     # ------------------------------------------------------------ what is told
 
     def on_event(self, event: Message) -> None:
+        """Takes from the events who tries to listen, who listens, and who stopped."""
         match event.event:
             case "UserEvent" if event.get("UserEvent") == "AgentbridgeSpy":
-                self._tried(event)
+                self._note_attempt(event)
             case "ChanSpyStart":
-                self._attached(event)
+                self._note_attached(event)
             case "ChanSpyStop":
                 self._stopped.add(event.get("SpyerUniqueid"))
-                self._ended(event.get("SpyerUniqueid"))
+                self._note_ended(event.get("SpyerUniqueid"))
             case "Hangup":
-                self._ended(event.get("Uniqueid"))
+                self._note_ended(event.get("Uniqueid"))
             case _:
                 pass
 
@@ -120,7 +121,8 @@ class Spying:
             sorted(one.spyer for one in self._tries.values() if one.started_at is not None and one.target == agent)
         )
 
-    def _tried(self, event: Message) -> None:
+    def _note_attempt(self, event: Message) -> None:
+        """Keeps an attempt that the dialplan has told of; a refused one is logged."""
         attempt = SpyAttempt(
             channel=event.get("Uniqueid"),
             at=self._now(),
@@ -135,7 +137,8 @@ class Spying:
             metrics.SPIES_REFUSED.inc()
             log.warning("spy.refused", **_told(attempt), reason=attempt.reason)
 
-    def _attached(self, event: Message) -> None:
+    def _note_attached(self, event: Message) -> None:
+        """Somebody listens: notes it, and hangs the listener up where the agent may not be listened to."""
         channel = event.get("SpyerUniqueid")
         target = agent_on(endpoint_of_channel(event.get("SpyeeChannel")), self._policy)
         known = self._tries.get(channel)
@@ -160,16 +163,17 @@ class Spying:
         spyer = endpoint_of_channel(event.get("SpyerChannel"))
         return SpyAttempt(channel=channel, at=self._now(), spyer=spyer, target=target, allowed=True)
 
-    def _ended(self, channel: str) -> None:
+    def _note_ended(self, channel: str) -> None:
+        """The listener's channel or its listening is over: keeps the end, and why."""
         self._elsewhere.pop(channel, None)
         attempt = self._tries.pop(channel, None)
         if attempt is None or attempt.started_at is None:
             return
         allowed = attempt.allowed and self._open(EndpointId(attempt.target)) and channel not in self._revoked
         self._revoked.discard(channel)
-        self._ended_with(channel, attempt, "hangup" if allowed else "revoked")
+        self._keep_end(channel, attempt, "hangup" if allowed else "revoked")
 
-    def _ended_with(self, channel: str, attempt: SpyAttempt, ending: str) -> None:
+    def _keep_end(self, channel: str, attempt: SpyAttempt, ending: str) -> None:
         log.info("spy.ended", **_told(attempt), ending=ending)
         self._note(replace(attempt, channel=channel, ended_at=self._now(), ending=ending))
 
@@ -178,6 +182,7 @@ class Spying:
         self._note(attempt)
 
     def _note(self, attempt: SpyAttempt) -> None:
+        """Queues an attempt for the directory, up to a bound."""
         key = (attempt.channel, attempt.at)
         if key not in self._unwritten and len(self._unwritten) >= KEPT:
             log.error("spy.not_kept", **_told(attempt))
@@ -198,10 +203,10 @@ class Spying:
         """Two loops: a database that is away must not delay the taking back."""
         async with asyncio.TaskGroup() as loops:
             obeying = repeat(
-                self._obeyed, self._obey, name="spying", retry_seconds=RETRY_SECONDS, idle_seconds=self._idle_seconds
+                self._enforce, self._obey, name="spying", retry_seconds=RETRY_SECONDS, idle_seconds=self._idle_seconds
             )
             loops.create_task(obeying, name="spying")
-            writing = repeat(self._written, self._write, name="spy_audit", retry_seconds=RETRY_SECONDS)
+            writing = repeat(self._write_attempts, self._write, name="spy_audit", retry_seconds=RETRY_SECONDS)
             loops.create_task(writing, name="spy_audit")
         raise AssertionError("a loop without an end has ended")
 
@@ -209,7 +214,8 @@ class Spying:
         """A call that is listened to at the customer's end may come to another agent, and no event says so."""
         return LOOK_SECONDS if self._elsewhere else None
 
-    async def _written(self) -> None:
+    async def _write_attempts(self) -> None:
+        """Writes what is queued to the directory. Raises Unavailable."""
         if self._living is not None:
             await self._recall(self._living)
             self._living = None
@@ -219,7 +225,8 @@ class Spying:
                 if self._unwritten.get(key) is attempt:
                     del self._unwritten[key]
 
-    async def _obeyed(self) -> None:
+    async def _enforce(self) -> None:
+        """Compares who listens with who may, and hangs up who may not. Raises Unavailable or Refused."""
         if not (self._look or self._judge or self._changed or self._expelled or self._elsewhere):
             return
         asked_at = self._now()
@@ -244,6 +251,7 @@ class Spying:
             self._expelled.discard(name)
 
     async def _apply(self, agent: EndpointId, living: Sequence[Channel], *, opened: bool) -> None:
+        """Opens the agent's calls to listeners, or closes them and hangs up who listens."""
         theirs = self._endpoints_of(agent)
         calls = [channel for channel in living if channel.endpoint in theirs]
         if opened:
@@ -288,7 +296,7 @@ class Spying:
         self._revoked &= alive
         for channel, attempt in list(self._tries.items()):
             if channel not in alive and (attempt.started_at or attempt.at) < asked_at:
-                self._ended(channel)
+                self._note_ended(channel)
 
     def _find_elsewhere(self, living: Sequence[Channel]) -> None:
         """Those who began to listen while nobody saw it."""
@@ -315,6 +323,7 @@ class Spying:
                     break
 
     def _heard_with(self, spied: Channel | None, living: Sequence[Channel]) -> Iterable[EndpointId]:
+        """Yields the agents who are in one bridge with that channel and so are heard too."""
         if spied is None or not spied.bridge:
             return
         for channel in living:
@@ -323,8 +332,9 @@ class Spying:
                 yield agent
 
     def _note_elsewhere(self, uniqueid: str, spyer: str, agent: EndpointId, *, opened: bool) -> None:
+        """Keeps that an administrator's own extension listens to an agent; one may have moved here from another."""
         if uniqueid in self._tries:  # the customer came to another agent
-            self._ended_with(uniqueid, self._tries.pop(uniqueid), "moved")
+            self._keep_end(uniqueid, self._tries.pop(uniqueid), "moved")
         now = self._now()
         attempt = SpyAttempt(
             channel=uniqueid,
@@ -341,6 +351,7 @@ class Spying:
         self._keep(attempt)
 
     async def _judge_all(self, living: Sequence[Channel]) -> None:
+        """Hangs up every listener whose agent is closed, or who may not listen any more."""
         self._judge = False  # before the policy is read: what changes meanwhile is judged again
         try:
             for channel in living:

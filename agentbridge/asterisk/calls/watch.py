@@ -78,6 +78,7 @@ class CallWatch:
         self.boot_mark = BootMark(node, settled=settled, clock=time.monotonic)
 
     def on_event(self, event: Message) -> None:
+        """Hands an event to each part that follows calls."""
         self.recordings.on_event(event)
         self.resumer.on_event(event)
         self.spying.on_event(event)
@@ -128,6 +129,7 @@ class _Around:
         return self._wrapups.seconds(queue)
 
     def recording_of(self, uniqueid: str, channel: str) -> tuple[RecordingState, tuple[int, ...]]:
+        """Returns how the channel is recorded, and which of the call's two files are being written."""
         recordings = self._watch.recordings
         if recordings.is_silent(uniqueid):
             return RecordingState.FAILED, ()

@@ -126,6 +126,10 @@ class Endpoints:
         return any(key in names for names in self._others.values())
 
     async def read_all(self) -> None:
+        """Reads all PJSIP objects from the AstDB and, after a reload, proves that PJSIP has them too.
+
+        Raises Unavailable.
+        """
         # a reload that comes meanwhile asks for another proof
         proving, self._unproven = self._unproven, False
         try:
@@ -166,6 +170,7 @@ class Endpoints:
         return frozenset(names)
 
     async def _read(self, kind: ObjectKind, family: str) -> Mapping[EndpointId, Fields]:
+        """Returns the objects of an AstDB family, by id."""
         objects: dict[EndpointId, Fields] = {}
 
         def take(item: Message) -> None:
@@ -177,6 +182,7 @@ class Endpoints:
         return objects
 
     async def apply(self, action: PutObject | DeleteObject) -> None:
+        """Writes or deletes an object; returns when Asterisk has it. Raises Refused, InvalidValue or Unavailable."""
         match action:
             case PutObject(kind, key, fields):
                 match kind:
@@ -244,6 +250,7 @@ class Endpoints:
     # ------------------------------------------------------------ AORs
 
     async def _put_aor(self, key: EndpointId, fields: Fields) -> None:
+        """Writes an AOR without losing a registration: anew only where its fixed contact changes."""
         there = self._seen.state(key).objects.get(ObjectKind.AOR)
         if there is None:
             await self._put_new_aor(key, fields)
@@ -254,6 +261,7 @@ class Endpoints:
             await self._rewrite(key, fields)
 
     async def _put_new_aor(self, key: EndpointId, fields: Fields) -> None:
+        """Writes an AOR that was not there. Raises Refused, and remembers it, where Asterisk's files have the name."""
         try:
             await self._put(ObjectKind.AOR, key, fields)
         except Refused as refused:

@@ -28,6 +28,8 @@ Place = tuple[QueueName, Interface]
 
 @dataclass(frozen=True, slots=True)
 class _Member:
+    """What QueueStatus says of a member's calls."""
+
     interface: str
     """in lower case: Asterisk compares without"""
     status: int
@@ -40,6 +42,7 @@ class _Member:
 
     @classmethod
     def of(cls, item: Message) -> _Member:
+        """Returns the member of a QueueMember item."""
         return cls(
             interface=item.get("Location").lower(),
             status=_number(item.get("Status")),
@@ -75,6 +78,7 @@ class Engagement:
         return found
 
     async def _in_queue(self, queue: QueueName, interfaces: Collection[str]) -> Mapping[str, str]:
+        """Returns which of these members of one queue are busy, each with the word for it."""
         items = await self._bulk.action_list("QueueStatus", {"Queue": queue}, timeout=TIMEOUT_SECONDS)
         members = [
             _Member.of(item) for item in items if item.event == "QueueMember" and queue_name(item.get("Queue")) == queue
@@ -108,6 +112,10 @@ def _wrapping_up(asked: Sequence[_Member], members: Sequence[_Member], ready: in
 
 
 def _is_wrapping_up(member: _Member, in_wrapup: Sequence[_Member], done: Sequence[_Member], now: float) -> bool:
+    """Whether a member that is idle is in wrap-up at `now`, judged by the queue's other members.
+
+    in_wrapup, done: those of whom it is known. Asterisk tells no member's wrap-up, only how many are ready.
+    """
     if member.wrapup:
         return now < member.last_call + member.wrapup
     if member in in_wrapup or member in done:

@@ -117,7 +117,7 @@ class Members:
         name, fields = _request(action)
         event = self._seen.awaiting(queue, interface)
         try:
-            if await self._done(name, fields):
+            if await self._is_new(name, fields):
                 async with asyncio.timeout(EVENT_SECONDS):
                     await event
                 return
@@ -139,8 +139,11 @@ class Members:
         if wanted.paused and there.paused and there.reason != wanted.reason:
             await self.apply(PauseMember(wanted.queue, wanted.interface, True, wanted.reason))
 
-    async def _done(self, name: str, fields: Sequence[tuple[str, str]]) -> bool:
-        """Whether it was done, so that an event follows; False where it was so already."""
+    async def _is_new(self, name: str, fields: Sequence[tuple[str, str]]) -> bool:
+        """Sends the action.
+
+        Returns False where Asterisk had it so already, so that no event follows; raises Refused or Unavailable.
+        """
         try:
             await self._actions.action(name, fields, timeout=self._timeout)
         except Refused as refused:
@@ -163,6 +166,7 @@ def _pair(action: MemberAction) -> tuple[QueueName, Interface]:
 
 
 def _request(action: MemberAction) -> tuple[str, Sequence[tuple[str, str]]]:
+    """Returns the AMI action and its fields. Raises InvalidValue for a value that Asterisk would cut or misread."""
     queue, interface = _pair(action)
     where = [("Queue", _whole(queue, "queue")), ("Interface", _whole(interface, "interface"))]
     match action:
@@ -180,6 +184,7 @@ def _request(action: MemberAction) -> tuple[str, Sequence[tuple[str, str]]]:
 
 
 def _new(member: Member) -> list[tuple[str, str]]:
+    """Returns the fields of a member that is added, beside its queue and interface."""
     fields = [
         ("MemberName", _whole(member.name, "alias or full_name")),
         ("Penalty", str(member.penalty)),

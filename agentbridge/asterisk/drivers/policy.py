@@ -22,6 +22,7 @@ class PolicyStore:
         self._timeout = timeout
 
     async def read_all(self) -> None:
+        """Reads our AstDB family. Raises Unavailable or Refused."""
         prefix = f"/{FAMILY}/"
         found = PolicyTree()
 
@@ -34,6 +35,7 @@ class PolicyStore:
         self._seen.policy_read(found)
 
     async def apply(self, action: PutPolicy | DeletePolicy) -> None:
+        """Writes or deletes a value; returns when Asterisk has done it. Raises Refused or Unavailable."""
         match action:
             case PutPolicy(path, value):
                 await self._actions.action(
@@ -45,6 +47,7 @@ class PolicyStore:
                 self._seen.policy_deleted(path)
 
     async def _delete(self, path: str) -> None:
+        """Deletes a value; one that is not there counts as deleted. Raises Refused or Unavailable."""
         try:
             await self._actions.action("DBDel", {"Family": FAMILY, "Key": path}, timeout=self._timeout)
         except Refused:

@@ -31,6 +31,8 @@ NOT_SET_UP = (
 
 
 class Console(Protocol):
+    """Asterisk's command line."""
+
     async def command(self, line: str, *, timeout: float) -> str:
         """What Asterisk's console prints. Raises Refused where it prints an error, Unavailable."""
 
@@ -77,6 +79,7 @@ class Mailboxes:
             raise Refused(f"voicemail: Asterisk could not write the box {action.id}; its log says why")
 
     async def _put(self, key: EndpointId, wanted: Fields) -> None:
+        """Stores a box, or updates the columns that differ. Raises Refused or Unavailable."""
         there = await self._load(key)
         if not there:
             columns = " ".join(f'{name} "{value}"' for name, value in wanted.items())
@@ -102,6 +105,7 @@ def listed(shown: str) -> Mapping[EndpointId, Fields]:
 
 
 def _rows(shown: str) -> Iterator[Fields]:
+    """Yields the boxes of a listing, each as column → value; the first is empty."""
     row: dict[str, str] = {}
     for line in shown.splitlines():
         if line.startswith("=== Mailbox"):

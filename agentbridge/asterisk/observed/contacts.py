@@ -88,6 +88,7 @@ class Contacts:
             self._listener.turned_away(device)
 
     async def read_all(self) -> None:
+        """Reads all contacts, keeps what events told meanwhile, and tells the listener. Raises Unavailable or Refused."""
         self._touched.clear()
         found = await self._read()
         for (device, uri), there in self._touched.items():
@@ -101,6 +102,7 @@ class Contacts:
         self._listener.unknown()
 
     async def _read(self) -> dict[EndpointId, set[str]]:
+        """Returns the reachable contacts of each device."""
         found: dict[EndpointId, set[str]] = {}
 
         def take(item: Message) -> None:
@@ -117,6 +119,7 @@ class Contacts:
 
     @staticmethod
     def _note(contacts: dict[EndpointId, set[str]], device: EndpointId, uri: str, there: bool) -> None:
+        """Adds a contact to `contacts`, or takes it away."""
         if there:
             contacts.setdefault(device, set()).add(uri)
         elif uris := contacts.get(device):

@@ -22,6 +22,8 @@ REMEMBERED = 4
 
 @dataclass(slots=True)
 class _Key:
+    """What is remembered of one AOR: which contacts went, and when one of them came back."""
+
     gone: dict[str, float] = field(default_factory=dict)
     """URI: when it went"""
     returns: deque[float] = field(default_factory=lambda: deque(maxlen=RETURNS))
@@ -47,6 +49,7 @@ class Displacements:
         return not before and bool(self.pair(key))
 
     def went(self, key: EndpointId, uri: str) -> None:
+        """Notes that a contact of the key is gone."""
         now = self._clock()
         gone = self._keys.setdefault(key, _Key()).gone
         gone.pop(uri, None)

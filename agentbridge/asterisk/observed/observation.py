@@ -44,6 +44,7 @@ class Observation:
     # ------------------------------------------------------------ questions
 
     def state(self, key: EndpointId) -> ObservedState:
+        """Returns all that was observed of a key."""
         return ObservedState(
             objects={kind: objects[key] for kind, objects in self._objects.items() if key in objects},
             members=self._members.get(key, {}),
@@ -120,6 +121,7 @@ class Observation:
             self._members.pop(key, None)
 
     def _member_touched(self, key: EndpointId, queue: QueueName, interface: Interface, *, changed: bool) -> None:
+        """Notes that an event told of a member, which ends the wait of a write of ours, or else is a drift."""
         self._touched_members.add((queue, interface))
         awaited = self._awaited.pop((queue, interface), None)
         if awaited is not None and not awaited.done():

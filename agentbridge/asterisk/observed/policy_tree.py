@@ -63,6 +63,7 @@ class PolicyTree:
             index[value] = (*index.get(value, ()), key)
 
     def drop(self, path: str) -> None:
+        """Forgets the value at the path, if there is one."""
         key = _key(path)
         values = self._values.get(key)
         if values is None or (value := values.pop(path, None)) is None:
