@@ -52,6 +52,7 @@ class Target:
     log = debug = info = warn = warning = error = err = critical = fatal = exception = msg
 
     def _write(self, line: str) -> bool:
+        """Writes a line; False where it could not be written whole in the time that is left."""
         # what a full disk tore in two must not take the next line with it
         data = (("\n" if self._torn else "") + line + "\n").encode(errors="backslashreplace")
         try:
@@ -98,6 +99,7 @@ def _format(wanted: str, descriptor: int) -> Literal["console", "logfmt", "json"
 
 
 def _renderers(chosen: Literal["console", "logfmt", "json"], *, colours: bool) -> list[Processor]:
+    """Returns structlog's last steps for a format."""
     match chosen:
         case "json":
             return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
@@ -122,6 +124,7 @@ def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _redacted(key: object, value: Any) -> Any:
+    """Returns the value without secrets, at whatever depth they stand."""
     if _SECRETS.search(str(key)) and not isinstance(value, bool):
         return REDACTED
     match value:
@@ -153,6 +156,7 @@ def _key(key: str) -> str:
 
 
 def _value(value: Any) -> str:
+    """Returns the value as logfmt, quoted where it must be."""
     match value:
         case None:
             return ""
@@ -179,6 +183,7 @@ class _Libraries(logging.Handler):
     """What asyncio, aiohttp and others say becomes an event of ours."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Logs what a library logs, as one event of ours."""
         structlog.get_logger().log(
             record.levelno,
             "library.logged",

@@ -104,6 +104,7 @@ def _gated(operation: str, act: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def main() -> None:
+    """Runs the command line; an error of ours ends it with a line on standard error and its exit status."""
     try:
         command()()
     except ConfigError as error:

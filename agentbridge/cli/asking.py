@@ -27,6 +27,7 @@ def ask(config: Path | None, verb: str, agents: list[str], *values: str) -> dict
 
 
 async def _asked(settings: DirectorySettings, verb: str, agents: list[str], values: tuple[str, ...]) -> dict[str, Any]:
+    """Asks a daemon for something about these agents' calls and waits for the answer. Raises Refused or Unavailable."""
     async with connected(settings) as connection:
         names = [await _username(connection, agent) for agent in agents]
         arguments = [*names, *values]

@@ -13,6 +13,8 @@ from agentbridge.cli.options import ConfigPath
 
 
 class Mode(StrEnum):
+    """How one listens to a call: unheard, heard by the agent, or by both."""
+
     LISTEN = "listen"
     WHISPER = "whisper"
     BARGE = "barge"

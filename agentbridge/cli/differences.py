@@ -23,11 +23,14 @@ CONNECT_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Found:
+    """The steps that would make Asterisk as the directory says, and the removals that would be refused."""
+
     plan: Plan
     refusal: Refusal | None
 
 
 async def worked_out(settings: Settings) -> Found:
+    """Reads directory and Asterisk once and returns the difference; changes nothing. Raises Unavailable or Refused."""
     directory = Directory(
         settings.database.url(), node=settings.node.name, deadline=settings.database.statement_seconds
     )
@@ -52,6 +55,7 @@ async def worked_out(settings: Settings) -> Found:
 
 
 async def _compared(settings: Settings, directory: Directory, node: Node) -> Found:
+    """Returns the difference between a directory and a node that was read."""
     comparer = Comparer(
         directory, node, SipDefaults(realm=settings.sip.realm, qualify_seconds=settings.sip.qualify_seconds)
     )

@@ -48,6 +48,7 @@ def _shipped() -> dict[str, Path]:
 
 
 def _of_sources(top: Path) -> dict[str, Path]:
+    """Returns the files of a source tree that an installation gets, by their path in the installation."""
     return {
         str(file.relative_to(top / parent)): file
         for name, parent in IN_SOURCES.items()

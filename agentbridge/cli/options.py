@@ -106,6 +106,7 @@ async def connected(settings: Settings | DirectorySettings, *, as_daemon: bool =
 
 @contextmanager
 def _schema_errors() -> Iterator[None]:
+    """Turns PostgreSQL's errors about a schema that does not fit into Refused, with what to do."""
     try:
         yield
     except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError) as error:

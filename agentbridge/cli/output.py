@@ -36,6 +36,7 @@ def line(text: str) -> None:
 
 
 def records(rows: Sequence[Row], *, as_json: bool) -> None:
+    """Prints rows: as JSON, as a table on a terminal, else in columns."""
     if as_json:
         document(list(rows))
     elif sys.stdout.isatty():
@@ -77,6 +78,7 @@ def _columns(rows: Sequence[Row]) -> None:
 
 
 def told(value: Any) -> str:
+    """Returns a value as people read it."""
     match value:
         case None:
             return ""

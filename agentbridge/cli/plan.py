@@ -75,6 +75,7 @@ def _confirm(config: Path | None, code: str | None) -> None:
 
 
 def _document(found: Found) -> dict[str, Any]:
+    """Returns the difference for `--json`."""
     return {
         "steps": [
             {"key": step.key, "action": type(step.action).__name__, **_plain(step), "was": step.was}
@@ -99,6 +100,7 @@ def _is_secret(field: str) -> bool:
 
 
 def _print(found: Found) -> None:
+    """Prints the difference, a line a step."""
     for step in found.plan.steps:
         fields = " ".join(f"{name}={output.told(value)}" for name, value in _plain(step).items())
         output.line(f"{step.key}: {type(step.action).__name__} {fields}{f' (was {step.was})' if step.was else ''}")

@@ -46,6 +46,8 @@ select jsonb_build_object(
 
 
 class Exit(IntEnum):
+    """The exit status of `status`."""
+
     CONVERGED = 0
     NOT_CONVERGED = 1
     NO_DAEMON = 4
@@ -74,6 +76,7 @@ async def read(connection: Connection) -> dict[str, Any]:
 
 
 def judged(found: dict[str, Any]) -> Exit:
+    """Returns the exit status: whether every node lives and has all that the directory says."""
     alive = [node for node in found["nodes"] if node["alive"]]
     if not alive:
         return Exit.NO_DAEMON
@@ -85,6 +88,7 @@ def judged(found: dict[str, Any]) -> Exit:
 
 
 def _print(found: dict[str, Any]) -> None:
+    """Prints the state of nodes and agents."""
     output.line(found["state"].replace("_", " "))
     for node in found["nodes"]:
         output.line(f"node {node['node']}: {_told(node)}")
@@ -101,6 +105,7 @@ def _print(found: dict[str, Any]) -> None:
 
 
 def _trouble(recordings: dict[str, Any]) -> list[str]:
+    """Returns lines about recordings that are not made or can't be measured."""
     lines = []
     if unmeasured := recordings["unmeasured"]:
         lines.append(f"{unmeasured} recordings have no length and no end, since their files can't be looked at")
@@ -125,6 +130,7 @@ def _some(what: str, lines: list[str]) -> None:
 
 
 def _told(node: dict[str, Any]) -> str:
+    """Returns the state of one node in words."""
     if not node["alive"]:
         return f"no daemon since {node['seen_at']}"
     asterisk = "Asterisk up" if node["asterisk_up"] else "Asterisk away"

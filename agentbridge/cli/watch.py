@@ -77,6 +77,7 @@ def watch(
 
 
 async def _watch(settings: DirectorySettings, queue: str, *, offline: bool, once: bool) -> None:
+    """Shows the floor in the terminal until it is interrupted, or once."""
     console = Console()
     async with connected(settings) as connection:
         if once:
@@ -108,6 +109,7 @@ async def _frame(connection: Connection, queue: str, *, offline: bool, rows: int
 
 
 def _queues(rows: Sequence[Mapping[str, Any]], now: datetime) -> Table:
+    """Returns the table of the queues."""
     names = ("queue", "waiting", "longest", "ready", "talking", "paused", "answered", "abandoned", "service level")
     table = Table(*(Column(name, no_wrap=True) for name in names), box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
@@ -121,6 +123,7 @@ def _queues(rows: Sequence[Mapping[str, Any]], now: datetime) -> Table:
 
 
 def _agents(rows: Sequence[Mapping[str, Any]], now: datetime, room: int | None) -> list[Table | Text]:
+    """Returns the table of the agents, as many as there is room for."""
     names = ("agent", "state", "for", "at", "call or pause")
     table = Table(*(Column(name, no_wrap=True) for name in names), box=SIMPLE_HEAD, pad_edge=False)
     shown = rows if room is None else rows[:room]

@@ -87,6 +87,10 @@ class Dialogue:
         self._settings = settings
 
     async def hold(self, line: Line, device: EndpointId, verb: Verb, argument: str) -> None:
+        """Holds the conversation of one call, from the first prompt to the last.
+
+        A device of nobody's hears nothing. Raises Unavailable, and Refused when the call is gone.
+        """
         caller = await self._desk.caller(device)
         if caller is None and not await self._desk.has_device(device):
             # nothing is said: whoever it is must not hear whether a PIN is right
@@ -124,6 +128,7 @@ class Dialogue:
                 await self._record(line, device, username, verb, "start", "recording_started")
 
     async def _log_in(self, line: Line, device: EndpointId, caller: Caller | None) -> None:
+        """Asks for number and PIN, and logs the agent in at this device; a few tries."""
         own = caller.internal if caller is not None and caller.own else None
         for _ in range(self._settings.tries):
             if username := await self._identified(line, own):
@@ -136,6 +141,7 @@ class Dialogue:
         await line.say("goodbye")
 
     async def _identified(self, line: Line, own: EndpointId | None) -> str | None:
+        """Asks for number and PIN; returns the agent's username, None where they don't fit or nothing was typed."""
         number = own or await line.ask("number", LONGEST_NUMBER)
         if not number:
             return None
@@ -147,6 +153,7 @@ class Dialogue:
         return await self._desk.identify(EndpointId(number), pin)
 
     async def _pause(self, line: Line, device: EndpointId, username: str, number: str) -> None:
+        """Pauses the agent with the reason of the number that was dialled or is asked for; a few tries."""
         for _ in range(self._settings.tries):
             number = number or await line.ask("reason", LONGEST_REASON)
             if reason := self._settings.reasons.get(number):
@@ -159,6 +166,7 @@ class Dialogue:
         await line.say("goodbye")
 
     async def _forward(self, line: Line, device: EndpointId, username: str, number: str) -> None:
+        """Forwards the agent's direct calls to the number that was dialled or is asked for."""
         number = number or await line.ask("number", LONGEST_FORWARD)
         if not number:
             await line.say("goodbye")

@@ -113,6 +113,10 @@ class Line:
         await self._channels.keep(self.channel, seconds + GRACE_SECONDS)
 
     async def _collect(self, typed: list[str], longest: int, playback: str) -> None:
+        """Adds digits to `typed` until `#`, the longest number or a pause; `*` begins anew.
+
+        The first digit ends the prompt.
+        """
         digit = await self._digits.get()
         await self._stop(playback)
         while digit != "#":
@@ -129,6 +133,7 @@ class Line:
                 return
 
     async def _play(self, media: str) -> str:
+        """Starts to play; returns the playback's id. Raises Refused when the call is gone, or Unavailable."""
         playback = f"agentbridge-{self.channel}-{next(self._numbers)}"
         self._finished[playback] = asyncio.Event()
         try:

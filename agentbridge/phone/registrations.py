@@ -124,6 +124,7 @@ class Registrations:
     # ------------------------------------------------------------ what is written
 
     async def run(self) -> None:
+        """Writes registrations to the directory, and acts on lost telephones, until it is cancelled."""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._wait()):
@@ -144,6 +145,7 @@ class Registrations:
         return last[1] + self._settings.settle_seconds
 
     async def _round(self) -> None:
+        """Writes what changed and settles what follows; what the database can't take now comes again soon."""
         try:
             await self._write()
             await self._settle()
@@ -154,6 +156,7 @@ class Registrations:
             self._wake.set()
 
     async def _write(self) -> None:
+        """Writes that nothing is known, all that is registered, or single changes. Raises Unavailable."""
         if self._lost:
             await self._telephones.unknown()
             self._lost = False
@@ -169,6 +172,7 @@ class Registrations:
         await self._write_changes()
 
     async def _write_changes(self) -> None:
+        """Writes the changes that are due; a telephone that flaps is due every few seconds only. Raises Unavailable."""
         now = self._clock()
         due = [device for device in self._now if self._due(device) <= now][:AT_ONCE]
         changes = {device: self._now.pop(device) for device in due}
@@ -190,6 +194,7 @@ class Registrations:
         return last[0] if last is not None else None
 
     async def _settle(self) -> None:
+        """Pauses or logs out agents whose telephone is lost, unpauses those whose telephone is back, and logs it."""
         settings = self._settings
         done = await self._telephones.settle_lost(
             settings.lost_after_seconds, settings.lost_action, settings.back_action

@@ -61,6 +61,7 @@ class PhoneService:
             task.cancel()
 
     def event(self, event: Mapping[str, Any]) -> None:
+        """Takes an event of ARI: a call that comes or goes, a digit, the end of a prompt."""
         match event:
             case {"type": "StasisStart", "channel": {"id": str(channel), "name": str(name)}, "args": list(args)}:
                 self._started(channel, name, [str(arg) for arg in args])
@@ -83,6 +84,7 @@ class PhoneService:
             self._tasks[channel].cancel()
 
     def _started(self, channel: str, name: str, args: list[str]) -> None:
+        """Queues a call that has come; one too many is left to the dialplan's time limit."""
         verb, argument = [*args, "", ""][:2]
         start = Start(channel=channel, device=device_of(name), verb=_verb(verb), argument=argument)
         if self._starts.full():  # the dialplan's time limit tells the caller
@@ -96,6 +98,7 @@ class PhoneService:
     # ------------------------------------------------------------ the conversations
 
     async def run(self) -> None:
+        """Holds the conversations until it is cancelled, then gives all calls back to the dialplan."""
         try:
             async with asyncio.TaskGroup() as calls:
                 while True:
@@ -136,6 +139,7 @@ class PhoneService:
                     calls.create_task(self._give_back(line))
 
     async def _give_back(self, line: Line) -> None:
+        """Lets the call go on in the dialplan, which says that it does not work now."""
         self._held.pop(line.channel, None)
         try:
             await line.hush()

@@ -17,6 +17,8 @@ Origin = Annotated[str, Field(pattern=r"^https?://[^/\s?#]+$")]
 
 
 class Api(Group):
+    """`agentbridge api`: where it answers, and by which database role."""
+
     bind: Address = "127.0.0.1:8485"
     """Where `agentbridge api` answers. Over plain HTTP people log in from this machine only: put nginx or Caddy with
     TLS before it, or give it a certificate."""

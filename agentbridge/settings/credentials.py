@@ -36,6 +36,7 @@ class Credentials(PydanticBaseSettingsSource):
 
 
 def _credentials() -> dict[str, dict[str, str]]:
+    """Returns the secrets that systemd has put into the unit's credentials folder, by section and key."""
     if not (folder := os.environ.get("CREDENTIALS_DIRECTORY")):
         return {}
     found: dict[str, dict[str, str]] = {}

@@ -29,6 +29,7 @@ def one_line(text: SecretStr) -> SecretStr:
 
 
 def first_line(file: Path) -> str:
+    """Returns the text of a file that holds one secret. Raises ValueError where it can't be read."""
     try:
         return file.read_text("utf-8").strip("\r\n")
     except UnicodeDecodeError:
@@ -46,6 +47,8 @@ Secret = Annotated[SecretStr, AfterValidator(one_line)]
 
 
 class Group(BaseModel):
+    """A section of the configuration: its fields are the settings, and an unknown one is an error."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
 
     def _read_secret(self, key: str) -> None:
@@ -69,6 +72,7 @@ class Account(Group):
 
     @model_validator(mode="after")
     def _checked(self) -> Self:
+        """Takes the secret from its file where it was not given; ValueError where there is none."""
         self._read_secret("secret")
         if self.secret is None:
             raise refuse(

@@ -28,6 +28,8 @@ Address = Annotated[str, AfterValidator(_address)]
 
 
 class Http(Group):
+    """The daemon's own addresses: health, readiness and metrics."""
+
     bind: Address = "127.0.0.1:8484"
     """Where the daemon answers /healthz, /readyz and /metrics. Empty: nowhere. They hold no secret and ask for none,
     so keep them on this machine or in a network of your own."""

@@ -119,6 +119,7 @@ def _some(model: type[Loaded], path: Path) -> Loaded:
 
 
 def _checked(model: type[Loaded], path: Path, content: dict[str, Any]) -> Loaded:
+    """Returns the settings of the content of that file. Raises ConfigError with a line for each thing that is wrong."""
     try:
         # an absent section must be validated too, or its missing secret would go unnoticed
         return model(**{name: content.pop(name, {}) for name in model.model_fields}, **content)

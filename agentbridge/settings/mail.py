@@ -14,6 +14,8 @@ HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Mail(Group):
+    """The mail server that brings links for new passwords."""
+
     host: Annotated[str, Field(pattern=r"^[^\s/@]*$", max_length=253)] = ""
     """Where the mail server is. Empty: passwords can't be reset by e-mail."""
     port: Port = 587
@@ -51,6 +53,7 @@ class Mail(Group):
         return password
 
     def _complete(self) -> None:
+        """Raises ValueError, naming the key, where a mail server is set and something it needs is missing."""
         if not self.sender:
             raise refuse("sender", "is missing; it is needed with mail.host")
         if self.link.count("{token}") != 1:

@@ -11,11 +11,15 @@ from agentbridge.settings.group import Group
 
 
 class Node(Group):
+    """Which Asterisk node this daemon serves."""
+
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = Field(default_factory=socket.gethostname)
     """Which Asterisk this daemon serves; unique among all daemons of one database. Default: the host's name."""
 
 
 class Sip(Group):
+    """What all pushed PJSIP objects have in common."""
+
     realm: Annotated[str, Field(pattern=r'^[^"\\:\s]+$')] = "asterisk"
     """Part of every stored digest: `default_realm` of pjsip.conf; changing it changes every digest."""
     qualify_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
@@ -33,16 +37,22 @@ class Limits(Group):
 
 
 class Pace(Group):
+    """How fast Asterisk is written to."""
+
     ceiling: Annotated[int, Field(ge=10, le=450)] = 300
     """Tasks waiting in Asterisk above which the writer stops; at 500 Asterisk drops new calls."""
 
 
 class Resync(Group):
+    """How often everything is compared."""
+
     seconds: Annotated[float, Field(ge=1, le=86400, allow_inf_nan=False)] = 60.0
     """Seconds between full comparisons of directory and Asterisk: how soon an unseen change is mended."""
 
 
 class Log(Group):
+    """How the log is written."""
+
     format: Literal["auto", "console", "logfmt", "json"] = "auto"
     """`auto` is console on a terminal, else logfmt."""
     level: Literal["debug", "info", "warning", "error"] = "info"

@@ -56,6 +56,8 @@ Limit = Annotated[float, Field(ge=0.5, le=600, allow_inf_nan=False)]
 
 
 class HotDesk(Group):
+    """Registrations of hot-desk telephones, and what happens to an agent whose telephone is lost."""
+
     settle_seconds: Annotated[float, Field(ge=0, le=300, allow_inf_nan=False)] = 5.0
     """Seconds between two writes of the same telephone's registration: what a flapping one costs at most."""
     lost_after_seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] = 30.0
@@ -67,6 +69,8 @@ class HotDesk(Group):
 
 
 class Phone(Group):
+    """Logging in and pausing from a telephone: limits of one call, and of all together."""
+
     enabled: bool = True
     """Whether the feature codes for login, logout and pause are answered."""
     tries: Annotated[int, Field(ge=1, le=10)] = 3

@@ -10,6 +10,8 @@ from agentbridge.settings.group import Group
 
 
 class Recording(Group):
+    """Recordings of calls."""
+
     resume_after_seconds: Annotated[float, Field(ge=1, le=86400, allow_inf_nan=False)] = 120.0
     """Seconds after which a paused recording goes on by itself: long enough to read out a card number, and a
     pause that was forgotten does not lose the rest of the call."""

@@ -32,6 +32,8 @@ def with_password(dsn: SecretStr, password: SecretStr | None) -> str:
 
 
 class Database(Group):
+    """The PostgreSQL server with the directory, as the daemon and as the commands reach it."""
+
     dsn: Dsn = SecretStr("postgresql://agentbridge_daemon@127.0.0.1/agentbridge")
     """Where the directory is, `postgresql://user@host:port/name`, by the daemon's role. Keep the password out of it."""
     password: Secret | None = None
@@ -86,6 +88,8 @@ AriUrl = Annotated[str, Field(pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$"), Afte
 
 
 class Ami(Account):
+    """Asterisk's manager interface."""
+
     section = "ami"
     host: str = "127.0.0.1"
     """Where Asterisk's manager listens. AMI is not encrypted and as good as root: stay on this machine."""
@@ -100,6 +104,8 @@ class Ami(Account):
 
 
 class Ari(Account):
+    """Asterisk's REST interface."""
+
     section = "ari"
     url: AriUrl = "http://127.0.0.1:8088/ari"
     """Where ARI answers: http.conf's address, port and prefix, then /ari."""

@@ -14,6 +14,7 @@ def details(error: ValidationError) -> list[ErrorDetails]:
 
 
 def told(settings: type[BaseModel], detail: ErrorDetails) -> str:
+    """Returns what is wrong with one setting as a line that names its key."""
     key = ".".join(str(part) for part in detail["loc"])
     match detail["type"]:
         case "extra_forbidden":
@@ -27,6 +28,7 @@ def told(settings: type[BaseModel], detail: ErrorDetails) -> str:
 
 
 def _near(settings: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    """Returns a hint at the setting that was probably meant, or at those that there are."""
     *group, name = (str(part) for part in location)
     model = settings
     for part in group:

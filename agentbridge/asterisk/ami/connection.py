@@ -331,7 +331,7 @@ class AmiConnection(asyncio.BufferedProtocol):
         return self._piece
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Called by asyncio with so many bytes more: takes all whole messages. A bug of a handler ends the connection."""
+        """Takes the next bytes and every message that is whole; a bug of a handler ends the connection."""
         self._wire.receive_data(self._piece[:nbytes])
         try:
             while self.reason is None and (message := self._wire.next_message()) is not None:

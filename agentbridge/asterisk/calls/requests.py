@@ -123,7 +123,7 @@ class Requests:
             self._running.discard(request.id)
 
     async def _answer(self, request: Request) -> None:
-        """Declines, or takes and carries out, a request, and tells the directory what became of it. Raises Unavailable."""
+        """Carries a request out, or declines it, and tells the directory what became of it. Raises Unavailable."""
         if elsewhere := self._not_here(request):
             await self._desk.decline(request.id, elsewhere)
             return

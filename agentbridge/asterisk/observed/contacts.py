@@ -88,7 +88,7 @@ class Contacts:
             self._listener.turned_away(device)
 
     async def read_all(self) -> None:
-        """Reads all contacts, keeps what events told meanwhile, and tells the listener. Raises Unavailable or Refused."""
+        """Reads all contacts, keeps what events told meanwhile, tells the listener. Raises Unavailable or Refused."""
         self._touched.clear()
         found = await self._read()
         for (device, uri), there in self._touched.items():

@@ -66,6 +66,7 @@ class Manager:
 
 
 def unreachable(ami: Ami, error: AgentbridgeError, etc: Path | None = None) -> Finding:
+    """Returns the finding for an AMI that could not be logged in to."""
     match error:
         case Refused() if _lets_in_with_that_secret(ami, (etc or DEFAULT_ETC) / "manager.conf"):
             return Finding(
@@ -101,6 +102,7 @@ def _lets_in_with_that_secret(ami: Ami, file: Path) -> bool:
 
 
 async def findings(manager: Manager, ami: Ami) -> AsyncIterator[Finding]:
+    """Yields what is wrong with the AMI account and how Asterisk offers it."""
     shown = await manager.console(f"manager show user {ami.username}")
     for finding in _permissions(manager, ami, shown):
         yield finding
@@ -116,6 +118,7 @@ async def findings(manager: Manager, ami: Ami) -> AsyncIterator[Finding]:
 
 
 def _permissions(manager: Manager, ami: Ami, shown: str) -> Iterator[Finding]:
+    """Yields which permissions the AMI account lacks, and which it has too much."""
     if manager.has_console:
         may_read, may_write = _classes("read", shown), _classes("write", shown)
     else:
@@ -142,6 +145,7 @@ def _classes(kind: str, shown: str) -> frozenset[str]:
 
 
 def _bound_elsewhere(shown: str) -> Iterator[Finding]:
+    """Yields a finding where AMI listens beyond this machine."""
     found = re.search(r"TCP Bindaddress:\s+(\S+)", shown)
     if found and not loopback(found[1]):
         yield Finding(

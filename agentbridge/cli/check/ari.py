@@ -41,6 +41,7 @@ def _objects(found: Capabilities) -> Mapping[ObjectKind, Mapping[str, str]]:
 
 
 async def findings(sight: Sight) -> AsyncIterator[Finding]:
+    """Yields what is wrong with ARI and with where Asterisk keeps PJSIP objects."""
     manager, settings = sight.manager, sight.settings.ari
     for finding in _bound_elsewhere(sight.http):
         yield finding
@@ -67,6 +68,7 @@ async def findings(sight: Sight) -> AsyncIterator[Finding]:
 
 
 def _unreachable(settings: AriSettings, error: AgentbridgeError, http: str) -> Finding:
+    """Returns the finding for an ARI that does not answer as it should."""
     if isinstance(error, Refused) and "401" in str(error):
         return Finding(
             "ari.password",
@@ -105,6 +107,7 @@ def _words(error: AgentbridgeError) -> str:
 
 
 def _bound_elsewhere(shown: str) -> Iterator[Finding]:
+    """Yields a finding where ARI listens beyond this machine."""
     found = re.search(r"^Server Enabled and Bound to (\S+)", shown, re.MULTILINE)
     if found and not loopback(found[1]):
         yield Finding(
@@ -116,6 +119,7 @@ def _bound_elsewhere(shown: str) -> Iterator[Finding]:
 
 
 async def _sorcery(sight: Sight, ari: Ari) -> AsyncIterator[Finding]:
+    """Yields what is wrong with sorcery.conf, found by writing an object of each kind and deleting it again."""
     manager = sight.manager
     found = await capabilities.ask(manager, MANAGED) if manager.has_console else Capabilities()
     try:
@@ -131,6 +135,7 @@ async def _sorcery(sight: Sight, ari: Ari) -> AsyncIterator[Finding]:
 
 
 async def _kept(manager: Manager, ari: Ari, kind: ObjectKind, fields: Mapping[str, str]) -> AsyncIterator[Finding]:
+    """Writes an object of the kind and yields a finding where Asterisk refuses it or keeps it elsewhere."""
     try:
         await ari.put_object(kind, PROBE, fields)
     except (Refused, Unavailable) as error:
@@ -149,6 +154,7 @@ async def _kept(manager: Manager, ari: Ari, kind: ObjectKind, fields: Mapping[st
 
 
 async def _in_store(manager: Manager, kind: ObjectKind) -> bool:
+    """Whether the object that was written stands in the AstDB."""
     where = {"Family": FAMILIES[kind], "Key": f"{kind}/{PROBE}"}
     try:
         items = await manager.items("DBGetTree", where, timeout=SECONDS)
@@ -165,6 +171,7 @@ async def _delete(ari: Ari, kind: ObjectKind) -> None:
 
 
 async def _cache(manager: Manager) -> AsyncIterator[Finding]:
+    """Yields a finding where Asterisk reads endpoints from the AstDB at every call."""
     if not manager.has_console:
         return
     shown = await manager.console("sorcery memory cache show res_pjsip/endpoint")

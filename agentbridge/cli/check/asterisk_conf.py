@@ -52,6 +52,10 @@ class _Normalised(Config):  # type: ignore[misc]  # pyst2 has no types, so its c
 
 
 def _lines(file: Path, depth: int) -> Iterator[str]:
+    """Yields the lines of an Asterisk file that say something, with those of the files that it includes.
+
+    Raises OSError.
+    """
     text = _BLOCK_COMMENT.sub("", file.read_text("utf-8", errors="replace"))
     for raw in text.splitlines():
         line = _COMMENT.sub("", raw).replace("\\;", _SEMICOLON).strip()

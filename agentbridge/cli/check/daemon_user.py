@@ -17,6 +17,8 @@ PROPERTIES = ("LoadState", "User", "Group", "SupplementaryGroups")
 
 @dataclass(frozen=True, slots=True)
 class DaemonUser:
+    """The user that the daemon runs as, and what it may read."""
+
     name: str
     uid: int
     gid: int
@@ -58,6 +60,7 @@ class DaemonUser:
 
 
 def _show() -> dict[str, str]:
+    """Returns the unit's properties as systemd tells them; {} where there is no systemd."""
     command = ("systemctl", "show", UNIT, *(f"--property={name}" for name in PROPERTIES))
     try:
         shown = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603

@@ -23,6 +23,7 @@ CREDENTIAL = (
 
 
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
+    """Yields what is wrong with the database: its reach, rights, settings, schema and notifications."""
     try:
         async with connected(settings, as_daemon=True) as connection:
             for finding in await _server(connection, settings.database):
@@ -115,6 +116,7 @@ async def _server(connection: Connection, database: Database) -> list[Finding]:
 
 
 def _judged(row: asyncpg.Record, database: Database) -> Iterator[Finding]:
+    """Yields which settings of the server would hurt the daemon."""
     role, name = row["role"], row["database"]
     if row["standby"]:
         yield Finding(
@@ -139,6 +141,7 @@ def _judged(row: asyncpg.Record, database: Database) -> Iterator[Finding]:
 
 
 async def _schema(connection: Connection) -> AsyncIterator[Finding]:
+    """Yields a finding where the schema is not the one of this program."""
     found = await migrate.status(connection)
     if found.too_new:
         yield Finding("schema.too_new", found.problem, "install the agentbridge that the database was migrated by")
@@ -166,6 +169,7 @@ async def _guessing(connection: Connection) -> AsyncIterator[Finding]:
 
 
 async def _notifications(database: Database) -> AsyncIterator[Finding]:
+    """Yields a finding where a NOTIFY does not arrive."""
     if not await listen_works(database.url(), deadline=database.connect_seconds):
         yield Finding(
             "database.notifications",

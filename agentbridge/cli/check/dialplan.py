@@ -30,6 +30,7 @@ async def shown(manager: Manager) -> Dialplan:
 
 
 async def findings(manager: Manager, dialplan: Dialplan, wanted: Wanted) -> list[Finding]:
+    """Returns what is wrong with the administrator's dialplan as it meets ours."""
     if missing := [name for name in CONTEXTS if name not in dialplan.contexts]:
         return [_not_included(missing)]
     variables = dialplan_shown.variables(await manager.console("dialplan show globals"))
@@ -44,6 +45,7 @@ async def findings(manager: Manager, dialplan: Dialplan, wanted: Wanted) -> list
 
 
 def _not_included(missing: list[str]) -> Finding:
+    """Returns the finding for a dialplan without our contexts."""
     return Finding(
         "dialplan.missing",
         f"the dialplan has no context {', '.join(missing)}: calls would not obey the agents' options",
@@ -62,6 +64,7 @@ def answers(dialplan: Dialplan, subroutine: str) -> bool:
 
 
 def _from_agents(dialplan: Dialplan, wanted: Wanted) -> Iterator[Finding]:
+    """Yields what is wrong with the contexts in which agents' own calls start."""
     for name in sorted(wanted.contexts):
         if name not in dialplan.contexts:
             yield Finding(
@@ -75,6 +78,7 @@ def _from_agents(dialplan: Dialplan, wanted: Wanted) -> Iterator[Finding]:
 
 
 def _start(dialplan: Dialplan, name: str) -> Iterator[Finding]:
+    """Yields where the context does not lead that agents' calls start in."""
     for target, without in _STARTS:
         if not dialplan.leads(name, target, around=OURS):
             yield Finding(
@@ -98,6 +102,7 @@ _STARTS = (
 
 
 def _to_agents(dialplan: Dialplan) -> Iterator[Finding]:
+    """Yields a finding where no call of the administrator's contexts can reach an agent's number."""
     theirs = [name for name in dialplan.contexts if not name.startswith(OURS)]
     if not any(_comes_to(dialplan, dialplan.contexts[name], AGENTS) for name in theirs):
         yield Finding(
@@ -116,6 +121,7 @@ def _comes_to(dialplan: Dialplan, context: Context, target: str) -> bool:
 
 
 def _queue_calls(dialplan: Dialplan, wanted: Wanted) -> Iterator[Finding]:
+    """Yields the Queue steps that do not run our subroutine before an agent rings."""
     names = {name.lower() for name in wanted.queues}
     for context, step in _theirs(dialplan, "Queue"):
         queue, options = (*step.arguments, "")[:2]
@@ -130,6 +136,7 @@ def _queue_calls(dialplan: Dialplan, wanted: Wanted) -> Iterator[Finding]:
 
 
 def _dials(dialplan: Dialplan, wanted: Wanted) -> Iterator[Finding]:
+    """Yields the Dial steps that call agents past their options."""
     for context, step in _theirs(dialplan, "Dial"):
         places, options = step.arguments[0], (*step.arguments, "", "")[2]
         ours = any(_device(place) in wanted.devices for place in places.split("&"))
@@ -170,6 +177,7 @@ def _asks_about(queue: str, options: str) -> bool:
 
 
 def _globals(dialplan: Dialplan, variables: dict[str, str], wanted: Wanted) -> Iterator[Finding]:
+    """Yields what is wrong with the global variables of our dialplan."""
     outside = variables.get("AGENTBRIDGE_OUTBOUND", "")
     if outside and outside not in dialplan.contexts:
         yield Finding(

@@ -45,6 +45,8 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Dialplan:
+    """The dialplan as Asterisk shows it: contexts by their name."""
+
     contexts: Mapping[str, Context]
 
     def leads(self, start: str, target: str, *, around: str) -> bool:
@@ -81,6 +83,7 @@ class Dialplan:
 
 
 def read(shown: str) -> Dialplan:
+    """Returns the dialplan from what `dialplan show` prints."""
     contexts: dict[str, Context] = {}
     current = Context()
     for line in shown.splitlines():

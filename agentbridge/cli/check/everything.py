@@ -46,6 +46,7 @@ async def findings(
 async def _asterisk(
     manager: ami.Manager, settings: Settings, etc: Path | None, daemon: DaemonUser | None
 ) -> AsyncIterator[Finding]:
+    """Yields what is wrong with Asterisk, area by area; what can't be looked at is a finding too."""
     try:
         wanted = await database.wanted(settings)
     except CAUGHT as error:

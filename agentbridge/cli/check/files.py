@@ -15,6 +15,7 @@ QUEUES = "then `asterisk -rx 'queue reload all'`"
 
 
 async def findings(sight: Sight) -> AsyncIterator[Finding]:
+    """Yields what is wrong in Asterisk's configuration files that can't be asked of Asterisk itself."""
     try:
         for finding in (*_in_queues_conf(sight), *_in_asterisk_conf(sight.etc / "asterisk.conf")):
             yield finding
@@ -29,6 +30,7 @@ async def findings(sight: Sight) -> AsyncIterator[Finding]:
 
 
 def _in_queues_conf(sight: Sight) -> Iterator[Finding]:
+    """Yields what is wrong with the directory's queues in queues.conf. Raises OSError."""
     file = sight.etc / "queues.conf"
     if not file.exists():
         return  # app_queue is then not loaded, which is found by asking it
@@ -49,6 +51,7 @@ def _in_queues_conf(sight: Sight) -> Iterator[Finding]:
 
 
 def _queue(sight: Sight, name: str, options: dict[str, str]) -> Iterator[Finding]:
+    """Yields what is wrong with the options of one queue."""
     if not dialplan.answers(sight.dialplan, options.get("membergosub", "")):
         yield Finding(
             "queue.membergosub",
@@ -64,6 +67,7 @@ def _queue(sight: Sight, name: str, options: dict[str, str]) -> Iterator[Finding
 
 
 def _of_all_queues(options: dict[str, str]) -> Iterator[Finding]:
+    """Yields what is wrong in section [general] of queues.conf."""
     if options.get("persistentmembers", "no").lower() not in YES:
         yield Finding(
             "queues.persistentmembers",
@@ -79,6 +83,7 @@ def _of_all_queues(options: dict[str, str]) -> Iterator[Finding]:
 
 
 def _in_asterisk_conf(file: Path) -> Iterator[Finding]:
+    """Yields what is dangerous in asterisk.conf."""
     options = asterisk_conf.read(file).get("options", {})
     if options.get("live_dangerously", "no").lower() in YES:
         yield Finding(

@@ -86,6 +86,7 @@ UNKNOWN = "a part of the dialplan of agentbridge fails"
 
 
 async def findings(sight: Sight) -> AsyncIterator[Finding]:
+    """Yields the modules that agentbridge needs and that Asterisk has not loaded."""
     if sight.modules is None:
         return  # said once for all that needs the console
     missing = {name: without for name, without in NEEDED.items() if name not in sight.modules}
@@ -97,6 +98,7 @@ async def findings(sight: Sight) -> AsyncIterator[Finding]:
 
 
 def not_loaded(module: str, without: str) -> Finding:
+    """Returns the finding for a module that is missing. without: what does not work then."""
     return Finding(
         f"module.{module}",
         f"Asterisk has not loaded {module}: {without}",

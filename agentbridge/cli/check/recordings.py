@@ -13,6 +13,7 @@ OURS = "agentbridge"
 
 
 async def findings(sight: Sight, given: DaemonUser | None) -> AsyncIterator[Finding]:
+    """Yields a finding where the daemon may not read the folder of the recordings."""
     spool = folder(sight.core, "Spool directory")
     if spool is None:
         return  # the console could not be asked, which is said already

@@ -112,6 +112,7 @@ class Session:
     async def _answers(
         self, action: str, fields: Mapping[str, str], *, as_list: bool | None, timeout: float
     ) -> list[Message]:
+        """Sends an action through panoramisk and returns its answers. Raises InvalidValue, Refused or Unavailable."""
         for name, value in fields.items():
             if not value.isprintable():
                 raise InvalidValue(f"{action}, {name}: must be one line of printable text")

@@ -30,6 +30,7 @@ class Sight:
 
     @classmethod
     async def of(cls, manager: Manager, settings: Settings, wanted: Wanted, etc: Path | None) -> Sight:
+        """Asks Asterisk once for all that several areas look at."""
         core = await manager.console("core show settings")
         running = frozenset(_MODULE.findall(await manager.console("module show")))
         return cls(

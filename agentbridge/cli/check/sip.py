@@ -26,6 +26,7 @@ async def _settings(manager: Manager) -> Mapping[str, str]:
 
 
 async def findings(sight: Sight) -> AsyncIterator[Finding]:
+    """Yields what is wrong with PJSIP: global settings, transports, and names that are taken."""
     if sight.modules is None or not sight.modules >= modules.ROOTS:
         return  # said already
     manager = sight.manager
@@ -41,6 +42,7 @@ async def findings(sight: Sight) -> AsyncIterator[Finding]:
 
 
 def _global(sight: Sight, settings: Mapping[str, str]) -> Iterator[Finding]:
+    """Yields which global settings of PJSIP keep phones from logging in."""
     realm = settings.get("default_realm", "")
     if realm and realm != sight.settings.sip.realm:
         yield Finding(

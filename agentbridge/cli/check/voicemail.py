@@ -17,6 +17,7 @@ PROBE = EndpointId("agentbridge-check")
 
 
 async def findings(manager: Manager) -> AsyncIterator[Finding]:
+    """Yields a finding where agents have voicemail and Asterisk can make no box."""
     if "is (are) not registered" in await manager.console("core show application VoiceMail"):
         yield Finding(
             "voicemail.not_loaded",

@@ -18,6 +18,7 @@ HTTP = "restart Asterisk when no call is up"
 
 
 async def findings(sight: Sight) -> AsyncIterator[Finding]:
+    """Yields what keeps agents' browsers from being telephones."""
     if not sight.wanted.transports & {"ws", "wss"} or sight.modules is None or not sight.modules >= modules.ROOTS:
         return  # nobody asks for it, or it is said already that there is no PJSIP
     if sight.lacks("res_pjsip_transport_websocket") or not re.search(r"^/\S*ws\b", sight.http, re.MULTILINE):

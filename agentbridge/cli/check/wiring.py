@@ -18,6 +18,7 @@ _LOCAL = re.compile(r"Local/([^@/]+)@", re.IGNORECASE)
 
 
 async def findings(sight: Sight) -> AsyncIterator[Finding]:
+    """Yields where Asterisk's queues, dialplan and services do not fit the directory."""
     manager, wanted = sight.manager, sight.wanted
     async for finding in _queues(sight):
         yield finding
@@ -29,6 +30,7 @@ async def findings(sight: Sight) -> AsyncIterator[Finding]:
 
 
 async def _services(manager: Manager, wanted: Wanted) -> AsyncIterator[Finding]:
+    """Yields what is wrong with the log, pickup and voicemail, where agents need them."""
     for finding in _typed(await manager.console("logger show channels")):
         yield finding
     if wanted.pickup:
@@ -43,6 +45,7 @@ async def _services(manager: Manager, wanted: Wanted) -> AsyncIterator[Finding]:
 
 
 async def _queues(sight: Sight) -> AsyncIterator[Finding]:
+    """Yields queues that Asterisk does not know, members that are not ours, and queues from a database."""
     if "QueueStatus" not in sight.manager.actions:
         yield _no_queues(sight)
         return

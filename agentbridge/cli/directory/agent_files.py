@@ -57,6 +57,7 @@ async def _found(connection: Connection, search: str) -> list[str]:
 
 
 def as_csv(fields: list[str], records: Iterable[admin.Record]) -> str:
+    """Returns the records as CSV, with nothing that a spreadsheet would take for a formula."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(fields)
@@ -126,6 +127,7 @@ def _text_of(file: Path) -> str:
 
 
 def _check_header(file: Path, names: Sequence[str]) -> None:
+    """Raises Refused where the first line does not name the fields as an import needs it."""
     if "username" not in names:
         apart = {";": "semicolons", "\t": "tabs"}
         for sign, word in apart.items():

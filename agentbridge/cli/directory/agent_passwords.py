@@ -21,6 +21,8 @@ from agentbridge.errors import Refused
 
 
 class Secret(StrEnum):
+    """Which of an agent's secrets is set."""
+
     WEB = "web"
     PIN = "pin"
     SIP = "sip"
@@ -64,6 +66,7 @@ def _hashed(typed: str) -> str:
 
 
 async def _set_password(config: Path | None, username: str, typed: str) -> None:
+    """Sets the password of an agent's log-in to the desk. Raises Refused or Unavailable."""
     from agentbridge.directory.passwords import Passwords
 
     settings = settings_of(config)

@@ -60,6 +60,7 @@ async def _set(settings: Settings, token: str, password: str) -> str:
 
 
 def _mail(settings: Settings) -> Mail:
+    """Returns how to send mail. Raises Refused where no mail server is configured."""
     from agentbridge.directory.passwords import Mail
 
     mail = settings.mail

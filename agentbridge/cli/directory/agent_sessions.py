@@ -56,7 +56,7 @@ def login(
 ) -> None:
     """Log an agent in."""
     call = f"agentbridge.login($1, $2, $3, steal => {'true' if steal else 'false'})"
-    _act(config, username, Verb(call, (telephone, source), "logged in"), timeout if wait else None)
+    _run(config, username, Verb(call, (telephone, source), "logged in"), timeout if wait else None)
 
 
 def logout(
@@ -64,7 +64,7 @@ def logout(
 ) -> None:
     """Log an agent out."""
     verb = Verb("agentbridge.logout($1, $2)", (source,), "logged out")
-    _act(config, username, verb, timeout if wait else None)
+    _run(config, username, verb, timeout if wait else None)
 
 
 def pause(
@@ -78,7 +78,7 @@ def pause(
 ) -> None:
     """Put an agent on pause, in all queues or in one."""
     verb = Verb("agentbridge.pause($1, $2, $3, $4)", (reason, queue, source), "on pause")
-    _act(config, username, verb, timeout if wait else None)
+    _run(config, username, verb, timeout if wait else None)
 
 
 def unpause(
@@ -91,14 +91,15 @@ def unpause(
 ) -> None:
     """End an agent's pause."""
     verb = Verb("agentbridge.unpause($1, $2, $3)", (queue, source), "not on pause")
-    _act(config, username, verb, timeout if wait else None)
+    _run(config, username, verb, timeout if wait else None)
 
 
-def _act(config: Path | None, username: str, verb: Verb, wait_seconds: float | None) -> None:
-    asyncio.run(_done(settings_of(config), username, verb, wait_seconds))
+def _run(config: Path | None, username: str, verb: Verb, wait_seconds: float | None) -> None:
+    asyncio.run(_act(settings_of(config), username, verb, wait_seconds))
 
 
-async def _done(settings: Settings, username: str, verb: Verb, wait_seconds: float | None) -> None:
+async def _act(settings: Settings, username: str, verb: Verb, wait_seconds: float | None) -> None:
+    """Calls the verb, prints what it did and, where wanted, waits until Asterisk has it. Raises Refused."""
     async with connected(settings) as connection:
         with translated():
             async with transaction(connection, deadline=settings.database.statement_seconds):

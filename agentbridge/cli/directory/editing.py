@@ -24,6 +24,8 @@ def show_list(config: Path | None, kind: Kind, page: admin.Page, *, as_json: boo
 
 
 def show_one(config: Path | None, kind: Kind, key: str, *, as_json: bool) -> None:
+    """Prints a record. Raises Refused where it is absent or the acting user may not see it."""
+
     async def work(connection: Connection) -> admin.Record:
         if kind is AGENT:
             await _must_own(connection, kind, [key])
@@ -59,6 +61,7 @@ def _refuse_secrets(kind: Kind, given: Iterable[str]) -> None:
 
 
 def set_fields(config: Path | None, kind: Kind, key: str, given: Sequence[str], *, as_json: bool) -> None:
+    """Sets the fields given as `name=value` and prints what changed. Raises Refused, naming the field."""
     texts = assignments(list(given))
     _refuse_secrets(kind, texts)
 
@@ -79,6 +82,7 @@ def set_fields(config: Path | None, kind: Kind, key: str, given: Sequence[str], 
 
 
 def delete(config: Path | None, kind: Kind, keys: Sequence[str], *, yes: bool) -> None:
+    """Deletes records, after a question where there are several. Raises Refused."""
     if len(keys) > 1 and not yes:
         ask(f"Delete {len(keys)} {kind.name}s: {', '.join(keys)}?")
 

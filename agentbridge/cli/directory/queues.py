@@ -38,6 +38,8 @@ Teams = Annotated[list[str] | None, typer.Option("--team", help="A team with all
 
 @dataclass(frozen=True, slots=True)
 class _Ids:
+    """Row ids of what was named on the command line."""
+
     queues: Sequence[int]
     agents: Sequence[int]
     teams: Sequence[int]
