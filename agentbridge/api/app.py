@@ -69,6 +69,8 @@ class Headers:
             self._headers[b"strict-transport-security"] = b"max-age=31536000"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Adds the security headers to an HTTP answer, where the answer has none of that name."""
+
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 there = {name for name, _ in message["headers"]}
@@ -122,6 +124,7 @@ def create(settings: ApiSettings, clock: Callable[[], float] = time.monotonic) -
 
 
 def _mail(settings: ApiSettings) -> Mail | None:
+    """Returns how to send mail; None where no mail server is configured."""
     mail = settings.mail
     if not mail.host:
         return None
@@ -150,6 +153,8 @@ async def _on_fault(request: Request, error: Exception) -> Response:
 
 
 def _document(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    """Returns the function that makes the OpenAPI document, once."""
+
     def made() -> dict[str, Any]:
         if app.openapi_schema is None:
             found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
@@ -169,6 +174,7 @@ def _document(app: FastAPI) -> Callable[[], dict[str, Any]]:
 
 
 def _secured(found: dict[str, Any]) -> None:
+    """Says in the document which operations need a session or a token."""
     from agentbridge.api.operations import OPERATIONS
 
     for methods in found["paths"].values():

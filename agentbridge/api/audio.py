@@ -66,6 +66,7 @@ class Audio:
         return path
 
     def _convert(self, source: Path, target: Path, kind: str) -> None:
+        """Writes the recording as PCM into the cache. Raises a Problem where it can't be read."""
         self._cache.mkdir(parents=True, exist_ok=True)
         part = target.with_suffix(".part")
         raw = {"samplerate": RATE, "channels": 1, "format": "RAW", "subtype": "GSM610"} if kind == "gsm" else {}

@@ -71,6 +71,7 @@ async def _look_for_an_administrator(app: FastAPI) -> None:
 
 
 def _session_ended(app: FastAPI, text: str) -> None:
+    """Ends the streams of a session that was ended; a notification without its id stands for many."""
     if text.isdigit():
         app.state.callers.forget(int(text))
         app.state.streams.session_ended(int(text))

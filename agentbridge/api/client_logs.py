@@ -48,6 +48,7 @@ class ClientLogs:
 
 
 def _lines(content: bytes, level: str) -> Iterable[str]:
+    """Yields the lines of a browser's log that are as loud as `level`, or louder; what is no JSON is left out."""
     loudest = LEVELS.index(level)
     for raw in content.decode("utf-8", "replace").splitlines():
         try:

@@ -69,6 +69,7 @@ class Database:
             raise away() from error
 
     async def _opened(self) -> asyncpg.Pool[asyncpg.Record]:
+        """Returns the pool, made at its first use."""
         async with self._opening:
             if self._pool is None:
                 self._pool = await asyncpg.create_pool(
@@ -96,6 +97,7 @@ def away() -> Problem:
 
 
 def _problem(error: asyncpg.PostgresError) -> Exception:
+    """Returns the answer to an error of PostgreSQL; the error itself where it is a bug."""
     state = error.sqlstate or ""
     match state[:2]:
         case "AB":

@@ -106,6 +106,7 @@ class Callers:
 
 
 def _caller(proof: bytes, found: dict[str, Any]) -> Caller:
+    """Returns who asks, from the row that the database has of the proof."""
     return Caller(
         proof,
         found["kind"],
@@ -180,6 +181,7 @@ async def admitted(connection: HTTPConnection, operation: Operation, *, changes:
 
 
 def _check_body(request: Request, operation: Operation) -> None:
+    """Raises a Problem for a body that is too large, or of a kind that the operation does not take."""
     length = request.headers.get("content-length", "0")
     if length.isascii() and length.isdigit() and int(length) > operation.most_bytes:
         raise _too_large(operation)
@@ -199,6 +201,7 @@ class GatedRoute(APIRoute):
     """A route whose `operation_id` is a line of the table of operations."""
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        """Returns the handler behind the gate: who asks is admitted first, and what is sent is bounded."""
         handle = super().get_route_handler()
         operation = OPERATIONS[str(self.operation_id)]
 
@@ -220,6 +223,7 @@ def _bounded(request: Request, operation: Operation) -> Request:
     deadline = time.monotonic() + BODY_SECONDS
 
     async def receive() -> Message:
+        """Returns the next part of the body. Raises a Problem for one that is too long or comes too slowly."""
         nonlocal taken
         try:
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):

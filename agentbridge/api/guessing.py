@@ -58,6 +58,7 @@ class Guesses:
         """name and address where a log-in went well"""
 
     def wait_seconds(self, address: str, name: str) -> float:
+        """Counts a try with that name from that address; returns how long it must wait instead, 0 for not at all."""
         place = f"{address} {name}"
         names, key = (self._known, place) if place in self._places else (self._names, name)
         wait = max(self._addresses.wait_seconds(address), names.wait_seconds(key))
@@ -67,6 +68,7 @@ class Guesses:
         return wait
 
     def succeeded(self, address: str, name: str) -> None:
+        """Gives the try back: the password was right, and this address counts apart for this name from now on."""
         place = f"{address} {name}"
         self._places[place] = None
         self._places.move_to_end(place)

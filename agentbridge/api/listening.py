@@ -41,6 +41,7 @@ class Listener:
         await keep_connected(self._session, WAITS, errors=Unavailable, on_failure=self._tell_lost)
 
     async def _session(self) -> None:
+        """Listens on one connection until it is lost. Raises Unavailable where it was never up."""
         connection = await connect(self._dsn, deadline=self._deadline, name="agentbridge api listener")
         gone = asyncio.Event()
         connection.add_termination_listener(lambda *_: gone.set())

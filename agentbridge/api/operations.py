@@ -10,6 +10,8 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
+    """In which part somebody calls the API."""
+
     ADMIN = "admin"
     USER = "user"
     SUPERVISOR = "supervisor"

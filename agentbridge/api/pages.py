@@ -29,6 +29,8 @@ _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".webmanifest": "
 
 @dataclass(frozen=True, slots=True)
 class File:
+    """A file of the web pages as it is sent."""
+
     content: bytes
     packed: bytes
     """gzip; empty where it saves nothing"""
@@ -37,6 +39,7 @@ class File:
 
     @classmethod
     def of(cls, name: str, content: bytes) -> File:
+        """Returns the file with its type, its hash, and packed where that is worth it."""
         suffix = name[name.rfind(".") :]
         kind = _TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
         packed = gzip.compress(content, mtime=0) if len(content) > WORTH_PACKING else b""
@@ -50,6 +53,7 @@ class File:
         )
 
     def answer(self, request: Request, cache: str) -> Response:
+        """Returns the answer to a request: 304 where the browser has it, packed where it takes that."""
         headers = {"Cache-Control": cache, "ETag": self.etag, "Vary": "Accept-Encoding"}
         if request.headers.get("if-none-match") == self.etag:
             return Response(status_code=304, headers=headers)
@@ -75,6 +79,7 @@ class Web:
 
 
 def _files(folder: Traversable, before: str = "") -> list[tuple[str, bytes]]:
+    """Returns the files below the folder by their path."""
     found: list[tuple[str, bytes]] = []
     for item in folder.iterdir():
         if item.name.startswith((".", "__")) or item.name.endswith(".py") or item.name == "node_modules":

@@ -85,6 +85,7 @@ class Problem(HTTPException):
         self.more = more
 
     def response(self) -> Response:
+        """Returns the answer as RFC 9457 describes it."""
         body: dict[str, Any] = {
             "type": "about:blank",
             "title": TITLES.get(self.status, "Error"),

@@ -41,6 +41,7 @@ class Resets:
             log.warning("reset.dropped", waiting=WAITING)
 
     async def run(self) -> NoReturn:
+        """Sends the links that were asked for, one address after the other, until it is cancelled."""
         while True:
             address = await self._asked.get()
             try:
@@ -49,6 +50,7 @@ class Resets:
                 log.warning("reset.failed", reason=str(error))
 
     async def _send(self, address: str) -> None:
+        """Sends a link to each agent of that address; to none where nobody has it. Raises Unavailable or Problem."""
         if self._mail is None:
             return
         messages = []

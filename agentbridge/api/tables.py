@@ -43,6 +43,7 @@ def _line(cells: list[str]) -> str:
 
 
 def _text(value: Any) -> str:
+    """Returns a value as a cell of a table."""
     match value:
         case None:
             return ""
@@ -87,6 +88,7 @@ def read(content: bytes) -> tuple[list[Row], list[Row]]:
 
 
 def _check_header(names: list[str]) -> None:
+    """Raises a Problem where the first line does not name the fields as an import needs it."""
     if len(names) > COLUMNS:
         raise Problem(422, f"file: the first line names more than {COLUMNS} fields", code="AB001")
     if "username" not in names:
@@ -97,6 +99,7 @@ def _check_header(names: list[str]) -> None:
 
 
 def _rows(reader: csv.DictReader[str]) -> tuple[list[Row], list[Row]]:
+    """Returns the agents of a table, and of lines that are none their number and what is wrong."""
     rows: list[Row] = []
     errors: list[Row] = []
     begins = reader.line_num + 1
@@ -114,6 +117,7 @@ def _rows(reader: csv.DictReader[str]) -> tuple[list[Row], list[Row]]:
 
 
 def _row(line: int, cells: dict[str, Any]) -> Row:
+    """Returns the agent of a line. Raises ValueError, naming the field."""
     if cells.pop("", None):
         raise ValueError("more fields than the first line names")
     values = {name: _value(name, _unsafe(text)) for name, text in cells.items() if text}
@@ -127,6 +131,7 @@ def _row(line: int, cells: dict[str, Any]) -> Row:
 
 
 def _value(name: str, text: str) -> Any:
+    """Returns a cell as the field takes it. Raises ValueError."""
     if name == "queues":
         return dict(_membership(part) for part in _parts(text))
     if name in LISTS:
@@ -155,6 +160,7 @@ def _membership(part: str) -> tuple[str, int]:
 
 
 def _bare(name: str) -> str:
+    """Returns a name without the quotes around it. Raises ValueError where they don't end."""
     if name.startswith('"'):
         try:
             return str(json.loads(name))

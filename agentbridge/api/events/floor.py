@@ -86,6 +86,7 @@ class Floor:
         return known
 
     def _take(self, kind: str, node: str, key: str, gone: bool, data: Data) -> tuple[str, str]:
+        """Takes a row of what goes on now; returns what has to be shown anew, by kind and key."""
         match kind:
             case "agent":
                 _note(self._agents_live.setdefault(key, {}), node, None if gone else data)
@@ -129,6 +130,7 @@ class Floor:
     # ------------------------------------------------------------ objects
 
     def _show_agent(self, username: str) -> None:
+        """Shows an agent to everybody who may see it, and to itself."""
         person = self._people.get(username)
         if person is None:
             return
@@ -137,6 +139,7 @@ class Floor:
         self._hub.put(Kind.ME, username, data, agent=username)
 
     def _state(self, person: Data) -> Data:
+        """Returns an agent's state over all nodes; unknown where no node that has it is heard of."""
         rows = self._agents_live.get(person["internal"], {})
         heard = [row for node, row in rows.items() if node not in self._silent]
         if not heard:
@@ -147,6 +150,7 @@ class Floor:
         return {name: best[name] for name in ("state", "since", "device", "contact", "calls", "node")}
 
     def _show_call(self, node: str, channel: str) -> None:
+        """Shows a call and its recording, or that they are over."""
         call = self._calls.get((node, channel))
         if call is None:
             self._hub.drop(Kind.CALL, channel)
@@ -170,6 +174,7 @@ class Floor:
         self._hub.put(Kind.RECORDING, channel, recording, agent=username, queues=queues)
 
     def _show_queue(self, name: str) -> None:
+        """Shows a queue with its figures added up over the nodes that are heard of."""
         queue = self._queues.get(name)
         if queue is None:
             return

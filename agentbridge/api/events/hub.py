@@ -119,6 +119,7 @@ class Outbox:
         self.ready.set()
 
     def notice(self, text: str) -> None:
+        """Queues something that passes and has no state; a viewer that reads too slowly begins anew."""
         if len(self._notices) < NOTICES:
             self._notices.append(text)
             self.ready.set()
@@ -176,6 +177,7 @@ class Hub:
         self._keep(identity, data, agent, places, ever)
 
     def drop(self, kind: Kind, key: str) -> None:
+        """Notes that an object is gone; its viewers are told null."""
         entry = self._entries.get((kind, key))
         if entry is None or entry.data is None:
             return
@@ -299,6 +301,7 @@ class Hub:
             await asyncio.sleep(FLUSH_SECONDS)
 
     def flush(self) -> None:
+        """Sends what has changed to each group of viewers, written once for all of a group."""
         entries, self._changed = self._changed, {}
         for group in self._groups.values():
             shown = [(identity, text) for identity, entry in entries.items() if (text := group.text(entry)) is not None]

@@ -48,6 +48,7 @@ class Reader:
         self._wake.set()
 
     async def run(self) -> NoReturn:
+        """Reads what goes on from the database at each notification and at intervals, until it is cancelled."""
         while True:
             try:
                 await self._look()
@@ -62,6 +63,7 @@ class Reader:
                 continue
 
     async def _look(self) -> None:
+        """Reads once: the directory, now and then what changes seldom, and what goes on. Raises Problem."""
         self._wake.clear()  # before reading: what commits during the read wakes again
         now = time.monotonic()
         await self._directory(now)

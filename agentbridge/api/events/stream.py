@@ -58,6 +58,7 @@ class Stream:
         self.outbox.ready.set()
 
     async def run(self) -> int:
+        """Sends the first picture and then what changes; returns the code with which the websocket is to be closed."""
         group = self._group = self._hub.join(self._look.viewer, self._wish, self.outbox)
         try:
             for frame in self._hub.first(group, self._cursor):
@@ -108,6 +109,7 @@ class Stream:
         return True
 
     def _move(self, again: Look) -> None:
+        """Moves the stream to what its viewer may see by now."""
         assert self._group is not None  # noqa: S101 - for the type checker
         seen = set(self._group.shown)
         self._hub.leave(self._group, self.outbox)

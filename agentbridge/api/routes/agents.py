@@ -292,6 +292,7 @@ async def avatar(request: Request, caller: Asking, database: Directory, username
 
 
 async def avatar_of(request: Request, caller: Asking, database: Directory, username: str) -> Response:
+    """Returns the agent's picture. Raises a Problem where there is none."""
     rows = await database.rows("api_avatar", caller.proof, username)
     if not rows:
         raise Problem(404, f"username: there is no picture of {username}", code="AB003")

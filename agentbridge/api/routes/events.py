@@ -32,6 +32,8 @@ REFUSED, BAD_MESSAGE, TOO_MANY = 4403, 4400, 4429
 
 
 class Subscribe(BaseModel):
+    """What the viewer wants to see, and up to where it has seen."""
+
     model_config = ConfigDict(extra="forbid")
     op: str = Field(pattern="^subscribe$")
     kinds: list[Kind] = Field(default_factory=lambda: sorted(KINDS), max_length=20)
@@ -67,6 +69,7 @@ async def _deny(socket: WebSocket, problem: Problem) -> None:
 
 
 async def _serve(socket: WebSocket, seen_by: Look, name: str) -> None:
+    """Serves one websocket: waits for what it subscribes to, then streams until a side ends it."""
     state = socket.app.state
     try:
         async with asyncio.timeout(SUBSCRIBE_SECONDS):

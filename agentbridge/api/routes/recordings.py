@@ -98,6 +98,8 @@ def _no_range(size: int) -> Problem:
 
 
 def _streamed(path: Path, first: int, length: int, status: int, headers: dict[str, str]) -> Response:
+    """Returns an answer with that part of the file."""
+
     async def parts() -> AsyncIterator[bytes]:
         left = length
         async with await anyio.open_file(path, "rb") as file:
