@@ -106,6 +106,7 @@ class Browser:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        """Opens the HTTP session, from an address of 127.0.0.0/8 of its own."""
         self._session = aiohttp.ClientSession(
             # each from an address of its own: tries of passwords are counted by it
             connector=aiohttp.TCPConnector(local_addr=(self._address, 0), limit=0),

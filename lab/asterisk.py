@@ -86,6 +86,10 @@ def installed_root(major: int | None = None) -> Path:
 
 
 def _root(word: str) -> Path:
+    """Returns the root folder for a version or a path; "/" for the machine's own 22.
+
+    Raises LabError where none is there.
+    """
     if word == "22" and _machine_has_asterisk_22():
         return Path("/")
     root = _folder(int(word)) if word.isdecimal() else Path(word)
@@ -113,6 +117,7 @@ def version_of(root: Path) -> str:
 
 
 def _machine_has_asterisk_22() -> bool:
+    """Whether the machine itself has an Asterisk 22 or newer, with PJSIP."""
     program = shutil.which("asterisk", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
     if program is None:
         return False
@@ -158,6 +163,7 @@ class Asterisk:
         self._process = Process("Asterisk", self.log_path)
 
     async def __aenter__(self) -> Self:
+        """Writes the configuration and starts Asterisk; returns when it has booted."""
         try:
             self._write_all()
             self._write_music()
@@ -241,6 +247,7 @@ class Asterisk:
         await self.cli("dialplan reload")
 
     async def _booted(self) -> bool:
+        """Whether Asterisk has booted."""
         if not (self.dir / "run/asterisk.ctl").exists():
             return False
         try:
@@ -256,6 +263,7 @@ class Asterisk:
             file.writeframes(array.array("h", samples).tobytes())
 
     async def _end(self) -> None:
+        """Kills Asterisk and removes its folder."""
         try:
             if self.running:
                 await self.kill()
@@ -264,6 +272,7 @@ class Asterisk:
             shutil.rmtree(self.dir)
 
     def _write_all(self) -> None:
+        """Writes Asterisk's folders and all configuration files."""
         for folder in FOLDERS:
             (self.dir / folder).mkdir(parents=True, exist_ok=True)
         self.dir.chmod(0o755)
@@ -285,6 +294,7 @@ class Asterisk:
             boxes.executescript(MAILBOXES.read_text())
 
     def _filled(self, template: str) -> str:
+        """Returns the template with this Asterisk's ports, secrets and queues."""
         values = {
             "DIR": str(self.dir),
             "AMI_PORT": str(self.ami_port),

@@ -124,6 +124,7 @@ class Bridge:
             await self._process.wait_ready(told, within)
 
     def _as_daemon(self) -> tuple[str, ...]:
+        """Returns the command that runs what follows with the rights that systemd would give the daemon."""
         # the death signal: the daemon must not outlive a lab that was killed
         if os.geteuid() != 0:
             return ("setpriv", "--pdeathsig=KILL")

@@ -92,6 +92,7 @@ HEARD = 0.5
 
 @asynccontextmanager
 async def chromium(*more: str) -> AsyncIterator[Browser]:
+    """Runs a Chromium without a window."""
     async with async_playwright() as driver:
         browser = await driver.chromium.launch(
             executable_path=CHROMIUM, headless=True, args=[*ARGUMENTS, *more], chromium_sandbox=False
@@ -154,6 +155,7 @@ async def seat(
     height: int = 800,
     language: str = "en",
 ) -> AsyncIterator[Seat]:
+    """Opens a page of its own in the browser, with a microphone that plays a tone."""
     context = await browser.new_context(
         viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light", locale=language
     )

@@ -75,6 +75,8 @@ def first(fault: BaseException) -> BaseException:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
+    """The servers, the phones and the daemon of the demo."""
+
     postgres: Postgres
     asterisk: Asterisk
     bridge: Bridge
@@ -134,6 +136,7 @@ async def servers() -> AsyncIterator[tuple[Postgres, Asterisk]]:
 
 @contextlib.asynccontextmanager
 async def stage() -> AsyncIterator[Stage]:
+    """Starts everything that the demo needs, and ends it afterwards."""
     async with contextlib.AsyncExitStack() as stack:
         postgres, asterisk = await stack.enter_async_context(servers())
         dsn = await postgres.create_database("agentbridge")
@@ -154,6 +157,7 @@ async def stage() -> AsyncIterator[Stage]:
 
 
 async def tell(on: Stage) -> None:
+    """Shows the product step by step."""
     async with step("agentbridge run: the daemon is connected to both"):
         await on.sql(SET_UP)
         await on.bridge.start()
@@ -191,6 +195,7 @@ async def first_call(on: Stage, ana: Phone) -> tuple[Call, Phone]:
 
 
 async def listening(on: Stage, call: Call, customer: Phone, ana: Phone, sue: Phone) -> None:
+    """Shows that a supervisor listens to a call, and is thrown out when that is no longer allowed."""
     async with step("sue, a supervisor, dials *51 and ana's number: she hears both, and nobody hears her"):
         spy = await sue.call("*511001", timeout=WITHIN_S)
         for phone in (ana, customer):
@@ -212,6 +217,7 @@ async def pause_of_the_recording(on: Stage) -> None:
 
 
 async def login_in_pause(on: Stage, ana: Phone, ben: Phone) -> None:
+    """Shows that who logs in on pause is not rung before the pause ends."""
     waiting = await on.caller()
     await waiting.call("sales", timeout=WITHIN_S)
     async with step("ben logs in with a second customer waiting: a member on pause from the first moment"):
@@ -232,6 +238,7 @@ async def login_in_pause(on: Stage, ana: Phone, ben: Phone) -> None:
 
 
 async def drift(on: Stage) -> None:
+    """Shows that a change which somebody makes in Asterisk is taken back."""
     async with step("somebody types `queue unpause member PJSIP/1002` into Asterisk: repaired"):
         before = len(on.bridge.lines())
         await on.asterisk.cli("queue unpause member PJSIP/1002 queue sales")
@@ -241,6 +248,7 @@ async def drift(on: Stage) -> None:
 
 
 async def the_recording(on: Stage, ana: Phone, customer: Phone) -> None:
+    """Shows the recording of the first call, silent where it was paused."""
     query = "SELECT file FROM agentbridge.recordings WHERE ended_at IS NOT NULL AND username = 'ana'"
     async with step("the recording of the first call: both are heard, and silence where it was paused"):
 
@@ -286,6 +294,7 @@ def _says_paused(message: dict[str, Any], username: str) -> bool:
 
 
 async def kill_of_asterisk(on: Stage, ana: Phone) -> None:
+    """Shows that nobody is logged out when Asterisk is killed and boots again."""
     async with step("kill -9 of Asterisk, and it boots again"):
         await on.asterisk.kill()
         await on.asterisk.start()
@@ -373,6 +382,7 @@ async def wallboard(on: Stage) -> None:
 
 
 def directions(on: Stage) -> str:
+    """Returns what a spectator may type while everything stays up."""
     asterisk, config = on.asterisk, on.bridge.config
     inside = f"nsenter --target={asterisk.pid} --mount --root --wd"
     return f"""
@@ -420,6 +430,7 @@ def cancel_on_signals() -> None:
 
 
 async def main() -> None:
+    """Runs the demo; with KEEP=1 everything stays up at its end."""
     started = time.monotonic()
     cancel_on_signals()
     async with stage() as on:
@@ -441,6 +452,7 @@ async def main() -> None:
 
 
 def run() -> int:
+    """Runs the demo and returns the exit status."""
     try:
         asyncio.run(main())
     except asyncio.CancelledError:  # Ctrl-C or SIGTERM

@@ -107,6 +107,7 @@ class FaultProxy:
         return loop.time() - started
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serves one connection, unless connections are refused."""
         self.connections += 1
         self._ends.add(writer)
         try:
@@ -118,6 +119,7 @@ class FaultProxy:
             self._whole.discard(writer)
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Connects to the server and carries bytes both ways until a side ends it."""
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
@@ -141,6 +143,7 @@ class FaultProxy:
         client: asyncio.StreamWriter,
         cutting: asyncio.Event,
     ) -> None:
+        """Carries what the client says to the server, with the fault that is set. Raises EOFError at its end."""
         while data := await reader.read(CHUNK):
             await self._hold_up()
             match self._fault:
@@ -159,6 +162,7 @@ class FaultProxy:
         raise EOFError("the client has closed")
 
     async def _back(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter, cutting: asyncio.Event) -> None:
+        """Carries what the server says to the client, with the fault that is set. Raises EOFError at its end."""
         while data := await reader.read(self._piece()):
             if cutting.is_set():
                 self.cuts += 1

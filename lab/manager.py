@@ -36,6 +36,7 @@ class Manager:
         self._writer: asyncio.StreamWriter
 
     async def __aenter__(self) -> Self:
+        """Connects and logs in. Raises PermissionError where that is refused."""
         asterisk = self._asterisk
         self._reader, self._writer = await asyncio.open_connection(asterisk.host, asterisk.ami_port, limit=2**20)
         await self._reader.readline()  # the banner
@@ -100,6 +101,7 @@ async def members(asterisk: Asterisk, queues: Iterable[str] = ()) -> dict[tuple[
 
 
 def _seen(item: Message) -> Seen:
+    """Returns the member of a QueueMember item."""
     paused = item["Paused"] == "1"
     return Seen(
         name=item["Name"],

@@ -13,6 +13,7 @@ def is_free(port: int) -> bool:
 
 
 def _can_bind(kind: socket.SocketKind, port: int) -> bool:
+    """Whether a server could listen on that port."""
     with socket.socket(socket.AF_INET, kind) as probe:
         if kind is socket.SOCK_STREAM:
             # as Asterisk does: connections of a server that has ended keep a port for a minute, and harm nobody
@@ -46,6 +47,7 @@ class PortBlock:
 
     @staticmethod
     def _claim(port: int) -> socket.socket | None:
+        """Claims the block that begins at this port, for as long as the socket lives; None where another has it."""
         claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             claim.bind(("127.0.0.1", port))

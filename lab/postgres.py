@@ -61,6 +61,7 @@ class Postgres:
         self._process = Process("PostgreSQL", self.log_path)
 
     async def __aenter__(self) -> Self:
+        """Makes the cluster with its roles and starts the server."""
         try:
             self._give_folder_to_the_server()
             await self._initialise()
@@ -142,6 +143,7 @@ class Postgres:
             shutil.rmtree(self.dir)
 
     def _settings(self) -> dict[str, str | int]:
+        """Returns the server's settings."""
         return {
             "listen_addresses": self.host,
             "port": self.port,

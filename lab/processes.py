@@ -85,6 +85,7 @@ class Process:
         return self._process.pid
 
     async def start(self, *argv: str) -> None:
+        """Starts the process. Raises LabError where it runs already."""
         if self.running:
             raise LabError(f"{self.name} is already running")
         with self.log.with_suffix(".out").open("ab") as output:

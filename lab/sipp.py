@@ -37,6 +37,7 @@ class Customers:
         self._process = Process("SIPp", self._dir / "sipp.log")
 
     async def __aenter__(self) -> Self:
+        """Starts SIPp; returns when it has made its first call. Raises LabError."""
         program = shutil.which("sipp")
         if program is None:
             raise LabError("no SIPp on this machine (Debian's package sip-tester): run lab/setup")
@@ -84,6 +85,7 @@ class Customers:
         return bool(rows) and int(rows[-1]["SuccessfulCall(C)"]) > 0
 
     def _rows(self) -> list[dict[str, str]]:
+        """Returns SIPp's statistics, a row a second."""
         path = self._dir / "stat.csv"
         if not path.exists():
             return []
@@ -92,6 +94,7 @@ class Customers:
             return [row for row in csv.DictReader(text, delimiter=";") if row.get("FailedCall(C)")]
 
     def _slowest(self) -> float:
+        """Returns the longest time to an answer in seconds; NaN without any."""
         times = [
             float(line.split(";")[1])
             for path in self._dir.glob("*_rtt.csv")

@@ -89,6 +89,7 @@ class SystemdRoot:
         self._cgroup = _cgroup2() / self.dir.name
 
     async def __aenter__(self) -> Self:
+        """Boots the root folder in namespaces of its own; returns when systemd has started all."""
         try:
             self._written.mkdir()
             self._cgroup.mkdir()
@@ -147,6 +148,7 @@ class SystemdRoot:
         return ("nsenter", f"--target={self.pid}", *NAMESPACES, "--root", "--wd")
 
     async def _booted(self) -> bool:
+        """Whether systemd has started all. Raises LabError where units have failed."""
         if not children(self._process.pid):
             return False
         try:
@@ -158,6 +160,7 @@ class SystemdRoot:
         return told.strip() == "running"
 
     async def _end(self) -> None:
+        """Ends systemd and all that runs there, and removes what was written."""
         # systemd goes with it by --kill-child, and with PID 1 all that runs there
         await self._process.end(signal.SIGKILL)
         if self._cgroup.exists():

@@ -21,6 +21,8 @@ class Ring:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
+    """Refuses the call with that status."""
+
     status: int = 486
 
 

@@ -15,6 +15,8 @@ from lab.phones.user_agent import ALLOW, UserAgent
 
 
 class State(Enum):
+    """How far a call has come."""
+
     CALLING = auto()
     RINGING = auto()
     UP = auto()
@@ -61,6 +63,7 @@ class Call:
     # Waiting
 
     async def _until(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
+        """Waits until the condition holds. Raises TimeoutError with the call's state."""
         try:
             async with asyncio.timeout(timeout):
                 while not condition():
@@ -84,6 +87,7 @@ class Call:
     # Outgoing
 
     def dial(self, headers: Headers = ()) -> None:
+        """Sends the INVITE."""
         offer = self.media.offer()
 
         def make(credentials: Headers) -> Request:
@@ -93,6 +97,7 @@ class Call:
         self.agent.ask(make, self._dialled)
 
     def _dialled(self, response: Response | None) -> None:
+        """Takes a response to our INVITE; None stands for no answer at all."""
         if response is None:
             self._end(408)
             return
@@ -106,6 +111,7 @@ class Call:
             self._end(response.status)
 
     def _progressed(self, response: Response) -> None:
+        """Takes a provisional response."""
         if response.receiver.tag:  # the call has a name from now on: it can be given to a third
             self.dialog.learn(response)
         if response.body:  # early media: what a caller hears before the answer
@@ -114,6 +120,7 @@ class Call:
             self._send_cancel()
 
     def _established(self, response: Response) -> None:
+        """Takes the answer to our call."""
         self.dialog.learn(response)
         self._acknowledge()
         self.state, self.status = State.UP, response.status
@@ -176,6 +183,7 @@ class Call:
         return self._reply(self._invite, status, body, contact)
 
     def _reply(self, request: Request, status: int, body: bytes = b"", contact: str = "") -> Response:
+        """Answers a request of this call, and returns the answer."""
         headers: Headers = (("Contact", contact or self.agent.contact), ("Allow", ALLOW))
         if body:
             headers += (("Content-Type", "application/sdp"),)
@@ -184,6 +192,7 @@ class Call:
         return response
 
     def _send_until_acknowledged(self, response: Response, interval: float, sent_for: float = 0.0) -> None:
+        """Repeats our answer, ever more slowly, until the other side acknowledges it."""
         if sent_for:
             self.agent.send(response)
         if sent_for >= LIMIT:
@@ -196,6 +205,7 @@ class Call:
     # What the other end asks within the call
 
     def handle(self, request: Request) -> None:
+        """Takes a request of this call."""
         if request.method == "ACK":
             self._acknowledged(request)
             return
@@ -230,6 +240,7 @@ class Call:
             self._end(487)
 
     def _renegotiate(self, request: Request) -> None:
+        """Answers a re-INVITE or an UPDATE, with 488 where there is no common codec."""
         self.dialog.learn(request)
         if not request.body and request.method == "UPDATE":
             self._reply(request, 200)
@@ -265,6 +276,7 @@ class Call:
         return await self._reinvite(held=False, timeout=timeout)
 
     async def _reinvite(self, *, held: bool, timeout: float) -> int:
+        """Holds the call, or takes it up again; returns the status of the answer."""
         self.media.held = held
         response = await self._ask("INVITE", (), self.media.offer(), timeout)
         if response.success:
@@ -287,6 +299,7 @@ class Call:
         return await self._refer(target, timeout)
 
     async def _refer(self, target: str, timeout: float) -> int:
+        """Transfers the call by REFER; returns the status with which the transfer ended."""
         me = f"<{self.agent.uri(self.agent.credentials.user)}>"
         self._transfers.clear()
         response = await self._ask("REFER", (("Refer-To", target), ("Referred-By", me)), b"", timeout)
@@ -331,6 +344,7 @@ class Call:
             self._retransmission.cancel()
 
     def _end(self, status: int) -> None:
+        """Ends the call on our side; the first status counts."""
         if self.state is State.ENDED:
             return
         self._stop_retransmission()

@@ -11,6 +11,8 @@ _PAIR = re.compile(r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))')
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
+    """What a server asks for in WWW-Authenticate or Proxy-Authenticate."""
+
     realm: str
     nonce: str
     qop: str
@@ -40,6 +42,8 @@ def choose(headers: list[str]) -> Challenge:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
+    """A user and its secret."""
+
     user: str
     secret: str
 

@@ -39,6 +39,7 @@ class Farm:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Lets all phones leave. Raises what went wrong inside them, unless another error is under way."""
         try:
             await self._all_leave()
         finally:
@@ -61,6 +62,7 @@ class Farm:
         self.phones.clear()
 
     async def _leave(self, phone: Phone) -> None:
+        """Lets a phone end its calls and registration, within a limit."""
         try:
             async with asyncio.timeout(LEAVE_WITHIN):
                 await phone.leave(LEAVE_WITHIN)

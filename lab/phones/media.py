@@ -47,6 +47,7 @@ class Media:
         return Sdp(LOOPBACK, self.stream.port, direction, self._event_payload).encode(self._session, self._version)
 
     def _accept(self, body: bytes) -> Sdp:
+        """Takes the other side's SDP. Raises NotAcceptableError where it has no codec of ours."""
         theirs = parse_sdp(body)
         if not theirs.has_ulaw:
             raise NotAcceptableError("the offer has no ulaw")
@@ -82,6 +83,7 @@ class Media:
     async def _until(
         self, passes: Callable[[list[bytes]], bool], timeout: float, what: str, *, or_nothing: bool = False
     ) -> None:
+        """Waits until what is heard passes. Raises TimeoutError with what is heard instead."""
         end = self._loop.time() + timeout
         await self._tick()  # what is in the socket by now was said before
         start = self.stream.read_at

@@ -102,6 +102,8 @@ class Phone:
             self._refreshing = self._later(expires * REFRESH_AT, lambda: self._refresh(expires))
 
     def _refresh(self, expires: int) -> None:
+        """Registers anew, before the registration ends."""
+
         def answered(response: Response | None) -> None:
             if response is not None and response.success:
                 self._registered_for(expires)
@@ -114,6 +116,7 @@ class Phone:
         self._agent.ask(lambda extra: self._register_request(expires, extra), answered)
 
     def _register_request(self, expires: int, extra: Headers) -> Request:
+        """Returns a REGISTER."""
         agent = self._agent
         self._register_cseq += 1
         me = f"<{agent.uri(self.user)}>"
@@ -185,6 +188,7 @@ class Phone:
     # What comes from Asterisk
 
     def _handle(self, request: Request) -> None:
+        """Takes a request: of one of our calls, a new call, or one outside of any."""
         call = self._by_call_id.get(request.call_id)
         if request.call_id in self._ignored:
             return
@@ -206,6 +210,7 @@ class Phone:
             call.acknowledge_again()
 
     def _receive_call(self, request: Request) -> None:
+        """Takes a new call, as the phone's behaviour says."""
         self.invites.append(Invite(time.monotonic(), request))
         if isinstance(self.behaviour, Ignore):
             self._ignored.add(request.call_id)
@@ -216,6 +221,7 @@ class Phone:
         self._behave(call)
 
     def _behave(self, call: Call) -> None:
+        """Answers, rings, rejects or redirects the call."""
         match self.behaviour:
             case Answer(after=0.0):
                 call.answer()
@@ -234,6 +240,8 @@ class Phone:
     # Timers and the end
 
     def _later(self, seconds: float, act: Callable[[], None]) -> asyncio.TimerHandle:
+        """Does something after a while; what it raises is kept for the farm's end."""
+
         def due() -> None:
             self._timers.discard(timer)
             try:

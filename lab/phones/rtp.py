@@ -52,6 +52,7 @@ class Ticker:
             self._timer = self._loop.call_at(self._due, self._beat)
 
     def _beat(self) -> None:
+        """Lets each stream send and receive, and plans the next beat."""
         now = self._loop.time()
         self._timer = None
         try:
@@ -113,6 +114,7 @@ class RtpStream:
             self._send(self.remote)
 
     def _receive(self, now: float) -> None:
+        """Reads all packets that have come: audio and digits."""
         try:
             while True:
                 data = self._socket.recv(2048)
@@ -126,6 +128,7 @@ class RtpStream:
             return  # all that came has been read
 
     def _receive_event(self, data: bytes) -> None:
+        """Takes a digit; its last packet comes three times and counts once."""
         timestamp = HEADER.unpack_from(data)[3]
         event, flags, _ = EVENT.unpack_from(data, HEADER.size)
         # The last packet of an event comes three times: its start time tells it from the next one.
@@ -134,6 +137,7 @@ class RtpStream:
             self.digits += DIGITS[event]
 
     def _send(self, remote: Address) -> None:
+        """Sends the next packet: of a digit where one is due, else of the tone."""
         event = self._events.popleft() if self._events else None
         if event is None:
             payload = self._packets[self._timestamp // PACKET % 2]

@@ -11,6 +11,8 @@ DEFAULT_EVENT_PAYLOAD = 101
 
 
 class Direction(StrEnum):
+    """Who sends and who receives."""
+
     SENDRECV = "sendrecv"
     SENDONLY = "sendonly"
     RECVONLY = "recvonly"
@@ -50,6 +52,7 @@ class Sdp:
     has_ulaw: bool = True
 
     def encode(self, session: int, version: int) -> bytes:
+        """Returns the SDP as bytes."""
         payloads = str(PCMU) if self.event_payload is None else f"{PCMU} {self.event_payload}"
         lines = [
             "v=0",

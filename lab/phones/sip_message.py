@@ -48,6 +48,8 @@ class NameAddr:
 
 @dataclass(frozen=True, slots=True)
 class _Message:
+    """What requests and responses have in common."""
+
     headers: Headers
     body: bytes
 
@@ -92,6 +94,8 @@ class _Message:
 
 @dataclass(frozen=True, slots=True)
 class Request(_Message):
+    """A SIP request."""
+
     method: str
     uri: str
 
@@ -110,6 +114,8 @@ class Request(_Message):
 
 @dataclass(frozen=True, slots=True)
 class Response(_Message):
+    """A SIP response."""
+
     status: int
     reason: str
 
@@ -126,6 +132,7 @@ class Response(_Message):
 
 
 def reason(status: int) -> str:
+    """Returns the words for a status."""
     if status in REASONS:
         return REASONS[status]
     try:
@@ -148,6 +155,7 @@ def cancel(invite: Request) -> Request:
 
 
 def parse_name_addr(value: str) -> NameAddr:
+    """Returns the parts of a From, To or Contact header."""
     display, bracket, rest = value.partition("<")
     if not bracket:
         uri, _, params = value.partition(";")
@@ -172,6 +180,7 @@ def parse(data: bytes) -> Request | Response:
 
 
 def _start_line(start: str, headers: Headers, body: bytes) -> Request | Response:
+    """Returns the message that begins with this line. Raises SipSyntaxError."""
     first, _, rest = start.partition(" ")
     second, _, third = rest.partition(" ")
     if first == "SIP/2.0" and second.isdigit():
@@ -182,6 +191,7 @@ def _start_line(start: str, headers: Headers, body: bytes) -> Request | Response
 
 
 def _unfold(lines: list[str]) -> list[str]:
+    """Returns the header lines with those joined that go on in the next one."""
     unfolded: list[str] = []
     for line in lines:
         if line[:1] in {" ", "\t"} and unfolded:
@@ -216,6 +226,7 @@ class StreamParser:
         return messages
 
     def _next(self) -> Request | Response | None:
+        """Takes the next whole message off the buffer; None while there is none. Raises SipSyntaxError."""
         self._buffer = self._buffer.lstrip(b"\r\n")  # keep-alives between messages
         head, blank, rest = self._buffer.partition(b"\r\n\r\n")
         if not blank:

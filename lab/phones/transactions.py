@@ -19,6 +19,8 @@ Key = tuple[str, str]
 
 
 class _Transaction:
+    """A request that waits for its final response, sent again on UDP."""
+
     __slots__ = ("_interval", "_limit", "_resend", "_wire", "on_response", "request")
 
     def __init__(self, wire: Wire, request: Request, on_response: OnResponse, expire: Callable[[], None]) -> None:
@@ -83,6 +85,7 @@ class Transactions:
         return True
 
     def _finish(self, wire: Wire, key: Key, response: Response) -> None:
+        """Ends a transaction; a refused INVITE is acknowledged."""
         transaction = self._open.pop(key)
         transaction.close()
         if transaction.request.method == "INVITE" and not response.success:

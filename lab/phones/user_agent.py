@@ -112,6 +112,7 @@ class UserAgent:
         self.wire.send(data)
 
     def _receive(self, message: Request | Response) -> None:
+        """Takes a message: a response goes to its transaction, a request to the phone."""
         match message:
             case Response():
                 if not self._transactions.receive(self.wire, message):
@@ -120,6 +121,7 @@ class UserAgent:
                 self._receive_request(message)
 
     def _receive_request(self, request: Request) -> None:
+        """Hands on a request that is new; one that is repeated gets the answer that it had."""
         key = (request.branch, request.method)
         if key not in self._answers:
             self._remember(key)

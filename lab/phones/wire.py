@@ -51,6 +51,7 @@ class UdpWire:
         self._loop.add_reader(self._socket, self._readable)
 
     def _readable(self) -> None:
+        """Reads a datagram; one of another sender is ignored."""
         try:
             data, sender = self._socket.recvfrom(65_536)
             # another lab's Asterisk may still know this port as that of a phone which has gone
