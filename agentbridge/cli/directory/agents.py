@@ -8,6 +8,7 @@ import typer
 
 from agentbridge.cli import output
 from agentbridge.cli.directory import editing
+from agentbridge.cli.directory.common import Group
 from agentbridge.cli.options import (
     ALL_QUEUES,
     ConfigPath,
@@ -17,7 +18,6 @@ from agentbridge.cli.options import (
     Offset,
     Search,
     Sort,
-    Yes,
     acting_user,
     assignments,
     in_directory,
@@ -28,6 +28,7 @@ from agentbridge.directory.kinds import AGENT, QUEUE, TEAM
 
 app = typer.Typer(help="Agents: who they are, and what they do now.", no_args_is_help=True)
 Username = Annotated[str, typer.Argument(metavar="USERNAME")]
+_group = Group(app=app, kind=AGENT, metavar="USERNAME")
 
 
 @app.command()
@@ -82,24 +83,10 @@ def list_agents(
     editing.show_list(config, AGENT, page, as_json=as_json)
 
 
-@app.command()
-def show(username: Username, config: ConfigPath = None, as_json: Json = False) -> None:
-    """All of an agent but its secrets, with queues, teams, and whether Asterisk has it."""
-    editing.show_one(config, AGENT, username, as_json=as_json)
-
-
-@app.command("set")
-def set_fields(username: Username, fields: Fields, config: ConfigPath = None, as_json: Json = False) -> None:
-    """Change fields; shows what changed, old → new."""
-    editing.set_fields(config, AGENT, username, fields or [], as_json=as_json)
-
-
-@app.command()
-def delete(
-    usernames: Annotated[list[str], typer.Argument(metavar="USERNAME...")], config: ConfigPath = None, yes: Yes = False
-) -> None:
-    """Memberships, session and endpoint go; recordings and history stay."""
-    editing.delete(config, AGENT, usernames, yes=yes)
+_group.edit(
+    show="All of an agent but its secrets, with queues, teams, and whether Asterisk has it.",
+    delete="Memberships, session and endpoint go; recordings and history stay.",
+)
 
 
 @app.command()

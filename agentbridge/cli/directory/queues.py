@@ -10,18 +10,16 @@ import typer
 
 from agentbridge.cli import output
 from agentbridge.cli.directory import editing
+from agentbridge.cli.directory.common import Group
 from agentbridge.cli.options import (
     ALL_QUEUES,
     ConfigPath,
-    Fields,
     Json,
     Limit,
     Offset,
     Search,
     Sort,
-    Yes,
     acting_user,
-    assignments,
     in_directory,
 )
 from agentbridge.directory import admin, authority
@@ -45,14 +43,11 @@ class _Ids:
     teams: Sequence[int]
 
 
-@app.command()
-def create(name: Name, fields: Fields = None, config: ConfigPath = None, as_json: Json = False) -> None:
-    """Let agentbridge keep the members of a queue; the queue itself stays in queues.conf."""
-    made = in_directory(config, lambda connection: editing.create(connection, QUEUE, name, assignments(fields)))
-    if as_json:
-        output.document(made)
-    else:
-        output.line(f"queue {made['name']} is made; its members are now the directory's")
+_group = Group(app=app, kind=QUEUE, metavar="QUEUE")
+_group.create(
+    "Let agentbridge keep the members of a queue; the queue itself stays in queues.conf.",
+    lambda made: f"queue {made['name']} is made; its members are now the directory's",
+)
 
 
 @app.command("list")
@@ -72,24 +67,10 @@ def list_queues(
     editing.show_list(config, QUEUE, page, as_json=as_json)
 
 
-@app.command()
-def show(name: Name, config: ConfigPath = None, as_json: Json = False) -> None:
-    """A queue with its agents and teams, each with its penalty."""
-    editing.show_one(config, QUEUE, name, as_json=as_json)
-
-
-@app.command("set")
-def set_fields(name: Name, fields: Fields, config: ConfigPath = None, as_json: Json = False) -> None:
-    """Change fields; shows what changed, old → new."""
-    editing.set_fields(config, QUEUE, name, fields or [], as_json=as_json)
-
-
-@app.command()
-def delete(
-    names: Annotated[list[str], typer.Argument(metavar="QUEUE...")], config: ConfigPath = None, yes: Yes = False
-) -> None:
-    """The directory's members leave the queue, which stays in queues.conf."""
-    editing.delete(config, QUEUE, names, yes=yes)
+_group.edit(
+    show="A queue with its agents and teams, each with its penalty.",
+    delete="The directory's members leave the queue, which stays in queues.conf.",
+)
 
 
 @app.command()

@@ -6,35 +6,26 @@ from typing import Annotated
 
 import typer
 
-from agentbridge.cli import output
 from agentbridge.cli.directory import editing
+from agentbridge.cli.directory.common import Group
 from agentbridge.cli.options import (
     ConfigPath,
-    Fields,
     Json,
     Limit,
     Offset,
     Search,
     Sort,
-    Yes,
-    assignments,
-    in_directory,
 )
 from agentbridge.directory import admin
 from agentbridge.directory.kinds import AVAILABLE_TELEPHONE, TELEPHONE
 
 app = typer.Typer(help="Telephones: SIP devices that agents pick at their login.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="NAME")]
-
-
-@app.command()
-def create(name: Name, fields: Fields = None, config: ConfigPath = None, as_json: Json = False) -> None:
-    """Make a telephone; the SIP secret is chosen when it is not given."""
-    made = in_directory(config, lambda connection: editing.create(connection, TELEPHONE, name, assignments(fields)))
-    if as_json:
-        output.document(made)
-    else:
-        output.line(f"telephone {made['name']} is made; its SIP secret: agentbridge telephone secret {made['name']}")
+_group = Group(app=app, kind=TELEPHONE, metavar="NAME")
+_group.create(
+    "Make a telephone; the SIP secret is chosen when it is not given.",
+    lambda made: f"telephone {made['name']} is made; its SIP secret: agentbridge telephone secret {made['name']}",
+)
 
 
 @app.command("list")
@@ -52,24 +43,10 @@ def list_telephones(
     editing.show_list(config, AVAILABLE_TELEPHONE if available else TELEPHONE, page, as_json=as_json)
 
 
-@app.command()
-def show(name: Name, config: ConfigPath = None, as_json: Json = False) -> None:
-    """All of a telephone but its secret."""
-    editing.show_one(config, TELEPHONE, name, as_json=as_json)
-
-
-@app.command("set")
-def set_fields(name: Name, fields: Fields, config: ConfigPath = None, as_json: Json = False) -> None:
-    """Change fields; shows what changed, old → new."""
-    editing.set_fields(config, TELEPHONE, name, fields or [], as_json=as_json)
-
-
-@app.command()
-def delete(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...")], config: ConfigPath = None, yes: Yes = False
-) -> None:
-    """The agent on it is logged out."""
-    editing.delete(config, TELEPHONE, names, yes=yes)
+_group.edit(
+    show="All of a telephone but its secret.",
+    delete="The agent on it is logged out.",
+)
 
 
 @app.command()

@@ -8,16 +8,12 @@ import typer
 
 from agentbridge.cli import output
 from agentbridge.cli.directory import editing
+from agentbridge.cli.directory.common import Group
 from agentbridge.cli.options import (
     ALL_QUEUES,
     ConfigPath,
     Fields,
     Json,
-    Limit,
-    Offset,
-    Search,
-    Sort,
-    Yes,
     acting_user,
     assignments,
     in_directory,
@@ -33,6 +29,8 @@ app = typer.Typer(
 )
 Name = Annotated[str, typer.Argument(metavar="USER")]
 Queues = Annotated[list[str], typer.Argument(metavar="QUEUE...", help="* is all of them.")]
+_group = Group(app=app, kind=USER, metavar="USER")
+_group.list("Users, with the number of their queues.")
 
 
 @app.command()
@@ -59,38 +57,10 @@ def create(
         output.line(f"user {made['username']} is made, with the role {made['role']}")
 
 
-@app.command("list")
-def list_users(
-    search: Search = "",
-    limit: Limit = 100,
-    offset: Offset = 0,
-    sort: Sort = "username",
-    config: ConfigPath = None,
-    as_json: Json = False,
-) -> None:
-    """Users, with the number of their queues."""
-    page = admin.Page(search=search, sort=sort, limit=limit, offset=offset)
-    editing.show_list(config, USER, page, as_json=as_json)
-
-
-@app.command()
-def show(name: Name, config: ConfigPath = None, as_json: Json = False) -> None:
-    """A user with its queues."""
-    editing.show_one(config, USER, name, as_json=as_json)
-
-
-@app.command("set")
-def set_fields(name: Name, fields: Fields, config: ConfigPath = None, as_json: Json = False) -> None:
-    """Change fields; shows what changed, old → new."""
-    editing.set_fields(config, USER, name, fields or [], as_json=as_json)
-
-
-@app.command()
-def delete(
-    names: Annotated[list[str], typer.Argument(metavar="USER...")], config: ConfigPath = None, yes: Yes = False
-) -> None:
-    """The agents that a user managed stay."""
-    editing.delete(config, USER, names, yes=yes)
+_group.edit(
+    show="A user with its queues.",
+    delete="The agents that a user managed stay.",
+)
 
 
 @app.command()
