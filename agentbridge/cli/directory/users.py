@@ -30,7 +30,6 @@ app = typer.Typer(
 Name = Annotated[str, typer.Argument(metavar="USER")]
 Queues = Annotated[list[str], typer.Argument(metavar="QUEUE...", help="* is all of them.")]
 _group = Group(app=app, kind=USER, metavar="USER")
-_group.list("Users, with the number of their queues.")
 
 
 @app.command()
@@ -57,6 +56,7 @@ def create(
         output.line(f"user {made['username']} is made, with the role {made['role']}")
 
 
+_group.list("Users, with the number of their queues.")
 _group.edit(
     show="A user with its queues.",
     delete="The agents that a user managed stay.",
