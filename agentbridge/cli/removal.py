@@ -133,6 +133,7 @@ async def _check_nobody_else_works_here(node: Node, username: str) -> None:
 
 
 async def _ours(node: Node, settings: Settings, known: Collection[EndpointId]) -> _Ours:
+    """Returns all that agentbridge has put into this Asterisk."""
     spare = reserve(SipDefaults(realm=settings.sip.realm, qualify_seconds=settings.sip.qualify_seconds))
     stored = set(node.stored())
     ours = set(node.owned()) | {
@@ -177,6 +178,7 @@ async def _darken(node: Node, lamp: str) -> None:
 
 
 def _counted(ours: _Ours) -> str:
+    """Returns how much that is, in words."""
     words: dict[type, str] = {
         RemoveMember: "queue members",
         DeleteObject: "PJSIP objects",
