@@ -6,7 +6,6 @@ import asyncio
 import re
 import time
 from collections.abc import Collection
-from typing import NoReturn
 
 import structlog
 
@@ -17,19 +16,19 @@ from agentbridge.asterisk.ami.shutdown import Shutdown
 from agentbridge.asterisk.ami.wire import Fields as WireFields
 from agentbridge.asterisk.ami.wire import Message
 from agentbridge.asterisk.ari.client import Ari
-from agentbridge.asterisk.calls.live import agent_on
-from agentbridge.asterisk.calls.ringing import Ringing
 from agentbridge.asterisk.capabilities import Capabilities
 from agentbridge.asterisk.drivers.endpoints import MANAGED, Endpoints
 from agentbridge.asterisk.drivers.engagement import Engagement
-from agentbridge.asterisk.drivers.members import MemberAction, Members, member_of
+from agentbridge.asterisk.drivers.members import Members, member_of
 from agentbridge.asterisk.drivers.policy import PolicyStore
 from agentbridge.asterisk.drivers.transports import Transports
 from agentbridge.asterisk.drivers.voicemail import Mailboxes
 from agentbridge.asterisk.listener import AsteriskListener
+from agentbridge.asterisk.missing_queues import MissingQueues
 from agentbridge.asterisk.observed.contacts import ContactListener, Contacts, NoContactListener
 from agentbridge.asterisk.observed.observation import Observation, endpoint_of
-from agentbridge.errors import InvalidValue, Refused, Unavailable
+from agentbridge.asterisk.silencing import Silencing
+from agentbridge.errors import Refused, Unavailable
 from agentbridge.model import (
     AUTOPAUSE,
     AddMember,
@@ -41,7 +40,6 @@ from agentbridge.model import (
     DropContact,
     EndpointId,
     Interface,
-    Member,
     ObservedState,
     PauseMember,
     PutMailbox,
@@ -69,7 +67,6 @@ FILTERS = (
     "Event: MessageWaiting",
     "UserEvent: Agentbridge",
 )
-MISSING_QUEUE_SECONDS = 2.0
 _DEPTH = re.compile(r"^(\S+)\s+\d+\s+(\d+)\s", re.MULTILINE)
 
 
@@ -119,26 +116,22 @@ class Node:
         self._endpoints = Endpoints(ari, self._actions, self._bulk, self._seen, self._contacts)
         self._transports = Transports(ari, self._contacts, listener.key_drifted)
         self._mailboxes = Mailboxes(self._actions, self._bulk, self._seen)
-        self._ringing = Ringing(self._actions, time.monotonic)
+        self._missing = MissingQueues(self._members, lambda: self.up, listener)
+        self._silencing = Silencing(self._actions, self._members, self._seen, listener)
         self._capabilities = Capabilities()
         self._asked = -1
         """at how many losses the capabilities were asked for"""
         self._read = False
         self._losses = 0
         self._reading = asyncio.Lock()
-        self._own_pauses: asyncio.Queue[Member] = asyncio.Queue()
-        """members as they were before app_queue paused them after a hang-up of ours; a few for each"""
-        self._missing: set[QueueName] = set()
-        """queues that were asked for and that Asterisk does not know"""
 
     async def run(self) -> None:
         """Keeps the AMI links up, and does what has to be done beside reading and writing, until it is cancelled."""
         async with asyncio.TaskGroup() as links:
             for link in (self._events, self._actions, self._bulk):
                 links.create_task(link.run(), name=f"ami-{link.name}")
-            links.create_task(self._look_for_missing_queues(), name="missing-queues")
-            links.create_task(self._ringing.run(), name="ringing")
-            links.create_task(self._take_back_pauses(), name="pauses-of-our-own")
+            links.create_task(self._missing.run(), name="missing-queues")
+            links.create_task(self._silencing.run(), name="silencing")
 
     # ------------------------------------------------------------ what is
 
@@ -179,7 +172,7 @@ class Node:
     def knows_queue(self, queue: QueueName) -> bool:
         known = self._seen.knows_queue(queue)
         if not known:
-            self._missing.add(queue)
+            self._missing.note(queue)
         return known
 
     def carriers(self, agent: str) -> Collection[EndpointId]:
@@ -281,14 +274,14 @@ class Node:
                 await self._members.add(action)
             case RemoveMember() | PauseMember() | SetPenalty() | SetRingInUse() as action:
                 await self._members.apply(action)
-                self._silence_member(action)
+                self._silencing.after_member_step(action)
             case PutPolicy() | DeletePolicy() as action:
                 was = self._seen.policy(action.path)
                 await self._policy.apply(action)
                 now = action.value if isinstance(action, PutPolicy) else ""
                 self._listener.policy_written(action.path, now)
                 if was != now:
-                    self._silence_moved(action.path, was, now)
+                    self._silencing.after_policy_step(action.path, was, now)
             case PutObject() as action:
                 await self._endpoints.apply(action)
             case DeleteObject(id=key) as action:
@@ -298,66 +291,6 @@ class Node:
                 await self._mailboxes.apply(action)
             case DropContact() as action:
                 await self._transports.apply(action)
-
-    def _silence_member(self, action: MemberAction) -> None:
-        """What rings for somebody who left a queue, or is on pause, ends."""
-        match action:
-            case RemoveMember(member):
-                if device := endpoint_of(member.interface):
-                    self._ringing.silence(device, queue=member.queue)
-            case PauseMember(queue, interface, paused=True):
-                if device := endpoint_of(interface):
-                    self._ringing.silence(device, queue=queue, direct=self._is_disturbed_by(queue, device))
-            case _:
-                pass
-
-    def _is_disturbed_by(self, queue: QueueName, device: EndpointId) -> bool:
-        """Whether a pause in this queue also keeps direct calls away, as the dialplan sees it (P6, W7)."""
-        agent = agent_on(device, self._seen.policy)
-        telling = self._seen.policy(f"agent/{agent}/queues").split("&")
-        return queue in telling and not self._seen.policy(f"agent/{agent}/nodnd")
-
-    def _silence_moved(self, path: str, was: str, now: str) -> None:
-        """A device that takes an agent's calls no longer rings for nobody."""
-        match path.split("/"):
-            case ["agent", _, "device"] if was:
-                self._ringing.silence(EndpointId(was), everything=True)
-            case ["telephone", device, "agent"] if was:
-                self._ringing.silence(EndpointId(device), everything=True)
-            case ["agent", agent, "paused"] if now and not self._seen.policy(f"agent/{agent}/nodnd"):
-                self._ringing.silence(EndpointId(self._seen.policy(f"agent/{agent}/device")), direct=True)
-            case _:
-                pass
-
-    async def _take_back_pauses(self) -> NoReturn:
-        """Undoes the autopauses that our own hang-ups caused: the agent did not fail to answer."""
-        while True:
-            was = await self._own_pauses.get()
-            try:
-                await self._members.apply(PauseMember(was.queue, was.interface, was.paused, was.reason))
-            except (Refused, Unavailable) as reason:
-                log.warning("pause.not_taken_back", queue=was.queue, interface=was.interface, reason=str(reason))
-                self._listener.asterisk_stale()
-
-    async def _look_for_missing_queues(self) -> None:
-        """`queue reload` has no event: a queue that agents wait for is asked after until it is there."""
-        while True:
-            await asyncio.sleep(MISSING_QUEUE_SECONDS)
-            if not self.up:
-                continue
-            try:
-                found = {queue for queue in tuple(self._missing) if await self._queue_exists(queue)}
-            except (Unavailable, Refused):
-                continue  # everything is read again when the link is back
-            if found:
-                self._listener.asterisk_stale()
-
-    async def _queue_exists(self, queue: QueueName) -> bool:
-        """False for a name that none in Asterisk can have."""
-        try:
-            return await self._members.queue_exists(queue)
-        except InvalidValue:
-            return False
 
     # ------------------------------------------------------------ events
 
@@ -387,7 +320,7 @@ class Node:
                 self._transports.seen(event)
                 key = EndpointId(event.get("AOR"))
                 if event.get("ContactStatus") == "Removed" and not self._contacts.registered(key):
-                    self._ringing.silence(key, everything=True)
+                    self._silencing.device_gone(key)
                 if self._endpoints.is_due(key):
                     self._listener.key_drifted(key)
             case "Reload" if "pjsip" in event.get("Module").lower() or event.get("Module") == "All":
@@ -404,9 +337,7 @@ class Node:
         member = member_of(event)
         key = endpoint_of(member.interface)
         if key is not None and member.paused and member.reason == AUTOPAUSE:
-            was = self._seen.state(key).members.get(member.queue)
-            if was is not None and self._ringing.silenced(key):
-                self._own_pauses.put_nowait(was)
+            if self._silencing.is_own_pause(key, member.queue):
                 return
             self._listener.member_autopaused(key, member.queue)
         self._seen.member_seen(member)

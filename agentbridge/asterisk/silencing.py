@@ -1,0 +1,91 @@
+"""What must stop ringing after a write of ours or a registration that ended, and what that hang-up causes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import NoReturn
+
+import structlog
+
+from agentbridge.asterisk.ami.link import AmiLink
+from agentbridge.asterisk.calls.live import agent_on
+from agentbridge.asterisk.calls.ringing import Ringing
+from agentbridge.asterisk.drivers.members import MemberAction, Members
+from agentbridge.asterisk.listener import AsteriskListener
+from agentbridge.asterisk.observed.observation import Observation, endpoint_of
+from agentbridge.errors import Refused, Unavailable
+from agentbridge.model import EndpointId, Member, PauseMember, QueueName, RemoveMember
+
+log = structlog.get_logger()
+
+
+class Silencing:
+    """Decides which ringing ends (C4, C7); `run` ends it, and undoes the autopauses that follow from that."""
+
+    def __init__(self, actions: AmiLink, members: Members, seen: Observation, listener: AsteriskListener) -> None:
+        self._ringing = Ringing(actions, time.monotonic)
+        self._members, self._seen, self._listener = members, seen, listener
+        self._own_pauses: asyncio.Queue[Member] = asyncio.Queue()
+        """members as they were before app_queue paused them after a hang-up of ours; a few for each"""
+
+    async def run(self) -> None:
+        """Ends ringing and takes pauses back until it is cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._ringing.run(), name="ringing")
+            tasks.create_task(self._take_back_pauses(), name="pauses-of-our-own")
+
+    def device_gone(self, device: EndpointId) -> None:
+        """The device has no registration any more: nothing rings there for anybody."""
+        self._ringing.silence(device, everything=True)
+
+    def after_member_step(self, action: MemberAction) -> None:
+        """Ends what rings for somebody who left a queue, or is on pause, by this step."""
+        match action:
+            case RemoveMember(member):
+                if device := endpoint_of(member.interface):
+                    self._ringing.silence(device, queue=member.queue)
+            case PauseMember(queue, interface, paused=True):
+                if device := endpoint_of(interface):
+                    self._ringing.silence(device, queue=queue, direct=self._is_disturbed_by(queue, device))
+            case _:
+                pass
+
+    def _is_disturbed_by(self, queue: QueueName, device: EndpointId) -> bool:
+        """Whether a pause in this queue also keeps direct calls away, as the dialplan sees it (P6, W7)."""
+        agent = agent_on(device, self._seen.policy)
+        telling = self._seen.policy(f"agent/{agent}/queues").split("&")
+        return queue in telling and not self._seen.policy(f"agent/{agent}/nodnd")
+
+    def after_policy_step(self, path: str, was: str, now: str) -> None:
+        """Ends what rings at a device that takes an agent's calls no longer, or for who is on pause now.
+
+        was, now: the value at the path before and after the step.
+        """
+        match path.split("/"):
+            case ["agent", _, "device"] if was:
+                self._ringing.silence(EndpointId(was), everything=True)
+            case ["telephone", device, "agent"] if was:
+                self._ringing.silence(EndpointId(device), everything=True)
+            case ["agent", agent, "paused"] if now and not self._seen.policy(f"agent/{agent}/nodnd"):
+                self._ringing.silence(EndpointId(self._seen.policy(f"agent/{agent}/device")), direct=True)
+            case _:
+                pass
+
+    async def _take_back_pauses(self) -> NoReturn:
+        """Undoes the autopauses that our own hang-ups caused: the agent did not fail to answer."""
+        while True:
+            was = await self._own_pauses.get()
+            try:
+                await self._members.apply(PauseMember(was.queue, was.interface, was.paused, was.reason))
+            except (Refused, Unavailable) as reason:
+                log.warning("pause.not_taken_back", queue=was.queue, interface=was.interface, reason=str(reason))
+                self._listener.asterisk_stale()
+
+    def is_own_pause(self, device: EndpointId, queue: QueueName) -> bool:
+        """Whether our own hang-up caused this autopause; it is then taken back."""
+        was = self._seen.state(device).members.get(queue)
+        if was is None or not self._ringing.silenced(device):
+            return False
+        self._own_pauses.put_nowait(was)
+        return True
