@@ -17,9 +17,10 @@ from agentbridge.asterisk.ami.wire import Fields as WireFields
 from agentbridge.asterisk.ami.wire import Message
 from agentbridge.asterisk.ari.client import Ari
 from agentbridge.asterisk.capabilities import Capabilities
-from agentbridge.asterisk.drivers.endpoints import MANAGED, Endpoints
+from agentbridge.asterisk.drivers.endpoints import Endpoints
 from agentbridge.asterisk.drivers.engagement import Engagement
 from agentbridge.asterisk.drivers.members import Members, member_of
+from agentbridge.asterisk.drivers.pjsip_fields import MANAGED
 from agentbridge.asterisk.drivers.policy import PolicyStore
 from agentbridge.asterisk.drivers.transports import Transports
 from agentbridge.asterisk.drivers.voicemail import Mailboxes

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
-from agentbridge.asterisk.drivers.endpoints import encoded
+from agentbridge.asterisk.drivers.pjsip_fields import encoded
 from agentbridge.asterisk.listener import AsteriskListener
 from agentbridge.asterisk.observed.observation import Observation, endpoint_of
 from agentbridge.asterisk.observed.policy_tree import PolicyTree

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from agentbridge.asterisk.capabilities import ADD_REASON, Capabilities, ask, meaning
-from agentbridge.asterisk.drivers.endpoints import MANAGED, decoded
+from agentbridge.asterisk.drivers.pjsip_fields import MANAGED, decoded
 from agentbridge.desired.state import SipDefaults, desired
 from agentbridge.errors import Refused
 from agentbridge.model import (

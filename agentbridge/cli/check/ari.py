@@ -9,7 +9,7 @@ from secrets import token_hex
 from agentbridge.asterisk import capabilities
 from agentbridge.asterisk.ari.client import Ari
 from agentbridge.asterisk.capabilities import Capabilities
-from agentbridge.asterisk.drivers.endpoints import FAMILIES, MANAGED, in_words_of
+from agentbridge.asterisk.drivers.pjsip_fields import FAMILIES, MANAGED, in_words_of
 from agentbridge.cli.check.ami import Manager, loopback
 from agentbridge.cli.check.findings import Finding, not_seen
 from agentbridge.cli.check.session import SECONDS

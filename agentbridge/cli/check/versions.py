@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from agentbridge.asterisk import capabilities
-from agentbridge.asterisk.drivers.endpoints import MANAGED
+from agentbridge.asterisk.drivers.pjsip_fields import MANAGED
 from agentbridge.cli.check import modules
 from agentbridge.cli.check.findings import Finding, lacks
 from agentbridge.cli.check.sight import Sight
