@@ -22,14 +22,14 @@ CONNECT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Difference:
     """The steps that would make Asterisk as the directory says, and the removals that would be refused."""
 
     plan: Plan
     refusal: Refusal | None
 
 
-async def worked_out(settings: Settings) -> Found:
+async def work_out(settings: Settings) -> Difference:
     """Reads directory and Asterisk once and returns the difference; changes nothing. Raises Unavailable or Refused."""
     directory = Directory(
         settings.database.url(), node=settings.node.name, deadline=settings.database.statement_seconds
@@ -54,17 +54,17 @@ async def worked_out(settings: Settings) -> Found:
         return found
 
 
-async def _compared(settings: Settings, directory: Directory, node: Node) -> Found:
+async def _compared(settings: Settings, directory: Directory, node: Node) -> Difference:
     """Returns the difference between a directory and a node that was read."""
     comparer = Comparer(
         directory, node, SipDefaults(realm=settings.sip.realm, qualify_seconds=settings.sip.qualify_seconds)
     )
     keys = await comparer.all_keys()
     if not keys:
-        return Found(Plan(), None)
+        return Difference(Plan(), None)
     parts = [await comparer.compare(dict.fromkeys(part, Cause.RESYNC)) async for part in in_parts(keys)]
     planned = merged(parts).plan
-    return Found(planned, await _refusal(settings, directory, node, planned))
+    return Difference(planned, await _refusal(settings, directory, node, planned))
 
 
 async def _refusal(settings: Settings, directory: Directory, node: Node, planned: Plan) -> Refusal | None:

@@ -15,7 +15,7 @@ from agentbridge.directory.connecting import Connection
 from agentbridge.model import Step
 
 if TYPE_CHECKING:
-    from agentbridge.cli.differences import Found
+    from agentbridge.cli.differences import Difference
 
 SOME = 3
 SHOWN = 20
@@ -46,9 +46,9 @@ def plan(
         _confirm(config, code)
         return
     # the other commands don't wait for what it imports
-    from agentbridge.cli.differences import worked_out
+    from agentbridge.cli.differences import work_out
 
-    found = asyncio.run(worked_out(settings_of(config)))
+    found = asyncio.run(work_out(settings_of(config)))
     if as_json:
         output.document(_document(found))
     else:
@@ -74,7 +74,7 @@ def _confirm(config: Path | None, code: str | None) -> None:
     output.message("confirmed: the daemon goes on now")
 
 
-def _document(found: Found) -> dict[str, Any]:
+def _document(found: Difference) -> dict[str, Any]:
     """Returns the difference for `--json`."""
     return {
         "steps": [
@@ -99,7 +99,7 @@ def _is_secret(field: str) -> bool:
     return any(word in field for word in ("password", "digest", "cred"))
 
 
-def _print(found: Found) -> None:
+def _print(found: Difference) -> None:
     """Prints the difference, a line a step."""
     for step in found.plan.steps:
         fields = " ".join(f"{name}={output.told(value)}" for name, value in _plain(step).items())

@@ -7,8 +7,8 @@ from typing import Annotated, Self
 from pydantic import Field, SecretStr, model_validator
 
 from agentbridge.errors import ConfigError
-from agentbridge.settings.group import Group, Seconds, Secret, SecretFile, refuse
 from agentbridge.settings.http import Address
+from agentbridge.settings.section import Seconds, Secret, SecretFile, Section, refuse
 from agentbridge.settings.servers import Dsn, with_password
 
 Place = Annotated[str, Field(pattern=r"^/")]
@@ -16,7 +16,7 @@ Pem = Annotated[str, Field(pattern=r"^(/.*)?$")]
 Origin = Annotated[str, Field(pattern=r"^https?://[^/\s?#]+$")]
 
 
-class Api(Group):
+class Api(Section):
     """`agentbridge api`: where it answers, and by which database role."""
 
     bind: Address = "127.0.0.1:8485"

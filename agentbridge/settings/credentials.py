@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
 
 from agentbridge.errors import ConfigError
-from agentbridge.settings.group import first_line
+from agentbridge.settings.section import first_line
 
 CREDENTIALS = {
     "ami_secret": ("ami", "secret"),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from agentbridge.settings.group import Group
+from agentbridge.settings.section import Section
 
 
 def _address(text: str) -> str:
@@ -27,7 +27,7 @@ def split_address(text: str) -> tuple[str, int]:
 Address = Annotated[str, AfterValidator(_address)]
 
 
-class Http(Group):
+class Http(Section):
     """The daemon's own addresses: health, readiness and metrics."""
 
     bind: Address = "127.0.0.1:8484"

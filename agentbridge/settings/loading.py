@@ -17,12 +17,12 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from agentbridge.errors import ConfigError
 from agentbridge.settings.api import Api
 from agentbridge.settings.credentials import Credentials
-from agentbridge.settings.group import PREFIX
 from agentbridge.settings.http import Http
 from agentbridge.settings.mail import Mail
 from agentbridge.settings.node import Limits, Log, Node, Pace, Resync, Sip
 from agentbridge.settings.phone import HotDesk, Phone
 from agentbridge.settings.recording import Recording
+from agentbridge.settings.section import PREFIX
 from agentbridge.settings.servers import Ami, Ari, Database
 from agentbridge.settings.wrong import details, told
 

@@ -7,13 +7,13 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from agentbridge.errors import ConfigError
-from agentbridge.settings.group import PREFIX, Group, Port, Secret, SecretFile, refuse
+from agentbridge.settings.section import PREFIX, Port, Secret, SecretFile, Section, refuse
 
 HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 """hosts to which a password may go in clear text, since it does not leave this machine"""
 
 
-class Mail(Group):
+class Mail(Section):
     """The mail server that brings links for new passwords."""
 
     host: Annotated[str, Field(pattern=r"^[^\s/@]*$", max_length=253)] = ""

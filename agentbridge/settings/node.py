@@ -7,17 +7,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from agentbridge.settings.group import Group
+from agentbridge.settings.section import Section
 
 
-class Node(Group):
+class Node(Section):
     """Which Asterisk node this daemon serves."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = Field(default_factory=socket.gethostname)
     """Which Asterisk this daemon serves; unique among all daemons of one database. Default: the host's name."""
 
 
-class Sip(Group):
+class Sip(Section):
     """What all pushed PJSIP objects have in common."""
 
     realm: Annotated[str, Field(pattern=r'^[^"\\:\s]+$')] = "asterisk"
@@ -27,7 +27,7 @@ class Sip(Group):
     no NAT need."""
 
 
-class Limits(Group):
+class Limits(Section):
     """Of agents and telephones that vanish from the directory without having been taken away by a statement."""
 
     removals_share: Annotated[float, Field(ge=0, le=1)] = 0.3
@@ -36,21 +36,21 @@ class Limits(Group):
     """So many or fewer are never held."""
 
 
-class Pace(Group):
+class Pace(Section):
     """How fast Asterisk is written to."""
 
     ceiling: Annotated[int, Field(ge=10, le=450)] = 300
     """Tasks waiting in Asterisk above which the writer stops; at 500 Asterisk drops new calls."""
 
 
-class Resync(Group):
+class Resync(Section):
     """How often everything is compared."""
 
     seconds: Annotated[float, Field(ge=1, le=86400, allow_inf_nan=False)] = 60.0
     """Seconds between full comparisons of directory and Asterisk: how soon an unseen change is mended."""
 
 
-class Log(Group):
+class Log(Section):
     """How the log is written."""
 
     format: Literal["auto", "console", "logfmt", "json"] = "auto"

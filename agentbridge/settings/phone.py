@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from agentbridge.settings.group import Group
+from agentbridge.settings.section import Section
 
 PROMPTS = {
     "number": ["sound:agent-user", "tone:!600/150,!0/100"],
@@ -55,7 +55,7 @@ Media = Annotated[
 Limit = Annotated[float, Field(ge=0.5, le=600, allow_inf_nan=False)]
 
 
-class HotDesk(Group):
+class HotDesk(Section):
     """Registrations of hot-desk telephones, and what happens to an agent whose telephone is lost."""
 
     settle_seconds: Annotated[float, Field(ge=0, le=300, allow_inf_nan=False)] = 5.0
@@ -68,7 +68,7 @@ class HotDesk(Group):
     """What happens to an agent of that pause when the telephone is registered again."""
 
 
-class Phone(Group):
+class Phone(Section):
     """Logging in and pausing from a telephone: limits of one call, and of all together."""
 
     enabled: bool = True

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agentbridge.settings.group import Group
+from agentbridge.settings.section import Section
 
 
-class Recording(Group):
+class Recording(Section):
     """Recordings of calls."""
 
     resume_after_seconds: Annotated[float, Field(ge=1, le=86400, allow_inf_nan=False)] = 120.0

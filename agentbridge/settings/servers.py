@@ -8,7 +8,7 @@ from urllib.parse import urlencode, urlsplit
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from agentbridge.errors import ConfigError
-from agentbridge.settings.group import Account, Group, Port, Seconds, Secret, SecretFile, first_line, one_line
+from agentbridge.settings.section import Account, Port, Seconds, Secret, SecretFile, Section, first_line, one_line
 
 
 def _postgresql(dsn: SecretStr) -> SecretStr:
@@ -31,7 +31,7 @@ def with_password(dsn: SecretStr, password: SecretStr | None) -> str:
     return f"{url}{'&' if '?' in url else '?'}{urlencode({'password': password.get_secret_value()})}"
 
 
-class Database(Group):
+class Database(Section):
     """The PostgreSQL server with the directory, as the daemon and as the commands reach it."""
 
     dsn: Dsn = SecretStr("postgresql://agentbridge_daemon@127.0.0.1/agentbridge")

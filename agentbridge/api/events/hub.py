@@ -59,8 +59,8 @@ class Wish:
 
 
 @dataclass(slots=True, eq=False)
-class Group:
-    """Connections of the same class of viewers with the same wish: one serialisation for all."""
+class Audience:
+    """Connections whose viewers see and want the same: each object is written once as JSON for all of them."""
 
     viewer: Viewer
     wish: Wish
@@ -160,7 +160,7 @@ class Hub:
         self._entries: dict[ObjectId, Entry] = {}
         self._gone: deque[ObjectId] = deque()
         self._changed: dict[ObjectId, Entry] = {}
-        self._groups: dict[tuple[Viewer, Wish], Group] = {}
+        self._groups: dict[tuple[Viewer, Wish], Audience] = {}
         self._wake = asyncio.Event()
 
     # ------------------------------------------------------------ what is so
@@ -221,20 +221,20 @@ class Hub:
 
     # ------------------------------------------------------------ who looks
 
-    def join(self, viewer: Viewer, wish: Wish, outbox: Outbox) -> Group:
-        group = self._groups.setdefault((viewer, wish), Group(viewer, wish))
+    def join(self, viewer: Viewer, wish: Wish, outbox: Outbox) -> Audience:
+        group = self._groups.setdefault((viewer, wish), Audience(viewer, wish))
         group.members.add(outbox)
         return group
 
-    def leave(self, group: Group, outbox: Outbox) -> None:
+    def leave(self, group: Audience, outbox: Outbox) -> None:
         group.members.discard(outbox)
         if not group.members:
             self._groups.pop((group.viewer, group.wish), None)
 
-    def connections(self) -> list[tuple[Group, Outbox]]:
+    def connections(self) -> list[tuple[Audience, Outbox]]:
         return [(group, outbox) for group in self._groups.values() for outbox in group.members]
 
-    def first(self, group: Group, cursor: str) -> list[str]:
+    def first(self, group: Audience, cursor: str) -> list[str]:
         """The first frames: what came after the cursor, else everything."""
         since = self._position(cursor)
         entries = [entry for entry in self._entries.values() if since is None or entry.version > since]
@@ -242,16 +242,16 @@ class Hub:
         texts = [text for entry in entries if (text := self._first_text(group, entry, since)) is not None]
         return [json.dumps(told), *([self.frame(texts)] if texts else [])]
 
-    def _first_text(self, group: Group, entry: Entry, since: int | None) -> str | None:
+    def _first_text(self, group: Audience, entry: Entry, since: int | None) -> str | None:
         text = group.text(entry)
         if text is None and since is not None and group.told_before(entry):
             return _object(entry, None)
         return text
 
-    def visible_to(self, group: Group) -> set[ObjectId]:
+    def visible_to(self, group: Audience) -> set[ObjectId]:
         return {identity for identity, entry in self._entries.items() if group.text(entry) is not None}
 
-    def fresh(self, group: Group, objects: Iterable[ObjectId]) -> str:
+    def fresh(self, group: Audience, objects: Iterable[ObjectId]) -> str:
         """One frame of these objects as they are now; empty when none of them shows."""
         entries = (self._entries.get(identity) for identity in objects)
         texts = [_shown_or_gone(group, entry) for entry in entries if entry is not None]
@@ -312,7 +312,7 @@ class Hub:
                     outbox.offer(frame, objects)
 
 
-def _shown_or_gone(group: Group, entry: Entry) -> str:
+def _shown_or_gone(group: Audience, entry: Entry) -> str:
     """Of an object that the reader was told to look at: gone from its sight is null."""
     text = group.text(entry)
     return _object(entry, None) if text is None else text

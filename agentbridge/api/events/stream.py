@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from agentbridge.api.database import Database
-from agentbridge.api.events.hub import Group, Hub, Outbox, Wish
+from agentbridge.api.events.hub import Audience, Hub, Outbox, Wish
 from agentbridge.api.events.viewers import Viewer
 from agentbridge.api.problems import Problem
 
@@ -45,7 +45,7 @@ class Stream:
         self._cursor = cursor
         self._send = send
         self.outbox = Outbox()
-        self._group: Group | None = None
+        self._group: Audience | None = None
         self._doubted = False
         """its rights may have changed"""
 

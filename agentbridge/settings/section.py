@@ -46,7 +46,7 @@ SecretFile = Annotated[Path, AfterValidator(absolute)]
 Secret = Annotated[SecretStr, AfterValidator(one_line)]
 
 
-class Group(BaseModel):
+class Section(BaseModel):
     """A section of the configuration: its fields are the settings, and an unknown one is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
@@ -63,7 +63,7 @@ class Group(BaseModel):
         object.__setattr__(self, key, secret)  # frozen for everybody after this
 
 
-class Account(Group):
+class Account(Section):
     """A log-in that can't be without its secret; `section` is its name in the file."""
 
     section: ClassVar[str]
