@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 
-from agentbridge.cli.differences import worked_out
+from agentbridge.cli.differences import work_out
 from agentbridge.errors import Refused, Unavailable
 from agentbridge.settings import load
 from lab.asterisk import MUSIC_HZ
@@ -219,7 +219,7 @@ class Stand(Centre):
 
     async def nothing_differs(self) -> bool:
         try:
-            found = await worked_out(load(self.eye.config))
+            found = await work_out(load(self.eye.config))
         except (Unavailable, Refused):
             return False
         return not found.plan.steps and not found.plan.problems and not await self.unlike()
@@ -235,7 +235,7 @@ class Stand(Centre):
 
     async def _differences(self) -> str:
         try:
-            found = await worked_out(load(self.eye.config))
+            found = await work_out(load(self.eye.config))
         except (Unavailable, Refused) as error:
             return f"no comparison: {error}"
         ended = "\n".join(self.bridge.lines()[-15:])
