@@ -43,6 +43,7 @@ class Target:
         self._poll.register(descriptor, select.POLLOUT)
 
     def msg(self, line: str) -> None:
+        """Writes a line; where lines were lost before, that is written first."""
         if self.lost and not self._write(_lost_line(line, self.lost)):
             self.lost += 1
             return
@@ -91,6 +92,7 @@ def configure(log: Log, node: str, *, descriptor: int = STDERR) -> None:
 
 
 def _format(wanted: str, descriptor: int) -> Literal["console", "logfmt", "json"]:
+    """Returns the format: for `auto` console on a terminal, else logfmt."""
     match wanted:
         case "console" | "json" | "logfmt":
             return wanted
@@ -112,6 +114,8 @@ def _renderers(chosen: Literal["console", "logfmt", "json"], *, colours: bool) -
 
 
 def _node(name: str) -> Processor:
+    """Returns the step that adds the node's name to each event."""
+
     def add(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         return {"node": name, **event}
 

@@ -141,6 +141,7 @@ def _mail(settings: ApiSettings) -> Mail | None:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Runs what works beside the requests, for as long as the server does."""
     from agentbridge.api.background import running
 
     async with app.state.database, running(app):

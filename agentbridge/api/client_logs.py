@@ -40,6 +40,7 @@ class ClientLogs:
         return len(lines)
 
     def _rotate(self, file: Path) -> None:
+        """Renames the file and its older ones by one number; the oldest goes."""
         for number in range(KEPT - 1, 0, -1):
             older = file.with_name(f"{file.name}.{number}")
             newer = file if number == 1 else file.with_name(f"{file.name}.{number - 1}")

@@ -121,6 +121,7 @@ def _caller(proof: bytes, found: dict[str, Any]) -> Caller:
 
 
 def is_loopback(connection: HTTPConnection) -> bool:
+    """Whether the request comes from this machine."""
     try:
         return connection.client is not None and ipaddress.ip_address(connection.client.host).is_loopback
     except ValueError:

@@ -30,6 +30,9 @@ class Buckets:
         return 0.0 if left >= 1 else (1 - left) * self._seconds
 
     def take(self, name: str) -> None:
+        """Takes a try from the name's bucket; the bucket that was used longest ago is forgotten where there are too
+        many.
+        """
         self._buckets[name] = (self._left(name) - 1, self._clock())
         self._buckets.move_to_end(name)
         while len(self._buckets) > self._kept:

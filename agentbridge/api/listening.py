@@ -66,6 +66,7 @@ class Listener:
             connection.terminate()
 
     def _came_up(self) -> None:
+        """Tells whoever waits that notifications come from now on."""
         log.info("database.connected")
         self.up, self._lost_told = True, False
         for came_up in self._on_up:

@@ -53,6 +53,7 @@ class Operation:
     most_bytes: int = 256 * KILOBYTE
 
     def allows(self, roles: frozenset[str], scopes: frozenset[str]) -> bool:
+        """Whether somebody with these roles, or a token with these scopes, may ask for the operation."""
         if self.public or roles & self.roles:
             return True
         if Scope.ADMIN in scopes and Role.ADMIN in self.roles and self.rule not in PEOPLE_ONLY:
@@ -61,6 +62,7 @@ class Operation:
 
 
 def _may(text: str) -> tuple[frozenset[Role], frozenset[Scope]]:
+    """Returns the roles and scopes that the words name."""
     words = text.split()
     return (
         frozenset(Role(word) for word in words if not word.startswith("scope:")),
@@ -188,6 +190,7 @@ _BODIES = {
 
 
 def _read(line: str) -> Operation:
+    """Returns the operation of a line of the table."""
     name, rule, *who = line.split()
     body, most = _BODIES.get(name, (JSON, 256 * KILOBYTE))
     if who == ["public"]:

@@ -122,6 +122,8 @@ def router(web: Web | None = None) -> APIRouter:
 
 
 def _page(file: File) -> Callable[[Request], Awaitable[Response]]:
+    """Returns a handler that answers with the file."""
+
     async def page(request: Request) -> Response:
         return file.answer(request, "no-cache")
 

@@ -37,6 +37,7 @@ def written(records: Iterable[Row]) -> Iterator[str]:
 
 
 def _line(cells: list[str]) -> str:
+    """Returns the cells as a line of CSV."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerow(cells)
     return text.getvalue()
@@ -153,6 +154,7 @@ def _parts(text: str) -> list[str]:
 
 
 def _membership(part: str) -> tuple[str, int]:
+    """Returns queue and penalty of a text such as `sales:3`. Raises ValueError."""
     match = re.fullmatch(r'(?P<name>"(?:\\.|[^"\\])*"|.*?)(?::(?P<penalty>[0-9]{1,7}))?', part)
     if match is None:
         raise ValueError("queues: must be as in sales:0,support")

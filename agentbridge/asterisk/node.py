@@ -171,6 +171,7 @@ class Node:
         return self._seen.is_telephone(key)
 
     def knows_queue(self, queue: QueueName) -> bool:
+        """Whether Asterisk has this queue; one that it has not is looked for from now on."""
         known = self._seen.knows_queue(queue)
         if not known:
             self._missing.note(queue)
@@ -244,6 +245,7 @@ class Node:
         return max([await self._depth_of(names) for names in self._capabilities.processors], default=0)
 
     async def _depth_of(self, names: str) -> int:
+        """Returns the tasks in the deepest of these task processors. Raises Unavailable."""
         try:
             shown = await self._actions.command(f"core show taskprocessors like {names}", timeout=10.0)
         except Refused as refused:
@@ -299,6 +301,7 @@ class Node:
         self._listener.asterisk_stale()
 
     def _lost(self, _reason: str) -> None:
+        """Notes that what was read is old."""
         self._read = False
         self._losses += 1
         self._contacts.lost()

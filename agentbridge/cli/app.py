@@ -95,6 +95,8 @@ def leaves(of: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
 
 
 def _gated(operation: str, act: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns the command with the gate before it, which asks whether the acting user may do this."""
+
     @functools.wraps(act)
     def gated(**given: Any) -> Any:
         gate(f"{operation}.confirm" if given.get("confirm") else operation, given.get("config"))
@@ -114,6 +116,7 @@ def main() -> None:
 
 
 def _end(error: AgentbridgeError, status: int) -> None:
+    """Prints the error and ends the program with that status."""
     for line in str(error).splitlines():
         print(f"agentbridge: {line}", file=sys.stderr)  # noqa: T201 - the message is the result
     raise SystemExit(status)

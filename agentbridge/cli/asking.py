@@ -42,6 +42,7 @@ async def _asked(settings: DirectorySettings, verb: str, agents: list[str], valu
 
 
 async def _username(connection: Connection, agent: str) -> str:
+    """Returns the agent's username, by that or by its number. Raises Refused for nobody."""
     with translated():
         found = await recordings.agent_of(connection, agent)
     if found is None:

@@ -42,6 +42,7 @@ def migrate(config: ConfigPath = None) -> None:
 
 
 async def _migrate(settings: Settings) -> tuple[list[str], list[str]]:
+    """Migrates the schema; returns what was applied, and which roles could not be made."""
     async with connected(_patient(settings)) as connection:
         done = await schema.migrate(connection, lambda step: output.line(f"done: {step}"))
         return done, await schema.missing_roles(connection)

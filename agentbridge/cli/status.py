@@ -123,6 +123,7 @@ def _few(names: list[str]) -> str:
 
 
 def _some(what: str, lines: list[str]) -> None:
+    """Prints the first lines and how many there are more."""
     for line in lines[:SHOWN]:
         output.line(f"{what}: {line}")
     if len(lines) > SHOWN:

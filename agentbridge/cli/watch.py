@@ -136,6 +136,7 @@ def _agents(rows: Sequence[Mapping[str, Any]], now: datetime, room: int | None) 
 
 
 def _lasted(since: datetime, now: datetime) -> str:
+    """Returns how long ago that was, as minutes and seconds."""
     seconds = max(0, int((now - since).total_seconds()))
     minutes, hours = seconds // 60, seconds // 3600
     return f"{hours}:{minutes % 60:02}:{seconds % 60:02}" if hours else f"{minutes}:{seconds % 60:02}"

@@ -39,6 +39,7 @@ def caller_id(text: str) -> str:
 
 
 def merged(name: str, number: str) -> str:
+    """Returns name and number as one caller id, such as `"Ann" <1001>`."""
     name, number = member_text(name), clipped(number.translate(_NOT_DIALLED))
     if name and number:
         return f'"{_quoted(name)}" <{number}>'
@@ -46,6 +47,7 @@ def merged(name: str, number: str) -> str:
 
 
 def _unquoted(name: str) -> str:
+    """Returns the name without its quotes and escapes."""
     name = name.strip()
     if len(name) > 1 and name[0] == name[-1] == '"':
         return re.sub(r"\\(.)", r"\1", name[1:-1])
@@ -53,6 +55,7 @@ def _unquoted(name: str) -> str:
 
 
 def _quoted(text: str) -> str:
+    """Returns the text as it may stand between quotes."""
     if text.count("\\") + text.count('"') > _ESCAPES:
         return text.replace("\\", "/").replace('"', "'")
     return text.replace("\\", "\\\\").replace('"', '\\"')

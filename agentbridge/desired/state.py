@@ -210,6 +210,7 @@ def _transports(subject: Subject) -> frozenset[str]:
 
 
 def _caller_id(subject: Subject, line: Line) -> str:
+    """Returns the caller id of the line: its own, else the agent's name and number."""
     if line.caller_id or subject.agent is None:
         return caller_id(line.caller_id)
     return merged(subject.agent.display_name, subject.key)
@@ -275,6 +276,7 @@ def _yes_no(value: bool) -> str:
 
 
 def _members(key: EndpointId, carried: Agent | None) -> Mapping[QueueName, Member]:
+    """Returns the memberships of a device by queue: those of the agent who is logged in there."""
     if carried is None or carried.session is None or not carried.active or carried.line.sip_type is SipType.USER:
         return {}
     session = carried.session

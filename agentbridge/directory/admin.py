@@ -229,6 +229,7 @@ def parsed(known: Mapping[str, str], kind: Kind, texts: Mapping[str, str]) -> di
 
 
 def _type(known: Mapping[str, str], kind: Kind, name: str) -> str:
+    """Returns the column type of a field. Raises Refused for one that is unknown or set elsewhere."""
     if name in kind.elsewhere:
         raise Refused(f"{name}: can't be set here; it is set by {kind.elsewhere[name]}")
     _known(name, known)
@@ -236,6 +237,7 @@ def _type(known: Mapping[str, str], kind: Kind, name: str) -> str:
 
 
 def _known(name: str, names: Sequence[str] | Mapping[str, str]) -> None:
+    """Raises Refused, with a hint, for a name that there is none of."""
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
@@ -260,6 +262,7 @@ def _value(name: str, type_: str, text: str) -> Value:
 
 
 def _boolean(name: str, text: str) -> bool:
+    """Returns yes or no. Raises Refused for any other word."""
     word = text.strip().lower()
     if word not in _YES | _NO:
         raise Refused(f"{name}: must be yes or no (got {text})")
@@ -355,6 +358,7 @@ async def join_team(connection: Connection, team: int, agents: Sequence[int]) ->
 
 
 async def leave_team(connection: Connection, team: int, agents: Sequence[int]) -> None:
+    """Takes agents out of a team."""
     await connection.execute(
         "delete from agentbridge.team_members where team_id = $1 and agent_id = any($2::bigint[])", team, list(agents)
     )
@@ -371,6 +375,7 @@ async def enable_queues(connection: Connection, user: str, queues: Sequence[int]
 
 
 async def disable_queues(connection: Connection, user: str, queues: Sequence[int]) -> None:
+    """Takes the agents of these queues from a user."""
     await connection.execute(
         "delete from agentbridge.user_queues where username = $1 and queue_id = any($2::bigint[])", user, list(queues)
     )

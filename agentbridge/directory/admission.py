@@ -90,6 +90,7 @@ class Admission:
         return bool(reason)
 
     async def _why_older(self, connection: Connection) -> str:
+        """Returns why this database is older than what was obeyed before; '' where it is not."""
         known = self._memory.mark
         if known is None:
             return ""
@@ -127,6 +128,7 @@ async def _check_lineage(connection: Connection, lineage: Lineage | None) -> Non
 
 
 async def _mark(connection: Connection) -> Mark:
+    """Returns how far the database's history goes."""
     row = await connection.fetchrow(QUERIES["lineage"])
     if row is None:
         raise Unavailable("the database answered a query without a row")

@@ -85,6 +85,7 @@ async def create_agents(
 
 
 async def _known(connection: Connection) -> _Names:
+    """Returns the fields, queues and teams that an import can name."""
     return _Names(
         await admin.fields(connection, AGENT),
         await admin.ids_by_key(connection, QUEUE),
@@ -128,6 +129,7 @@ def _with_penalty(text: str) -> tuple[str, int]:
 
 
 def _ids(field: str, kind: Kind, known: Mapping[str, int], names: Iterable[str]) -> tuple[int, ...]:
+    """Returns the row ids of the names. Raises Refused for unknown ones."""
     wanted = dict.fromkeys(names)
     if missing := [name for name in wanted if name not in known]:
         raise Refused(f"{field}: there is no {kind.name} {', '.join(missing)}")

@@ -135,6 +135,7 @@ class Changes:
         return self._admission.older
 
     async def run(self) -> None:
+        """Follows the directory, session after session, until it is cancelled."""
         async with asyncio.TaskGroup() as both:
             both.create_task(self._sessions())
             both.create_task(self._watch_address())
@@ -208,17 +209,20 @@ class Changes:
             await self._read(connection)
 
     async def _check_schema(self, connection: Connection) -> None:
+        """Raises Unavailable where the database's schema is not this program's."""
         found = await migrate.status(connection)
         if found.problem:
             raise Unavailable(found.problem)
 
     def _came_up(self) -> None:
+        """Tells that the directory is followed from now on."""
         log.info("database.connected", node=self._node)
         self._lost_told = False
         self.up = True
         self._listener.directory_up()
 
     async def _woken_or_due(self) -> None:
+        """Waits for a notification, or until the next poll."""
         try:
             async with asyncio.timeout(self._pulse.poll_seconds):
                 await self._wake.wait()

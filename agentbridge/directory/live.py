@@ -63,6 +63,7 @@ def _texts(parts: Sequence[Sequence[Mapping[str, Any]]]) -> list[str]:
 
 
 def _plain(value: object) -> object:
+    """Returns a value of a live row as JSON takes it. Raises TypeError."""
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, Mapping):

@@ -320,6 +320,7 @@ def _changed(applied: _Applied) -> tuple[str, ...]:
 
 
 def _to_do(current: int, wanted: int, pending: tuple[str, ...], changed: tuple[str, ...]) -> str:
+    """Returns what the administrator has to do; '' where the schema is up to date."""
     if pending:
         return f"the database's schema is at version {current}, {wanted} is needed: run `agentbridge db migrate`"
     if changed:

@@ -160,6 +160,7 @@ class Passwords:
         return str(username)
 
     async def _check(self, password: str) -> None:
+        """Raises Refused for a password that the directory's rules don't allow."""
         async with self._acquire() as connection:
             suite = bool(await connection.fetchval(QUERIES["security_suite"]))
         check_password(password, security_suite=suite)
@@ -215,6 +216,7 @@ def _deliver(mail: Mail, messages: Sequence[EmailMessage]) -> None:
 
 
 def _server(mail: Mail) -> smtplib.SMTP:
+    """Returns a connection to the mail server. Raises OSError or SMTPException."""
     if mail.encryption == "tls":
         context = ssl.create_default_context()
         return smtplib.SMTP_SSL(mail.host, mail.port, timeout=MAIL_DEADLINE_SECONDS, context=context)

@@ -254,6 +254,7 @@ class Directory:
         return pool, await pool.acquire(timeout=self._deadline)
 
     def _forget_statements(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        """Replaces the pool by one without prepared statements: there is a pooler in between."""
         self._statements = 0
         if self._pool is pool:  # else another one that failed at the same time was here first
             self._pool = None
@@ -278,6 +279,7 @@ class Directory:
             return self._pool
 
     async def _check_lineage(self, connection: Connection) -> None:
+        """Raises Unavailable for a new connection to another database than the one that is obeyed."""
         if self._lineage is None:
             return
         row = await connection.fetchrow(QUERIES["lineage"])

@@ -112,6 +112,7 @@ async def answer_to(connection: Connection, request: int) -> dict[str, Any]:
 
 
 def _late(found: Mapping[str, Any]) -> str:
+    """Returns why a request was not answered in time."""
     if found["node"]:
         return f"timed out: node {found['node']} took it and did not answer in time; it may have been done"
     return f"timed out: no daemon that has {found['username']}'s call or device answered in time"

@@ -114,6 +114,7 @@ def _session(row: Row) -> Session:
 def _memberships(
     queues: Sequence[str], penalties: Sequence[int], reasons: Sequence[str | None]
 ) -> tuple[Membership, ...]:
+    """Returns the memberships of a row, in the order of their queues."""
     return tuple(
         Membership(queue=queue_name(queue), penalty=penalty, paused=reason is not None, reason=reason or "")
         for queue, penalty, reason in sorted(zip(queues, penalties, reasons, strict=True), key=itemgetter(0))

@@ -60,6 +60,7 @@ class Line:
             self._digits.put_nowait(digit)
 
     def playback_finished(self, playback: str) -> None:
+        """Notes that a prompt has been played."""
         self._playing.discard(playback)
         if playback in self._finished:
             self._finished[playback].set()
@@ -170,11 +171,13 @@ class Prompts:
         self._chosen.clear()
 
     async def media_of(self, prompt: PromptName) -> str:
+        """Returns what is played for a prompt, chosen once for a connection."""
         if prompt not in self._chosen:
             self._chosen[prompt] = await self._choose(self._settings.media(prompt))
         return self._chosen[prompt]
 
     async def _choose(self, media: list[str]) -> str:
+        """Returns the first of these that Asterisk has a sound for, else the last."""
         for one in media:
             if not one.startswith("sound:") or await self._channels.has_sound(one.removeprefix("sound:")):
                 return one

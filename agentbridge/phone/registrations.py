@@ -100,6 +100,7 @@ class Registrations:
     # ------------------------------------------------------------ what Asterisk says
 
     def changed(self, device: EndpointId, registered: bool) -> None:
+        """Notes that a telephone registered, or is not registered any more."""
         if not self._is_telephone(device):
             return
         self._now[device] = registered
@@ -112,11 +113,13 @@ class Registrations:
         self.changed(device, False)
 
     def all_read(self, devices: frozenset[EndpointId]) -> None:
+        """Notes that these devices and no others are registered."""
         self._whole, self._lost = devices, False
         self._now.clear()
         self._wake.set()
 
     def unknown(self) -> None:
+        """Notes that nothing is known of any telephone."""
         self._whole, self._lost = None, True
         self._now.clear()
         self._wake.set()
@@ -139,6 +142,7 @@ class Registrations:
         return max(0.0, min([LOOK_SECONDS, *due])) if self._active() else LOOK_SECONDS
 
     def _due(self, device: EndpointId) -> float:
+        """Returns when the telephone's next change may be written, by the clock."""
         last = self._written.get(device)
         if last is None or device in self._at_once:
             return 0.0

@@ -77,6 +77,7 @@ class PhoneService:
                 pass
 
     def _ended(self, channel: str, name: str) -> None:
+        """Ends the conversation of a call that is over."""
         if self._held.pop(channel, None) is not None:
             # hung up, or taken back by the dialplan's time limit: not by us, who forget a call before we end it
             log.info("phone.left", telephone=device_of(name))
@@ -149,6 +150,7 @@ class PhoneService:
 
 
 def _verb(word: str) -> Verb | None:
+    """Returns the verb that the dialplan asks for; None for a word that is none."""
     try:
         return Verb(word)
     except ValueError:

@@ -175,6 +175,7 @@ def _shown(there: Fields, names: Iterable[str]) -> str:
 
 
 def _policy_steps(key: EndpointId, wanted: Fields, found: Fields) -> Iterator[Step]:
+    """Yields what makes the call policy of a key as it should be."""
     for path, value in wanted.items():
         if (was := found.get(path)) != value:
             yield Step(key, PutPolicy(path, value), was="absent" if was is None else was)
@@ -183,6 +184,7 @@ def _policy_steps(key: EndpointId, wanted: Fields, found: Fields) -> Iterator[St
 
 
 def _mailbox_steps(key: EndpointId, wanted: Fields, found: Fields) -> Iterator[Step]:
+    """Yields what makes the voicemail box of a key as it should be."""
     if wanted and wanted != found:
         yield Step(key, PutMailbox(key, wanted), was=found.get("fullname", "absent"))
     elif found and not wanted:
@@ -212,6 +214,7 @@ def _member_steps(
 
 
 def _member_actions(wanted: Member, found: Member) -> Iterator[Action]:
+    """Yields what makes a member that is there as it should be: anew where its name or state interface differ."""
     if found.dynamic and _needs_anew(wanted, found):
         yield RemoveMember(found)
         yield AddMember(wanted)

@@ -63,6 +63,7 @@ def _wrong_way(wanted: DesiredState, found: ObservedState) -> str:
 
 
 def _allowed(transport: str, wanted: DesiredState) -> bool:
+    """Whether a client may register over this transport; ws and wss count alike."""
     if transport in _WEBSOCKETS:
         return bool(wanted.transports & _WEBSOCKETS)
     return transport in wanted.transports

@@ -65,6 +65,7 @@ class Autopauses:
 
 
 def _unpauses(planned: Plan) -> Iterable[tuple[EndpointId, QueueName]]:
+    """Yields key and queue of each step that ends a pause."""
     for step in planned.steps:
         if isinstance(step.action, PauseMember) and not step.action.paused:
             yield step.key, step.action.queue

@@ -55,6 +55,7 @@ class Places:
         self._locked -= locked
 
     def _is_free(self, place: Place, key: EndpointId) -> bool:
+        """Whether the key may join there: no other key of that agent is in the queue, or about to join it."""
         agent, queue = place
         holder = self._joined_by.get(place, key)
         if holder == key or self._joined_at.get((holder, queue)) != agent:

@@ -60,6 +60,7 @@ class Resync:
                 await self._try()
 
     def _wait_seconds(self) -> float:
+        """Returns how long to wait: the interval, or less after a failure."""
         if not self._failures:
             return self._every
         return min(FIRST_RETRY_SECONDS * 2.0 ** min(self._failures - 1, 16), LAST_RETRY_SECONDS)

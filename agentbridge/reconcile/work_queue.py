@@ -173,6 +173,7 @@ class WorkQueue:
             self._due[key] = max(cause, waiting, self._due.get(key, cause))
 
     def _rests_until(self, key: EndpointId) -> float:
+        """Returns until when the key rests because it was written too often; 0 where it does not."""
         writes = self._writes.get(key)
         if writes is None or len(writes) < WRITES_AT_ONCE:
             return 0.0
@@ -185,6 +186,7 @@ class WorkQueue:
         heapq.heappush(self._later, (until, key))
 
     def _put_later(self, key: EndpointId, cause: Cause, until: float) -> None:
+        """Lets a key wait until then, or until earlier where it waits already."""
         earlier, other = self._waiting.get(key, (until, cause))
         self._waiting[key] = (min(until, earlier), max(cause, other))
         heapq.heappush(self._later, (min(until, earlier), key))

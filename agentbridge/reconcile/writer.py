@@ -104,6 +104,7 @@ def _tasks(step: Step) -> int:
 
 
 async def _all(parts: Sequence[Coroutine[Any, Any, Exception | None]]) -> list[Exception | None]:
+    """Runs these side by side; returns what each returned, in their order."""
     if len(parts) == 1:  # most changes are one write, which needs no task of its own
         return [await parts[0]]
     async with asyncio.TaskGroup() as group:

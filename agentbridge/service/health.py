@@ -121,6 +121,7 @@ class Health:
         return len(self._parts.reconciler.work) + bool(self._parts.resync.postponed)
 
     def _summary(self) -> str:
+        """Returns the state in a line for people."""
         asterisk = "up" if self._parts.node.up else "away"
         counts = f"{self._pending()} pending, {len(self._parts.reconciler.failed)} failed"
         return f"database {self._database_state()}, Asterisk {asterisk}, {counts}"

@@ -55,6 +55,7 @@ class _Reachability:
         self._lost = False
 
     def missed(self, error: OSError) -> None:
+        """Notes that systemd could not be told, and logs it once."""
         if not self._lost:
             log.warning("systemd.unreachable", reason=str(error))
         self._lost = True

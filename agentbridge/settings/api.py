@@ -59,6 +59,7 @@ class Api(Section):
 
     @model_validator(mode="after")
     def _checked(self) -> Self:
+        """Raises ValueError where only one of certificate and key is given."""
         if bool(self.certificate) != bool(self.private_key):
             raise refuse("certificate", "certificate and private_key go together")
         return self

@@ -49,6 +49,7 @@ def _credentials() -> dict[str, dict[str, str]]:
 
 
 def _credential(file: Path) -> str:
+    """Returns the secret in a file. Raises ConfigError."""
     try:
         return first_line(file)
     except ValueError as error:

@@ -10,6 +10,7 @@ from agentbridge.settings.section import Section
 
 
 def _address(text: str) -> str:
+    """Returns the address. Raises ValueError unless it is host:port, or empty."""
     if text:
         split_address(text)
     return text

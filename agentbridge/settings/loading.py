@@ -130,6 +130,7 @@ def _checked(model: type[Loaded], path: Path, content: dict[str, Any]) -> Loaded
 
 
 def read_toml(path: Path) -> dict[str, Any]:
+    """Returns the content of a configuration file. Raises ConfigError."""
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:

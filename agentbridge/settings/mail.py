@@ -36,6 +36,7 @@ class Mail(Section):
 
     @model_validator(mode="after")
     def _checked(self) -> Self:
+        """Raises ValueError where a mail server is set and something it needs is missing."""
         if self.host:
             self._complete()
         return self

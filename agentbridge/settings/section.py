@@ -22,6 +22,7 @@ def absolute(path: Path) -> Path:
 
 
 def one_line(text: SecretStr) -> SecretStr:
+    """Returns the secret. Raises ValueError for what is empty or not one printable line."""
     value = text.get_secret_value()
     if not value or not value.isprintable():
         raise ValueError("must be printable text of at least one character")

@@ -12,6 +12,7 @@ from agentbridge.settings.section import Account, Port, Seconds, Secret, SecretF
 
 
 def _postgresql(dsn: SecretStr) -> SecretStr:
+    """Returns the address. Raises ValueError unless it is PostgreSQL's."""
     if urlsplit(dsn.get_secret_value()).scheme not in ("postgresql", "postgres"):
         raise ValueError("must be as in postgresql://user@host:port/name")
     return dsn
@@ -79,6 +80,7 @@ class Database(Section):
 
 
 def _ari_url(url: str) -> str:
+    """Returns the address. Raises ValueError where it holds a user or password."""
     if "@" in url:
         raise ValueError("must hold no user and password: they are ari.username and ari.secret")
     return url

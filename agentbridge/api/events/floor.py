@@ -55,6 +55,7 @@ class Floor:
                 self._show_call(*identity)
 
     def queues(self, queues: Mapping[str, Data]) -> None:
+        """Takes all queues of the directory and shows them."""
         self._queues = dict(queues)
         for name in queues:
             self._show_queue(name)
@@ -194,6 +195,7 @@ class Floor:
 
 
 def _note(rows: dict[str, Data], node: str, data: Data | None) -> None:
+    """Sets a node's row, or removes it with None."""
     if data is None:
         rows.pop(node, None)
     else:

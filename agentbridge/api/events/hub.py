@@ -51,6 +51,7 @@ class Wish:
     """only these; None: all that the viewer sees"""
 
     def wants(self, entry: Entry) -> bool:
+        """Whether the viewer has asked for objects of this kind and queue."""
         if entry.kind not in self.kinds:
             return False
         if self.queues is None or entry.kind in (Kind.TELEPHONE, Kind.NODE, Kind.ME):
@@ -208,12 +209,14 @@ class Hub:
         queues: frozenset[str],
         ever: frozenset[str],
     ) -> None:
+        """Keeps the newest version of an object, and wakes the sender."""
         self._version += 1
         entry = Entry(*identity, self._version, data, agent, queues, ever)
         self._entries[identity] = self._changed[identity] = entry
         self._wake.set()
 
     def _forget(self, identity: ObjectId) -> None:
+        """Forgets an object that is gone; whoever resumes from before that begins anew."""
         entry = self._entries.get(identity)
         if entry is not None and entry.data is None:
             del self._entries[identity]
@@ -222,11 +225,13 @@ class Hub:
     # ------------------------------------------------------------ who looks
 
     def join(self, viewer: Viewer, wish: Wish, outbox: Outbox) -> Audience:
+        """Adds a connection to the audience of its viewer and wish, and returns that."""
         group = self._groups.setdefault((viewer, wish), Audience(viewer, wish))
         group.members.add(outbox)
         return group
 
     def leave(self, group: Audience, outbox: Outbox) -> None:
+        """Takes a connection out of its audience."""
         group.members.discard(outbox)
         if not group.members:
             self._groups.pop((group.viewer, group.wish), None)
@@ -243,6 +248,7 @@ class Hub:
         return [json.dumps(told), *([self.frame(texts)] if texts else [])]
 
     def _first_text(self, group: Audience, entry: Entry, since: int | None) -> str | None:
+        """Returns the object as JSON for a new connection: null where it went since its cursor, None for nothing."""
         text = group.text(entry)
         if text is None and since is not None and group.told_before(entry):
             return _object(entry, None)
@@ -294,6 +300,7 @@ class Hub:
     # ------------------------------------------------------------ handing out
 
     async def run(self) -> NoReturn:
+        """Sends what has changed, every FLUSH_SECONDS at most, until it is cancelled."""
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -319,6 +326,7 @@ def _shown_or_gone(group: Audience, entry: Entry) -> str:
 
 
 def _object(entry: Entry, data: Mapping[str, Any] | None) -> str:
+    """Returns the object as JSON."""
     return json.dumps(
         {"kind": entry.kind, "key": entry.key, "data": data}, ensure_ascii=False, separators=(",", ":"), default=str
     )

@@ -43,6 +43,7 @@ class Reader:
         self._wake.set()
 
     def all_changed(self) -> None:
+        """Makes the next look read everything."""
         self._all_at = float("-inf")
         self._epochs = {}
         self._wake.set()
@@ -84,6 +85,7 @@ class Reader:
         self._change = newest or 0
 
     async def _agents(self, keys: Collection[str] | None) -> None:
+        """Reads these agents of the directory, or all with None. Raises Problem."""
         rows = await self._database.rows("api_agents_live", None if keys is None else list(keys))
         found = {row["key"]: json.loads(row["data"]) | {"queues": row["queues"]} for row in rows}
         self._floor.directory(found, whole=keys is None)
@@ -103,12 +105,14 @@ class Reader:
             self._version = max([self._version, *(row["floor"] for row in nodes)])
 
     async def _slow(self) -> None:
+        """Reads what changes seldom: queues, telephones and nodes. Raises Problem."""
         queues = await self._database.rows("api_queues_live")
         self._floor.queues({row["key"]: json.loads(row["data"]) for row in queues})
         for kind, function in ((Kind.TELEPHONE, "api_telephones_live"), (Kind.NODE, "api_nodes_live")):
             self._put(kind, await self._database.rows(function))
 
     def _put(self, kind: Kind, rows: list[asyncpg.Record]) -> None:
+        """Shows all objects of a kind; those that have no row are gone."""
         for row in rows:
             self._hub.put(kind, row["key"], json.loads(row["data"]))
         self._hub.replace(kind, {row["key"] for row in rows})

@@ -119,6 +119,7 @@ class Stream:
         self.outbox.note(seen | self._hub.visible_to(self._group))
 
     async def _sent(self, text: str) -> None:
+        """Sends a text, and raises TimeoutError where the viewer does not take it."""
         if not text:
             return
         self.outbox.sending = True
@@ -149,6 +150,7 @@ class Streams:
         return len(self._streams) >= most or sum(one == name for one in self._streams.values()) >= most_each
 
     def session_ended(self, session: int) -> None:
+        """Closes the streams of that session."""
         for stream in self._streams:
             if stream.session == session:
                 stream.outbox.close(SESSION_OVER)

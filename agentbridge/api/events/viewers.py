@@ -9,6 +9,8 @@ from typing import Any
 
 
 class Kind(StrEnum):
+    """The kinds of objects that are shown live."""
+
     AGENT = "agent"
     QUEUE = "queue"
     CALL = "call"

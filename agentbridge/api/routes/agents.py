@@ -85,6 +85,7 @@ async def export_many(caller: Asking, database: Directory, body: models.Username
 
 
 def _file(rows: list[asyncpg.Record]) -> Response:
+    """Returns the agents as a CSV file."""
     lines = tables.written(json.loads(row[0]) for row in rows)
     return StreamingResponse(
         lines, 200, {"Content-Disposition": 'attachment; filename="agents.csv"'}, media_type="text/csv; charset=utf-8"
@@ -267,6 +268,7 @@ async def profile(request: Request, caller: Asking, database: Directory, usernam
 
 
 async def profile_of(request: Request, caller: Asking, database: Directory, username: str) -> Response:
+    """Returns the agent's settings of the desk, with 304 where the browser has them."""
     found = json.loads(await database.call("api_profile", caller.proof, username))
     headers = {"ETag": found["etag"], "Cache-Control": "private, no-cache"}
     if request.headers.get("if-none-match") == found["etag"]:
@@ -310,6 +312,7 @@ async def avatar_of(request: Request, caller: Asking, database: Directory, usern
 
 
 def hash_of(content: bytes) -> str:
+    """Returns a short hash of the content, for its ETag."""
     import hashlib
 
     return hashlib.sha256(content).hexdigest()[:20]

@@ -52,6 +52,7 @@ async def read_request(caller: Asking, database: Directory, id: int) -> Response
 
 
 def _number(text: int) -> int:
+    """Returns the id. Raises a Problem (404) for a number that no row can have."""
     if not 0 < text < 2**63:
         raise Problem(404, "id: there is no such request", code="AB003")
     return text

@@ -87,12 +87,14 @@ _MODELS: dict[str, Any] = {}
 
 
 def _answer(status: int, model: Any) -> dict[int | str, dict[str, Any]]:
+    """Returns how the OpenAPI document describes the answer."""
     if model is None:
         return {status: {"description": "Done"}}
     return {status: {"description": "As asked", "model": model}}
 
 
 def _body(model: type[BaseModel] | None) -> dict[str, Any] | None:
+    """Returns how the OpenAPI document describes the body; None for none."""
     if model is None:
         return None
     return {"requestBody": {"content": {JSON: {"schema": model.model_json_schema()}}}}
@@ -133,6 +135,7 @@ def place(cursor: str) -> str | None:
 
 
 def number_in(cursor: str) -> int | None:
+    """Returns the row id in a cursor, None at the beginning. Raises a Problem for a cursor of another list."""
     text = place(cursor)
     if text is not None and not re.fullmatch(r"\d{1,18}", text):
         raise Problem(422, "cursor: is none of this list's", code="AB001")
@@ -145,6 +148,7 @@ def given(body: BaseModel, *without: str) -> str:
 
 
 def needed(if_match: str | None) -> str:
+    """Returns the ETag of If-Match. Raises a Problem (428) without one."""
     if if_match is None:
         raise Problem(428, "If-Match: send the ETag of the record that the change is made from")
     return if_match

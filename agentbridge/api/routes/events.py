@@ -106,6 +106,7 @@ async def _read(socket: WebSocket, stream: Stream) -> None:
 
 
 async def _close(socket: WebSocket, code: int) -> None:
+    """Closes the websocket with the code, if the other side is still there."""
     try:
         async with asyncio.timeout(1.0):
             await socket.close(code)

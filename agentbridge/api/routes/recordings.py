@@ -71,6 +71,7 @@ async def audio(request: Request, caller: Asking, database: Directory, id: int) 
 
 
 def _known(number: int) -> int:
+    """Returns the id. Raises a Problem (404) for a number that no row can have."""
     if not 0 < number < 2**63:
         raise Problem(404, "id: there is no such recording", code="AB003")
     return number

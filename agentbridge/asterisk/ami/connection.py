@@ -201,6 +201,10 @@ class AmiConnection(asyncio.BufferedProtocol):
     async def _ask(
         self, action: str, fields: Fields, timeout: float, *, listing: bool, on_item: OnEvent | None = None
     ) -> list[Message]:
+        """Sends an action when there is room and waits for its answer.
+
+        Raises Unavailable after `timeout` seconds, or Refused.
+        """
         try:
             async with asyncio.timeout(timeout), self._room:
                 return await self._exchange(action, fields, listing=listing, on_item=on_item)
@@ -244,6 +248,7 @@ class AmiConnection(asyncio.BufferedProtocol):
             self._further.clear()
 
     def _send_further(self) -> None:
+        """Writes what was put together since the last write."""
         further, self._further = self._further, None
         if further and self.reason is None:
             self._transport.write(bytes(further))
@@ -299,6 +304,7 @@ class AmiConnection(asyncio.BufferedProtocol):
             awaited.set()  # whoever waits looks at `reason` next
 
     def _raise_if_ended(self) -> None:
+        """Raises Unavailable, or a handler's bug, where the connection has ended."""
         if self._bug is not None:
             raise self._bug
         if self.reason is not None:

@@ -103,6 +103,7 @@ class AmiLink:
         return (await self.action("Command", {"Command": line}, timeout=timeout)).output
 
     def _session(self) -> AmiConnection:
+        """Returns the connection that is up. Raises Unavailable where none is, or Asterisk shuts down."""
         if self._connection is None:
             raise Unavailable(f"{self.name}: not connected to Asterisk")
         self._shutdown.check()
@@ -138,6 +139,7 @@ class AmiLink:
         await connection.choose_events(self._events, timeout=self._timing.connect)
 
     def _report(self, error: BaseException) -> None:
+        """Logs why a connect failed, once for each reason."""
         if str(error) == self._last_failure:  # once, and not at every try of a long outage
             return
         self._last_failure = str(error)

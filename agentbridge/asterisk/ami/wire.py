@@ -83,6 +83,7 @@ def encode(action: str, fields: Fields, action_id: str) -> bytes:
 
 
 def _refuse_reserved(pairs: list[tuple[str, str]]) -> None:
+    """Raises InvalidValue for a header that the link sets itself."""
     for key, _ in pairs:
         if str(key).lower() in {"action", "actionid"}:
             raise InvalidValue(f"{key}: is set by the link and not as a field")
@@ -151,6 +152,7 @@ class Wire:
         return True
 
     def _take(self, size: int) -> bytes:
+        """Takes so many bytes off the buffer."""
         taken = bytes(self._buffer[:size])
         del self._buffer[:size]
         self._scanned = 0

@@ -56,6 +56,7 @@ class Channels:
         await self._ari.request("DELETE", f"/channels/{quote(channel, safe='')}", missing_ok=True)
 
     async def has_sound(self, name: str) -> bool:
+        """Whether Asterisk has a sound of this name. Raises Unavailable."""
         try:
             status, _ = await self._ari.request("GET", f"/sounds/{quote(name, safe='')}", missing_ok=True)
         except Refused:

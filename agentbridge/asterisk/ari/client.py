@@ -96,6 +96,7 @@ class Ari:
 
 
 def _object_path(kind: ObjectKind, object_id: object) -> str:
+    """Returns the path of a PJSIP object. Raises InvalidValue for a kind or id that there can't be."""
     if kind not in frozenset(ObjectKind):
         raise InvalidValue(f"kind: {kind!r} is none of {', '.join(ObjectKind)}")
     if not isinstance(object_id, str) or not ID.fullmatch(object_id):
@@ -104,6 +105,7 @@ def _object_path(kind: ObjectKind, object_id: object) -> str:
 
 
 def _body(fields: Mapping[str, str]) -> bytes:
+    """Returns the fields as ARI takes them. Raises InvalidValue, naming the field."""
     pairs = [{"attribute": _text("attribute", key), "value": _text(key, fields[key])} for key in fields]
     body = json.dumps({"fields": pairs}, ensure_ascii=False).encode()
     if len(body) > BODY_BYTES:

@@ -104,11 +104,13 @@ class AriEvents:
         log.warning("ari.lost", app=self._app, reason=str(socket.exception() or f"closed with {socket.close_code}"))
 
     async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """Hands events over until the websocket ends."""
         async for message in socket:
             if message.type is aiohttp.WSMsgType.TEXT and (event := _event(message.data)) is not None:
                 self._listener.event(event)
 
     def _report(self, error: BaseException) -> None:
+        """Logs why the websocket could not be opened, once for each reason."""
         reason = f"{type(error).__name__}: {error}"
         if reason != self._last_failure:  # once, and not at every try of a long outage
             log.warning("ari.unavailable", app=self._app, reason=reason)
@@ -116,6 +118,7 @@ class AriEvents:
 
 
 def _event(text: str) -> Event | None:
+    """Returns the event of a message; None for what is no JSON object."""
     try:
         event = json.loads(text)
     except ValueError:

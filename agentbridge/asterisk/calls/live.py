@@ -65,6 +65,7 @@ def endpoint_of_channel(name: str) -> EndpointId:
 
 
 async def channels(link: Asks) -> list[Channel]:
+    """Returns all channels. Raises Unavailable or Refused."""
     return [
         _channel(item)
         for item in await link.action_list("CoreShowChannels", timeout=TIMEOUT_SECONDS)

@@ -81,6 +81,7 @@ def ours(channel: str, rows: Iterable[tuple[str, str]]) -> list[Monitor]:
 
 
 def _stem(path: str) -> str | None:
+    """Returns a recording's path without suffix; None for a file that is not ours."""
     # older versions list the suffix
     named = path if re.search(r"\.(wav|WAV|gsm)$", path) else f"{path}.wav"
     file = recording_file(named)
@@ -207,6 +208,7 @@ class Recorder:
         raise Refused(f"{agent}: this call has its two recordings already")
 
     async def _path(self, agent: EndpointId, linkedid: str, part: int) -> str:
+        """Returns the path of a part of a call's recording. Raises Refused where its name can't be a file's."""
         kind = Recording((await self._policy(agent)).get("record", Recording.WAV))
         path = recording_path(linkedid, agent, part, kind)
         if path is None:
@@ -231,6 +233,7 @@ class Recorder:
         return False
 
     def _days(self, spool: Path, since: datetime) -> Iterable[Path]:
+        """Returns the folders of the days from today back to the day on which the call began."""
         today = self._now().astimezone().date()
         days = min((today - since.astimezone().date()).days, LONGEST_CALL_DAYS)
         return (spool / RECORDINGS / f"{today - timedelta(days=back):%Y/%m/%d}" for back in range(max(days, 0) + 1))

@@ -124,6 +124,7 @@ class Recordings:
         )
 
     def _idle_seconds(self) -> float | None:
+        """Returns after how long to look without an event; None for never."""
         if self._rows.measures or self._channels.to_look_at():
             return LOOK_EVERY_SECONDS
         return WRITTEN_WITHIN_SECONDS if self._troubles.waits else None
@@ -145,6 +146,7 @@ class Recordings:
         await self._tell_trouble()
 
     async def _tell_trouble(self) -> None:
+        """Writes what is wrong to metrics and directory, where it changed. Raises Unavailable."""
         trouble = self._troubles.trouble
         metrics.RECORDINGS_UNMEASURED.set(trouble.unmeasured)
         metrics.RECORDINGS_SILENT.set(trouble.silent)

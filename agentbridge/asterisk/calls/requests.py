@@ -107,6 +107,7 @@ class Requests:
         raise AssertionError("a loop without an end has ended")
 
     async def _open(self) -> Sequence[Request]:
+        """Returns requests that can be taken up now, no more than there is room for. Raises Unavailable."""
         if not self._active():
             return ()
         room = AT_ONCE - len(self._running)
@@ -183,6 +184,7 @@ class Requests:
     # ------------------------------------------------------------ what is done
 
     async def _execute(self, request: Request) -> Result:
+        """Does what the request asks and returns what its asker is told. Raises Refused or Unavailable."""
         agent = request.internal
         match request.verb:
             case Verb.RECORDING_START:
@@ -216,11 +218,13 @@ class Requests:
         return {"calls": len(chosen)}
 
     async def _dial(self, agent: EndpointId, number: str) -> Result:
+        """Rings the agent's device and then calls the number. Raises Refused where the agent is in a call."""
         if self._board.calls_of(agent) or self._around.device_state(self._device(agent)) != _FREE:
             raise Refused(f"{agent}: is in a call")
         return await self._ring(agent, OUTBOUND, number, number)
 
     async def _ring(self, agent: EndpointId, context: str, extension: str, shown: str = "") -> Result:
+        """Rings the agent's device and leads it to the extension when it answers. Raises Refused or Unavailable."""
         device = self._device(agent)
         # what the telephone shows while it rings: whom it is going to call
         variables = {"CONNECTEDLINE(num,i)": shown} if shown else {}

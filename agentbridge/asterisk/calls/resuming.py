@@ -46,6 +46,7 @@ class Resumer:
                 pass
 
     def _note_paused(self, channel: str) -> None:
+        """Notes when the channel's recording, which was paused, is to go on."""
         # each of a call's recordings is told of
         if channel not in self._due:
             log.info("recording.paused", agent=endpoint_of_channel(channel), resumes_after_seconds=self._after)
@@ -68,6 +69,7 @@ class Resumer:
         self._wake.set()
 
     async def run(self) -> NoReturn:
+        """Resumes what has been paused for too long, for ever."""
         await repeat(
             self._work, self._wake, name="resuming", retry_seconds=RETRY_SECONDS, idle_seconds=self._seconds_left
         )
@@ -90,6 +92,7 @@ class Resumer:
                 self._due.pop(channel, None)  # it ended meanwhile; else the event of it takes it off
 
     async def _find_paused(self) -> None:
+        """Asks every channel whether its recording is paused. Raises Unavailable."""
         found = [channel.name for channel in await channels(self._link)]
         for channel in self._due.keys() - set(found):
             del self._due[channel]
@@ -97,6 +100,7 @@ class Resumer:
             await self._ask(name)
 
     async def _ask(self, channel: str) -> None:
+        """Asks one channel since when its recording is paused, and notes when that is to end."""
         since = await variable(self._link, PAUSED, channel)
         if since.isdigit() and channel not in self._due:
             left = int(since) + self._after - self._now()

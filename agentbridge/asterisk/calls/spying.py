@@ -266,6 +266,7 @@ class Spying:
             await self._revoke(agent, channel)
 
     async def _revoke(self, agent: EndpointId, spy: Channel) -> None:
+        """Hangs up the listener, and notes why."""
         self._revoked.add(spy.uniqueid)
         log.warning("spy.revoked", agent=agent, spyer=spy.endpoint)
         await hang_up(self._link, spy.name)
@@ -274,6 +275,7 @@ class Spying:
         return {agent, EndpointId(self._policy(f"agent/{agent}/device"))} - {EndpointId("")}
 
     def _listening_to(self, agent: EndpointId, theirs: set[EndpointId], living: Iterable[Channel]) -> Iterable[Channel]:
+        """Yields the channels of those who listen to the agent. theirs: the agent's devices."""
         for channel in living:
             attempt = self._tries.get(channel.uniqueid)
             known = attempt is not None and attempt.started_at is not None and attempt.target == agent

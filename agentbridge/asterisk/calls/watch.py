@@ -103,6 +103,7 @@ class CallWatch:
         self.boot_mark.look_again()
 
     async def run(self) -> None:
+        """Runs all parts until it is cancelled."""
         working = (self.recordings, self.resumer, self.spying, self.lamps, self.board, self.requests)
         async with asyncio.TaskGroup() as parts:
             for part in (*working, self.message_lamps, self.boot_mark):

@@ -150,11 +150,13 @@ class Endpoints:
                 await self._delete(kind, key)
 
     async def _put(self, kind: ObjectKind, key: EndpointId, fields: Fields) -> None:
+        """Writes an object by ARI and notes it as observed. Raises Refused, InvalidValue or Unavailable."""
         await self._ari.put_object(kind, key, encoded(fields))
         self._unreadable.discard((kind, key))
         self._seen.object_put(kind, key, fields)
 
     async def _delete(self, kind: ObjectKind, key: EndpointId) -> None:
+        """Deletes an object by ARI and notes that. Raises Refused or Unavailable."""
         await self._ari.delete_object(kind, key)
         if kind is ObjectKind.AOR:
             self._late.discard(key)
@@ -162,6 +164,7 @@ class Endpoints:
         self._seen.object_deleted(kind, key)
 
     async def _put_anew(self, kind: ObjectKind, key: EndpointId, fields: Fields) -> None:
+        """Deletes an object and writes it with all its fields: a PUT could not take them back."""
         fields = {**self._seen.state(key).objects.get(kind, {}), **fields}
         await self._delete(kind, key)
         await self._put(kind, key, fields)

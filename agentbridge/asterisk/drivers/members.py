@@ -91,6 +91,7 @@ class Members:
         self._seen.members_read(queues, (_with_ring_in_use(member, shown) for member in members))
 
     async def read_queue(self, queue: QueueName) -> None:
+        """Reads the members of one queue. Raises Unavailable or Refused."""
         items = await self._bulk.action_list("QueueStatus", {"Queue": queue}, timeout=self._timeout)
         shown = await self._ring_in_use([queue])
         members = [member_of(item) for item in items if item.event == "QueueMember"]
@@ -107,6 +108,7 @@ class Members:
         return found
 
     async def queue_exists(self, queue: QueueName) -> bool:
+        """Whether Asterisk has this queue. Raises Unavailable or Refused."""
         items = await self._bulk.action_list("QueueStatus", {"Queue": queue}, timeout=self._timeout)
         # without a name QueueStatus tells of all queues
         return any(item.event == "QueueParams" and queue_name(item.get("Queue")) == queue for item in items)
@@ -158,6 +160,7 @@ def _with_ring_in_use(member: Member, shown: Mapping[tuple[QueueName, str], bool
 
 
 def _pair(action: MemberAction) -> tuple[QueueName, Interface]:
+    """Returns queue and interface of the member that the action is about."""
     match action:
         case AddMember(member) | RemoveMember(member):
             return member.queue, member.interface

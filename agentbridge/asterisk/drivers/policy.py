@@ -56,6 +56,7 @@ class PolicyStore:
                 raise
 
     async def _is_there(self, path: str) -> bool:
+        """Whether the AstDB has a value at the path. Raises Unavailable."""
         try:
             await self._actions.action("DBGet", {"Family": FAMILY, "Key": path}, timeout=self._timeout)
         except Refused:

@@ -70,6 +70,7 @@ class Transports:
         self._displacements.forget(key)
 
     async def apply(self, action: DropContact) -> None:
+        """Deletes the contact; one that is gone already is fine. Raises Refused or Unavailable."""
         # as the registrar names a contact: the AOR, then MD5 of the URI
         name = f"{action.id};@{hashlib.md5(action.uri.encode(), usedforsecurity=False).hexdigest()}"
         path = f"/asterisk/config/dynamic/res_pjsip/contact/{quote(name, safe='')}"

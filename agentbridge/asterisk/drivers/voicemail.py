@@ -51,11 +51,13 @@ class Mailboxes:
         self._set_up = False
 
     async def read_all(self) -> None:
+        """Reads all voicemail boxes; none where Asterisk keeps boxes elsewhere. Raises Unavailable."""
         mappings = await self._bulk.command("core show config mappings", timeout=self._timeout)
         self._set_up = _MAPPED.search(mappings) is not None
         self._seen.mailboxes_read(listed(await self._list()) if self._set_up else {})
 
     async def _list(self) -> str:
+        """Returns what Asterisk's console lists of our boxes. Raises Unavailable."""
         try:
             return await self._bulk.command(f"voicemail show users for {MAILBOX_CONTEXT}", timeout=BULK_SECONDS)
         except Refused:
@@ -93,6 +95,7 @@ class Mailboxes:
         return loaded(await self._tell(f"load voicemail internal {_number(key)}"))
 
     async def _tell(self, words: str) -> str:
+        """Gives a command of `realtime` and returns what it prints; '' where it printed an error."""
         try:
             return await self._actions.command(f"realtime {words}", timeout=self._timeout)
         except Refused:
@@ -138,6 +141,7 @@ def checked(key: EndpointId, fields: Fields) -> Fields:
 
 
 def _number(text: str) -> str:
+    """Returns the number. Raises InvalidValue where it can't be a box's."""
     if not _WORD.fullmatch(text):
         raise InvalidValue(f"internal: {text!r} can't be the number of a voicemail box")
     return text

@@ -102,6 +102,7 @@ class Observation:
         self._awaited.pop((queue, interface), None)
 
     def member_seen(self, member: Member) -> None:
+        """Takes a member as an event, or an answer, tells it."""
         if (key := endpoint_of(member.interface)) is None:
             return
         changed = self._members.get(key, {}).get(member.queue) != member
@@ -109,12 +110,14 @@ class Observation:
         self._member_touched(key, member.queue, member.interface, changed=changed)
 
     def member_gone(self, queue: QueueName, interface: Interface) -> None:
+        """Notes that an interface is no member of the queue any more."""
         if (key := endpoint_of(interface)) is None:
             return
         self._forget(key, queue)
         self._member_touched(key, queue, interface, changed=True)
 
     def _forget(self, key: EndpointId, queue: QueueName) -> None:
+        """Forgets a key's membership."""
         members = self._members.get(key, {})
         members.pop(queue, None)
         if not members:
@@ -199,11 +202,13 @@ class Observation:
         self._tell(key for key in before.keys() | found.keys() if before.get(key) != found.get(key))
 
     def objects_read(self, kind: ObjectKind, objects: Mapping[EndpointId, Fields]) -> None:
+        """Takes all objects of a kind from a full read; what events told since its beginning is newer and stays."""
         fresh = {key: fields for key, fields in objects.items() if (kind, key) not in self._touched_objects}
         kept = {key: fields for key, fields in self._objects[kind].items() if (kind, key) in self._touched_objects}
         self._objects[kind] = {**fresh, **kept}
 
     def mailboxes_read(self, boxes: Mapping[EndpointId, Fields]) -> None:
+        """Takes all voicemail boxes from a full read; what was written since its beginning is newer and stays."""
         fresh = {key: fields for key, fields in boxes.items() if key not in self._touched_mailboxes}
         kept = {key: fields for key, fields in self._mailboxes.items() if key in self._touched_mailboxes}
         self._mailboxes = fresh | kept

@@ -56,6 +56,7 @@ class PolicyTree:
     # ------------------------------------------------------------ changes
 
     def put(self, path: str, value: str) -> None:
+        """Sets the value at the path."""
         self.drop(path)
         key = _key(path)
         self._values.setdefault(key, {})[path] = sys.intern(value)

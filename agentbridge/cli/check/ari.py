@@ -164,6 +164,7 @@ async def _in_store(manager: Manager, kind: ObjectKind) -> bool:
 
 
 async def _delete(ari: Ari, kind: ObjectKind) -> None:
+    """Deletes the object that was written for the check."""
     try:
         await ari.delete_object(kind, PROBE)
     except Refused:

@@ -66,6 +66,7 @@ def _lines(file: Path, depth: int) -> Iterator[str]:
 
 
 def _included(folder: Path, pattern: str, depth: int) -> Iterator[str]:
+    """Yields the lines of the files that an #include names."""
     if depth > DEEPEST_INCLUDE:
         return
     base, name = (Path("/"), pattern[1:]) if pattern.startswith("/") else (folder, pattern)

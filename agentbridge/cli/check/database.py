@@ -110,6 +110,7 @@ select pg_is_in_recovery() as standby,
 
 
 async def _server(connection: Connection, database: Database) -> list[Finding]:
+    """Returns which settings of the server would hurt the daemon."""
     with translated():
         [row] = await connection.fetch(SERVER)
     return list(_judged(row, database))

@@ -77,6 +77,7 @@ async def _asterisk(
 
 
 async def _looked(area: str, found: AsyncIterator[Finding]) -> AsyncIterator[Finding]:
+    """Yields an area's findings; where it can't be looked at, that is a finding."""
     try:
         async for finding in found:
             yield finding

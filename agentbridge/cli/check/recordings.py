@@ -57,6 +57,7 @@ def _there(path: Path) -> bool:
 
 
 def _group_of(path: Path) -> str:
+    """Returns the group that may read the path."""
     try:
         return path.group()
     except (OSError, KeyError):

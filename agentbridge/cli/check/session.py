@@ -36,6 +36,7 @@ class _Lines(AMIProtocol):  # type: ignore[misc]  # its class is Any
         self._rest = b""
 
     def data_received(self, data: bytes) -> None:
+        """Hands on whole lines alone, so that no character is divided between two reads."""
         whole, end, self._rest = (self._rest + data).rpartition(b"\r\n")
         if end:
             super().data_received(whole + end)
@@ -54,6 +55,7 @@ class _Once(panoramisk.Manager):  # type: ignore[misc]  # its class is Any
             super().connection_made(f)
 
     def connection_lost(self, exc: object) -> None:
+        """Notes that the connection is gone, and does not reconnect."""
         del exc
         if not self.lost.done():
             self.lost.set_result(None)
@@ -85,6 +87,7 @@ class Session:
         return session
 
     async def _log_in(self, username: str, secret: str) -> None:
+        """Logs in by challenge. Raises Refused or Unavailable."""
         challenge = (await self.ask("Challenge", {"AuthType": "MD5"})).get("Challenge", "")
         # the algorithm is AMI's
         key = hashlib.md5(f"{challenge}{secret}".encode(), usedforsecurity=False).hexdigest()

@@ -94,6 +94,7 @@ def _addresses(sight: Sight, shown: str) -> Iterator[Finding]:
 
 
 def _inside(host: str, match: str) -> bool:
+    """Whether the address is in the network that an identify matches."""
     try:
         return ip_address(host) in ip_network(match, strict=False)
     except ValueError:
@@ -146,6 +147,7 @@ async def _static(manager: Manager) -> frozenset[str]:
 
 
 async def _pushed(manager: Manager, family: str, kind: str) -> set[str]:
+    """Returns the ids of the objects of a kind that are in the AstDB."""
     try:
         items = await manager.items("DBGetTree", {"Family": family, "Key": ""}, timeout=6 * SECONDS)
     except Refused:

@@ -59,6 +59,7 @@ def password(
 
 
 def _hashed(typed: str) -> str:
+    """Returns the argon2id hash of what was typed."""
     # argon2 is slow on purpose, and begins with it at its import
     from agentbridge.directory.passwords import hash_password
 
@@ -76,6 +77,8 @@ async def _set_password(config: Path | None, username: str, typed: str) -> None:
 
 
 def _set_field(config: Path | None, username: str, field: str, value: str) -> None:
+    """Sets one field of an agent. Raises Refused."""
+
     async def work(connection: Connection) -> list[admin.Change]:
         return await admin.changed(connection, AGENT, username, {field: value})
 

@@ -48,6 +48,7 @@ def reset(
 
 
 async def _mailed(settings: Settings, email: str) -> None:
+    """Mails a link for a new password to every agent of the address."""
     # an address that the mail server refuses would be told, and with it that the address is an agent's
     logs.configure(Log(level="error"), "cli")
     async with _passwords(settings, _mail(settings)) as passwords:
@@ -79,6 +80,7 @@ def _mail(settings: Settings) -> Mail:
 
 @asynccontextmanager
 async def _passwords(settings: Settings, mail: Mail | None) -> AsyncIterator[Passwords]:
+    """Opens the directory's passwords, as the owner."""
     # argon2 is slow on purpose, and begins with it at its import
     from agentbridge.directory.passwords import Passwords
 

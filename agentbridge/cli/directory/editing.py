@@ -17,6 +17,7 @@ from agentbridge.errors import Refused
 
 
 def show_list(config: Path | None, kind: Kind, page: admin.Page, *, as_json: bool) -> None:
+    """Prints a page of records, and how to see the next one."""
     rows = in_directory(config, lambda connection: admin.listed(connection, kind, page))
     output.records(rows, as_json=as_json)
     if len(rows) == page.limit:
@@ -37,6 +38,7 @@ def show_one(config: Path | None, kind: Kind, key: str, *, as_json: bool) -> Non
 
 
 async def _must_own(connection: Connection, kind: Kind, keys: Sequence[str]) -> None:
+    """Raises Refused where the acting user may not change these records."""
     if kind is AGENT:
         await authority.must_manage(connection, acting_user(), keys)
     else:
@@ -55,6 +57,7 @@ async def create(connection: Connection, kind: Kind, key: str, given: dict[str, 
 
 
 def _refuse_secrets(kind: Kind, given: Iterable[str]) -> None:
+    """Raises Refused for a secret on the command line."""
     for name in given:
         if name in kind.typed:
             raise Refused(f"{name}: not on the command line, which all users of this machine see: {kind.typed[name]}")
@@ -103,6 +106,8 @@ def ask(question: str) -> None:
 
 
 def sip_secret(config: Path | None, kind: Kind, key: str) -> None:
+    """Prints the SIP secret of a record. Raises Refused without the right to."""
+
     async def work(connection: Connection) -> str:
         await _must_own(connection, kind, [key])
         return await admin.secret(connection, kind, key)

@@ -130,6 +130,7 @@ async def _ids(connection: Connection, queue: str, agents: list[str], teams: lis
 
 
 def _known(channel: str | None) -> str | None:
+    """Returns the channel. Raises BadParameter for one that there is none of."""
     if channel is not None and channel not in CHANNELS:
         raise typer.BadParameter(f"--channel: must be one of {', '.join(CHANNELS)} (got {channel})")
     return channel
