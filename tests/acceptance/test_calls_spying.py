@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 
 from lab.asterisk import Asterisk
-from lab.phones import Call, Phone, State
+from lab.phones import Call, Phone, Ring, State
 from lab.phones.sdp import DEFAULT_EVENT_PAYLOAD
 from lab.processes import until
 from tests.acceptance.calls import ASTERISKS, FILES, Calls, calls_on, hear_each_other, root_of
@@ -224,6 +224,59 @@ async def test_the_next_agent_at_a_telephone_does_not_open_the_last_ones_call(ca
     await calls.put("agent/1001/device", "")
     await calls.agent("1002", device="desk-7", chanspy="1")
     assert (await spyer.call(f"{LISTEN}1002", timeout=5)).status == 480
+
+
+@pytest.mark.parametrize("dialled", ["sales", "1001"])
+@pytest.mark.parametrize("sits_down", ["", "1002"])
+async def test_the_agent_for_whom_the_phone_rang_counts_at_the_answer(
+    calls: Calls, dialled: str, sits_down: str
+) -> None:
+    """C4: it logged out on the other line while the phone rang, and maybe a colleague sits there now."""
+    await calls.agent("1001", device="desk-7", record="wav", chanspy="1")
+    await calls.agent("1002", device="")
+    telephone, spyer, customer = await calls.phone("desk-7"), await supervisor(calls, spy="1"), await calls.customer()
+    telephone.behaviour = Ring()
+    await calls.member("desk-7")
+    outgoing = customer.dial(dialled)
+    incoming = await telephone.rings(timeout=5)
+    await calls.pbx.cli("database del agentbridge agent/1001/device")
+    await calls.put("telephone/desk-7/agent", sits_down)
+    if sits_down:
+        await calls.put(f"agent/{sits_down}/device", "desk-7")
+    incoming.answer()
+    await hear_each_other(outgoing, incoming, (customer, telephone))
+    (told,) = await calls.told("AgentbridgeRecordingStarted")
+    assert told.get("Agent") == "1001"
+    spy = await spyer.call(f"{LISTEN}1001", timeout=5)
+    await hears_all(spy, customer, telephone)
+    assert await audit(calls) == [("1003", "1001", "listen", "1", "")]
+    if sits_down:
+        await calls.put(f"agent/{sits_down}/chanspy", "1")
+        other = await calls.phone("1009")
+        await calls.agent("1009", spy="1")
+        assert (await other.call(f"{LISTEN}{sits_down}", timeout=5)).status == 480, "the call is not the colleague's"
+    await outgoing.hangup()
+    await calls.silence()
+    assert ["-1001-1.wav" in file.name for file in calls.recordings()] == [True]
+
+
+@pytest.mark.parametrize("left", ["", "desk-8"])
+@pytest.mark.parametrize("made", [False, True], ids=["answered", "made"])
+async def test_who_logs_out_in_a_call_is_still_listened_to(calls: Calls, left: str, made: bool) -> None:
+    await calls.agent("1001", device="desk-7", chanspy="1")
+    telephone, spyer = await calls.phone("desk-7"), await supervisor(calls, spy="1")
+    if made:
+        await calls.agent("1002")
+        customer = await calls.phone("1002")
+        await telephone.call("1002", timeout=5)
+    else:
+        customer, _, _ = await talking(calls, telephone, "1001")
+    await calls.pbx.cli("database del agentbridge agent/1001/device")
+    await calls.put("telephone/desk-7/agent", "")
+    if left:
+        await calls.agent("1001", device=left)
+    spy = await spyer.call(f"{LISTEN}1001", timeout=5)
+    await hears_all(spy, customer, telephone)
 
 
 @pytest.mark.parametrize("digits", ["#", "*", "1002#", "5", "4"])
