@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from agentbridge.asterisk.ari.client import Ari
+from agentbridge.model import EndpointId, ObjectKind
 from lab.asterisk import Queues
 from lab.manager import Seen
 from lab.postgres import Postgres
@@ -146,3 +148,53 @@ async def test_an_endpoint_that_was_deleted_is_pushed_again(postgres: Postgres) 
         await centre.bridge.start()
         await centre.bridge.logged("drift.repaired", since=lines, agent=internal, what="endpoint.pushed", was="absent")
         assert (await centre.phone("ana")).registered
+
+
+async def test_what_a_hands_put_does_to_an_endpoint_is_mended_and_the_phone_stays(postgres: Postgres) -> None:
+    """R8: with set_var or no codec Asterisk can't copy it and answers each PUT with 500; acl and deny keep it out."""
+    async with Centre(postgres, sections={"resync": {"seconds": 2}}) as centre:
+        internal = await centre.agent("ana", "sales")
+        await centre.login("ana")
+        await centre.settled()
+        phone = await centre.phone("ana")
+        asterisk = centre.asterisk
+        url = f"http://127.0.0.1:{asterisk.ari_port}/ari"
+        async with Ari(url, asterisk.ari_user, asterisk.ari_secret) as hand:
+
+            async def put(**fields: str) -> int:
+                lines = len(centre.bridge.lines())
+                await hand.put_object(ObjectKind.ENDPOINT, EndpointId(internal), fields)
+                return lines
+
+            async def mended(field: str, since: int) -> None:
+                async def there() -> bool:
+                    seen = await hand.get_object(ObjectKind.ENDPOINT, EndpointId(internal))
+                    return seen is not None and not seen[field] and seen["allow"] == allowed
+
+                await until(there, within=15, what=f"{field} being taken back")
+                events = centre.bridge.events("drift.repaired")
+                assert [event for event in events if event["what"] == "endpoint.pushed"], "told as drift"
+                assert centre.bridge.events("key.failed") == [], since
+
+            made = await hand.get_object(ObjectKind.ENDPOINT, EndpointId(internal))
+            assert made is not None
+            allowed = made["allow"]
+            for field, value in (("acl", "nobody"), ("deny", "0.0.0.0/0.0.0.0"), ("contact_deny", "0.0.0.0/0.0.0.0")):
+                shown = {"acl": "acl", "deny": "acl", "contact_deny": "contact_acl"}[field]
+                since = await put(**{field: value})
+                await centre.bridge.logged("drift.repaired", since=since, what="endpoint.pushed", agent=internal)
+                await mended(shown, since)
+            since = await put(allow="!all")
+            await centre.bridge.logged("endpoint.unreadable", since=since, endpoint=internal)
+            await mended("acl", since)
+            # nobody misses what set_var sets, so it stays until something of this endpoint is to be changed
+            since = await put(set_var="a=b")
+            await centre.db.execute("UPDATE agentbridge.agents SET caller_id = '4711' WHERE username = 'ana'")
+            await centre.bridge.logged("endpoint.unreadable", since=since, endpoint=internal)
+            await mended("acl", since)
+        await centre.healed("ana")
+        assert phone.registered
+        assert internal in await asterisk.cli("pjsip show contacts"), "the registration is kept"
+        call = (await centre.caller()).dial("sales")
+        await phone.rings(10)
+        await call.hangup()
