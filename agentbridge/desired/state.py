@@ -41,7 +41,7 @@ NO_PIN = "none"
 """of a box without a PIN: no telephone can dial letters, while an empty one would let everybody in"""
 DIGEST = "password_digest"
 """the field of an auth that holds the digest, with `MD5:` before it"""
-_LAX_NAT = frozenset({"yes", "force_rport", "route"})
+_LAX_NAT = frozenset({"yes", "force_rport"})
 _SYMMETRIC_RTP = frozenset({"yes", "comedia"})
 _WEBRTC_TRANSPORTS = frozenset({"ws", "wss"})
 

@@ -183,10 +183,18 @@ def _policy_steps(key: EndpointId, wanted: Fields, found: Fields) -> Iterator[St
         yield Step(key, DeletePolicy(path), was=found[path])
 
 
+def _shown_box(wanted: Fields, found: Fields) -> str:
+    """What differs of a voicemail box, without the PIN itself."""
+    if not found:
+        return "absent"
+    differing = [name for name in wanted if wanted[name] != found.get(name, "")]
+    return ", ".join("another PIN" if name == "password" else f"{name}={found.get(name, '')}" for name in differing)
+
+
 def _mailbox_steps(key: EndpointId, wanted: Fields, found: Fields) -> Iterator[Step]:
     """Yields what makes the voicemail box of a key as it should be."""
     if wanted and wanted != found:
-        yield Step(key, PutMailbox(key, wanted), was=found.get("fullname", "absent"))
+        yield Step(key, PutMailbox(key, wanted), was=_shown_box(wanted, found))
     elif found and not wanted:
         yield Step(key, DeleteMailbox(key), was=found.get("fullname", "present"))
 

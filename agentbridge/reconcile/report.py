@@ -79,7 +79,7 @@ def _described_otherwise(
         case DeletePolicy(path):
             return "policy.removed", "absent", {"path": path}
         case PutMailbox(_, fields):
-            return "mailbox.pushed", ",".join(fields), {}
+            return "mailbox.pushed", ",".join("PIN" if name == "password" else name for name in fields), {}
         case DeleteMailbox():
             return "mailbox.removed", "absent", {}
         case DropContact(_, uri):

@@ -134,6 +134,24 @@ async def test_who_may_not_call_does_not_pick_up_either(centre: Centre) -> None:
     await outgoing.hangup()
 
 
+async def test_what_a_free_desk_picks_up_is_recorded_as_the_agents_for_whom_it_rang(centre: Centre) -> None:
+    called, ringing = await ready(centre, "ben", "sales", call_group="6", record_calls="wav")
+    await telephones(centre, "free", pickup_group="6")
+    (desk,) = await switched_on(centre, "free")
+    ringing.behaviour = Ring()
+    customer = await centre.caller()
+    outgoing = customer.dial("sales")
+    await ringing.rings(timeout=5)
+    picked = await desk.call("*8", timeout=5)
+    await connected(outgoing, picked, (customer, desk))
+
+    async def recorded() -> bool:
+        return await centre.db.fetchval("SELECT array_agg(internal) FROM agentbridge.recordings") == [called]
+
+    await until(recorded, within=10, what="the row of the recording")
+    await outgoing.hangup()
+
+
 # ---------------------------------------------------------------- the message lamp
 
 

@@ -13,7 +13,7 @@ from tests.acceptance.odd_phone import OddPhone, both_ways, refused_call
 NAT = {
     "yes": "yes yes yes",
     "no": "no no no",
-    "route": "yes yes no",
+    "route": "no no no",
     "never": "no no no",
     "comedia": "no no yes",
     "force_rport": "yes yes no",

@@ -241,6 +241,9 @@ async def test_boxes_outlive_a_restart_of_asterisk_and_drift_is_repaired(shared:
         return (await box(shared, number))["password"] == "1234" and await box(shared, "1777") == {}
 
     await until(repaired, within=10, what="the repair of the boxes")
+    told = await shared.bridge.logged("drift.repaired", what="mailbox.pushed", agent=number)
+    assert (told["was"], "PIN" in told["now"]) == ("another PIN", True)
+    assert "9999" not in "\n".join(shared.bridge.lines())
 
 
 async def test_an_asterisk_without_writable_boxes_is_reported_and_the_agent_works_all_the_same(

@@ -92,6 +92,7 @@ def test_a_hot_desk_agent_is_a_member_by_its_telephone_and_has_no_endpoint_of_it
         ({"sip_type": SipType.USER}, {"context": "from-sip", "aors": ""}),
         ({"nat": ("no",)}, {"force_rport": "no", "rewrite_contact": "no", "rtp_symmetric": "no"}),
         ({"nat": ("yes",)}, {"force_rport": "yes", "rewrite_contact": "yes", "rtp_symmetric": "yes"}),
+        ({"nat": ("route",)}, {"force_rport": "no", "rewrite_contact": "no", "rtp_symmetric": "no"}),
         ({"nat": ("comedia",)}, {"force_rport": "no", "rtp_symmetric": "yes"}),
         ({"transports": ("wss",)}, {"webrtc": "yes", "media_encryption": "dtls", "ice_support": "yes"}),
         ({"transports": ("udp", "tcp")}, {"webrtc": "no", "media_encryption": "no", "ice_support": "no"}),

@@ -91,6 +91,10 @@ begin
     -- a host address alone: no mask, no name that would have to be looked up
     if value !~ '^[0-9A-Fa-f.:]+$' or value::inet in ('0.0.0.0', '::') then
         raise invalid_text_representation;
+    elsif value::inet <<= '::ffff:0:0/96' then
+        -- Asterisk answers 'no route' to each call to one
+        perform agentbridge.refuse('AB001', format(
+            'host: an IPv4 address is written plainly, not within IPv6 (got %s)', agentbridge.shown(value)));
     end if;
 exception when invalid_text_representation then
     perform agentbridge.refuse('AB001',
