@@ -97,7 +97,6 @@ class AgentFields(Given):
     internal: Annotated[str, Field(min_length=1, max_length=16)] = optional()
     typology: Typology = optional()
     description: Long = optional()
-    role: Text = optional()
     voicemail: bool = optional()
     deactivated: bool = optional()
     hot_desk: bool = optional()

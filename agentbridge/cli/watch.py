@@ -42,7 +42,8 @@ select distinct on (l.username) l.username, case when l.stale then 'unknown' els
             || case c.recording when 'none' then '' else ' (recording ' || c.recording || ')' end, ', ')
         from agentbridge.live_running_calls c where c.node = l.node and c.internal = l.internal) as calls
 from agentbridge.live_agent_states l
-where l.username <> '' and (l.state <> 'offline' or $3) and ($1 = '' or agentbridge.may_manage($1, l.username))
+where l.username <> '' and (l.state <> 'offline' or $3) and ($1 = '' or agentbridge.may_manage($1, l.username)
+        or agentbridge.may_listen($1, l.username))
     and ($2 = '' or exists (select from agentbridge.agents a
         join agentbridge.effective_members m on m.agent_id = a.id join agentbridge.queues q on q.id = m.queue_id
         where a.username = l.username and q.name = $2))

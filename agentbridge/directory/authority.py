@@ -2,8 +2,9 @@
 
 An actor of None is whoever holds the configuration, and so may do everything. Any other is a user of the directory: an
 administrator may do everything as well; a user with the agents permission manages the agents that are in a queue
-enabled for that user, and puts them into those queues; a user with may_spy listens. The command line asks `must` before
-each command, the HTTP side before each operation; whoever acts on agents or queues asks for those besides.
+enabled for that user, and puts them into those queues; a user with may_spy watches these agents and listens to them,
+and sees their recordings where it has download_recordings. The command line asks `must` before each command, the HTTP
+side before each operation; whoever acts on agents or queues asks for those besides.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ class Needs(StrEnum):
     MANAGER = "manager"
     """has the agents permission; of which agents and queues is asked by the operation itself"""
     SUPERVISOR = "supervisor"
-    """has may_spy"""
+    """has may_spy; of which agents is asked by the operation itself, as for a manager"""
+    VIEWER = "viewer"
+    """is a manager or a supervisor"""
 
 
 _EDITING = "create list show set delete"
@@ -42,12 +45,14 @@ _TABLE = {
         "agent": "import reset",
     },
     Needs.MANAGER: {
-        "": "dial hangup spy watch",
+        "": "dial hangup",
         "queue": "list show add remove",
         "telephone": "list show",
         "agent": f"{_EDITING} secret unlock avatar channel module export password login logout pause unpause",
-        "recording": "list pause resume start stop",
+        "recording": "pause resume start stop",
     },
+    Needs.SUPERVISOR: {"": "spy"},
+    Needs.VIEWER: {"": "watch", "recording": "list"},
 }
 OPERATIONS = {
     f"{thing}.{verb}" if thing else verb: needs
@@ -57,7 +62,7 @@ OPERATIONS = {
 }
 """operation, as in `agent.login` → what it needs; one that is missing here is for the holder alone"""
 
-ADMINISTRATORS_FIELDS = frozenset({"role", "may_spy"})
+ADMINISTRATORS_FIELDS = frozenset({"may_spy"})
 """what would let an agent do more than the user who sets it"""
 
 

@@ -69,7 +69,9 @@ select r.username, r.internal, r.linkedid, r.joined_linkedid, r.part, r.format, 
     r.node
 from agentbridge.recordings r left join agentbridge.agents a on a.id = r.agent_id
 where ($1 = '' or a.username = $1 or r.internal = $1 or (r.agent_id is null and r.username = $1))
-    and ($4::text is null or agentbridge.may_manage($4, coalesce(a.username, r.username)))
+    and ($4::text is null or agentbridge.may_manage($4, coalesce(a.username, r.username))
+        or (agentbridge.may_listen($4, coalesce(a.username, r.username))
+            and exists (select from agentbridge.users u where u.username = $4 and u.download_recordings)))
 order by r.started_at desc, r.id desc limit $2 offset $3
 
 -- name: agent_of

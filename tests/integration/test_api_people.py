@@ -78,6 +78,18 @@ async def test_wrong_passwords_get_the_same_answer_whoever_it_is(api: Api) -> No
     assert len({str(body) for _, body in answers}) == 1
 
 
+async def test_a_passive_agent_can_not_log_in_from_the_web(api: Api, scene: Scene) -> None:
+    """M10: one without password and name."""
+    await scene.sql.execute("insert into agentbridge.agents (username, typology) values ('bare', 'external')")
+    async with Browser(api) as browser:
+        for password in (" ", "bare", "None", "null"):
+            asked = {"username": "bare", "password": password}
+            assert (await browser.ask("POST", "/v1/session", asked))[0] == 401
+        assert (await browser.ask("POST", "/v1/session", {"username": "bare", "password": ""}))[0] in (401, 422)
+        assert (await browser.ask("PUT", "/v1/me/session", {}))[0] == 401
+    assert not await scene.sql.fetchval("select logged_in from agentbridge.agent_status where username = 'bare'")
+
+
 async def test_guessing_is_slowed_down_and_logs_no_working_agent_off(api: Api, scene: Scene) -> None:
     await scene.sql.execute("update agentbridge.settings set lock_after = 3")
     await scene.sql.execute("select agentbridge.login('ana')")

@@ -47,9 +47,8 @@ async def test_an_agent_is_made_changed_by_two_and_deleted(api: Api, scene: Scen
             {"alias": "z"},
         )
         # what would let an agent do more than the user who sets it
-        for field, value in (("role", "admin"), ("may_spy", True)):
-            status, body = await lead.ask("PATCH", "/v1/agents/zoe", {field: value}, {"If-Match": "*"})
-            assert (status, body["code"]) == (403, "AB004")
+        status, body = await lead.ask("PATCH", "/v1/agents/zoe", {"may_spy": True}, {"If-Match": "*"})
+        assert (status, body["code"]) == (403, "AB004")
         for field in ("sip_secret", "password_hash", "id", "locked_at"):
             assert (await boss.ask("PATCH", "/v1/agents/zoe", {field: "x"}, {"If-Match": "*"}))[0] == 422
         assert (await lead.ask("DELETE", "/v1/agents/ben"))[0] == 404, "in no queue of the user's"
@@ -230,6 +229,10 @@ async def test_a_recording_is_heard_by_who_may(api: Api, scene: Scene, kind: str
         assert (await boss.ask("GET", path, headers={"Range": many}))[0] in (200, 206)
         assert (await ana.ask("GET", path))[0] == 200, "her own"
         assert (await cid.ask("GET", path))[0] == 404
+        await scene.sql.execute("update agentbridge.agents set may_spy = true where username = 'cid'")
+        assert (await cid.ask("GET", path))[0] == 200, "a supervising agent those of its queues"
+        await scene.sql.execute("update agentbridge.agents set download_recordings = false where username = 'cid'")
+        assert (await cid.ask("GET", path))[0] == 404
         assert (await sue.ask("GET", path))[0] == 404, "without the download permission"
         await scene.sql.execute("update agentbridge.users set download_recordings = true where username = 'sue'")
         assert (await sue.ask("GET", path))[0] == 200
@@ -278,6 +281,27 @@ async def test_a_clients_log_lands_in_its_file_while_it_is_switched_on(api: Api,
         file = Path(str(api.sections["api"]["logs"])) / "client/agent-ana.log"
         assert [json.loads(text)["message"] for text in file.read_text().splitlines()] == ["ab[31m"]
         assert await send("x" * 70_000) == 413
+
+
+async def test_the_profile_tells_where_screen_recordings_go(api: Api, scene: Scene) -> None:
+    """P9: the global path before the agent's own, and both before the default."""
+    number = await scene.sql.fetchval(
+        "update agentbridge.agents set full_name = 'Cid ../A:B' where username = 'cid' returning id"
+    )
+    async with Browser(api) as cid:
+        await cid.log_in("cid", PASSWORD)
+
+        async def folder() -> str:
+            return str((await cid.ask("GET", "/v1/me/profile"))[1]["screen_recording_path"])
+
+        assert await folder() == f"Video/{number}_Cid .._A_B/<year>/<month>/<day>/"
+        await scene.sql.execute(
+            "update agentbridge.agents set screen_recording_path = 'D:/mine' where username = 'cid'"
+        )
+        assert await folder() == "D:/mine"
+        await scene.sql.execute("update agentbridge.settings set screen_recording_path = '//server/all'")
+        assert await folder() == "//server/all"
+        await scene.sql.execute("update agentbridge.settings set screen_recording_path = ''")
 
 
 async def test_a_browsers_phone_gets_a_digest_and_a_new_secret_each_time(api: Api, scene: Scene) -> None:

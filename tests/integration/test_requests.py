@@ -67,6 +67,33 @@ async def test_what_is_refused_at_once_names_its_field_and_rule(
     assert await sql.fetchval("SELECT count(*) FROM agentbridge.requests") == 0
 
 
+async def test_who_may_spy_listens_to_the_agents_of_its_own_queues(sql: Connection) -> None:
+    """M5: may_spy of an agent and of a user; both listen with the device of an agent that may."""
+    await sql.execute("update agentbridge.agents set chanspy = true")
+    await sql.execute("insert into agentbridge.users (username, may_spy) values ('sue', true)")
+    await sql.execute(
+        "insert into agentbridge.user_queues select 'sue', id from agentbridge.queues where name = 'sales'"
+    )
+    listen = "select agentbridge.spy('ben', $1, actor => $2)"
+    for actor in ("lead", "sue"):
+        assert f"actor: {actor} may not listen by the device of ben" in await refusal(
+            sql.fetchval(listen, "ana", actor), "AB004"
+        )
+    assert "actor: ben may not listen to ana" in await refusal(sql.fetchval(listen, "ana", "ben"), "AB004")
+    for actor in ("", "boss"):
+        assert await sql.fetchval(listen, "ana", actor)
+    await sql.execute(
+        "insert into agentbridge.queue_members (agent_id, queue_id) select a.id, q.id from agentbridge.agents a,"
+        " agentbridge.queues q where (a.username, q.name) in (('ben', 'sales'), ('ben', 'support'), ('cat', 'support'))"
+    )
+    for agent, actor in (("ana", "ben"), ("cat", "ben"), ("ana", "sue")):
+        assert await sql.fetchval(listen, agent, actor), (agent, actor)
+    assert "actor: sue may not listen to cat" in await refusal(sql.fetchval(listen, "cat", "sue"), "AB004")
+    assert "by the device of ben" in await refusal(sql.fetchval(listen, "ana", "lead"), "AB004"), "manages, no more"
+    await sql.execute("update agentbridge.users set may_spy = false where username = 'sue'")
+    assert "by the device of ben" in await refusal(sql.fetchval(listen, "ana", "sue"), "AB004")
+
+
 @pytest.mark.parametrize("actor", ["", "ana", "lead", "boss"])
 async def test_who_may_ask_gets_an_id_and_hears_what_became_of_it(sql: Connection, actor: str) -> None:
     request = await ask(sql, "recording_pause('ana', actor => $1)", actor)

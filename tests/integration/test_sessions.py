@@ -332,21 +332,48 @@ async def test_an_interaction_that_several_agents_claim_at_once_is_granted_to_on
     assert sorted(granted) == [False] * 9 + [True]
 
 
-async def test_at_the_maximum_a_follow_up_of_what_is_in_hand_is_still_offered(sql: Connection) -> None:
+async def test_at_the_maximum_a_follow_up_of_what_the_agent_has_managed_is_still_offered(sql: Connection) -> None:
+    """O1: given back since or not, while the agent is logged in and in a queue of that channel."""
     await add_agent(sql, "anna")
-    await sql.execute("insert into agentbridge.agent_channels values (1, 'email', 1)")
+    await add_agent(sql, "bea")
+    await sql.execute("insert into agentbridge.agent_channels select id, 'email', 1 from agentbridge.agents")
+    for queue, channel in (("letters", "email"), ("calls", "voice")):
+        await add_queue(sql, queue, "anna", "bea")
+        await sql.execute("update agentbridge.queues set channel = $1 where name = $2", channel, queue)
 
-    async def granted(interaction: str, follow_up: bool = False, channel: str = "email") -> bool:
-        claim = "select granted from agentbridge.claim_interaction('anna', $1, $2, $3)"
-        return bool(await sql.fetchval(claim, channel, interaction, follow_up))
+    async def claim(interaction: str, *, follow_up: bool = False, channel: str = "email", by: str = "anna") -> bool:
+        one = "select granted from agentbridge.claim_interaction($1, $2, $3, $4)"
+        return bool(await sql.fetchval(one, by, channel, interaction, follow_up))
 
-    assert await granted("first")
-    assert not await granted("second")
-    assert await granted("first", follow_up=True)
-    assert not await granted("second", follow_up=True)
-    assert await granted("second", channel="chat"), "each channel counts for itself; without a capacity, no limit"
-    assert await sql.fetchval("select agentbridge.release_interaction('anna', 'email', 'first')") is True
-    assert await granted("second")
+    async def release(interaction: str, by: str = "anna") -> bool:
+        one = "select agentbridge.release_interaction($1, 'email', $2)"
+        return bool(await sql.fetchval(one, by, interaction))
+
+    assert await claim("first")
+    assert not await claim("second")
+    assert not await claim("first", follow_up=True), "logged out"
+    await sql.execute("select agentbridge.login('anna'), agentbridge.login('bea')")
+    assert await claim("first", follow_up=True)
+    assert not await claim("second", follow_up=True), "never managed"
+    assert await claim("second", channel="chat"), "each channel counts for itself; without a capacity, no limit"
+    assert await release("first")
+    assert not await release("first"), "given back already"
+    assert await claim("first", follow_up=True), "with room"
+    assert await release("first")
+    assert await claim("second")
+    assert await claim("first", follow_up=True), "at the maximum"
+    in_hand = "select in_hand from agentbridge.claim_interaction('anna', 'email', 'first')"
+    assert await sql.fetchval(in_hand) == 2
+    assert not await claim("first", by="bea", follow_up=True), "in another's hand"
+    assert await release("first")
+    assert await claim("first", by="bea"), "who has room takes what was given back"
+    assert not await claim("first", follow_up=True), "in another's hand now"
+    assert await release("first", by="bea")
+    await sql.execute(
+        "delete from agentbridge.queue_members where queue_id in"
+        " (select id from agentbridge.queues where channel = 'email')"
+    )
+    assert not await claim("first", follow_up=True), "in no queue of that channel"
 
 
 async def as_application(database: str, *rights: str) -> Connection:

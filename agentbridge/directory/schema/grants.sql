@@ -57,7 +57,8 @@ grant usage on schema agentbridge to agentbridge_app;
 grant execute on function agentbridge.login, agentbridge.logout, agentbridge.pause, agentbridge.unpause,
     agentbridge.forward,
     agentbridge.unlock, agentbridge.password_failed, agentbridge.password_ok, agentbridge.claim_interaction,
-    agentbridge.release_interaction, agentbridge.may_manage, agentbridge.has_queue, agentbridge.check_role
+    agentbridge.release_interaction, agentbridge.may_manage, agentbridge.may_listen, agentbridge.has_queue,
+    agentbridge.check_role
     to agentbridge_app;
 -- two functions of the view
 grant execute on function agentbridge.touched, agentbridge.known_nodes to agentbridge_app;

@@ -105,7 +105,7 @@ begin
         key := 'username'; summary := 'api_agent_summary(r)'; record := 'api_agent(r)'; fields := 'api_agent_fields(r)';
         searched := '{username,full_name,internal,email,alias}';
         sortable := '{username,full_name,internal,email,alias,typology}';
-        settable := '{username,full_name,alias,email,internal,typology,description,role,voicemail,deactivated,hot_desk,
+        settable := '{username,full_name,alias,email,internal,typology,description,voicemail,deactivated,hot_desk,
             login_in_pause,mask_sensitive,transport,host,nat,sip_type,codecs,caller_id,context,call_group,pickup_group,
             chanspy,record_calls,record_made_calls,sip_expires,sip_port,auto_answer,auto_answer_delay,ring_in_use,manual_recording,
             dtmf_tones,dnd_in_pause,unanswered_badge,jaws,screen_recording,screen_recording_path,remote_control,
@@ -267,8 +267,8 @@ begin
     select f into stranger from jsonb_object_keys(given) f where f <> all (known) limit 1;
     if found then
         perform refuse('AB001', format('%s: there is no such field that can be set', shown(stranger)));
-    elsif kind = 'agents' and given ?| '{role,may_spy}' and not 'admin' = any (who.roles) then
-        perform refuse('AB004', 'role: only an administrator may set role and may_spy');
+    elsif kind = 'agents' and given ? 'may_spy' and not 'admin' = any (who.roles) then
+        perform refuse('AB004', 'may_spy: only an administrator may set it');
     end if;
     return array(select jsonb_object_keys(given));
 end $$;

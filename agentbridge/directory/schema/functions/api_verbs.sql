@@ -137,9 +137,11 @@ begin
     if a.typology = 'phonebar' then
         shown := shown || jsonb_build_object('ring_in_use', a.ring_in_use, 'unanswered_badge', a.unanswered_badge,
             'jaws', a.jaws, 'screen_recording', a.screen_recording,
-            -- the global path comes before the agent's own, and both before the client's default
+            -- P9: the global path comes before the agent's own, and both before the default, where the client puts
+            -- the day. What no folder's name may hold becomes an underscore.
             'screen_recording_path', coalesce(nullif(folder, ''), nullif(a.screen_recording_path, ''),
-                format('Video/%s_%s/', a.id, a.full_name)),
+                format('Video/%s_%s/<year>/<month>/<day>/', a.id,
+                    regexp_replace(a.full_name, '[][:cntrl:]/\\:*?"<>|[]', '_', 'g'))),
             'remote_control', a.remote_control, 'remote_control_port', a.remote_control_port, 'sip_port', a.sip_port,
             'forward_allowed', a.forward_allowed, 'forward_to', a.forward_to);
     elsif a.typology = 'webrtc' then
@@ -233,7 +235,7 @@ security definer set search_path = agentbridge, pg_temp
 as $$
 declare who api_identity := api_allow(proof, 'me');
 begin
-    return (select jsonb_build_object('role', a.role, 'username', a.username, 'level', a.client_log_level)
+    return (select jsonb_build_object('role', 'agent', 'username', a.username, 'level', a.client_log_level)
         from agents a where a.username = who.name and a.client_log);
 end $$;
 

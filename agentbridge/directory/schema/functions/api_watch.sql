@@ -65,14 +65,14 @@ begin
         from numbered x);
 end $$;
 
--- Whose recordings somebody may hear: an administrator all; a supervisor with the download permission those of agents in
--- its queues; an agent with it its own.
+-- Whose recordings somebody may hear: an administrator all; a user and a supervising agent with the download permission
+-- those of agents in its queues; an agent with it its own.
 create or replace function agentbridge.api_may_hear(who agentbridge.api_identity, recording agentbridge.recordings)
 returns boolean language sql stable security definer set search_path = agentbridge, pg_temp
 as $$
     select who.roles && '{admin,machine}'
         or (who.kind = 'agent' and exists (select from agents a where a.username = who.name and a.download_recordings
-            and a.id = recording.agent_id))
+            and (a.id = recording.agent_id or recording.agent_id in (select api_agents_of(who, false)))))
         or (who.kind = 'user' and exists (select from users u where u.username = who.name and u.download_recordings)
             and recording.agent_id in (select api_agents_of(who, false)))
 $$;

@@ -11,7 +11,17 @@ begin
     end if;
 end $$;
 
--- O1, O2. A repeated claim is granted again; a follow-up of an interaction in hand always is, of another never.
+-- O1: an agent is available for a channel while it is logged in and in a queue of that channel.
+create or replace function agentbridge.available_for(agent agentbridge.agents, channel text) returns boolean
+language sql stable security definer set search_path = agentbridge, pg_temp
+as $$
+    select exists (select from sessions s where s.agent_id = agent.id)
+        and exists (select from effective_members m join queues q on q.id = m.queue_id
+            where m.agent_id = agent.id and q.channel = available_for.channel)
+$$;
+
+-- O1, O2. A claim that is repeated is granted again. A follow-up of what the agent has managed before, given back since
+-- or not, is granted at the maximum too, if the agent is available; one of what it never managed counts as any claim.
 create or replace function agentbridge.claim_interaction(username text, channel text, interaction text,
     follow_up boolean default false,
     out granted boolean, out auto_answer boolean, out auto_answer_delay integer, out in_hand integer,
@@ -22,6 +32,7 @@ as $$
 declare
     agent agents := agent_for(username, 'admin');
     holder bigint;
+    managed boolean;
 begin
     perform check_interaction(claim_interaction.channel, claim_interaction.interaction);
     if agent.deactivated or agent.locked_at is not null then
@@ -35,29 +46,39 @@ begin
     claim_interaction.auto_answer_delay := coalesce(claim_interaction.auto_answer_delay, 0);
     -- the agent's row is locked, so no other claim of this agent is between the count and the insert
     select count(*) into in_hand from interactions i
-    where i.agent_id = agent.id and i.channel = claim_interaction.channel;
-    select i.agent_id into holder from interactions i
-    where i.channel = claim_interaction.channel and i.interaction = claim_interaction.interaction;
+    where i.agent_id = agent.id and i.channel = claim_interaction.channel and i.released_at is null;
+    select i.agent_id into holder from interactions i where i.released_at is null
+        and i.channel = claim_interaction.channel and i.interaction = claim_interaction.interaction;
+    managed := exists (select from interactions i where i.agent_id = agent.id
+        and i.channel = claim_interaction.channel and i.interaction = claim_interaction.interaction);
     granted := coalesce(holder = agent.id, false);
-    if holder is null and not follow_up
-            and (claim_interaction.capacity = 0 or claim_interaction.in_hand < claim_interaction.capacity) then
-        insert into interactions (channel, interaction, agent_id)
-        values (claim_interaction.channel, claim_interaction.interaction, agent.id)
-        on conflict do nothing;
-        granted := found;
-        in_hand := claim_interaction.in_hand + found::int;
+    if follow_up and managed then
+        granted := coalesce(holder = agent.id, true) and available_for(agent, claim_interaction.channel);
+    elsif holder is null then
+        granted := claim_interaction.capacity = 0 or claim_interaction.in_hand < claim_interaction.capacity;
+    end if;
+    if granted and holder is null then
+        begin
+            insert into interactions as i (channel, interaction, agent_id)
+            values (claim_interaction.channel, claim_interaction.interaction, agent.id)
+            on conflict (channel, interaction, agent_id)
+                do update set released_at = null, claimed_at = clock_timestamp();
+            in_hand := claim_interaction.in_hand + 1;
+        exception when unique_violation then
+            granted := false;       -- another agent was faster
+        end;
     end if;
 end $$;
 
--- Gives the place back.
+-- Gives the place back. That the agent has managed the interaction is remembered, for a follow-up.
 create or replace function agentbridge.release_interaction(username text, channel text, interaction text)
 returns boolean language plpgsql security definer set search_path = agentbridge, pg_temp
 as $$
 declare agent agents := agent_for(username, 'admin');
 begin
     perform check_interaction(release_interaction.channel, release_interaction.interaction);
-    delete from interactions i
+    update interactions i set released_at = clock_timestamp()
     where i.agent_id = agent.id and i.channel = release_interaction.channel
-        and i.interaction = release_interaction.interaction;
+        and i.interaction = release_interaction.interaction and i.released_at is null;
     return found;
 end $$;

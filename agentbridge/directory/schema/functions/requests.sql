@@ -106,7 +106,8 @@ begin
     return ask('recording_resume', agent, '{}', actor, seconds);
 end $$;
 
--- Rings the supervisor's own device, which then dials the feature code; the dialplan decides once more (V9).
+-- Rings the supervisor's own device, which then dials the feature code; the dialplan decides once more (V9). An agent
+-- and a user listen to those of their own queues, a user with the device of an agent of these.
 create or replace function agentbridge.spy(supervisor text, agent text, mode text default 'listen', actor text default '',
     seconds double precision default 5) returns bigint language plpgsql
 security definer set search_path = agentbridge, pg_temp
@@ -116,8 +117,14 @@ declare
     target agents := agent_named('agent', agent);
 begin
     perform check_one_of('mode', mode, '{listen,whisper,barge}');
-    perform check_actor(actor, listener);
-    if not listener.may_spy then
+    if actor not in ('', listener.username) and not may_listen(actor, listener.username) then
+        perform refuse('AB004', format('actor: %s may not listen by the device of %s; an administrator may, or a user '
+            'with may_spy for whom one of the agent''s queues is enabled', shown(actor), listener.username));
+    elsif actor <> '' and not case when actor = listener.username then shares_queue(listener, target)
+            else may_listen(actor, target.username) end then
+        perform refuse('AB004', format('actor: %s may not listen to %s; only to agents of its own queues',
+            shown(actor), target.username));
+    elsif not listener.may_spy then
         perform refuse('AB004', format('may_spy: %s may not listen; it is off', listener.username));
     elsif not target.chanspy then
         perform refuse('AB004', format('chanspy: the calls of %s may not be listened to; it is off', target.username));

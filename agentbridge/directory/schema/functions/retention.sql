@@ -53,8 +53,8 @@ begin
         order by o.day limit at_once for update skip locked);
     get diagnostics n = row_count;
     most := greatest(most, n);
-    delete from interactions i where (i.channel, i.interaction) in (
-        select o.channel, o.interaction from interactions o where o.claimed_at < claimed
+    delete from interactions i where (i.channel, i.interaction, i.agent_id) in (
+        select o.channel, o.interaction, o.agent_id from interactions o where o.claimed_at < claimed
         order by o.claimed_at limit at_once for update skip locked);
     get diagnostics n = row_count;
     most := greatest(most, n);

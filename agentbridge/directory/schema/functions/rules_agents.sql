@@ -134,14 +134,12 @@ begin
             perform refuse('AB001', 'voicemail_pin: without voicemail there is none; set voicemail along with it');
         end if;
         new.voicemail_pin := null;
-    elsif new.role is distinct from old.role then
-        perform check_one_of('role', new.role, '{agent,user,admin}');
     end if;
     return new;
 end $$;
 
 create or replace trigger b_person before insert or update of full_name, alias, email, description, password_hash,
-    pin_hash, voicemail, voicemail_pin, role
+    pin_hash, voicemail, voicemail_pin
     on agentbridge.agents for each row execute function agentbridge.check_person();
 
 -- What agents and telephones have in common: V1-V8, of any row that has these columns. Only what is new is

@@ -31,7 +31,6 @@ create table agentbridge.agents (
     internal text not null,
     typology text not null default 'phonebar',
     description text not null default '',
-    role text not null default 'agent',
     voicemail boolean not null default false,
     voicemail_pin text,
     -- A10, A15
@@ -236,8 +235,11 @@ create table agentbridge.interactions (
     interaction text not null,
     agent_id bigint not null references agentbridge.agents on delete cascade,
     claimed_at timestamptz not null default now(),
-    primary key (channel, interaction)
+    released_at timestamptz,                            -- null: in hand
+    primary key (channel, interaction, agent_id)
 );
+create unique index "an interaction is in one hand" on agentbridge.interactions (channel, interaction)
+    where released_at is null;
 create index interactions_agent on agentbridge.interactions (agent_id, channel);
 
 create table agentbridge.password_resets (

@@ -3,7 +3,7 @@ alter table agentbridge.settings
     add keep_recordings_days integer not null default 0,    -- rows; the files are the administrator's to delete
     add keep_audit_days integer not null default 730,       -- who listened to whom, and who changed what by HTTP
     add keep_counts_days integer not null default 730,      -- of each queue and day
-    add keep_interactions_days integer not null default 30, -- claims that nobody gave back
+    add keep_interactions_days integer not null default 30, -- who managed what
     add keep_traces_days integer not null default 30,       -- requests, taken telephones, links for passwords, results
     add constraint "keep_…_days must be 0 (for ever) to 36500" check (
         least(keep_recordings_days, keep_audit_days, keep_counts_days, keep_interactions_days, keep_traces_days) >= 0
