@@ -188,6 +188,18 @@ async def test_an_agent_with_a_fixed_address_calls_and_is_called_without_registe
     assert call.status == 200
     await call.hangup()
     assert await nothing_to_do(shared)
+    # R3: whoever else calls from that address is not taken for this agent, and not refused
+    assert "No objects found" in await shared.asterisk.cli("pjsip list identifies")
+    other = await shared.agent("ben")
+    await shared.login("ben")
+    await shared.settled()
+    beside = await OddPhone.of(shared.farm, other, await secret(shared, other), at=(address, 5090))
+    await beside.register()
+    await both_ways(await shared.caller(), beside, other)
+    call = await beside.call(internal, 5.0)
+    assert call.status == 200
+    assert phone.invites[-1].caller.user == other
+    await call.hangup()
     await change(shared, "ana", host="dynamic")
     assert await refused_call(await shared.caller(), internal) in {480, 503}
     assert "No objects found" in await shared.asterisk.cli("pjsip list identifies")
