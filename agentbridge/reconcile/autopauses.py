@@ -35,17 +35,19 @@ class Autopauses:
         """
         adopted: dict[EndpointId, str] = {}
         for key in [key for key in self._heard if key in keys]:
-            queues, refused = sorted(self._heard[key]), ""
+            queues, refused = sorted(self._heard.get(key, ())), ""
             taken = []
             for queue in queues:
+                # a key that changed before its pass looked at it is in another pass too, which adopts meanwhile
+                if queue not in self._heard.get(key, ()):
+                    continue
                 try:
                     if await self._directory.adopt_pause(key, queue, AUTOPAUSE):
                         taken.append(queue)
                 except Refused as error:  # the agent stays on pause in Asterisk, and the next resync asks again
                     refused = f"the pause by Asterisk in {queue} is not in the directory: {error}"
-            self._heard[key] -= set(queues)
-            if not self._heard[key]:
-                del self._heard[key]
+            if left := self._heard.pop(key, set()) - set(queues):
+                self._heard[key] = left
             if taken:
                 log.info("pause.adopted", agent=key, queue=",".join(taken), reason=AUTOPAUSE)
             adopted[key] = refused
