@@ -120,8 +120,9 @@ begin
     if actor not in ('', listener.username) and not may_listen(actor, listener.username) then
         perform refuse('AB004', format('actor: %s may not listen by the device of %s; an administrator may, or a user '
             'with may_spy for whom one of the agent''s queues is enabled', shown(actor), listener.username));
-    elsif actor <> '' and not case when actor = listener.username then shares_queue(listener, target)
-            else may_listen(actor, target.username) end then
+    -- in brackets, since this language takes the first THEN for its own
+    elsif actor <> '' and not (case when actor = listener.username then shares_queue(listener, target)
+            else may_listen(actor, target.username) end) then
         perform refuse('AB004', format('actor: %s may not listen to %s; only to agents of its own queues',
             shown(actor), target.username));
     elsif not listener.may_spy then
