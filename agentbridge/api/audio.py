@@ -26,7 +26,10 @@ FOLDER = "monitor/agentbridge"
 
 
 class Audio:
-    """`spool` is Asterisk's; `cache` is this process's own, of at most so many bytes."""
+    """Recordings as browsers play them: as they are, or converted into a cache.
+
+    `spool` is Asterisk's; `cache` is this process's own, of at most so many bytes.
+    """
 
     def __init__(self, spool: Path, cache: Path, cache_bytes: int) -> None:
         self._spool = spool
@@ -35,7 +38,7 @@ class Audio:
         self._turn = asyncio.Semaphore(AT_ONCE)
 
     async def playable(self, recording: int, file: str, kind: str) -> Path:
-        """A file that a browser plays. Problem 404 where it is gone, 503 where it can't be read."""
+        """Returns a file that a browser plays. Raises a Problem: 404 where it is gone, 503 where it can't be read."""
         source = self._path(file, kind)
         if kind == "wav":
             return source
@@ -50,7 +53,10 @@ class Audio:
         return target
 
     def _path(self, file: str, kind: str) -> Path:
-        """Below the recordings' folder, whatever the row says: links that lead out of it are none of ours."""
+        """Returns where the recording lies. Raises a Problem for a path that is none of ours.
+
+        Below the recordings' folder, whatever the row says: links that lead out of it are none of ours.
+        """
         name = file.removeprefix(f"{FOLDER}/")
         if _FILE.fullmatch(name) is None or Path(name).suffix != SUFFIXES.get(kind):
             raise Problem(404, "file: is no recording's")
@@ -88,7 +94,7 @@ class Audio:
         self._make_room(target)
 
     def _make_room(self, keep: Path) -> None:
-        """The files not heard for the longest time go."""
+        """Deletes the files of the cache that were not heard for the longest time, but not `keep`."""
         files = sorted(self._cache.glob("*.wav"), key=lambda path: path.stat().st_mtime)
         total = sum(path.stat().st_size for path in files)
         for path in files:
@@ -99,7 +105,10 @@ class Audio:
                 path.unlink(missing_ok=True)
 
     async def delete(self, recording: int, file: str, kind: str) -> None:
-        """Of a row that is deleted. The spool may be Asterisk's alone; then the file stays, and the log says so."""
+        """Deletes the recording's file and its converted copy.
+
+        Of a row that is deleted. The spool may be Asterisk's alone; then the file stays, and the log says so.
+        """
         (self._cache / f"{recording}.wav").unlink(missing_ok=True)
         try:
             self._path(file, kind).unlink(missing_ok=True)

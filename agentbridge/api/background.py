@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 @contextlib.asynccontextmanager
 async def running(app: FastAPI) -> AsyncIterator[None]:
-    """The tasks run inside the block, and are gone after it."""
+    """Runs the tasks beside the requests inside the block, and ends them after it."""
     state = app.state
     listener = Listener(state.database.dsn, deadline=state.settings.statement_seconds)
     listener.on("agentbridge_applied", lambda _: state.waiting.woken())
@@ -51,7 +51,7 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _event(app: FastAPI, text: str) -> None:
-    """What is told of one agent, to that agent's client."""
+    """Hands an event about one agent to that agent's client."""
     try:
         told = json.loads(text)
         name, agent = str(told.pop("event")), str(told.pop("agent"))
@@ -81,7 +81,10 @@ def _session_ended(app: FastAPI, text: str) -> None:
 
 
 def _ended(task: asyncio.Task[None]) -> None:
-    """A part that ends by itself is a fault: the process ends, and systemd starts it anew."""
+    """Ends the process where a task has ended by itself.
+
+    A part that ends by itself is a fault: the process ends, and systemd starts it anew.
+    """
     if not task.cancelled():
         log.critical("api.part_ended", part=task.get_name(), exc_info=task.exception())
         import os

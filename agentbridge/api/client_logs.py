@@ -25,7 +25,10 @@ class ClientLogs:
         self._folder = folder
 
     def append(self, role: str, username: str, level: str, content: bytes) -> int:
-        """Of NDJSON, the lines that the level lets through; returns how many. Blocking: call it in a thread."""
+        """Adds lines of a browser's log to the agent's file.
+
+        Of NDJSON, the lines that the level lets through; returns how many. Blocking: call it in a thread.
+        """
         lines = list(_lines(content, level))
         if not lines:
             return 0
@@ -61,7 +64,10 @@ def _lines(content: bytes, level: str) -> Iterable[str]:
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
-    """Without control characters, which would make one line two, or move a terminal's cursor."""
+    """Returns the value with its control characters taken out, at whatever depth.
+
+    Without control characters, which would make one line two, or move a terminal's cursor.
+    """
     match value:
         case str():
             return "".join(c for c in value if unicodedata.category(c)[0] != "C")

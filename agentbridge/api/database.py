@@ -21,7 +21,10 @@ _AWAY = ("08", "28", "53", "57", "58", "25", "40", "55", "3D")
 
 
 class Database:
-    """`async with Database(…) as database`. It opens without a server; a call then is a Problem with status 503."""
+    """The API's connections to PostgreSQL, which call SQL functions and nothing else.
+
+    `async with Database(…) as database`. It opens without a server; a call then is a Problem with status 503.
+    """
 
     def __init__(self, dsn: str, *, connections: int, deadline: float) -> None:
         self._dsn = dsn
@@ -44,12 +47,19 @@ class Database:
         return self._dsn
 
     async def call(self, function: str, *arguments: object, seconds: float | None = None) -> Any:
-        """The function's value; JSON comes as text, as it is. seconds: more than usual, for what takes long."""
+        """Calls a function that returns one value. Raises a Problem for a refusal (by its rule), and 503 while the
+        database is away.
+
+        The function's value; JSON comes as text, as it is. seconds: more than usual, for what takes long.
+        """
         rows = await self.rows(function, *arguments, seconds=seconds)
         return rows[0][0] if rows else None
 
     async def rows(self, function: str, *arguments: object, seconds: float | None = None) -> list[asyncpg.Record]:
-        """The function's rows. Problem for a refusal of the directory's (by its rule) and while it is away (503)."""
+        """Calls a function that returns rows.
+
+        The function's rows. Problem for a refusal of the directory's (by its rule) and while it is away (503).
+        """
         assert _NAME.fullmatch(function), function  # noqa: S101 - a name of this program, never of a user
         places = ", ".join(f"${number}" for number in range(1, len(arguments) + 1))
         try:
@@ -89,7 +99,10 @@ class Database:
 
 
 async def _leave(_: object) -> None:
-    """Nothing is left behind in a session here, so nothing has to be reset in a round trip."""
+    """Does nothing with a connection that goes back to the pool.
+
+    Nothing is left behind in a session here, so nothing has to be reset in a round trip.
+    """
 
 
 def away() -> Problem:
@@ -113,7 +126,10 @@ def _problem(error: asyncpg.PostgresError) -> Exception:
 
 
 def _constraint(error: asyncpg.PostgresError, state: str) -> Problem:
-    """What two did at the same moment; the constraint's name is the rule."""
+    """Returns the answer to a violated constraint.
+
+    What two did at the same moment; the constraint's name is the rule.
+    """
     rule = str(getattr(error, "constraint_name", None) or "a rule of the directory")
     if state in ("23505", "23503"):
         return Problem(409, rule, code="AB002")

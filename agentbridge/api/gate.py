@@ -54,13 +54,16 @@ NOBODY = Caller(b"")
 
 
 def digest(token: str) -> bytes:
-    """Only this is kept of a token."""
+    """Returns the hash of a token, which is all that is kept of it."""
     return hashlib.sha256(token.encode()).digest()
 
 
 def proof_of(connection: HTTPConnection) -> bytes | None:
-    """The hash of the cookie's or the header's token; None without one. Both together are refused, and so is a header
-    that holds something else."""
+    """Returns what the caller is found by, None for whoever shows nothing. Raises a Problem.
+
+    The hash of the cookie's or the header's token; None without one. Both together are refused, and so is a header that
+    holds something else.
+    """
     header = connection.headers.get("authorization")
     cookie = connection.cookies.get(COOKIE)
     if header is None:
@@ -78,7 +81,10 @@ def _unknown(detail: str) -> Problem:
 
 
 class Callers:
-    """Who a token is. Remembers it for seconds, so that a desk's requests don't ask twice each."""
+    """Finds who a token belongs to.
+
+    Who a token is. Remembers it for seconds, so that a desk's requests don't ask twice each.
+    """
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
@@ -86,7 +92,7 @@ class Callers:
         self._known: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
 
     async def find(self, proof: bytes) -> Caller:
-        """Problem 401 when the session is over."""
+        """Returns who shows this proof. Raises a Problem (401) when the session is over."""
         at, caller = self._known.get(proof, (float("-inf"), NOBODY))
         if self._clock() - at < KEPT_SECONDS:
             return caller
@@ -129,13 +135,19 @@ def is_loopback(connection: HTTPConnection) -> bool:
 
 
 def must_be_private(connection: HTTPConnection) -> None:
-    """People's cookies go over TLS, or stay on this machine."""
+    """Raises a Problem for a request that others on the network could read.
+
+    People's cookies go over TLS, or stay on this machine.
+    """
     if connection.url.scheme in ("http", "ws") and not is_loopback(connection):
         raise Problem(403, "over plain HTTP people log in from this machine only; use https")
 
 
 def is_own_origin(connection: HTTPConnection, origins: frozenset[str]) -> bool:
-    """The Origin header is this server's own, as configured, else as the Host header says."""
+    """Whether the request comes from a page of this server.
+
+    The Origin header is this server's own, as configured, else as the Host header says.
+    """
     origin = connection.headers.get("origin")
     if origin is None:
         return False
@@ -146,7 +158,10 @@ def is_own_origin(connection: HTTPConnection, origins: frozenset[str]) -> bool:
 
 
 def must_be_from_here(connection: HTTPConnection, origins: frozenset[str]) -> None:
-    """A page of another site can make a browser send the cookie, but not these headers."""
+    """Raises a Problem for a request that a page of another site may have caused.
+
+    A page of another site can make a browser send the cookie, but not these headers.
+    """
     site = connection.headers.get("sec-fetch-site")
     if site is not None and site != "same-origin":
         raise Problem(403, "Sec-Fetch-Site: must be same-origin for what changes something")

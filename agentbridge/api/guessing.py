@@ -14,7 +14,10 @@ KEPT = 10_000
 
 
 class Buckets:
-    """`size` tries at once, then one in `seconds`. clock: seconds, monotonic."""
+    """Limits tries by name: a token bucket for each.
+
+    `size` tries at once, then one in `seconds`. clock: seconds, monotonic.
+    """
 
     def __init__(self, size: int, seconds: float, clock: Callable[[], float], kept: int = KEPT) -> None:
         self._size = size
@@ -25,7 +28,7 @@ class Buckets:
         """name → tries left, and when that was so"""
 
     def wait_seconds(self, name: str) -> float:
-        """0 when a try is left, else how long until the next."""
+        """Returns 0 when the name has a try left, else the seconds until its next one."""
         left = self._left(name)
         return 0.0 if left >= 1 else (1 - left) * self._seconds
 
@@ -39,7 +42,7 @@ class Buckets:
             self._buckets.popitem(last=False)
 
     def give_back(self, name: str) -> None:
-        """A try that was none."""
+        """Gives the name back a try that was none."""
         self._buckets[name] = (min(self._size, self._left(name) + 1), self._clock())
 
     def forget(self, name: str) -> None:
@@ -51,7 +54,10 @@ class Buckets:
 
 
 class Guesses:
-    """`wait_seconds` before a password is looked at; 0 takes a try."""
+    """Limits how fast passwords can be guessed, by name and by address.
+
+    `wait_seconds` before a password is looked at; 0 takes a try.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._addresses = Buckets(30, 10.0, clock)

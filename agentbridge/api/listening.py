@@ -20,8 +20,11 @@ PROBE_SECONDS = 5.0
 
 
 class Listener:
-    """`on` before `run`. What is heard is called in the event loop; `on_up` too, after each connect, since what was
-    notified before is lost."""
+    """Listens to PostgreSQL's notifications and calls whoever asked for a channel.
+
+    `on` before `run`. What is heard is called in the event loop; `on_up` too, after each connect, since what was
+    notified before is lost.
+    """
 
     def __init__(self, dsn: str, *, deadline: float) -> None:
         self._dsn = dsn
@@ -73,7 +76,7 @@ class Listener:
             came_up()
 
     def _tell_lost(self, reason: BaseException) -> None:
-        """Once, and not at every try of a long outage."""
+        """Logs that the connection is lost: once, and not at every try of a long outage."""
         if not self._lost_told:
             log.warning("database.lost", reason=str(reason))
         self._lost_told = True

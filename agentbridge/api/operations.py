@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """In which part somebody calls the API."""
+    """What somebody is who calls the API: it decides which operations are allowed."""
 
     ADMIN = "admin"
     USER = "user"

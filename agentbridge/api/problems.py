@@ -105,7 +105,7 @@ class Problem(HTTPException):
 
 
 def refused(code: str, message: str) -> Problem:
-    """A rule of the directory's."""
+    """Returns the answer to a refusal of the directory's rules."""
     return Problem(STATUS.get(code, 422), message, code=code)
 
 
@@ -115,7 +115,10 @@ async def on_problem(_: Request, problem: Exception) -> Response:
 
 
 async def on_invalid(_: Request, error: Exception) -> Response:
-    """Values that don't go with the schema: each named with its rule, never with the value."""
+    """Returns the answer to a request that does not fit the schema (422).
+
+    Values that don't go with the schema: each named with its rule, never with the value.
+    """
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
     errors = [{"field": _place(item["loc"]), "rule": item["msg"]} for item in error.errors()[:50]]
     first = errors[0]
@@ -123,7 +126,7 @@ async def on_invalid(_: Request, error: Exception) -> Response:
 
 
 def _place(location: Sequence[Any]) -> str:
-    """Without `body` or `query` before it."""
+    """Returns where in the request a value stands, without `body` or `query` before it."""
     parts = [str(part) for part in location]
     return ".".join(parts[1:] or parts)[:64]
 

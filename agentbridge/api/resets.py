@@ -23,7 +23,10 @@ WAITING = 100
 
 
 class Resets:
-    """`ask` returns at once; `run` sends the e-mails one after the other until it is cancelled."""
+    """Sends links for new passwords, and takes the passwords that come back.
+
+    `ask` returns at once; `run` sends the e-mails one after the other until it is cancelled.
+    """
 
     def __init__(self, database: Database, mail: Mail | None, hashing: Hashing) -> None:
         self._database = database
@@ -32,7 +35,7 @@ class Resets:
         self._asked: asyncio.Queue[str] = asyncio.Queue(WAITING)
 
     def ask(self, address: str) -> None:
-        """Problem 503 where no mail server is configured."""
+        """Asks for links to be sent to an address. Raises a Problem (503) where no mail server is configured."""
         if self._mail is None:
             raise Problem(503, "no mail server is configured, so a password can't be reset by e-mail")
         try:
@@ -62,7 +65,10 @@ class Resets:
             await send(self._mail, messages)
 
     async def use(self, token: str, password: str) -> None:
-        """Problem 422 for a password that breaks the rule, 404 for a link that was used or is too old."""
+        """Sets the new password of a link.
+
+        Problem 422 for a password that breaks the rule, 404 for a link that was used or is too old.
+        """
         suite = await self._database.call("api_security_suite")
         try:
             check_password(password, security_suite=suite)

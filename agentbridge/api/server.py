@@ -50,7 +50,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
 
 def serve(settings: ApiSettings) -> int:
-    """Until SIGTERM or SIGINT; returns the exit status."""
+    """Serves the API until SIGTERM or SIGINT; returns the exit status."""
     api = settings.api
     host, port = split_address(api.bind)
     config = uvicorn.Config(

@@ -59,7 +59,10 @@ def _text(value: Any) -> str:
 
 
 def _quoted(name: str) -> str:
-    """A name with a comma or a colon in it stays one name."""
+    """Returns a name as it may stand in a list of names.
+
+    A name with a comma or a colon in it stays one name.
+    """
     return json.dumps(name, ensure_ascii=False) if re.search(r'[,:"]', name) else name
 
 
@@ -149,7 +152,7 @@ def _value(name: str, text: str) -> Any:
 
 
 def _parts(text: str) -> list[str]:
-    """Between commas, those in quotes aside."""
+    """Returns the parts of a text between its commas; commas in quotes divide nothing."""
     return [part.strip() for part in re.findall(r'(?:"(?:\\.|[^"\\])*"|[^,"])+', text) if part.strip()]
 
 

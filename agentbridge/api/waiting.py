@@ -13,7 +13,10 @@ LOOK_SECONDS = 0.5
 
 
 class Waiting:
-    """`woken` at each notification that some change was carried out; whoever waits looks at its own then."""
+    """Lets requests wait until their change has reached Asterisk.
+
+    `woken` at each notification that some change was carried out; whoever waits looks at its own then.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -24,7 +27,7 @@ class Waiting:
         self._news = asyncio.Event()
 
     def news(self) -> asyncio.Event:
-        """To be had before a look, and waited for after it."""
+        """Returns the event of the next notification: to be had before a look, and waited for after it."""
         return self._news
 
     async def soon(self, news: asyncio.Event, seconds: float) -> None:
@@ -36,8 +39,11 @@ class Waiting:
             return
 
     async def applied(self, proof: bytes, username: str, seconds: float) -> dict[str, Any]:
-        """{pending, applied_at, error} of the agent's last change: at once when Asterisk has it or refused it, else
-        after so many seconds."""
+        """Waits for the agent's last change.
+
+        {pending, applied_at, error} of the agent's last change: at once when Asterisk has it or refused it, else after
+        so many seconds.
+        """
         clock = asyncio.get_running_loop().time
         until = clock() + seconds
         while True:

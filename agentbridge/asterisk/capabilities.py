@@ -41,7 +41,10 @@ class Console(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """`unknown` are the fields that the daemon writes and this Asterisk does not know."""
+    """What this Asterisk can do.
+
+    `unknown` are the fields that the daemon writes and this Asterisk does not know.
+    """
 
     unknown: Mapping[ObjectKind, frozenset[str]] = field(default_factory=dict)
     add_reason: bool = True
@@ -79,7 +82,10 @@ def meaning(lack: str) -> str:
 
 
 async def ask(console: Console, fields: Mapping[ObjectKind, tuple[str, ...]]) -> Capabilities:
-    """`fields` are those that the daemon writes, by kind. Raises Unavailable, Refused."""
+    """Asks Asterisk what it can do.
+
+    `fields` are those that the daemon writes, by kind. Raises Unavailable, Refused.
+    """
     unknown: dict[ObjectKind, frozenset[str]] = {}
     for kind, names in fields.items():
         missing = frozenset([name for name in names if not await _knows_field(console, kind, name)])

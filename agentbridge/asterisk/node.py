@@ -178,6 +178,7 @@ class Node:
         return known
 
     def carriers(self, agent: str) -> Collection[EndpointId]:
+        """Returns the endpoint ids that take the calls of the agent with this row id."""
         return self._seen.carriers(agent)
 
     def owned(self) -> Collection[EndpointId]:
@@ -225,7 +226,10 @@ class Node:
             self._read = losses == self._losses
 
     async def _ask_capabilities(self) -> None:
-        """Once a connection: Asterisk may have been replaced by another version meanwhile."""
+        """Asks what this Asterisk can do.
+
+        Once a connection: Asterisk may have been replaced by another version meanwhile.
+        """
         if self._asked == self._losses:
             return
         asked = self._losses
@@ -255,17 +259,17 @@ class Node:
     # ------------------------------------------------------------ questions and orders of others
 
     async def action(self, action: str, fields: WireFields = (), *, timeout: float) -> Message:
-        """See AmiConnection.action."""
+        """Sends an AMI action and waits for its answer; see AmiConnection.action."""
         return await self._actions.action(action, fields, timeout=timeout)
 
     async def action_list(
         self, action: str, fields: WireFields = (), *, timeout: float, on_item: OnEvent | None = None
     ) -> list[Message]:
-        """See AmiConnection.action_list; on the link for bulk answers."""
+        """Sends an AMI action that answers with a list; see AmiConnection.action_list. On the link for bulk answers."""
         return await self._bulk.action_list(action, fields, timeout=timeout, on_item=on_item)
 
     async def command(self, line: str, *, timeout: float) -> str:
-        """See AmiLink.command."""
+        """Runs a command of Asterisk's command line; see AmiLink.command."""
         return await self._actions.command(line, timeout=timeout)
 
     # ------------------------------------------------------------ what should be
@@ -307,7 +311,10 @@ class Node:
         self._contacts.lost()
 
     def _shuts_down(self, reason: str) -> None:
-        """Away, though the links are up: nothing is done until it is taken back, or Asterisk has started again."""
+        """Notes that Asterisk shuts down.
+
+        Away, though the links are up: nothing is done until it is taken back, or Asterisk has started again.
+        """
         log.warning("asterisk.shutting_down")
         self._lost(reason)
 

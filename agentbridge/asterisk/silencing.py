@@ -36,7 +36,7 @@ class Silencing:
             tasks.create_task(self._take_back_pauses(), name="pauses-of-our-own")
 
     def device_gone(self, device: EndpointId) -> None:
-        """The device has no registration any more: nothing rings there for anybody."""
+        """Ends what rings at a device that has no registration any more."""
         self._ringing.silence(device, everything=True)
 
     def after_member_step(self, action: MemberAction) -> None:

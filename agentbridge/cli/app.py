@@ -79,7 +79,10 @@ def everywhere(
 
 
 def command() -> Any:
-    """All of it, with the gate before each command."""
+    """Returns the whole command line.
+
+    All of it, with the gate before each command.
+    """
     made = typer.main.get_command(app)
     for operation, leaf in leaves(made):
         leaf.callback = _gated(operation, leaf.callback)

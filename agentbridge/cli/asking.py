@@ -19,7 +19,9 @@ Agent = Annotated[str, typer.Argument(metavar="AGENT", help="A username or an in
 
 
 def ask(config: Path | None, verb: str, agents: list[str], *values: str) -> dict[str, Any]:
-    """The result of a request: `verb` for these agents, by username or number, with these values.
+    """Asks a daemon for something about running calls, and waits for the answer. Raises Refused or Unavailable.
+
+    The result of a request: `verb` for these agents, by username or number, with these values.
 
     Refused with the reason when it was refused, or when no daemon answered in time.
     """

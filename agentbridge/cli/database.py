@@ -110,5 +110,6 @@ def status(config: ConfigPath = None, as_json: Json = False) -> None:
 
 
 async def _status(settings: Settings) -> schema.SchemaStatus:
+    """Returns how the database's schema stands to the one of this program."""
     async with connected(settings) as connection:
         return await schema.status(connection)

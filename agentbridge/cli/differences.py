@@ -68,7 +68,10 @@ async def _compared(settings: Settings, directory: Directory, node: Node) -> Dif
 
 
 async def _refusal(settings: Settings, directory: Directory, node: Node, planned: Plan) -> Refusal | None:
-    """As the daemon's guard decides, without what was confirmed."""
+    """Returns the removals that the daemon would hold; None where it would hold none.
+
+    As the daemon's guard decides, without what was confirmed.
+    """
     if not await _vanished(directory, losses_of(planned, node)):
         return None
     limit = Limit(share=settings.limits.removals_share, at_least=settings.limits.removals_at_least)

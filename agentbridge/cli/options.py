@@ -60,7 +60,10 @@ def acting_user() -> str | None:
 
 
 def act_as(users: Sequence[str], config: Path | None) -> None:
-    """For whom the command is run. Of two the second could not be who was meant: a rule of sudo names the first."""
+    """Sets for whom the command is run. Raises Refused for a second user.
+
+    For whom the command is run. Of two the second could not be who was meant: a rule of sudo names the first.
+    """
     if len(users) > 1:
         raise Refused(f"--user: name one user (got {', '.join(users)})")
     _user.set(users[0] if users else None)
@@ -68,13 +71,19 @@ def act_as(users: Sequence[str], config: Path | None) -> None:
 
 
 def _must_not_choose(config: Path | None) -> None:
-    """A configuration of the user's own may name a database in which the user is what it likes."""
+    """Raises Refused for a user who names the configuration.
+
+    A configuration of the user's own may name a database in which the user is what it likes.
+    """
     if config is not None and acting_user() is not None:
         raise Refused("--config: not beside --user; whoever may choose the configuration sets AGENTBRIDGE_CONFIG")
 
 
 def gate(operation: str, config: Path | None) -> None:
-    """Before each command: whether the acting user may run it at all. Raises Refused."""
+    """Asks the gate.
+
+    Before each command: whether the acting user may run it at all. Raises Refused.
+    """
     user = acting_user()
     if user is None:
         return
@@ -87,13 +96,16 @@ def settings_of(config: Path | None) -> Settings:
 
 
 def directory_settings_of(config: Path | None) -> DirectorySettings:
-    """For a command that asks the directory alone."""
+    """Returns the settings for a command that asks the directory alone."""
     return load_directory(chosen_path(config))
 
 
 @asynccontextmanager
 async def connected(settings: Settings | DirectorySettings, *, as_daemon: bool = False) -> AsyncIterator[Connection]:
-    """With the rights of the schema's owner, or with the daemon's."""
+    """Opens a connection to the directory.
+
+    With the rights of the schema's owner, or with the daemon's.
+    """
     url = settings.database.url() if as_daemon else settings.database.owner_url()
     connection = await connect(url, deadline=settings.database.connect_seconds, name="agentbridge cli")
     try:

@@ -18,7 +18,7 @@ Row = Mapping[str, Any]
 
 
 def document(value: Any) -> None:
-    """Times are ISO 8601."""
+    """Prints a value as JSON; times are ISO 8601."""
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=_encoded))
 
 
@@ -27,7 +27,7 @@ def _encoded(value: object) -> str:
 
 
 def message(text: str) -> None:
-    """What is not the result."""
+    """Prints to standard error what is not the result."""
     typer.echo(printable(text), err=True)
 
 
@@ -46,7 +46,7 @@ def records(rows: Sequence[Row], *, as_json: bool) -> None:
 
 
 def record(row: Row, *, as_json: bool) -> None:
-    """One thing, a field a line."""
+    """Prints one record, a field a line."""
     if as_json:
         document(row)
         return
@@ -56,7 +56,10 @@ def record(row: Row, *, as_json: bool) -> None:
 
 
 def _table(rows: Sequence[Row]) -> None:
-    """Eighty columns hold it: without the fields that are empty or `no` in all rows, and nothing is cut off."""
+    """Prints rows as a table.
+
+    Eighty columns hold it: without the fields that are empty or `no` in all rows, and nothing is cut off.
+    """
     names = [name for name in (rows[0] if rows else ()) if any(told(row[name]) not in {"", "no"} for row in rows)]
     table = Table(*(Column(name, overflow="fold") for name in names), box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
@@ -70,7 +73,10 @@ def _short(value: Any) -> str:
 
 
 def _columns(rows: Sequence[Row]) -> None:
-    """Fields apart by a tab, so that cut and awk find them; the first line names them."""
+    """Prints rows for other programs.
+
+    Fields apart by a tab, so that cut and awk find them; the first line names them.
+    """
     if rows:
         line("\t".join(rows[0]))
     for row in rows:
@@ -95,5 +101,8 @@ def told(value: Any) -> str:
 
 
 def printable(text: str) -> str:
-    """A name from the directory must not move the cursor of the terminal that shows it."""
+    """Returns a text without control characters.
+
+    A name from the directory must not move the cursor of the terminal that shows it.
+    """
     return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in text)

@@ -105,7 +105,7 @@ async def _reserved_node(settings: Settings, *, without_directory: bool) -> Asyn
 
 @asynccontextmanager
 async def _node(settings: Settings) -> AsyncIterator[Node]:
-    """An Asterisk that has been read."""
+    """Opens an Asterisk and reads it."""
     ari = Ari(settings.ari.url, settings.ari.username, settings.ari.password(), deadline=settings.ari.deadline_seconds)
     account = Account(settings.ami.host, settings.ami.port, settings.ami.username, settings.ami.password())
     async with ari, asyncio.TaskGroup() as tasks:
@@ -122,7 +122,10 @@ async def _node(settings: Settings) -> AsyncIterator[Node]:
 
 
 async def _check_nobody_else_works_here(node: Node, username: str) -> None:
-    """A daemon on another database has the same account and no lock in ours."""
+    """Raises Refused where another daemon is connected to this Asterisk.
+
+    A daemon on another database has the same account and no lock in ours.
+    """
     shown = await node.command("manager show connected", timeout=CONNECT_SECONDS)
     sessions = sum(line.split()[:1] == [username] for line in shown.splitlines())
     if sessions > OUR_SESSIONS:
@@ -158,7 +161,7 @@ def _is_remainder(found: ObservedState, *, in_directory: bool, spare: DesiredSta
 
 
 async def _take_out(node: Node, settings: Settings, ours: _Ours) -> dict[EndpointId, str]:
-    """The ids that could not be taken out, each with the reason."""
+    """Takes all of it out; returns the ids that could not be, each with the reason."""
     writer = Writer(node, Pace(node.depth, clock=time.monotonic, ceiling=settings.pace.ceiling), time.monotonic)
     causes = {step.key: Cause.CHANGE for step in ours.plan.steps}
     failures = {**ours.plan.problems, **await writer.write(ours.plan.steps, causes, lambda: None)}
@@ -171,7 +174,7 @@ async def _take_out(node: Node, settings: Settings, ours: _Ours) -> dict[Endpoin
 
 
 async def _darken(node: Node, lamp: str) -> None:
-    """Tell who watches the lamp that nobody is there, and forget it; UNKNOWN can't be set."""
+    """Tells who watches the lamp that nobody is there, and forgets it; UNKNOWN can't be set."""
     state = {"Variable": f"DEVICE_STATE(Custom:{lamp})", "Value": "UNAVAILABLE"}
     await node.action("Setvar", state, timeout=CONNECT_SECONDS)
     await node.action("DBDel", {"Family": "CustomDevstate", "Key": lamp}, timeout=CONNECT_SECONDS)

@@ -68,7 +68,10 @@ def status(config: ConfigPath = None, as_json: Json = False) -> None:
 
 
 async def read(connection: Connection) -> dict[str, Any]:
-    """Refused where the schema is another one: what it says of the daemons could not be understood."""
+    """Returns the state of nodes and agents as the directory has it.
+
+    Refused where the schema is another one: what it says of the daemons could not be understood.
+    """
     if problem := (await migrate.status(connection)).problem:
         raise Refused(problem)
     found: dict[str, Any] = json.loads(await connection.fetchval(_STATUS, float(SILENT_SECONDS)))

@@ -99,7 +99,10 @@ async def _watch(settings: DirectorySettings, queue: str, *, offline: bool, once
 
 
 async def _frame(connection: Connection, queue: str, *, offline: bool, rows: int | None) -> Group:
-    """rows: how many fit on the screen in all; None: all of them."""
+    """Returns what the screen shows now.
+
+    rows: how many fit on the screen in all; None: all of them.
+    """
     user = acting_user() or ""
     with translated():
         now: datetime = await connection.fetchval("select clock_timestamp()")

@@ -9,7 +9,10 @@ PAUSE_SOURCES = 3
 
 
 def policy_of(subject: Subject) -> Fields:
-    """AstDB paths of the call policy; they also say that the endpoint id is ours."""
+    """Returns the call policy of a key.
+
+    AstDB paths of the call policy; they also say that the endpoint id is ours.
+    """
     paths: dict[str, str] = {}
     if subject.agent is not None:
         paths |= _agent_policy(subject.agent)
@@ -32,7 +35,10 @@ def _agent_policy(agent: Agent) -> Fields:
 
 
 def _desk_caller_id(agent: Agent) -> str:
-    """V6 at a hot desk, whose endpoint does not know who sits there; the agent's own endpoint states it."""
+    """Returns the caller id of an agent's policy; '' where the endpoint has it.
+
+    V6 at a hot desk, whose endpoint does not know who sits there; the agent's own endpoint states it.
+    """
     if not agent.hot_desk:
         return ""
     if agent.line.caller_id:
@@ -41,10 +47,12 @@ def _desk_caller_id(agent: Agent) -> str:
 
 
 def _pause_sources(agent: Agent) -> Fields:
-    """Where a direct call learns whether the agent is on pause: app_queue knows it, so a pause is one write.
+    """Returns the part of the policy by which a pause is found.
 
-    Queues that have a pause of their own don't tell. Three, in case that Asterisk does not know one of them.
-    An agent in no queue has its pause here.
+    Where a direct call learns whether the agent is on pause: app_queue knows it, so a pause is one write.
+
+    Queues that have a pause of their own don't tell. Three, in case that Asterisk does not know one of them. An agent
+    in no queue has its pause here.
     """
     if not agent.memberships:
         return {"paused": _flag(agent.session is not None and agent.session.paused)}
@@ -53,7 +61,10 @@ def _pause_sources(agent: Agent) -> Fields:
 
 
 def _options(agent: Agent) -> Fields:
-    """Only what differs from the safe default is stated; a key that is absent denies or does nothing."""
+    """Returns the part of the policy that the agent's options decide.
+
+    Only what differs from the safe default is stated; a key that is absent denies or does nothing.
+    """
     options = agent.options
     return {
         "record": "" if options.record is Recording.INACTIVE else options.record.value,
@@ -75,7 +86,7 @@ def _options(agent: Agent) -> Fields:
 
 
 def _format(chosen: Recording) -> str:
-    """In which format calls are recorded where something says that they are."""
+    """Returns the format in which calls are recorded where something says that they are."""
     return (Recording.WAV if chosen is Recording.INACTIVE else chosen).value
 
 

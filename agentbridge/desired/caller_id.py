@@ -26,7 +26,10 @@ def member_text(text: str) -> str:
 
 
 def clipped(text: str) -> str:
-    """The beginning that has room in TEXT_BYTES of UTF-8. Half a character makes Asterisk's JSON fail."""
+    """Returns a text that fits a field of Asterisk.
+
+    The beginning that has room in TEXT_BYTES of UTF-8. Half a character makes Asterisk's JSON fail.
+    """
     return text.encode()[:TEXT_BYTES].decode(errors="ignore").rstrip()
 
 

@@ -122,7 +122,10 @@ def _objects(subject: Subject, sip: SipDefaults) -> Mapping[ObjectKind, Fields]:
 
 
 def _line_of(subject: Subject) -> Line | None:
-    """A hot-desk agent has no device of its own, and a deactivated or locked one (A10) may not use it."""
+    """Returns the SIP line whose endpoint the key has; None for no endpoint.
+
+    A hot-desk agent has no device of its own, and a deactivated or locked one (A10) may not use it.
+    """
     if subject.telephone is not None:
         return subject.telephone.line
     agent = subject.agent
@@ -143,7 +146,10 @@ def _aor(line: Line, key: EndpointId, sip: SipDefaults) -> Fields:
 
 
 def _fixed_contact(key: EndpointId, line: Line) -> str:
-    """Over the transport of first choice; a WebSocket is opened by the client, so there is nowhere to call."""
+    """Returns the contact of a phone with a fixed address; '' where it can't be called.
+
+    Over the transport of first choice; a WebSocket is opened by the client, so there is nowhere to call.
+    """
     over_tcp = ";transport=tcp" if line.transports[0] == "tcp" else ""
     port = "" if line.sip_port == SIP_PORT else f":{line.sip_port}"
     return f"sip:{key}@{_uri_host(line.host)}{port}{over_tcp}"
@@ -217,7 +223,9 @@ def _caller_id(subject: Subject, line: Line) -> str:
 
 
 def _groups(name: str, text: str) -> Fields:
-    """As named groups all of them; as numbered ones, which the administrator's phones may be in, what fits.
+    """Returns the fields of an endpoint for these call or pickup groups.
+
+    As named groups all of them; as numbered ones, which the administrator's phones may be in, what fits.
 
     Asterisk gives the numbers back, and keeps them over its restart, in 127 bytes: about 40 groups.
     """
@@ -227,7 +235,10 @@ def _groups(name: str, text: str) -> Fields:
 
 
 def _nat(modes: Iterable[str]) -> Fields:
-    """V3 in PJSIP's terms, as Asterisk's own sip_to_pjsip.py translates them."""
+    """Returns the fields of an endpoint behind NAT.
+
+    V3 in PJSIP's terms, as Asterisk's own sip_to_pjsip.py translates them.
+    """
     lax = _yes_no(bool(_LAX_NAT & set(modes)))
     return {
         "force_rport": lax,
@@ -237,7 +248,10 @@ def _nat(modes: Iterable[str]) -> Fields:
 
 
 def _media(transports: Iterable[str]) -> Fields:
-    """What `webrtc=yes` sets, each field stated: taking back only `webrtc` would leave the others behind."""
+    """Returns the fields of an endpoint for its kind of media.
+
+    What `webrtc=yes` sets, each field stated: taking back only `webrtc` would leave the others behind.
+    """
     ways = set(transports)
     browser = bool(_WEBRTC_TRANSPORTS & ways)
     if browser and ways - _WEBRTC_TRANSPORTS:
@@ -316,7 +330,7 @@ def _mailbox(agent: Agent | None) -> Fields:
 
 
 def _mailbox_of(subject: Subject) -> str:
-    """Whose new messages this endpoint's lamp shows."""
+    """Returns the voicemail box whose new messages this endpoint's lamp shows; '' for none."""
     agent = subject.carried or subject.agent
     return f"{agent.id}@{MAILBOX_CONTEXT}" if agent and agent.options.voicemail else ""
 

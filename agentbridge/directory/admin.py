@@ -84,12 +84,15 @@ async def listed(connection: Connection, kind: Kind, page: Page) -> list[Record]
 
 
 def _literally(text: str) -> str:
-    """What stands for itself in LIKE."""
+    """Returns a text as it stands for itself in LIKE."""
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 async def shown(connection: Connection, kind: Kind, key: str) -> Record:
-    """All fields that may be shown, in the table's order, and what belongs to the record."""
+    """Returns a record. Raises Refused where it is absent.
+
+    All fields that may be shown, in the table's order, and what belongs to the record.
+    """
     record = await _record(connection, kind, key)
     details: Record = json.loads(await connection.fetchval(kind.details, key))
     hidden = kind.secret
@@ -154,7 +157,7 @@ async def _columns(connection: Connection, kind: Kind) -> dict[str, str]:
 
 
 async def created(connection: Connection, kind: Kind, values: Mapping[str, Value]) -> str:
-    """The new one's key; the fields left out get the database's defaults."""
+    """Creates a record and returns its key; the fields left out get the database's defaults. Raises Refused."""
     names = ", ".join(f'"{name}"' for name in values)
     places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
     return str(
@@ -166,7 +169,10 @@ async def created(connection: Connection, kind: Kind, values: Mapping[str, Value
 
 
 async def changed(connection: Connection, kind: Kind, key: str, values: Mapping[str, Value]) -> list[Change]:
-    """What differs afterwards; a secret's values are not in it."""
+    """Changes fields of a record and returns the changes. Raises Refused.
+
+    What differs afterwards; a secret's values are not in it.
+    """
     before = await _record(connection, kind, key, lock=True)
     assignments = ", ".join(f'"{name}" = ${number}' for number, name in enumerate(values, 2))
     key = await connection.fetchval(
@@ -187,10 +193,7 @@ def _shown_value(kind: Kind, name: str, value: Any) -> Any:
 
 
 async def deleted(connection: Connection, kind: Kind, keys: Sequence[str]) -> None:
-    """All or none of them.
-
-    In two statements: one that leaves not a single agent counts as an accident, and the daemon would ask about it.
-    """
+    """Deletes all of these records or none. Raises Refused for one that is absent."""
     rows = [
         row
         for some in (keys[:-1], keys[-1:])
@@ -224,7 +227,10 @@ async def secret(connection: Connection, kind: Kind, key: str) -> str:
 
 
 def parsed(known: Mapping[str, str], kind: Kind, texts: Mapping[str, str]) -> dict[str, Value]:
-    """Texts as values of the fields' types. Refused names the field and the rule."""
+    """Returns values of texts.
+
+    Texts as values of the fields' types. Refused names the field and the rule.
+    """
     return {name: _value(name, _type(known, kind, name), text) for name, text in texts.items()}
 
 
@@ -283,6 +289,7 @@ def _integer(name: str, text: str, highest: int) -> int | None:
 
 
 def absent(kind: Kind, key: str) -> Refused:
+    """Returns the refusal for a record that there is none of."""
     return Refused(f"{kind.key}: there is no {kind.name} {key}")
 
 
@@ -322,7 +329,10 @@ async def queues_of(connection: Connection, channel: str | None) -> list[str]:
 async def join_queues(
     connection: Connection, queues: Sequence[int], agents: Sequence[int], teams: Sequence[int], penalty: int
 ) -> None:
-    """Each agent and each team into each queue; who is there already gets this penalty."""
+    """Puts agents and teams into queues.
+
+    Each agent and each team into each queue; who is there already gets this penalty.
+    """
     for table, column, members in (("queue_members", "agent_id", agents), ("team_queues", "team_id", teams)):
         await connection.execute(
             f"insert into agentbridge.{table} as m ({column}, queue_id, penalty)"  # noqa: S608 - names of this program, never of a user
@@ -338,7 +348,10 @@ async def join_queues(
 async def leave_queues(
     connection: Connection, queues: Sequence[int], agents: Sequence[int], teams: Sequence[int]
 ) -> None:
-    """Not being there is as good as having left."""
+    """Takes agents and teams out of queues.
+
+    Not being there is as good as having left.
+    """
     for table, column, members in (("queue_members", "agent_id", agents), ("team_queues", "team_id", teams)):
         await connection.execute(
             f"delete from agentbridge.{table} where {column} = any($1::bigint[]) and queue_id = any($2::bigint[])",  # noqa: S608 - names of this program, never of a user

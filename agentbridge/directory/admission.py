@@ -45,15 +45,20 @@ class Admission:
         return self._memory.mark.lineage if self._memory.mark is not None else None
 
     def read_up_to(self, change: int, microseconds: int) -> None:
-        """The newest change of a read; both are 0 when there was none."""
+        """Remembers how far this database was read.
+
+        The newest change of a read; both are 0 when there was none.
+        """
         if self._memory.mark is not None:
             self._memory.keep(self._memory.mark.with_change(change, microseconds))
 
     async def wait_until_obeyed(self, connection: Connection) -> bool:
-        """A database that forgot what Asterisk was told changes nothing there before somebody says that it may.
+        """Waits until the database may be obeyed; returns whether nobody had to confirm that.
 
-        False when the transactions that were read before were not this server's. Elsewhere when this connection
-        is to the old server, as that of a standby daemon which waited there for the lock.
+        A database that forgot what Asterisk was told changes nothing there before somebody says that it may.
+
+        False when the transactions that were read before were not this server's. Elsewhere when this connection is to
+        the old server, as that of a standby daemon which waited there for the lock.
         """
         async with self._beside((await _mark(connection)).lineage):
             pass
@@ -66,18 +71,27 @@ class Admission:
         return follows and not confirmed
 
     async def check_address(self) -> None:
-        """Elsewhere when who connects now meets another server than the obeyed one."""
+        """Looks where the address leads.
+
+        Elsewhere when who connects now meets another server than the obeyed one.
+        """
         async with self._beside(self.lineage):
             pass
 
     async def _settle_in(self, connection: Connection) -> None:
-        """After dump and restore into another cluster, whose transactions count from the beginning."""
+        """Prepares a database whose history is another one's.
+
+        After dump and restore into another cluster, whose transactions count from the beginning.
+        """
         if not await connection.fetchval(QUERIES["at_home"]):
             await self._ask_beside(connection, "moved_in")
             log.warning("database.moved", node=self._node)
 
     async def _wait_for_confirmation(self, connection: Connection) -> bool:
-        """False when none was needed."""
+        """Waits until somebody confirms that an older database is obeyed.
+
+        False when none was needed.
+        """
         while reason := await self._why_older(connection):
             if await self._ask_beside(connection, "database_older", self._node, reason):
                 log.warning("database.confirmed", node=self._node, reason=reason)

@@ -67,7 +67,7 @@ ADMINISTRATORS_FIELDS = frozenset({"may_spy"})
 
 
 async def must(connection: Connection, actor: str | None, operation: str) -> None:
-    """Refused unless the actor is what the operation needs; a name that no user has is refused as such."""
+    """Raises Refused unless the actor is what the operation needs; a name that no user has is refused as such."""
     if actor is None:
         return
     needs = OPERATIONS.get(operation, Needs.HOLDER)
@@ -78,7 +78,7 @@ async def must(connection: Connection, actor: str | None, operation: str) -> Non
 
 
 async def must_have_queue(connection: Connection, actor: str | None, queue: str) -> None:
-    """Refused unless the queue is enabled for the actor."""
+    """Raises Refused unless the queue is enabled for the actor."""
     if actor is not None and not await connection.fetchval("select agentbridge.has_queue($1, $2)", actor, queue):
         raise Refused(f"user: not enabled for {actor}: the queue {queue}")
 
@@ -108,7 +108,7 @@ async def must_administer(connection: Connection, user: str | None, what: str) -
 
 
 async def must_fill(connection: Connection, user: str | None, queues: Iterable[int]) -> None:
-    """Put agents into these queues, and take them out."""
+    """Raises Refused unless the user may put agents into these queues, and take them out."""
     if user is None:
         return
     rows = await connection.fetch(

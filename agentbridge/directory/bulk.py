@@ -67,7 +67,9 @@ class _Names:
 async def create_agents(
     connection: Connection, lines: Lines, *, at_most: int, progress: Progress
 ) -> list[tuple[int, str]]:
-    """Line and reason of what can't be made, up to `at_most` of them; when there are any, roll back.
+    """Creates the agents of an import.
+
+    Line and reason of what can't be made, up to `at_most` of them; when there are any, roll back.
 
     progress: told how many rows were tried.
     """
@@ -121,7 +123,10 @@ def listed_names(names: Sequence[str]) -> str:
 
 
 def _with_penalty(text: str) -> tuple[str, int]:
-    """`sales:2`: no queue's name has a colon."""
+    """Returns name and penalty of a text such as `sales:2`.
+
+    `sales:2`: no queue's name has a colon.
+    """
     name, colon, penalty = text.partition(":")
     if colon and not (penalty.isdecimal() and len(penalty) < 6):
         raise Refused(f"queues: the penalty behind {name}: must be a whole number (got {penalty})")

@@ -315,6 +315,7 @@ def _compare(applied: _Applied) -> SchemaStatus:
 
 
 def _changed(applied: _Applied) -> tuple[str, ...]:
+    """Returns the names of the files of functions and grants whose text the database does not have."""
     files = {**functions(), _GRANTS: _grants_for(applied.roles)}
     return tuple(name for name, text in files.items() if applied.files.get(name) != _checksum(text))
 

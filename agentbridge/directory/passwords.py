@@ -196,7 +196,10 @@ async def send(mail: Mail, messages: Sequence[EmailMessage]) -> None:
 
 
 def _deliver(mail: Mail, messages: Sequence[EmailMessage]) -> None:
-    """All of it but the messages themselves is the same, and fails the same, when there are none."""
+    """Connects to the mail server and sends the messages; blocking.
+
+    All of it but the messages themselves is the same, and fails the same, when there are none.
+    """
     with _server(mail) as server:
         server.ehlo_or_helo_if_needed()
         if mail.encryption == "starttls":

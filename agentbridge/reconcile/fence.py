@@ -53,6 +53,7 @@ class Fence:
         self.open = True
 
     def token(self) -> FenceToken:
+        """Returns a token of the state in which the directory is now."""
         return FenceToken(self._closings, self._asterisk_losses(), self._standstills)
 
     def check(self, since: FenceToken) -> None:

@@ -144,13 +144,19 @@ class Reconciler:
         self._miss(self.work.clear())
 
     def _miss(self, marks: Mapping[EndpointId, Cause]) -> None:
-        """Kept for the next resync: it compares no stranger's member, and can't know that a change was wished."""
+        """Keeps marks that can't be worked on now.
+
+        Kept for the next resync: it compares no stranger's member, and can't know that a change was wished.
+        """
         for key, cause in marks.items():
             if cause is not Cause.RESYNC:
                 self._missed[key] = max(cause, self._missed.get(key, cause))
 
     def token(self) -> FenceToken:
-        """To be taken before Asterisk is read for a resync."""
+        """Returns a token that proves later that neither side was lost meanwhile.
+
+        To be taken before Asterisk is read for a resync.
+        """
         return self._fence.token()
 
     async def resync(self, since: FenceToken | None = None) -> None:
@@ -326,7 +332,10 @@ class Reconciler:
         return {key: Outcome(errors.get(key, ""), reason) for key, reason in told.items()}
 
     async def _hand_over(self, retired: Collection[QueueName]) -> None:
-        """A queue that left the directory is the administrator's as soon as nobody of ours is in it any more."""
+        """Tells the directory of queues that are not ours any more.
+
+        A queue that left the directory is the administrator's as soon as nobody of ours is in it any more.
+        """
         if left := set(retired) - self._handed_over:
             ours = {queue for key in self._asterisk.owned() for queue in self._asterisk.state(key).members}
             if empty := left - ours:

@@ -45,7 +45,7 @@ class Relay:
         self.parts.directory.obey(None)
 
     def results_written(self) -> None:
-        """Callers who wait on the telephone for their change may have its result."""
+        """Lets callers who wait on the telephone look whether their change is done."""
         self.parts.desk.look()
 
     # ------------------------------------------------------------ from Asterisk

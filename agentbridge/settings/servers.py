@@ -58,6 +58,7 @@ class Database(Section):
 
     @model_validator(mode="after")
     def _checked(self) -> Self:
+        """Takes the password from its file where it was not given; ValueError where it can't be read."""
         self._read_secret("password")
         return self
 

@@ -41,7 +41,10 @@ class Floor:
     # ------------------------------------------------------------ the directory
 
     def directory(self, people: Mapping[str, Data], *, whole: bool) -> None:
-        """whole: who is not in it is no more."""
+        """Takes agents of the directory and shows them.
+
+        whole: who is not in it is no more.
+        """
         if whole:
             self._people, self._numbers = {}, {}
         self._people.update(people)
@@ -64,7 +67,10 @@ class Floor:
     # ------------------------------------------------------------ the daemons
 
     def live(self, news: Iterable[News], *, whole: bool) -> None:
-        """whole: what is not in it is no more."""
+        """Takes rows of what goes on now, and shows what they concern.
+
+        whole: what is not in it is no more.
+        """
         before = self._shown_before(whole=whole)
         changed = before | {self._take(*item) for item in news}
         for kind, key in changed:
@@ -78,7 +84,7 @@ class Floor:
                     self._show_call(node, channel)
 
     def _shown_before(self, *, whole: bool) -> set[tuple[str, str]]:
-        """All that was known, which is forgotten, when everything comes anew."""
+        """Forgets all that was known where everything comes anew (`whole`); returns what was shown of it."""
         if not whole:
             return set()
         known = {("agent", key) for key in self._agents_live} | {("queue", key) for key in self._queues_live}
@@ -102,7 +108,10 @@ class Floor:
         return kind, key
 
     def silent(self, nodes: Collection[str]) -> None:
-        """The daemons of these say nothing: what they said is not known any more."""
+        """Takes which nodes' daemons say nothing, and shows what those said as unknown.
+
+        The daemons of these say nothing: what they said is not known any more.
+        """
         now = frozenset(nodes)
         if now == self._silent:
             return
@@ -118,7 +127,10 @@ class Floor:
                 self._show_call(node, channel)
 
     def _missed(self, call: Data | None) -> None:
-        """A call that rang an agent and ended without an answer."""
+        """Sends the agent a notice of a missed call.
+
+        A call that rang an agent and ended without an answer.
+        """
         if call is None or call["direction"] != "in" or call["answered_at"] is not None:
             return
         username = call["username"]

@@ -92,7 +92,10 @@ class Audience:
 
 
 class Outbox:
-    """What one connection is still to get. `ready` is set while there is something to take."""
+    """What is still to be sent to one connection.
+
+    What one connection is still to get. `ready` is set while there is something to take.
+    """
 
     def __init__(self) -> None:
         self._frame = ""
@@ -106,7 +109,10 @@ class Outbox:
         self.close_code = 0
 
     def offer(self, frame: str, objects: tuple[ObjectId, ...]) -> None:
-        """The frame when the reader waits for one, else a note of what is new."""
+        """Takes a frame for the reader.
+
+        The frame when the reader waits for one, else a note of what is new.
+        """
         if self.sending or self._frame or self._new:
             self.note(objects)
         else:
@@ -114,7 +120,7 @@ class Outbox:
             self.ready.set()
 
     def note(self, objects: Iterable[ObjectId]) -> None:
-        """These are new to the reader."""
+        """Notes that these objects are new to the reader."""
         self._new.update(dict.fromkeys((*self._framed, *objects)))
         self._frame, self._framed = "", ()
         self.ready.set()
@@ -129,7 +135,7 @@ class Outbox:
             self.restart()
 
     def restart(self) -> None:
-        """A snapshot instead of what is noted."""
+        """Sends a snapshot of everything instead of what is noted."""
         self._frame, self._framed = "", ()
         self._new.clear()
         self._snapshot = True
@@ -169,7 +175,10 @@ class Hub:
     def put(
         self, kind: Kind, key: str, data: Mapping[str, Any], *, agent: str = "", queues: Iterable[str] = ()
     ) -> None:
-        """The object as it is now; nothing happens when that is known."""
+        """Keeps an object, and shows it to whoever may see it.
+
+        The object as it is now; nothing happens when that is known.
+        """
         identity, places = (kind, key), frozenset(queues)
         entry = self._entries.get(identity)
         if entry is not None and (entry.data, entry.agent, entry.queues) == (data, agent, places):
@@ -267,7 +276,7 @@ class Hub:
         return f'{{"type":"put","cursor":"{self.cursor()}","objects":[{",".join(objects)}]}}'
 
     def mark(self) -> str:
-        """Heartbeat and bookmark."""
+        """Returns the frame that is heartbeat and bookmark."""
         return json.dumps({"type": "mark", "cursor": self.cursor(), "now": self._stamp()})
 
     def cursor(self) -> str:

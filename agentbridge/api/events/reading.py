@@ -24,7 +24,10 @@ RETRY_SECONDS = 1.0
 
 
 class Reader:
-    """`woken` at each notification; `run` reads until it is cancelled."""
+    """Reads from the database what is shown live.
+
+    `woken` at each notification; `run` reads until it is cancelled.
+    """
 
     def __init__(self, database: Database, hub: Hub) -> None:
         self._database = database
@@ -75,7 +78,7 @@ class Reader:
         self.read.set()
 
     async def _directory(self, now: float) -> None:
-        """Agents as the directory has them."""
+        """Reads the agents that changed, or all of them where their turn has come. Raises Problem."""
         newest, keys = (await self._database.rows("api_changes", self._change or 0))[0]
         if self._change is None or now - self._all_at >= ALL_SECONDS or "*" in (keys or ()):
             await self._agents(None)
@@ -91,7 +94,10 @@ class Reader:
         self._floor.directory(found, whole=keys is None)
 
     async def _live(self) -> None:
-        """What the daemons say. Another epoch, or rows that went before they were read: everything anew."""
+        """Reads what the daemons say goes on now. Raises Problem.
+
+        What the daemons say. Another epoch, or rows that went before they were read: everything anew.
+        """
         nodes = await self._database.rows("api_live_nodes")
         epochs = {row["node"]: row["epoch"] for row in nodes}
         whole = epochs != self._epochs or any(row["floor"] > self._version for row in nodes)

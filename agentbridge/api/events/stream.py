@@ -29,13 +29,16 @@ class Look:
 
 
 async def look(database: Database, proof: bytes) -> Look:
-    """Problem when the session is over or may see nothing."""
+    """Returns who looks. Raises a Problem when the session is over or may see nothing."""
     found = json.loads(await database.call("api_viewer", proof))
     return Look(proof, Viewer.of(found), found["session"])
 
 
 class Stream:
-    """`run` sends until the stream ends, and returns the code to close with."""
+    """One viewer's stream of what goes on.
+
+    `run` sends until the stream ends, and returns the code to close with.
+    """
 
     def __init__(self, hub: Hub, database: Database, seen_by: Look, wish: Wish, cursor: str, send: Send) -> None:
         self._hub = hub
@@ -73,7 +76,7 @@ class Stream:
                 self._hub.leave(self._group, self.outbox)
 
     async def _next(self) -> int:
-        """0 to go on, else the code to close with."""
+        """Sends what comes next; returns 0 to go on, else the code to close with."""
         outbox = self.outbox
         try:
             async with asyncio.timeout(MARK_SECONDS):
@@ -140,7 +143,10 @@ class Streams:
         return len(self._streams)
 
     def add(self, stream: Stream, name: str) -> None:
-        """name: whose it is."""
+        """Adds a stream.
+
+        name: whose it is.
+        """
         self._streams[stream] = name
 
     def discard(self, stream: Stream) -> None:
@@ -156,6 +162,6 @@ class Streams:
                 stream.outbox.close(SESSION_OVER)
 
     def doubt_all(self) -> None:
-        """Somebody's rights changed."""
+        """Makes every stream ask again what its viewer may see: somebody's rights changed."""
         for stream in self._streams:
             stream.doubt()

@@ -42,7 +42,7 @@ class Viewer:
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> Viewer:
-        """From the SQL layer's api_viewer."""
+        """Returns the viewer of a row of api_viewer."""
         roles = set(found["roles"])
         return cls(
             sees_all=found["all"],
@@ -55,7 +55,7 @@ class Viewer:
         )
 
     def sees(self, kind: Kind, agent: str, queues: frozenset[str]) -> bool:
-        """An object of this kind, which belongs to that agent and those queues."""
+        """Whether the viewer may see an object of this kind, which belongs to that agent and those queues."""
         match kind:
             case Kind.ME:
                 return bool(self.agent) and agent == self.agent
@@ -71,7 +71,9 @@ class Viewer:
                 return self.sees_all or not self.queues.isdisjoint(queues)
 
     def shown(self, kind: Kind, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What of it may be sent: an agent is not told who listens, and masked numbers stay masked."""
+        """Returns what of an object this viewer may be sent: an agent is not told who listens, and masked numbers stay
+        masked.
+        """
         if not self.agent or kind is not Kind.CALL:
             return data
         shown = {name: value for name, value in data.items() if name != "spied_by"}
@@ -81,7 +83,7 @@ class Viewer:
 
 
 def masked(text: Any, characters: int) -> Any:
-    """The last characters hidden, all of a short text, as towards the agent's phone."""
+    """Returns the text with its last characters hidden, and all of a short one, as towards the agent's phone."""
     if not isinstance(text, str) or not text:
         return text
     return text[:-characters] + "*" * min(characters, len(text))

@@ -24,7 +24,7 @@ OnEvent = Callable[[Message], None]
 
 
 def ignore(_: object) -> None:
-    """The hook of who does not listen."""
+    """Default callback: ignores what it is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,10 @@ class AmiConnection(asyncio.BufferedProtocol):
             ) from refused
 
     async def wait_booted(self, within: float) -> Message:
-        """FullyBooted, whose `Uptime` tells a restart. An open port is not an Asterisk that is up."""
+        """Waits until Asterisk says that it has booted. Raises Unavailable.
+
+        FullyBooted, whose `Uptime` tells a restart. An open port is not an Asterisk that is up.
+        """
         try:
             async with asyncio.timeout(within):
                 await self._booted.wait()
@@ -166,18 +169,26 @@ class AmiConnection(asyncio.BufferedProtocol):
         return cast(Message, self.fully_booted)
 
     async def choose_events(self, mask: str, *, timeout: float) -> None:
-        """From now on sends events of these classes only: 'off', or such as 'agent,call'."""
+        """Chooses which events Asterisk sends on this session.
+
+        From now on sends events of these classes only: 'off', or such as 'agent,call'.
+        """
         await self.action("Events", {"EventMask": mask}, timeout=timeout)
 
     async def action(self, action: str, fields: Fields = (), *, timeout: float) -> Message:
-        """Asterisk's answer. Raises Refused with its message, InvalidValue unsent, Unavailable."""
+        """Sends an action and waits for its answer.
+
+        Asterisk's answer. Raises Refused with its message, InvalidValue unsent, Unavailable.
+        """
         [answer] = await self._ask(action, fields, timeout, listing=False)
         return answer
 
     async def action_list(
         self, action: str, fields: Fields = (), *, timeout: float, on_item: OnEvent | None = None
     ) -> list[Message]:
-        """The items of a list action in Asterisk's order; of an unknown queue there are none.
+        """Sends an action that answers with a list, and waits for the list's end.
+
+        The items of a list action in Asterisk's order; of an unknown queue there are none.
 
         With `on_item` each is handed over as it comes and none is kept: 10,000 endpoints are 36 MB.
         """
@@ -235,8 +246,11 @@ class AmiConnection(asyncio.BufferedProtocol):
         return outcome
 
     def _send(self, data: bytes) -> None:
-        """The first at once, and what else comes in this turn of the loop in one piece: a thousand system calls
-        would each wake Asterisk, which then takes our core."""
+        """Writes bytes to Asterisk.
+
+        The first at once, and what else comes in this turn of the loop in one piece: a thousand system calls would each
+        wake Asterisk, which then takes our core.
+        """
         if self._further is None:
             self._further = bytearray()
             asyncio.get_running_loop().call_soon(self._send_further)
@@ -365,6 +379,9 @@ class AmiConnection(asyncio.BufferedProtocol):
 
 
 async def add_filters(connection: AmiConnection, filters: Iterable[str], *, timeout: float) -> None:
-    """Eventfilters for this session (`!Event: VarSet` keeps those out). Needs write class system."""
+    """Makes Asterisk send only the events that match one of the filters.
+
+    Eventfilters for this session (`!Event: VarSet` keeps those out). Needs write class system.
+    """
     for expression in filters:
         await connection.action("Filter", {"Operation": "Add", "Filter": expression}, timeout=timeout)

@@ -81,7 +81,10 @@ class AmiLink:
             raise Unavailable(f"{self.name}: not connected to Asterisk within {timeout:g} s") from None
 
     async def action(self, action: str, fields: Fields = (), *, timeout: float) -> Message:
-        """See AmiConnection.action. Down is Unavailable at once: nothing is kept for later."""
+        """Sends an action on the connection that is up.
+
+        See AmiConnection.action. Down is Unavailable at once: nothing is kept for later.
+        """
         try:
             return await self._session().action(action, fields, timeout=timeout)
         except Refused as refused:
@@ -91,7 +94,7 @@ class AmiLink:
     async def action_list(
         self, action: str, fields: Fields = (), *, timeout: float, on_item: OnEvent | None = None
     ) -> list[Message]:
-        """See AmiConnection.action_list."""
+        """Sends an action that answers with a list; see AmiConnection.action_list."""
         try:
             return await self._session().action_list(action, fields, timeout=timeout, on_item=on_item)
         except Refused as refused:
@@ -99,7 +102,10 @@ class AmiLink:
             raise
 
     async def command(self, line: str, *, timeout: float) -> str:
-        """What a CLI command prints. Needs write class command. Raises Refused with what it printed."""
+        """Runs a command of Asterisk's command line.
+
+        What a CLI command prints. Needs write class command. Raises Refused with what it printed.
+        """
         return (await self.action("Command", {"Command": line}, timeout=timeout)).output
 
     def _session(self) -> AmiConnection:
@@ -168,7 +174,10 @@ class AmiLink:
         self._on_down(connection.reason or "")
 
     async def _watch(self, connection: AmiConnection) -> None:
-        """Until the session ends: a Ping at intervals, while Asterisk shuts down the question whether it still does."""
+        """Watches a connection and returns when it is lost.
+
+        Until the session ends: a Ping at intervals, while Asterisk shuts down the question whether it still does.
+        """
         waited, step = 0.0, min(PROBE_SECONDS, self._timing.ping_every)
         while not await connection.ended_within(step):
             waited += step

@@ -16,7 +16,10 @@ PROBE_SECONDS = 1.0
 
 
 class Shutdown:
-    """`pending` from the first refusal until an action is taken again; then `on_over` is called."""
+    """Knows whether this Asterisk is shutting down, as `core stop gracefully` makes it for as long as calls last.
+
+    `pending` from the first refusal until an action is taken again; then `on_over` is called.
+    """
 
     def __init__(self, on_begin: Callable[[str], None], on_over: Callable[[], None]) -> None:
         self._on_begin = on_begin
@@ -24,12 +27,12 @@ class Shutdown:
         self.pending = False
 
     def check(self) -> None:
-        """Unavailable while it is pending: nothing is to be sent."""
+        """Raises Unavailable while Asterisk is shutting down: nothing is to be sent."""
         if self.pending:
             raise Unavailable(_WORDS)
 
     def raise_if_meant(self, refused: Refused) -> None:
-        """Unavailable where the action was refused because of it."""
+        """Raises Unavailable where the action was refused because Asterisk is shutting down."""
         if not str(refused).endswith(_WORDS):
             return
         if not self.pending:
@@ -38,7 +41,7 @@ class Shutdown:
         raise Unavailable(str(refused)) from refused
 
     def over(self) -> None:
-        """Asterisk takes actions, or is another one by now."""
+        """Notes that Asterisk takes actions again, or is another one by now."""
         if self.pending:
             self.pending = False
             self._on_over()

@@ -11,7 +11,10 @@ from agentbridge.errors import Refused
 
 
 class Channels:
-    """By ARI. A call that is gone meanwhile is Refused; Unavailable when Asterisk doesn't answer."""
+    """Does things with the calls in our Stasis application.
+
+    By ARI. A call that is gone meanwhile is Refused; Unavailable when Asterisk doesn't answer.
+    """
 
     def __init__(self, ari: Ari) -> None:
         self._ari = ari
@@ -23,16 +26,19 @@ class Channels:
         await self._ari.request("POST", f"/channels/{quote(channel, safe='')}/play/{quote(playback, safe='')}", body)
 
     async def stop(self, playback: str) -> None:
-        """One that has ended is as good as stopped."""
+        """Stops a playback; one that has ended is as good as stopped."""
         await self._ari.request("DELETE", f"/playbacks/{quote(playback, safe='')}", missing_ok=True)
 
     async def keep(self, channel: str, seconds: float) -> None:
-        """So long may the call stay with us from now on: then the dialplan takes it back, whatever we do."""
+        """Sets the limit of the call's stay with us.
+
+        So long may the call stay with us from now on: then the dialplan takes it back, whatever we do.
+        """
         query = urlencode({"variable": "TIMEOUT(absolute)", "value": f"{seconds:.1f}"})
         await self._ari.request("POST", f"/channels/{quote(channel, safe='')}/variable?{query}")
 
     async def go_on(self, channel: str) -> None:
-        """Back to the dialplan, after `Stasis()`."""
+        """Lets the call go on in the dialplan, after `Stasis()`."""
         await self._ari.request("POST", f"/channels/{quote(channel, safe='')}/continue", missing_ok=True)
 
     async def ring(

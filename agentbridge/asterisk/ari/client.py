@@ -26,10 +26,12 @@ ID = re.compile(r"(?!\.+$)[A-Za-z0-9_.-]{1,80}")  # a path segment of its own, a
 
 
 class Ari:
-    """`async with Ari(url, user, secret) as ari`; `url` as in http://127.0.0.1:8088/ari.
+    """ARI over HTTP.
 
-    Every request has `deadline` seconds in all. Raises Refused with Asterisk's message for a 4xx,
-    Unavailable for a 5xx, no connection or no answer.
+    `async with Ari(url, user, secret) as ari`; `url` as in http://127.0.0.1:8088/ari.
+
+    Every request has `deadline` seconds in all. Raises Refused with Asterisk's message for a 4xx, Unavailable for a
+    5xx, no connection or no answer.
     """
 
     def __init__(self, url: str, user: str, secret: str, *, deadline: float = 10.0) -> None:
@@ -54,7 +56,7 @@ class Ari:
             await self._session.close()
 
     async def info(self) -> dict[str, Any]:
-        """Version, build and `status.startup_time`, which tells a restart."""
+        """Returns version, build and `status.startup_time`, which tells a restart."""
         _, answer = await self.request("GET", "/asterisk/info")
         return dict(answer)
 
@@ -74,13 +76,16 @@ class Ari:
         return {item["attribute"]: item["value"] for item in answer}
 
     async def delete_object(self, kind: ObjectKind, object_id: str) -> None:
-        """Not there is as good as deleted."""
+        """Deletes an object; one that is not there is as good as deleted."""
         await self.request("DELETE", _object_path(kind, object_id), missing_ok=True)
 
     async def request(
         self, method: str, path: str, body: bytes | None = None, *, missing_ok: bool = False
     ) -> tuple[int, Any]:
-        """Status and decoded JSON (None without a body) of `path` below the base URL."""
+        """Sends a request and returns its answer. Raises Refused or Unavailable.
+
+        Status and decoded JSON (None without a body) of `path` below the base URL.
+        """
         if self._session is None:
             raise RuntimeError("Ari is used outside its `async with`")
         headers = {"Content-Type": "application/json"} if body is not None else None

@@ -42,10 +42,12 @@ class StasisListener(Protocol):
 
 
 class AriEvents:
-    """While the websocket is up, Asterisk gives the calls of application `app` to us.
+    """ARI's websocket: receives the events of our Stasis application, and comes back when it is lost.
 
-    It is only made while `wanted()`: a second one takes the application away from the first.
-    listener: is told of the application's calls; what it raises is a bug and ends `run`.
+    While the websocket is up, Asterisk gives the calls of application `app` to us.
+
+    It is only made while `wanted()`: a second one takes the application away from the first. listener: is told of the
+    application's calls; what it raises is a bug and ends `run`.
     """
 
     def __init__(

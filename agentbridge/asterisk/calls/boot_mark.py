@@ -29,7 +29,9 @@ LONGEST_SECONDS = 5.0
 
 
 class BootMark:
-    """`look_again` after each comparison; `run` sets the variables where they are missing.
+    """Tells the dialplan that this boot of Asterisk has been compared with the directory, so that queue calls may ring.
+
+    `look_again` after each comparison; `run` sets the variables where they are missing.
 
     settled: whether nothing waits to be written to Asterisk. clock: seconds, monotonic.
     """

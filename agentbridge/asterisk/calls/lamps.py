@@ -49,7 +49,10 @@ _SHOWN = {
 
 
 def lamp_of(state: str) -> Lamp:
-    """A device that Asterisk does not know, or not yet, is away."""
+    """Returns what a lamp shows for the state of a device.
+
+    A device that Asterisk does not know, or not yet, is away.
+    """
     return _SHOWN.get(state, Lamp.AWAY)
 
 
@@ -82,7 +85,10 @@ class Lamps:
             self._device_is(event.get("Device"), event.get("State"))
 
     def on_policy(self, path: str, value: str) -> None:
-        """An agent came, went, or takes its calls on another device."""
+        """Marks the agents whose lamps a policy that was written concerns.
+
+        An agent came, went, or takes its calls on another device.
+        """
         if match := _AGENT_KEY.fullmatch(path):
             self._mark(EndpointId(match[1]))
         elif _TELEPHONE_KEY.fullmatch(path) and value:
@@ -94,7 +100,10 @@ class Lamps:
         self._wake.set()
 
     def device_state(self, device: EndpointId) -> str:
-        """As Asterisk names it; '' for one whose state has never changed since Asterisk started."""
+        """Returns the state of a device.
+
+        As Asterisk names it; '' for one whose state has never changed since Asterisk started.
+        """
         return self._devices.get(device, "")
 
     def _mark(self, agent: EndpointId) -> None:
@@ -165,7 +174,10 @@ class Lamps:
             raise
 
     async def _room(self) -> None:
-        """A few are set at once, whatever waits: they follow a call. Many wait for Asterisk, AT_ONCE at a time."""
+        """Waits until one more lamp may be set.
+
+        A few are set at once, whatever waits: they follow a call. Many wait for Asterisk, AT_ONCE at a time.
+        """
         self._lights += 1
         while self._lights > AT_ONCE:
             if await self._depth() <= DEEP:

@@ -60,7 +60,10 @@ class Channel:
 
 
 def endpoint_of_channel(name: str) -> EndpointId:
-    """`PJSIP/desk-7-0000001a` → `desk-7`: only the last part is Asterisk's own."""
+    """Returns the endpoint id of a channel by its name.
+
+    `PJSIP/desk-7-0000001a` → `desk-7`: only the last part is Asterisk's own.
+    """
     return EndpointId(name.partition("/")[2].rpartition("-")[0])
 
 
@@ -92,12 +95,12 @@ def _channel(item: Message) -> Channel:
 
 
 def known(text: str) -> str:
-    """'' for what AMI writes where there is nothing."""
+    """Returns the text; '' for what AMI writes where there is nothing."""
     return "" if text == "<unknown>" else text
 
 
 def _seconds(duration: str) -> float:
-    """`00:01:23` → 83."""
+    """Returns the seconds of a duration such as `00:01:23`."""
     parts = duration.split(":")
     if not all(part.isdigit() for part in parts):
         return 0.0
@@ -116,7 +119,7 @@ async def variable(link: Asks, name: str, channel: str = "") -> str:
 
 
 async def set_variable(link: Asks, name: str, value: str, channel: str = "") -> None:
-    """Nothing when the channel is gone."""
+    """Sets a variable of a channel, or a global one; does nothing when the channel is gone."""
     fields = {"Variable": name, "Value": value, **({"Channel": channel} if channel else {})}
     try:
         await link.action("Setvar", fields, timeout=TIMEOUT_SECONDS)
@@ -126,7 +129,7 @@ async def set_variable(link: Asks, name: str, value: str, channel: str = "") -> 
 
 
 async def hang_up(link: Asks, channel: str) -> None:
-    """Nothing when the channel is gone."""
+    """Hangs a channel up; does nothing when it is gone."""
     try:
         await link.action("Hangup", {"Channel": channel}, timeout=TIMEOUT_SECONDS)
     except Refused as refused:

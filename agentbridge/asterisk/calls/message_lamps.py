@@ -33,7 +33,10 @@ _TELEPHONE_KEY = re.compile(r"telephone/([^/]+)/agent")
 
 
 class MessageLamps:
-    """`policy` is what is in Asterisk now; `agents` are the internal numbers that are ours."""
+    """Tells telephones how many voicemail messages wait (MWI), by NOTIFY.
+
+    `policy` is what is in Asterisk now; `agents` are the internal numbers that are ours.
+    """
 
     def __init__(self, link: Asks, policy: Policy, agents: Callable[[], Iterable[EndpointId]]) -> None:
         self._link, self._policy, self._agents = link, policy, agents
@@ -49,7 +52,10 @@ class MessageLamps:
             self._mark_box(event.get("Mailbox"))
 
     def on_policy(self, path: str, value: str) -> None:
-        """An agent sat down, left, or got or lost its box."""
+        """Marks the devices whose message lamp a policy that was written concerns.
+
+        An agent sat down, left, or got or lost its box.
+        """
         if match := _TELEPHONE_KEY.fullmatch(path):
             self._mark(EndpointId(match[1]))
         elif match := _AGENT_KEY.fullmatch(path):

@@ -28,7 +28,7 @@ class RecordedChannel:
     """the latest that was heard of: a transfer joins the call to an older one"""
 
     def count(self, change: int) -> None:
-        """One recording more or less by Asterisk's events: it is to be looked at."""
+        """Takes that one recording more or less runs, by Asterisk's events: the channel is to be looked at."""
         self.told = max(0, self.told + change)
         self.looks = LOOKS
         self.changes += 1

@@ -77,6 +77,7 @@ async def listed(link: Asks, channel: str) -> list[tuple[str, str]]:
 
 
 def ours(channel: str, rows: Iterable[tuple[str, str]]) -> list[Monitor]:
+    """Returns those of the listed recordings that are in our folder."""
     return [Monitor(channel=channel, id=id_, stem=stem) for id_, path in rows if (stem := _stem(path)) is not None]
 
 
@@ -89,7 +90,10 @@ def _stem(path: str) -> str | None:
 
 
 async def mute(link: Asks, monitor: Monitor, *, muted: bool) -> None:
-    """Both directions. An Asterisk that does not know MixMonitorID takes it as the whole channel."""
+    """Pauses one recording of a channel, or lets it go on.
+
+    Both directions. An Asterisk that does not know MixMonitorID takes it as the whole channel.
+    """
     fields = {
         "Channel": monitor.channel,
         "MixMonitorID": monitor.id,
@@ -100,7 +104,7 @@ async def mute(link: Asks, monitor: Monitor, *, muted: bool) -> None:
 
 
 async def resume_channel(link: Asks, channel: str) -> int:
-    """How many recordings go on."""
+    """Lets all recordings of a channel go on; returns how many there are."""
     found = await monitors(link, channel)
     for monitor in found:
         await mute(link, monitor, muted=False)
@@ -125,7 +129,10 @@ class Recorder:
         return found
 
     async def pause(self, agent: EndpointId) -> list[Monitor]:
-        """From now on silence is written, so that the timeline stays."""
+        """Pauses the recordings of the agent's calls. Raises Refused when nothing records.
+
+        From now on silence is written, so that the timeline stays.
+        """
         found = await self.running(agent)
         since = str(int(self._now().timestamp()))
         for channel in {monitor.channel for monitor in found}:
@@ -135,14 +142,17 @@ class Recorder:
         return found
 
     async def resume(self, agent: EndpointId) -> list[Monitor]:
-        """Safe to repeat."""
+        """Lets paused recordings of the agent's calls go on; safe to repeat. Raises Refused when nothing records."""
         found = await self.running(agent)
         for channel in {monitor.channel for monitor in found}:
             await resume_channel(self._link, channel)
         return found
 
     async def stop(self, agent: EndpointId) -> list[Monitor]:
-        """Ends all recordings; whether this agent may is the caller's to know."""
+        """Ends the recordings of the agent's calls.
+
+        Ends all recordings; whether this agent may is the caller's to know.
+        """
         found = await self.running(agent)
         for monitor in found:
             fields = {"Channel": monitor.channel, "MixMonitorID": monitor.id}
@@ -239,7 +249,10 @@ class Recorder:
         return (spool / RECORDINGS / f"{today - timedelta(days=back):%Y/%m/%d}" for back in range(max(days, 0) + 1))
 
     async def _policy(self, agent: EndpointId) -> dict[str, str]:
-        """As it is in Asterisk, so that the calls' rules hold without the directory."""
+        """Returns the agent's call policy.
+
+        As it is in Asterisk, so that the calls' rules hold without the directory.
+        """
         if not _INTERNAL.fullmatch(agent):
             raise Refused(f"{agent}: is no internal number")
         # Getvar reads DB() only on a channel
@@ -254,5 +267,8 @@ class Recorder:
 
 
 def _age(channel: Channel) -> tuple[float, ...]:
-    """Uniqueids grow: `lab-1795530769.12`."""
+    """Returns what channels are sorted by, from old to new.
+
+    Uniqueids grow: `lab-1795530769.12`.
+    """
     return tuple(float(part) for part in channel.uniqueid.rpartition("-")[2].split(".") if part.isdigit())

@@ -74,7 +74,9 @@ class _Ending:
 
 
 class RecordingRows:
-    """Takes beginnings and ends at once; the `write_…` functions bring them to the directory and raise Unavailable.
+    """The rows of recordings that are on their way to the directory.
+
+    Takes beginnings and ends at once; the `write_…` functions bring them to the directory and raise Unavailable.
 
     now: the time of day. clock: seconds, monotonic.
     """
@@ -108,7 +110,7 @@ class RecordingRows:
     # ------------------------------------------------------------ beginnings
 
     def start(self, row: Started) -> None:
-        """A recording runs."""
+        """Queues the row of a recording that has begun."""
         self._ending.pop(row.file.path, None)
         if len(self._started) >= KEPT:
             self.overflowed = True  # it has no row and is found again in the folder
@@ -131,7 +133,10 @@ class RecordingRows:
     def end(
         self, path: str, at: datetime | None, *, channel: str = "", linkedid: str = "", unanswered: bool = False
     ) -> None:
-        """A recording is over: its file is measured until it is still. at: None where the file's own time tells."""
+        """Queues the end of a recording.
+
+        A recording is over: its file is measured until it is still. at: None where the file's own time tells.
+        """
         self._troubles.expect_no_more(path)
         if len(self._ending) >= KEPT:
             self.overflowed = True  # its row has no end and is found again in the directory
@@ -140,7 +145,10 @@ class RecordingRows:
         self._ending[path] = _Ending(at=at, alarmed=alarmed, channel=channel, linkedid=linkedid)
 
     def end_all(self, found: Mapping[str, Size | Missing | Unreadable]) -> None:
-        """Recordings of channels that are gone. A file that was written to a moment ago may still grow."""
+        """Queues the ends of recordings whose files were looked at.
+
+        Recordings of channels that are gone. A file that was written to a moment ago may still grow.
+        """
         young = self._now() - timedelta(seconds=2 * STILL_SECONDS)
         for path, size in found.items():
             match size:

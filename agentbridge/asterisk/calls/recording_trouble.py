@@ -58,15 +58,18 @@ class RecordingTroubles:
         return bool(self._unproven)
 
     def expect(self, path: str) -> None:
-        """A recording has begun: its file must be there after WRITTEN_WITHIN_SECONDS."""
+        """Expects the file of a recording.
+
+        A recording has begun: its file must be there after WRITTEN_WITHIN_SECONDS.
+        """
         self._unproven[path] = self._clock() + WRITTEN_WITHIN_SECONDS
 
     def expect_no_more(self, path: str) -> None:
-        """The recording is over."""
+        """Expects the file no more: the recording is over."""
         self._unproven.pop(path, None)
 
     def forget_call(self, uniqueid: str) -> None:
-        """The call is over: nothing can be done about it any more."""
+        """Forgets that nothing was written of this call: it is over, and nothing can be done about it."""
         for path in [path for path, silent in self._silent.items() if silent == uniqueid]:
             del self._silent[path]
 
@@ -109,13 +112,13 @@ class RecordingTroubles:
     # ------------------------------------------------------------ what can't be looked at
 
     def note_unmeasured(self, path: str, why: Unreadable) -> None:
-        """A file whose size can't be read."""
+        """Notes a file whose size can't be read."""
         self.note_closed(why)
         if len(self._unmeasured) < UNMEASURED:
             self._unmeasured[path] = why.folder
 
     def note_measured(self, path: str) -> None:
-        """A file whose size was read."""
+        """Notes that a file's size was read."""
         self._unmeasured.pop(path, None)
 
     def unmeasured_among(self, paths: Collection[str]) -> set[str]:
@@ -123,12 +126,15 @@ class RecordingTroubles:
         return self._unmeasured.keys() & set(paths)
 
     def keep_unmeasured(self, paths: Collection[str]) -> None:
-        """The rows of all other files are gone, or have their end."""
+        """Forgets the unmeasured files that are not among these.
+
+        The rows of all other files are gone, or have their end.
+        """
         for path in self._unmeasured.keys() - set(paths):
             del self._unmeasured[path]
 
     def note_closed(self, why: Unreadable) -> None:
-        """A folder that refuses; logged once for each reason."""
+        """Notes a folder that refuses; logged once for each reason."""
         if self._closed.get(why.folder) != why.reason and len(self._closed) < CLOSED:
             log.error("recordings.unreadable", folder=why.folder, reason=why.reason, cure=CURE)
             self._closed[why.folder] = why.reason

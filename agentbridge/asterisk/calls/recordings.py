@@ -33,7 +33,9 @@ OVERLAP = timedelta(minutes=5)
 
 
 class Recordings:
-    """`on_event` notes what is recorded; `run` brings it to the directory.
+    """Follows all recordings of agents' calls, and gives each a row in the directory.
+
+    `on_event` notes what is recorded; `run` brings it to the directory.
 
     now: the time of day. clock: seconds, monotonic.
     """
@@ -77,7 +79,7 @@ class Recordings:
         self._wake.set()
 
     def _take_file(self, event: Message) -> None:
-        """The dialplan tells which file it has begun."""
+        """Takes which file the dialplan has begun; a name that is none of ours is logged."""
         file = recording_file(event.get("File"))
         if file is None:
             log.warning("recording.misnamed", file=event.get("File"), agent=event.get("Agent"))
@@ -85,7 +87,10 @@ class Recordings:
         self._begin(file, event.get("Uniqueid"), event.get("Channel"))
 
     def _begin(self, file: RecordingFile, uniqueid: str, name: str) -> None:
-        """A recording runs; told of once, though the dialplan, Asterisk and its list all say so."""
+        """Notes that a recording runs.
+
+        A recording runs; told of once, though the dialplan, Asterisk and its list all say so.
+        """
         channel = self._channels.add(uniqueid, name)
         if channel is None or file.path in channel.paths:
             return
@@ -174,7 +179,10 @@ class Recordings:
             channel.looks = 0 if complete else channel.looks - 1
 
     async def _identify(self, monitor: Monitor) -> RecordingFile | None:
-        """Asterisk does not say a file's suffix: the channel's variable does, or the file itself."""
+        """Returns the file that a running recording writes; None where it can't be found out.
+
+        Asterisk does not say a file's suffix: the channel's variable does, or the file itself.
+        """
         file = recording_file(await variable(self._link, FILE, monitor.channel))
         if file is None or file.stem != monitor.stem:
             file = await asyncio.to_thread(on_disk, await self._spool.get(), monitor.stem)

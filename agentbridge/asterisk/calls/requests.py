@@ -46,7 +46,7 @@ class Desk(Protocol):
         ...
 
     async def take(self, request: int) -> bool:
-        """True once at most, among all nodes."""
+        """Claims the request for this node; True once at most, among all nodes."""
         ...
 
     async def finish(self, request: int, result: Result | None, reason: str) -> None: ...
@@ -65,7 +65,10 @@ class Rings(Protocol):
 
 
 class Requests:
-    """`active`: whether this daemon is the one that acts for its node; else nothing is taken."""
+    """Carries out what the directory asks of running calls.
+
+    `active`: whether this daemon is the one that acts for its node; else nothing is taken.
+    """
 
     def __init__(
         self,
@@ -85,7 +88,7 @@ class Requests:
         self._wake = asyncio.Event()
 
     def look(self) -> None:
-        """There may be a request."""
+        """Wakes `run`: there may be a request."""
         self._wake.set()
 
     async def run(self) -> NoReturn:
@@ -204,7 +207,10 @@ class Requests:
                 return await self._ring(agent, FEATURES, f"{code}{request.arguments['target']}")
 
     async def _hang_up(self, agent: EndpointId) -> Result:
-        """The call that goes on; else the one that rings; else what is on hold."""
+        """Hangs one call of the agent up. Raises Refused where there is none.
+
+        The call that goes on; else the one that rings; else what is on hold.
+        """
         calls = self._board.channel_names(agent)
         speaking = [
             name

@@ -19,8 +19,11 @@ RETRY_SECONDS = 1.0
 
 
 class Resumer:
-    """Whoever paused it, by whatever way: Asterisk tells. `now` is the time of the epoch, `clock` only grows;
-    both in seconds."""
+    """Lets a recording go on that has been paused for too long (V11).
+
+    Whoever paused it, by whatever way: Asterisk tells. `now` is the time of the epoch, `clock` only grows; both in
+    seconds.
+    """
 
     def __init__(
         self, link: Asks, *, after_seconds: float, now: Callable[[], float], clock: Callable[[], float]
@@ -79,7 +82,7 @@ class Resumer:
         self._wake.set()
 
     def _seconds_left(self) -> float | None:
-        """None: nothing is paused, and the next pause wakes us."""
+        """Returns the seconds until the next recording is to go on; None where nothing is paused."""
         return max(0.0, min(self._due.values()) - self._clock()) if self._due else None
 
     async def _work(self) -> None:

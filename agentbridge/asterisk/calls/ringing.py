@@ -42,7 +42,9 @@ class Wish:
 
 
 class Ringing:
-    """`silence` may be called from anywhere and returns at once; `run` hangs up.
+    """Hangs up what rings and is not to ring any more.
+
+    `silence` may be called from anywhere and returns at once; `run` hangs up.
 
     An answered leg is never hung up: each is asked for its state right before.
     """
@@ -112,5 +114,8 @@ class Ringing:
 
 
 def _queue_of(item: Message) -> str:
-    """Variables come as lines `Variable: NAME=value`."""
+    """Returns the queue that offers this call; '' for a direct one.
+
+    Variables come as lines `Variable: NAME=value`.
+    """
     return item.get("Variable").removeprefix(f"{QUEUE}=")

@@ -61,7 +61,10 @@ class Audit(Protocol):
 
 
 class Spying:
-    """`policy` is what is in Asterisk now; `now` the time of day."""
+    """Follows who listens to whom, keeps it for the audit, and ends what is not allowed any more.
+
+    `policy` is what is in Asterisk now; `now` the time of day.
+    """
 
     def __init__(self, link: Asks, audit: Audit, policy: Policy, *, now: Callable[[], datetime]) -> None:
         self._link, self._audit, self._policy, self._now = link, audit, policy, now
@@ -111,7 +114,7 @@ class Spying:
             self._obey.set()
 
     def look_again(self) -> None:
-        """After a reconnect: who listens now is compared with who may be listened to."""
+        """Compares who listens now with who may, after a reconnect."""
         self._look = True
         self._obey.set()
 
@@ -159,7 +162,7 @@ class Spying:
         self._keep(attempt)
 
     def _from_elsewhere(self, channel: str, event: Message, target: EndpointId) -> SpyAttempt:
-        """By an extension of the administrator's own."""
+        """Returns the attempt of somebody who listens by an extension of the administrator's own."""
         spyer = endpoint_of_channel(event.get("SpyerChannel"))
         return SpyAttempt(channel=channel, at=self._now(), spyer=spyer, target=target, allowed=True)
 
@@ -200,7 +203,10 @@ class Spying:
     # ------------------------------------------------------------ the loops
 
     async def run(self) -> NoReturn:
-        """Two loops: a database that is away must not delay the taking back."""
+        """Works for ever, in two loops.
+
+        Two loops: a database that is away must not delay the taking back.
+        """
         async with asyncio.TaskGroup() as loops:
             obeying = repeat(
                 self._enforce, self._obey, name="spying", retry_seconds=RETRY_SECONDS, idle_seconds=self._idle_seconds
@@ -211,7 +217,10 @@ class Spying:
         raise AssertionError("a loop without an end has ended")
 
     def _idle_seconds(self) -> float | None:
-        """A call that is listened to at the customer's end may come to another agent, and no event says so."""
+        """Returns after how long to look without an event; None for never.
+
+        A call that is listened to at the customer's end may come to another agent, and no event says so.
+        """
         return LOOK_SECONDS if self._elsewhere else None
 
     async def _write_attempts(self) -> None:
@@ -283,7 +292,10 @@ class Spying:
                 yield channel
 
     async def _recall(self, living: frozenset[str]) -> None:
-        """What goes on since before this daemon started, and what ended while nobody saw it."""
+        """Takes from the directory the listening that has no end, and ends what is over.
+
+        What goes on since before this daemon started, and what ended while nobody saw it.
+        """
         for attempt in await self._audit.unended_spying():
             if attempt.channel in self._tries or (attempt.channel, attempt.at) in self._unwritten:
                 continue
@@ -293,7 +305,7 @@ class Spying:
                 self._note(replace(attempt, ended_at=self._now(), ending="unseen"))
 
     def _end_what_is_gone(self, living: Sequence[Channel], asked_at: datetime) -> None:
-        """An event that was lost with its connection."""
+        """Ends the listening whose channel is gone: an event was lost with its connection."""
         alive = {channel.uniqueid for channel in living}
         self._revoked &= alive
         for channel, attempt in list(self._tries.items()):
@@ -301,7 +313,7 @@ class Spying:
                 self._note_ended(channel)
 
     def _find_elsewhere(self, living: Sequence[Channel]) -> None:
-        """Those who began to listen while nobody saw it."""
+        """Finds those who began to listen to a customer's channel while nobody saw it."""
         for spy in living:
             prefix = spy.data.partition(",")[0] if spy.application == "ChanSpy" else ""
             spied = next((c for c in living if prefix and c.name.startswith(prefix)), None)
@@ -309,7 +321,10 @@ class Spying:
                 self._elsewhere[spy.uniqueid] = (spy.name, spied.name)
 
     def _judge_elsewhere(self, living: Sequence[Channel]) -> None:
-        """Whom each of them hears now: noted, and thrown out where that agent may not be listened to."""
+        """Looks whom those hear who listen to a customer's channel.
+
+        Whom each of them hears now: noted, and thrown out where that agent may not be listened to.
+        """
         named = {channel.name: channel for channel in living}
         for uniqueid, (spyer, spied) in list(self._elsewhere.items()):
             if spyer not in named:  # its end was not told of
@@ -366,7 +381,10 @@ class Spying:
             raise
 
     async def _may_listen(self, spy: Channel) -> bool:
-        """By our codes: who is still the supervisor at this telephone. Other extensions ask for no such permission."""
+        """Whether the listener may still listen.
+
+        By our codes: who is still the supervisor at this telephone. Other extensions ask for no such permission.
+        """
         spyer = await variable(self._link, _SPYER, spy.name)
         if not spyer:
             return True

@@ -21,7 +21,10 @@ LARGEST_FILE = 4 << 20
 
 
 class Wrapups:
-    """Nothing is known, and no wrap-up shown, where the file can't be read; files that it includes are not followed."""
+    """The wrap-up time of each queue, from queues.conf.
+
+    Nothing is known, and no wrap-up shown, where the file can't be read; files that it includes are not followed.
+    """
 
     def __init__(self) -> None:
         self._seconds: Mapping[QueueName, float] = {}
@@ -31,7 +34,7 @@ class Wrapups:
         return self._seconds.get(queue, 0.0)
 
     async def read(self, link: Asks) -> None:
-        """Anew: a `queue reload` may have changed it."""
+        """Reads the times anew: a `queue reload` may have changed them."""
         shown = _FOLDER.search(await link.command("core show settings", timeout=TIMEOUT_SECONDS))
         if shown is None:
             return

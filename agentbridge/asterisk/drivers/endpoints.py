@@ -49,7 +49,10 @@ _LINE_BYTES = 900
 
 
 class Endpoints:
-    """`apply` returns when Asterisk has the object, and sees it."""
+    """Writes and reads PJSIP objects.
+
+    `apply` returns when Asterisk has the object, and sees it.
+    """
 
     def __init__(self, ari: Ari, actions: AmiLink, bulk: AmiLink, seen: Observation, contacts: Contacts) -> None:
         self._ari = ari
@@ -66,12 +69,18 @@ class Endpoints:
         """AORs whose fixed address was changed beside a registered phone; see `_rewrite`"""
 
     def connected(self, capabilities: Capabilities) -> None:
-        """Another Asterisk may read what the last one has stored: to be told before the first read of it."""
+        """Takes what the Asterisk that was just connected to can do.
+
+        Another Asterisk may read what the last one has stored: to be told before the first read of it.
+        """
         self._capabilities = capabilities
         self.reloaded()
 
     def reloaded(self) -> None:
-        """Asterisk has read its own files anew: to be told before the next read."""
+        """Makes the next read prove that PJSIP has what the AstDB has.
+
+        Asterisk has read its own files anew: to be told before the next read.
+        """
         self._unproven = True
         self._others.pop(ObjectKind.AOR, None)
 
@@ -94,7 +103,10 @@ class Endpoints:
             raise
 
     async def _read_kind(self, kind: ObjectKind, *, proving: bool) -> None:
-        """proving: also what of it Asterisk can read, and what it has by its own files."""
+        """Reads all objects of a kind.
+
+        proving: also what of it Asterisk can read, and what it has by its own files.
+        """
         readable = await self._readable(kind) if proving else frozenset()
         found = await self._read(kind, FAMILIES[kind])
         if proving:
@@ -109,8 +121,11 @@ class Endpoints:
         return frozenset(key for key in keys if not self._seen.object_touched(kind, key))
 
     async def _readable(self, kind: ObjectKind) -> frozenset[EndpointId]:
-        """What Asterisk itself lists of this kind. After a downgrade the store has values that it can't parse, and
-        such an object is not there for Asterisk."""
+        """Returns the ids of the objects that PJSIP has.
+
+        What Asterisk itself lists of this kind. After a downgrade the store has values that it can't parse, and such an
+        object is not there for Asterisk.
+        """
         names: set[EndpointId] = set()
 
         def take(item: Message) -> None:
@@ -172,7 +187,10 @@ class Endpoints:
     # ------------------------------------------------------------ auths
 
     async def _put_auth(self, key: EndpointId, fields: Fields) -> None:
-        """In the words of this Asterisk. All of it: what another version has left is not readable to every other."""
+        """Writes an auth.
+
+        In the words of this Asterisk. All of it: what another version has left is not readable to every other.
+        """
         there = self._seen.state(key).objects.get(ObjectKind.AUTH)
         whole = {**(there or {}), **fields}
         words = in_words_of(self._capabilities, ObjectKind.AUTH, whole, new=there is None)
@@ -191,7 +209,10 @@ class Endpoints:
     # ------------------------------------------------------------ endpoints
 
     async def _put_endpoint(self, key: EndpointId, fields: Fields) -> None:
-        """Deleting an endpoint costs its phone nothing: the AOR keeps the registration, and a call goes on."""
+        """Writes an endpoint, anew where a PUT could not take a field back.
+
+        Deleting an endpoint costs its phone nothing: the AOR keeps the registration, and a call goes on.
+        """
         there = self._seen.state(key).objects.get(ObjectKind.ENDPOINT)
         if there is not None and any(there.get(name) for name in NOT_TAKEN_BACK & fields.keys()):
             await self._put_anew(ObjectKind.ENDPOINT, key, fields)
@@ -251,7 +272,10 @@ class Endpoints:
         self._seen.object_put(ObjectKind.AOR, key, fields)
 
     async def _stored(self, key: EndpointId) -> dict[str, str] | None:
-        """The whole AOR with the fields that are not ours. DBGet would cut it at 256 bytes on Asterisk 16."""
+        """Returns an AOR as the AstDB has it; None where there is none.
+
+        The whole AOR with the fields that are not ours. DBGet would cut it at 256 bytes on Asterisk 16.
+        """
         path = f"aor/{key}"
         family = FAMILIES[ObjectKind.AOR]
         items = await self._bulk.action_list("DBGetTree", {"Family": family, "Key": path}, timeout=ANSWER_SECONDS)

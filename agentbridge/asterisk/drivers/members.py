@@ -62,7 +62,10 @@ def member_of(event: Message) -> Member:
 
 
 def _number(text: str) -> int:
-    """A malformed event must not end the daemon; the next read tells."""
+    """Returns the number in an event's field; 0 for what is none.
+
+    A malformed event must not end the daemon; the next read tells.
+    """
     return int(text) if text.isdecimal() else 0
 
 
@@ -201,7 +204,10 @@ def _new(member: Member) -> list[tuple[str, str]]:
 
 
 def _whole(text: str, field: str) -> str:
-    """persistentmembers writes all members of a queue as one string, split at these three."""
+    """Returns the text. Raises InvalidValue for one that app_queue would cut.
+
+    persistentmembers writes all members of a queue as one string, split at these three.
+    """
     if _BREAKS_PERSISTENCE & set(text):
         raise InvalidValue(f"{field}: {text!r} has one of ; , | which would break Asterisk's member store")
     return text

@@ -69,7 +69,10 @@ def in_words_of(capabilities: Capabilities, kind: ObjectKind, fields: Fields, *,
 
 
 def encoded(fields: Fields) -> Fields:
-    """As ARI wants it. `allow` says first that nothing else is allowed, since a PUT would add."""
+    """Returns the fields in the words of ARI. Raises InvalidValue for a control character.
+
+    As ARI wants it. `allow` says first that nothing else is allowed, since a PUT would add.
+    """
     for name, value in fields.items():
         if any(ord(character) < 32 or ord(character) == 127 for character in value):
             raise InvalidValue(f"{name}: {value!r} has a control character")
@@ -84,7 +87,10 @@ def _in_older_words(auth: Fields) -> Fields:
 
 
 def _from_older_words(stored: dict[str, object]) -> dict[str, object]:
-    """As `desired` says it. What a newer Asterisk has stored means nothing to an older one, so it differs."""
+    """Returns an auth of an older Asterisk in the words of `desired`.
+
+    As `desired` says it. What a newer Asterisk has stored means nothing to an older one, so it differs.
+    """
     older = stored.get("auth_type") == "md5"
     digest = f"{_MD5}{stored.get('md5_cred', '')}" if older else ""
     return {**stored, "auth_type": "digest" if older else "", DIGEST: digest}
@@ -105,7 +111,7 @@ def decoded(kind: ObjectKind, stored: str, *, digest: bool = True) -> Fields:
 
 
 def object_of(stored: str) -> dict[str, object]:
-    """Of a JSON object; empty for anything else."""
+    """Returns the fields of a JSON object; {} for anything else."""
     try:
         values = json.loads(stored)
     except ValueError:
@@ -114,7 +120,10 @@ def object_of(stored: str) -> dict[str, object]:
 
 
 def _plain(value: str) -> str:
-    """Asterisk keeps a boolean as it likes: yes, true, Yes."""
+    """Returns the value as `desired` writes it.
+
+    Asterisk keeps a boolean as it likes: yes, true, Yes.
+    """
     return {"true": "yes", "false": "no", "Yes": "yes", "No": "no"}.get(value, value)
 
 

@@ -25,7 +25,10 @@ log = structlog.get_logger()
 
 
 class Transports:
-    """`on_registered` is told of a device that has a contact more than before."""
+    """Knows over which transport each device registered, and turns away who came over a wrong one.
+
+    `on_registered` is told of a device that has a contact more than before.
+    """
 
     def __init__(
         self,
@@ -41,7 +44,7 @@ class Transports:
         self._turned_away: dict[EndpointId, str] = {}
 
     def added_to(self, state: ObservedState, key: EndpointId) -> ObservedState:
-        """With what registered, and what was turned away."""
+        """Returns the state with the contacts that registered, and with what was turned away."""
         contacts, turned_away = self._contacts.uris(key), self._turned_away.get(key, "")
         displaced = self._displacements.pair(key)
         if not contacts and not turned_away and not displaced:
@@ -49,7 +52,7 @@ class Transports:
         return replace(state, contacts=contacts, turned_away=turned_away, displaced=displaced)
 
     def seen(self, event: Message) -> None:
-        """A ContactStatus event."""
+        """Takes a ContactStatus event."""
         key, uri = EndpointId(event.get("AOR")), event.get("URI")
         before = self._contacts.uris(key)
         self._contacts.seen(event)
@@ -65,7 +68,10 @@ class Transports:
         self._on_registered(key)
 
     def forget(self, key: EndpointId) -> None:
-        """The endpoint is gone: who gets its number next has turned nobody away."""
+        """Forgets what was turned away at this endpoint.
+
+        The endpoint is gone: who gets its number next has turned nobody away.
+        """
         self._turned_away.pop(key, None)
         self._displacements.forget(key)
 

@@ -71,7 +71,7 @@ class Contacts:
         return frozenset(self._contacts.get(device, ()))
 
     def seen(self, event: Message) -> None:
-        """A ContactStatus event."""
+        """Takes a ContactStatus event, and tells the listener where the device came or went."""
         device, uri = EndpointId(event.get("AOR")), event.get("URI")
         there = event.get("ContactStatus") not in _GONE
         self._touched[device, uri] = there
@@ -81,7 +81,10 @@ class Contacts:
             self._listener.changed(device, now)
 
     def forget(self, device: EndpointId, uri: str) -> None:
-        """A contact that we have deleted; its event is on the way, or was here before the answer."""
+        """Forgets a contact and tells the listener.
+
+        A contact that we have deleted; its event is on the way, or was here before the answer.
+        """
         self._touched[device, uri] = False
         self._note(self._contacts, device, uri, False)
         if not self.registered(device):
@@ -97,7 +100,7 @@ class Contacts:
         self._listener.all_read(frozenset(found))
 
     def lost(self) -> None:
-        """The connection is gone, and with it what is known."""
+        """Forgets all: the connection is gone."""
         self._contacts = {}
         self._listener.unknown()
 

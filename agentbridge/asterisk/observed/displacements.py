@@ -65,5 +65,5 @@ class Displacements:
         return seen.pair
 
     def forget(self, key: EndpointId) -> None:
-        """Another device may use this name from now on."""
+        """Forgets the name: another device may use it from now on."""
         self._keys.pop(key, None)

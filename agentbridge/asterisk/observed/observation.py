@@ -93,7 +93,10 @@ class Observation:
     # ------------------------------------------------------------ events and writes
 
     def awaiting(self, queue: QueueName, interface: Interface) -> asyncio.Future[None]:
-        """Done at the next event of this member; that event is then taken for our own doing."""
+        """Returns a future for the write of a member.
+
+        Done at the next event of this member; that event is then taken for our own doing.
+        """
         future = asyncio.get_running_loop().create_future()
         self._awaited[queue, interface] = future
         return future
@@ -133,7 +136,7 @@ class Observation:
             self._on_change(key)
 
     def object_put(self, kind: ObjectKind, key: EndpointId, fields: Fields) -> None:
-        """A PUT merges."""
+        """Notes fields of an object that were written; fields that were not stay, as a PUT merges."""
         self._touched_objects.add((kind, key))
         there = self._objects[kind].get(key)
         self._objects[kind][key] = {**there, **fields} if there else fields
@@ -143,7 +146,7 @@ class Observation:
         self._objects[kind].pop(key, None)
 
     def object_touched(self, kind: ObjectKind, key: EndpointId) -> bool:
-        """Whether it was written or deleted since the last read began."""
+        """Whether the object was written or deleted since the last full read began."""
         return (kind, key) in self._touched_objects
 
     def policy_put(self, path: str, value: str) -> None:
@@ -155,7 +158,7 @@ class Observation:
         self._policy.drop(path)
 
     def mailbox_seen(self, key: EndpointId, fields: Fields) -> None:
-        """Empty fields: there is none."""
+        """Takes a voicemail box as it is; {} where there is none."""
         self._touched_mailboxes.add(key)
         if fields:
             self._mailboxes[key] = fields
@@ -165,14 +168,17 @@ class Observation:
     # ------------------------------------------------------------ full reads
 
     def begin_read(self) -> None:
-        """What is touched from now on is newer than what the read will say."""
+        """Marks the beginning of a full read.
+
+        What is touched from now on is newer than what the read will say.
+        """
         self._touched_members.clear()
         self._touched_objects.clear()
         self._touched_paths.clear()
         self._touched_mailboxes.clear()
 
     def members_read(self, queues: Iterable[QueueName], members: Iterable[Member]) -> None:
-        """All members of all queues."""
+        """Takes all members of all queues from a full read."""
         self._queues = frozenset(queues)
         fresh: dict[EndpointId, dict[QueueName, Member]] = {}
         for member in members:
@@ -189,7 +195,10 @@ class Observation:
             fresh.setdefault(key, {})[queue] = member
 
     def queue_read(self, queue: QueueName, members: Iterable[Member]) -> None:
-        """All members of one queue; an empty read of an unknown queue is how it shows that it is gone."""
+        """Takes the members of one queue.
+
+        All members of one queue; an empty read of an unknown queue is how it shows that it is gone.
+        """
         before = {key: queues[queue] for key, queues in self._members.items() if queue in queues}
         found = {owner: member for member in members if (owner := endpoint_of(member.interface))}
         for key in before.keys() - found.keys():
@@ -214,7 +223,7 @@ class Observation:
         self._mailboxes = fresh | kept
 
     def policy_read(self, fresh: PolicyTree) -> None:
-        """Our whole family."""
+        """Takes our whole AstDB family from a full read."""
         fresh.take_over(self._touched_paths, self._policy)
         before, self._policy = self._policy, fresh
         # what was ours and is not listed any more is in no list but this one

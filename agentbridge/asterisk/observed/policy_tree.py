@@ -79,7 +79,7 @@ class PolicyTree:
                 del index[value]
 
     def take_over(self, paths: Iterable[str], other: PolicyTree) -> None:
-        """As the other tree has these paths."""
+        """Takes the values at these paths from the other tree."""
         for path in paths:
             if (value := other.get(path)) is None:
                 self.drop(path)
@@ -87,7 +87,10 @@ class PolicyTree:
                 self.put(path, value)
 
     def _index(self, path: str) -> dict[str, tuple[EndpointId, ...]] | None:
-        """By its value, which is empty where nobody is meant, as at a free telephone."""
+        """Returns the index that this path belongs to; None for most.
+
+        By its value, which is empty where nobody is meant, as at a free telephone.
+        """
         match path.split("/"):
             case ["agent", _, "id"]:
                 return self._internals

@@ -48,7 +48,10 @@ class Manager:
         return "Command" in self.actions
 
     async def console(self, command: str) -> str:
-        """What it prints, also where it is an error; empty without the permission."""
+        """Runs a command of Asterisk's command line.
+
+        What it prints, also where it is an error; empty without the permission.
+        """
         if not self.has_console:
             return ""
         try:
@@ -57,7 +60,10 @@ class Manager:
             return str(refused)
 
     async def command(self, line: str, *, timeout: float) -> str:
-        """What it prints. Raises Unavailable, or Refused with what it prints as an error."""
+        """Runs a command of Asterisk's command line.
+
+        What it prints. Raises Unavailable, or Refused with what it prints as an error.
+        """
         return await self._session.command(line, timeout=timeout)
 
     async def items(self, action: str, fields: Mapping[str, str] | None = None, *, timeout: float) -> list[Message]:
@@ -93,7 +99,10 @@ def unreachable(ami: Ami, error: AgentbridgeError, etc: Path | None = None) -> F
 
 
 def _lets_in_with_that_secret(ami: Ami, file: Path) -> bool:
-    """False also where the file can't be read."""
+    """Whether manager.conf has the account with the secret that we send.
+
+    False also where the file can't be read.
+    """
     try:
         account = asterisk_conf.read(file).get(ami.username, {})
     except OSError:
@@ -156,7 +165,10 @@ def _bound_elsewhere(shown: str) -> Iterator[Finding]:
 
 
 def loopback(address: str) -> bool:
-    """`address` as in 127.0.0.1:5038 or [::1]:5038; what is not an address listens nowhere."""
+    """Whether only this machine reaches the address.
+
+    `address` as in 127.0.0.1:5038 or [::1]:5038; what is not an address listens nowhere.
+    """
     host = address.rpartition(":")[0].strip("[]")
     try:
         return ip_address(host).is_loopback

@@ -30,7 +30,9 @@ SECTIONS = {
 
 
 def _objects(found: Capabilities) -> Mapping[ObjectKind, Mapping[str, str]]:
-    """Exactly what the daemon writes for an agent, in the words of this Asterisk.
+    """Returns objects for a try of Asterisk's object store.
+
+    Exactly what the daemon writes for an agent, in the words of this Asterisk.
 
     Nobody can register or call with it: the secret is forgotten, and the context has no extension.
     """
@@ -102,7 +104,7 @@ def _url(http: str) -> str:
 
 
 def _words(error: AgentbridgeError) -> str:
-    """In one line, without the tags of a page of HTML."""
+    """Returns an error in one line, without the tags of a page of HTML."""
     return " ".join(re.sub(r"<[^>]*>?", " ", str(error)).split())
 
 

@@ -71,7 +71,10 @@ def _show() -> dict[str, str]:
 
 
 def _gid(group: str) -> int:
-    """NOBODY's for a group that is not there: systemd would not start the unit."""
+    """Returns the group's number.
+
+    NOBODY's for a group that is not there: systemd would not start the unit.
+    """
     if group.isdecimal():
         return int(group)
     try:

@@ -61,7 +61,10 @@ AS_OWNER = Finding(
 
 
 async def _rights(connection: Connection) -> Finding | None:
-    """What the daemon's role may do: all, since it owns the schema, too little, or what it should."""
+    """Returns a finding about the rights of the daemon's role; None where they are right.
+
+    What the daemon's role may do: all, since it owns the schema, too little, or what it should.
+    """
     with translated():
         row = await connection.fetchrow(
             "select current_user::text as role, coalesce(pg_has_role(n.nspowner, 'usage'), false) as owner,"
@@ -155,7 +158,10 @@ async def _schema(connection: Connection) -> AsyncIterator[Finding]:
 
 
 async def _guessing(connection: Connection) -> AsyncIterator[Finding]:
-    """PINs are short; what keeps a telephone from trying them all is the lock (A10)."""
+    """Yields a finding where agents' PINs can be guessed.
+
+    PINs are short; what keeps a telephone from trying them all is the lock (A10).
+    """
     with translated():
         pins = await connection.fetchval(
             "select count(*) from agentbridge.agents cross join agentbridge.settings "

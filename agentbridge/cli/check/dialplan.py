@@ -151,7 +151,10 @@ def _dials(dialplan: Dialplan, wanted: Wanted) -> Iterator[Finding]:
 
 
 def _theirs(dialplan: Dialplan, application: str) -> Iterator[tuple[str, Step]]:
-    """In the administrator's contexts: those that Asterisk's modules make for themselves begin with __."""
+    """Yields each use of an application in the administrator's contexts, with its context.
+
+    In the administrator's contexts: those that Asterisk's modules make for themselves begin with __.
+    """
     others = (OURS, "__")
     return ((name, step) for name, step in dialplan.calls_of(application) if not name.startswith(others))
 
@@ -163,12 +166,18 @@ def _device(place: str) -> str:
 
 
 def _hidden(options: str) -> bool:
-    """A variable of theirs may hold what is looked for."""
+    """Whether the options are in a variable, so that they can't be judged.
+
+    A variable of theirs may hold what is looked for.
+    """
     return _VARIABLE.search(options) is not None
 
 
 def _asks_about(queue: str, options: str) -> bool:
-    """It must name this very queue: the pause is asked there."""
+    """Whether the Queue runs our subroutine with its own name.
+
+    It must name this very queue: the pause is asked there.
+    """
     found = _ASKS.search(options)
     return found is not None and (found[1].lower() == queue.lower() or "${" in found[1])
 
@@ -197,7 +206,10 @@ def _globals(dialplan: Dialplan, variables: dict[str, str], wanted: Wanted) -> I
 
 
 def _listening(dialplan: Dialplan) -> Iterator[Finding]:
-    """The customer's channel has no SPYGROUP of ours: who listens there hears the agent too."""
+    """Yields each ChanSpy of the administrator's that can hear an agent who may not be listened to.
+
+    The customer's channel has no SPYGROUP of ours: who listens there hears the agent too.
+    """
     for application in ("ChanSpy", "ExtenSpy"):
         for context, step in _theirs(dialplan, application):
             yield Finding(

@@ -99,5 +99,5 @@ def read(shown: str) -> Dialplan:
 
 
 def variables(shown: str) -> dict[str, str]:
-    """Those of `dialplan show globals`."""
+    """Returns the variables that `dialplan show globals` prints."""
     return {found[1]: found[2] for line in shown.splitlines() if (found := _GLOBAL.fullmatch(line))}

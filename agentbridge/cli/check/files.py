@@ -94,7 +94,10 @@ def _in_asterisk_conf(file: Path) -> Iterator[Finding]:
 
 
 def _astdb(sight: Sight) -> Iterator[Finding]:
-    """A digest of a SIP password is as good as the password."""
+    """Yields a finding where others can read the AstDB's file.
+
+    A digest of a SIP password is as good as the password.
+    """
     base = folder(sight.core, "ASTDB")
     file = base.with_name(f"{base.name}.sqlite3") if base else None
     if file is not None and file.exists() and _open_to_all(file):

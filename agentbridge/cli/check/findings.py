@@ -10,7 +10,10 @@ LACKS = "lacks"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`name` is stable, as in `ami.permission`; `what` and `to_do` are for the person who reads it."""
+    """A thing that is wrong, with what to do.
+
+    `name` is stable, as in `ami.permission`; `what` and `to_do` are for the person who reads it.
+    """
 
     name: str
     what: str

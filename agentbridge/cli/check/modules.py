@@ -108,7 +108,10 @@ def not_loaded(module: str, without: str) -> Finding:
 
 
 async def _of_the_dialplan(sight: Sight) -> AsyncIterator[tuple[str, str]]:
-    """What the contexts of agentbridge call and Asterisk does not know: the module, and what happens without it."""
+    """Yields the modules that our dialplan needs and that are missing.
+
+    What the contexts of agentbridge call and Asterisk does not know: the module, and what happens without it.
+    """
     manager = sight.manager
     applications, functions = _used(sight.dialplan)
     for kind, names, table in (("application", applications, APPLICATIONS), ("function", functions, FUNCTIONS)):

@@ -97,13 +97,13 @@ class Session:
         self._manager.close()
 
     async def ask(self, action: str, fields: Mapping[str, str] | None = None, *, timeout: float = SECONDS) -> Message:
-        """The one answer of an action."""
+        """Sends an action and returns its one answer. Raises Refused or Unavailable."""
         return (await self._answers(action, fields or {}, as_list=False, timeout=timeout))[0]
 
     async def items(
         self, action: str, fields: Mapping[str, str] | None = None, *, timeout: float = SECONDS
     ) -> list[Message]:
-        """The items of a list action."""
+        """Sends an action that answers with a list; returns its items. Raises Refused or Unavailable."""
         # not as_list=True: it never ends where the answer is an error
         answers = await self._answers(action, fields or {}, as_list=None, timeout=timeout)
         return [item for item in answers[1:] if not item["Event"].endswith("Complete")]

@@ -61,7 +61,10 @@ def _global(sight: Sight, settings: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _transports(sight: Sight, shown: str) -> Iterator[Finding]:
-    """Of udp and tcp; browsers come by the HTTP server (webrtc.py)."""
+    """Yields the transports that agents need and PJSIP does not have.
+
+    Of udp and tcp; browsers come by the HTTP server (webrtc.py).
+    """
     there = {name.lower() for name in _TRANSPORT.findall(shown)}
     for name in sorted({"udp", "tcp"} & sight.wanted.transports - there):
         yield Finding(
@@ -76,7 +79,10 @@ def _transports(sight: Sight, shown: str) -> Iterator[Finding]:
 
 
 def _addresses(sight: Sight, shown: str) -> Iterator[Finding]:
-    """A phone at an address that an `identify` names is taken for that endpoint, whatever it logs in as."""
+    """Yields each `identify` that takes agents' phones for another endpoint.
+
+    A phone at an address that an `identify` names is taken for that endpoint, whatever it logs in as.
+    """
     endpoint = ""
     for row in _MATCH.finditer(shown):
         if row["endpoint"]:
@@ -105,7 +111,10 @@ def _inside(host: str, match: str) -> bool:
 
 
 async def _taken(sight: Sight) -> AsyncIterator[Finding]:
-    """Endpoints and AORs of the administrator's own files with a number or name of the directory, or of its range."""
+    """Yields what Asterisk has by its own files and the directory names too.
+
+    Endpoints and AORs of the administrator's own files with a number or name of the directory, or of its range.
+    """
     theirs = await _static(sight.manager)
     devices = {device.lower() for device in sight.wanted.devices}
     clashing = sorted(name for name in theirs if name.lower() in devices)

@@ -34,7 +34,10 @@ async def findings(manager: Manager) -> AsyncIterator[Finding]:
 
 
 async def _problem(manager: Manager) -> str:
-    """Tried by the daemon's own writer, unless there are boxes already: it would take the probe for a stray one."""
+    """Returns why no voicemail box can be written, '' where one can.
+
+    Tried by the daemon's own writer, unless there are boxes already: it would take the probe for a stray one.
+    """
     mapped = "=> voicemail (" in await manager.console("core show config mappings")
     if mapped and "=== Mailbox" in await manager.console(f"voicemail show users for {MAILBOX_CONTEXT}"):
         return ""

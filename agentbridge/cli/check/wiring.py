@@ -96,7 +96,10 @@ def _no_queues(sight: Sight) -> Finding:
 
 
 def _member(wanted: Wanted, member: Message) -> Iterator[Finding]:
-    """A member that is not the daemon's and still rings an agent, on pause or logged out."""
+    """Yields a finding for a member of our queues that nobody takes out.
+
+    A member that is not the daemon's and still rings an agent, on pause or logged out.
+    """
     location, queue = str(member["Location"]), str(member["Queue"])
     agent = _rung_by(wanted, location, str(member.get("StateInterface", "")))
     if agent is None:
@@ -128,7 +131,10 @@ def _rung_by(wanted: Wanted, location: str, state: str) -> str | None:
 
 
 def _typed(shown: str) -> Iterator[Finding]:
-    """The levels of each log are in capitals behind it."""
+    """Yields a finding for a log level in small letters, which Asterisk ignores.
+
+    The levels of each log are in capitals behind it.
+    """
     if re.search(r"\bDTMF\b", shown):
         yield Finding(
             "logger.dtmf",
@@ -138,7 +144,10 @@ def _typed(shown: str) -> Iterator[Finding]:
 
 
 def _pickup(shown: str) -> Iterator[Finding]:
-    """The row is `Pickup`, the code by default, and the code that holds, if there is one."""
+    """Yields a finding where the code of a pickup is taken away.
+
+    The row is `Pickup`, the code by default, and the code that holds, if there is one.
+    """
     found = re.search(r"^Pickup +\S+ *(\S*)", shown, re.MULTILINE)
     code = found[1] if found else ""
     if not code or OUR_CODES.fullmatch(code):

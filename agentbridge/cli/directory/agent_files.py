@@ -71,7 +71,10 @@ def _cell(name: str, value: Any) -> str:
 
 
 def _safe(text: str) -> str:
-    """A spreadsheet runs what starts like a formula; an apostrophe makes it text. `_unsafe` takes it back."""
+    """Returns a cell that no spreadsheet runs.
+
+    A spreadsheet runs what starts like a formula; an apostrophe makes it text. `_unsafe` takes it back.
+    """
     return f"'{text}" if _FORMULA.match(text) else text
 
 
@@ -90,7 +93,10 @@ def import_agents(
 
 
 def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """The number of each record's first line, and the fields that are not empty: an empty one means the default."""
+    """Yields the records of a CSV file. Raises Refused.
+
+    The number of each record's first line, and the fields that are not empty: an empty one means the default.
+    """
     reader = csv.reader(io.StringIO(_text_of(file), newline=""), strict=True)
     names: list[str] = []
     line = 1
@@ -112,7 +118,10 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _text_of(file: Path) -> str:
-    """What is in it. Refused names the cause and the cure of what a spreadsheet saves otherwise."""
+    """Returns the text of a file.
+
+    What is in it. Refused names the cause and the cure of what a spreadsheet saves otherwise.
+    """
     content = file.read_bytes()
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content[:100]:
         raise Refused(f"{file}: is UTF-16 ('Unicode text'): {SAVE_AS}")
@@ -139,7 +148,10 @@ def _check_header(file: Path, names: Sequence[str]) -> None:
 
 
 async def _imported(connection: Connection, rows: list[tuple[int, dict[str, str]]]) -> None:
-    """Refused, and so undone, with the line and field of each error."""
+    """Imports the rows. Raises Refused.
+
+    Refused, and so undone, with the line and field of each error.
+    """
 
     await authority.must_administer(connection, acting_user(), "import agents")
 

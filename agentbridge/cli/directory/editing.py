@@ -116,7 +116,10 @@ def sip_secret(config: Path | None, kind: Kind, key: str) -> None:
 
 
 def set_sip_secret(config: Path | None, kind: Kind, key: str) -> None:
-    """Typed twice on a terminal, else the next line of standard input."""
+    """Sets the SIP secret of a record.
+
+    Typed twice on a terminal, else the next line of standard input.
+    """
     typed = typed_secret(f"New SIP secret of {key}")
 
     async def work(connection: Connection) -> None:
@@ -128,7 +131,10 @@ def set_sip_secret(config: Path | None, kind: Kind, key: str) -> None:
 
 
 def typed_secret(what: str, *, twice: bool = True) -> str:
-    """Asked for on a terminal, else the next line of standard input: never an argument, which all see."""
+    """Returns a secret that the user types.
+
+    Asked for on a terminal, else the next line of standard input: never an argument, which all see.
+    """
     if sys.stdin.isatty():
         return str(typer.prompt(what, hide_input=True, confirmation_prompt=twice, err=True))
     return sys.stdin.readline().rstrip("\r\n")

@@ -111,7 +111,10 @@ def remove(
 
 
 async def _ids(connection: Connection, queue: str, agents: list[str], teams: list[str], channel: str | None) -> _Ids:
-    """channel: with `*`, the queues of this channel alone."""
+    """Returns the row ids of what was named. Raises Refused for unknown names.
+
+    channel: with `*`, the queues of this channel alone.
+    """
     if not agents and not teams:
         raise typer.BadParameter("name agents, or teams with --team")
     if channel is not None and queue != ALL_QUEUES:
