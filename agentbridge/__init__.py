@@ -1,3 +1,3 @@
 """The daemon that makes Asterisk obey a contact centre's agent directory."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
