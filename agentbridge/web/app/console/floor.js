@@ -116,7 +116,8 @@ function Queue({ data, live }) {
   const queue = data?.value;
   if (!queue) return null;
   const known = queue.known !== false;
-  const share = known ? (queue.service_level ?? null) : null;
+  // a queue without a service level in queues.conf has none to keep
+  const share = known && queue.level_seconds ? (queue.service_level ?? null) : null;
   const waited = queue.longest_since ? (live.now() - Date.parse(queue.longest_since)) / 1000 : 0;
   const figure = (/** @type {number | undefined} */ value) => (known ? number(value ?? 0) : "–");
   return html`<article class=${`panel pad queue ${known && queue.waiting > 0 && waited > LONG_WAIT_SECONDS ? "long" : ""}`}>

@@ -31,7 +31,6 @@ export function Recordings({ who }) {
   }} /></label>`;
   return html`<section class="panel"><div class="tools"><h1>${t("nav.recordings")}</h1><${Search} list=${list} label=${t("recordings.search")} /><span class="grow"></span>
       ${field(from, t("recordings.from"))}${field(to, t("recordings.to"))}</div>
-    ${playing.value && html`<${Player} key=${playing.value.id} recording=${playing.value} title=${name(playing.value)} onClose=${() => (playing.value = null)} />`}
     <${Table} list=${list} caption=${t("nav.recordings")} keyOf=${(/** @type {Data} */ row) => String(row.id)} empty=${t(from.value || to.value ? "recordings.none_then" : "recordings.empty")} chosen=${String(playing.value?.id ?? "")} columns=${[
       { name: "recordings.at", class: "num", cell: (/** @type {Data} */ row) => dateTime(row.started_at) },
       { name: "recordings.agent", cell: name },
@@ -41,6 +40,7 @@ export function Recordings({ who }) {
         ${row.ended_at && html`<a class="button quiet" href=${`/v1/recordings/${row.id}/audio`} download=${`${row.username ?? row.internal}-${row.id}.wav`} aria-label=${`${t("recordings.download")}: ${name(row)}, ${dateTime(row.started_at)}`}>${t("recordings.download")}</a>`}
         ${admin && row.ended_at && html`<button type="button" class="quiet" aria-label=${`${t("delete")}: ${name(row)}, ${dateTime(row.started_at)}`} onClick=${() => (deleting.value = row)}>${t("delete")}</button>`}</div>` },
     ]} />
+    ${playing.value && html`<${Player} key=${playing.value.id} recording=${playing.value} title=${name(playing.value)} onClose=${() => (playing.value = null)} />`}
     ${deleting.value && html`<${Dialog} title=${t("delete_title", { name: name(deleting.value) })} onClose=${() => (deleting.value = null)}>
       <p>${t("recordings.delete_text", { at: dateTime(deleting.value.started_at) })}</p><div class="row wrap"><span class="grow"></span>
       <button type="button" onClick=${() => (deleting.value = null)}>${t("cancel")}</button>
