@@ -1,7 +1,7 @@
 /** The wallboard: queues and agents live. What is stale is shown as stale. @module */
 import { language, number, percent, t } from "../core/i18n.js";
 import { Connection, Notice, Since, State } from "../ui/parts.js";
-import { html, useEffect, useRef, useSignal } from "../vendor.js";
+import { html, useEffect, useLayoutEffect, useRef, useSignal } from "../vendor.js";
 
 /** @typedef {import("../core/live.js").Live} Live */
 /** @typedef {import("../core/live.js").Data} Data */
@@ -15,8 +15,8 @@ const LONG_WAIT_SECONDS = 60;
 const STATES = ["talking", "ready", "ringing", "wrapup", "held", "paused", "unreachable", "unknown"];
 /** How often it is looked who is there and how many are in each state; each card follows its agent at once. */
 const LOOK_MS = 500;
-/** Cards that are made in one frame: a thousand at once would stop the page. */
-const CARDS_EACH_FRAME = 40;
+/** Cards that are made in one task: a thousand at once would stop the page. */
+const CARDS_AT_ONCE = 40;
 
 /** @param {{live: Live}} props */
 export function Floor({ live }) {
@@ -74,10 +74,10 @@ function useLook(agents, look) {
   }, []);
 }
 
-/** Who is logged in and fits the filter, by name; the cards come a few in each frame. @param {{agents: Collection, live: Live, filter: import("../vendor.js").Signal<string>}} props */
+/** Who is logged in and fits the filter, by name; the cards come a few at a time. @param {{agents: Collection, live: Live, filter: import("../vendor.js").Signal<string>}} props */
 function Cards({ agents, live, filter }) {
   const names = useSignal(/** @type {string[]} */ ([]));
-  const limit = useSignal(CARDS_EACH_FRAME);
+  const limit = useSignal(CARDS_AT_ONCE);
   const look = () => {
     const order = new Intl.Collator(language.value, { numeric: true }).compare;
     const found = agents.keys.value.filter((key) => shows(key, agents.objects.get(key)?.peek(), filter.value));
@@ -89,10 +89,10 @@ function Cards({ agents, live, filter }) {
   useLook(agents, look);
   useEffect(look, [filter.value]);
   const more = names.value.length > limit.value;
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!more) return undefined;
-    const frame = requestAnimationFrame(() => (limit.value += CARDS_EACH_FRAME));
-    return () => cancelAnimationFrame(frame);
+    const timer = setTimeout(() => (limit.value += CARDS_AT_ONCE), 0);
+    return () => clearTimeout(timer);
   }, [more, limit.value]);
   if (names.value.length === 0) {
     return html`<p class="empty">${filter.value ? t("list.nothing", { text: filter.value }) : live.connection.value === "connecting" ? "" : t("floor.no_agents")}</p>`;
