@@ -199,11 +199,12 @@ async def test_what_vanished_is_held_and_told_and_the_refusal_ends_by_itself(
         assert held["removals"] >= 23
         assert await centre.members() == before
         # told at the agent, by `status` and by --wait
-        (told,) = {
-            row["error"]
-            for row in await centre.db.fetch("SELECT error FROM agentbridge.agent_status WHERE error IS NOT NULL")
-        }
-        assert "plan --confirm" in told
+        errors = "SELECT DISTINCT error FROM agentbridge.agent_status WHERE error IS NOT NULL"
+
+        async def told() -> bool:
+            return ["plan --confirm" in row["error"] for row in await centre.db.fetch(errors)] == [True]
+
+        await until(told, within=15, what="the same words at each agent")
         with pytest.raises(LabError, match="failed with 1") as status:
             await centre.bridge.cli("status", within=60)
         assert "refused to remove" in str(status.value)

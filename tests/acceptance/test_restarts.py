@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from lab.manager import Seen
+from lab.manager import Manager, Seen
 from lab.phones import Phone, RegistrationRefusedError, Ring
 from lab.postgres import Postgres
 from lab.processes import until
@@ -206,7 +206,13 @@ async def test_what_changed_during_a_shutdown_that_was_taken_back_is_sent_at_onc
     await centre.settled()
     phone = await centre.phone("ana")
     call = await (await centre.caller()).call("sales", timeout=10)  # which the shutdown waits for
-    stopping = asyncio.create_task(centre.asterisk.cli("core stop gracefully"))
+    async with Manager(centre.asterisk) as witness:
+        stopping = asyncio.create_task(centre.asterisk.cli("core stop gracefully", within=60))
+
+        async def refuses() -> bool:
+            return (await witness.ask("Ping"))[0]["Response"] == "Error"
+
+        await until(refuses, within=15, what="Asterisk refusing each action")
     try:
         await centre.pause("ana", "shut down")
         await centre.bridge.logged("asterisk.shutting_down", within=15)
