@@ -11,6 +11,7 @@ from agentbridge.asterisk.ami.connection import IN_FLIGHT
 from agentbridge.asterisk.ami.link import AmiConnection
 from agentbridge.asterisk.ami.wire import Message
 from agentbridge.errors import InvalidValue, Unavailable
+from lab.processes import until
 from tests.contract.ami_links import LIMIT, QUICK, Watched, account, connected, running, up
 from tests.contract.ami_server import ScriptedAmi, answer, event
 
@@ -44,9 +45,22 @@ async def expect_lost(asked: Awaitable[object]) -> None:
 
 async def test_an_asterisk_that_shuts_down_is_away_and_refuses_nothing(server: ScriptedAmi) -> None:
     server.raw["QueueAdd"] = "Response: Error\r\nActionID: {id}\r\nMessage: Asterisk is shutting down\r\n\r\n"
-    async with connected(server) as session:
-        with pytest.raises(Unavailable, match="shutting down"):
-            await session.action("QueueAdd", MEMBER, timeout=LIMIT)
+    async with up(server) as watched:
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="shutting down"):
+                await watched.link.action("QueueAdd", MEMBER, timeout=LIMIT)
+        assert server.count("QueueAdd") == 1, "the second was sent though the first told that it would be refused"
+        # a Ping that is answered tells that it was taken back
+        del server.raw["QueueAdd"]
+
+        async def taken() -> bool:
+            try:
+                await watched.link.action("QueueAdd", MEMBER, timeout=LIMIT)
+            except Unavailable:
+                return False
+            return True
+
+        await until(taken, within=10, what="an action being taken again")
 
 
 async def test_nothing_is_sent_again_after_a_reconnect(server: ScriptedAmi) -> None:

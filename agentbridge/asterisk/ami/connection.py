@@ -56,16 +56,12 @@ class _Pending:
     def answered(self, answer: Message) -> None:
         """Takes the answer to the action: an error, the whole answer, or the beginning of a list."""
         if (answer.response or "").lower() == "error":
-            self.settle(self._refusal(answer.output or answer.get("Message", "no reason given")))
+            reason = answer.output or answer.get("Message", "no reason given")
+            self.settle(Refused(f"{self.action}: {reason}"))
         elif not self.listing:
             self.settle([answer])
         elif answer.get("EventList").lower() != "start":
             self.settle(Refused(f"{self.action}: answered without a list: {answer.get('Message')}"))
-
-    def _refusal(self, reason: str) -> Exception:
-        # one that goes down refuses everything until its connections break: it is away, and nothing was wrong
-        kind = Unavailable if "shutting down" in reason.lower() else Refused
-        return kind(f"{self.action}: {reason}")
 
     def listed(self, item: Message) -> None:
         """Takes an item of the list, or its end."""
