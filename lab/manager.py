@@ -100,6 +100,24 @@ async def members(asterisk: Asterisk, queues: Iterable[str] = ()) -> dict[tuple[
     }
 
 
+async def channels(asterisk: Asterisk) -> list[Message]:
+    """Every channel, as panoramisk sees it."""
+    witness = panoramisk.Manager(
+        host=asterisk.host,
+        port=asterisk.ami_port,
+        username=asterisk.ami_user,
+        secret=asterisk.ami_secret,
+        events="off",
+    )
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            await witness.connect()
+            items = await witness.send_action({"Action": "CoreShowChannels"})
+    finally:
+        witness.close()
+    return [dict(item) for item in items if item.get("Event") == "CoreShowChannel"]
+
+
 def _seen(item: Message) -> Seen:
     """Returns the member of a QueueMember item."""
     paused = item["Paused"] == "1"

@@ -286,6 +286,8 @@ class Profile(BaseModel):
     sip_expires: int
     client_log: bool
     client_log_level: str
+    prefix_required: bool
+    prefixes: list[dict[str, str]] = Field(description="to choose from, with their labels, where one is required")
 
 
 class PickableTelephone(BaseModel):
@@ -460,6 +462,20 @@ class PauseReason(Given):
     position: Annotated[int, Field(strict=True, ge=-1_000_000, le=1_000_000)] = 0
 
 
+class PrefixFields(Given):
+    prefix: Annotated[str, Field(pattern="^[0-9*#]{1,8}$")] = optional()
+    label: Annotated[str, Field(max_length=80)] = optional()
+
+
+class NewPrefix(PrefixFields):
+    prefix: Annotated[str, Field(pattern="^[0-9*#]{1,8}$")]
+
+
+class Prefix(BaseModel):
+    prefix: str
+    label: str
+
+
 class NewToken(Given):
     name: Name
     scopes: Annotated[
@@ -574,6 +590,24 @@ class Call(BaseModel):
     parts: list[int]
     node: str
     stale: bool = Field(description="its node says nothing")
+
+
+class PastCall(BaseModel):
+    id: str
+    linkedid: str
+    direction: Literal["in", "out"]
+    queue: str
+    number: str = Field(description="the other party's")
+    name: str
+    rang_at: datetime
+    answered_at: datetime | None
+    ended_at: datetime
+    missed: bool
+
+
+class MyCalls(BaseModel):
+    items: list[Call] = Field(description="those that go on")
+    today: list[PastCall] = Field(description="those that are over, the newest first; at most 500")
 
 
 class RecordingWish(Given):

@@ -116,6 +116,7 @@ agents.recording.set       agents.recording      {_CALLS}
 agents.spy                 agents.spy            admin supervisor
 agents.dial                agents.dial           {_CALLS}
 agents.hangup              agents.hangup         {_CALLS}
+agents.answer              agents.answer         {_CALLS}
 requests.read              session.read          {_EVERYBODY}
 me.read                    me                    agent
 me.login                   me                    agent
@@ -125,6 +126,12 @@ me.unpause                 me                    agent
 me.profile.read            me                    agent
 me.password.set            me                    agent
 me.avatar.read             me                    agent
+me.avatar.set              me                    agent
+me.avatar.delete           me                    agent
+me.queues                  me                    agent
+me.teams                   me                    agent
+me.modules                 me                    agent
+me.channels                me                    agent
 me.forward.set             me                    agent
 me.telephones              me                    agent
 me.colleagues              me                    agent
@@ -133,6 +140,7 @@ me.calls.recording         me                    agent
 me.calls.files             me                    agent
 me.dial                    me                    agent
 me.hangup                  me                    agent
+me.answer                  me                    agent
 me.sip-session             me                    agent
 me.client-log              me                    agent
 queues.list                queues.list           admin user supervisor scope:read
@@ -164,6 +172,11 @@ settings.update            settings.write        admin
 pause-reasons.list         pause-reasons.list    admin user supervisor agent scope:read
 pause-reasons.create       pause-reasons.write   admin
 pause-reasons.delete       pause-reasons.write   admin
+prefixes.list              prefixes.list         admin user supervisor agent scope:read
+prefixes.create            prefixes.write        {_WRITE}
+prefixes.read              prefixes.read         {_READ}
+prefixes.update            prefixes.write        {_WRITE}
+prefixes.delete            prefixes.write        {_WRITE}
 tokens.list                tokens.list           admin
 tokens.create              tokens.write          admin
 tokens.delete              tokens.write          admin
@@ -181,6 +194,7 @@ events.stream              events                admin user supervisor agent sco
 """
 _BODIES = {
     "agents.avatar.set": ("image/png, image/jpeg", 8 * MEGABYTE + KILOBYTE),
+    "me.avatar.set": ("image/png, image/jpeg", 8 * MEGABYTE + KILOBYTE),
     "agents.import": ("text/csv", 32 * MEGABYTE),
     "agents.delete-many": (JSON, 4 * MEGABYTE),
     "agents.export-many": (JSON, 4 * MEGABYTE),

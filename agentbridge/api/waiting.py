@@ -39,10 +39,9 @@ class Waiting:
             return
 
     async def applied(self, proof: bytes, username: str, seconds: float) -> dict[str, Any]:
-        """Waits for the agent's last change.
+        """Waits for the agent's last change; returns {pending, applied_at, error}.
 
-        {pending, applied_at, error} of the agent's last change: at once when Asterisk has it or refused it, else after
-        so many seconds.
+        At once when Asterisk has it, else after so many seconds. What failed is tried again, so an error is waited for too.
         """
         clock = asyncio.get_running_loop().time
         until = clock() + seconds

@@ -1,4 +1,4 @@
-"""`agentbridge dial`, `spy` and `hangup`: calls of agents, made and ended for them."""
+"""`agentbridge dial`, `spy`, `hangup` and `answer`: calls of agents, made and ended for them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Mode(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    for command in (dial, spy, hangup):
+    for command in (dial, spy, hangup, answer):
         app.command()(command)
 
 
@@ -50,3 +50,9 @@ def hangup(agent: Agent, config: ConfigPath = None) -> None:
     """End the agent's call, the one that is not on hold; refuse one that rings."""
     found = ask(config, "hangup", [agent])
     output.message(f"{agent}: {'1 call' if found['calls'] == 1 else str(found['calls']) + ' calls'} ended")
+
+
+def answer(agent: Agent, config: ConfigPath = None) -> None:
+    """Make the agent's ringing telephone answer: one that knows the SIP event talk."""
+    ask(config, "answer", [agent])
+    output.message(f"{agent}: the call is answered")

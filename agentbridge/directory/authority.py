@@ -45,7 +45,7 @@ _TABLE = {
         "agent": "import reset",
     },
     Needs.MANAGER: {
-        "": "dial hangup",
+        "": "answer dial hangup",
         "queue": "list show add remove",
         "telephone": "list show",
         "agent": f"{_EDITING} secret unlock avatar channel module export password login logout pause unpause",

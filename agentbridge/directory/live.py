@@ -33,12 +33,12 @@ class LiveTables:
         queues: Sequence[LiveQueue],
         *,
         gone_agents: Collection[str] = (),
-        gone_calls: Collection[str] = (),
+        ended_calls: Sequence[LiveCall] = (),
     ) -> None:
-        """Also with nothing in it: it says that this node is alive."""
+        """Also with nothing in it: it says that this node is alive. Calls that have ended go to the history."""
         rows = (
             [*map(asdict, agents), *({"internal": one, "gone": True} for one in gone_agents)],
-            [*map(asdict, calls), *({"channel": one, "gone": True} for one in gone_calls)],
+            [*map(asdict, calls), *(asdict(one) | {"gone": True} for one in ended_calls)],
             [*map(asdict, queues)],
         )
         if sum(map(len, rows)) > IN_A_THREAD:

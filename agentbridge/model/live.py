@@ -52,7 +52,10 @@ class LiveAgent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveCall:
-    """`channel` is the Uniqueid of the agent's channel; `number` and `name` are the other party's, unmasked."""
+    """`channel` is the Uniqueid of the agent's channel; `number` and `name` are the other party's, unmasked.
+
+    `ended_at` is None while the call goes on.
+    """
 
     channel: str
     linkedid: str
@@ -67,6 +70,7 @@ class LiveCall:
     recording: RecordingState
     parts: tuple[int, ...]
     spied_by: tuple[str, ...]
+    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

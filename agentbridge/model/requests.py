@@ -19,6 +19,7 @@ class Verb(StrEnum):
     SPY = "spy"
     DIAL = "dial"
     HANGUP = "hangup"
+    ANSWER = "answer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

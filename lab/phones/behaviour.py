@@ -16,7 +16,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """Ring until the test answers, rejects, or the caller gives up."""
+    """Ring until the test answers, rejects, or the caller gives up; with `talk`, until that SIP event says so too."""
+
+    talk: bool = False
 
 
 @dataclass(frozen=True, slots=True)

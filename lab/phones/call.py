@@ -42,6 +42,8 @@ class Call:
         self._cancelling = False
         self._ack: Request | None = None
         self._changed = asyncio.Event()
+        self.answers_talk = False
+        """whether it picks up when it is told so by the SIP event talk"""
         self._transfers: list[int] = []
         self._retransmission: asyncio.TimerHandle | None = None
         self._offer_open = False
@@ -218,6 +220,8 @@ class Call:
                 self._cancelled(request)
             case "INVITE" | "UPDATE":
                 self._renegotiate(request)
+            case "NOTIFY" if request.first("Event") == "talk":
+                self._told_to_talk(request)
             case "NOTIFY":
                 self._reply(request, 200)
                 self._notified(request)
@@ -253,6 +257,12 @@ class Call:
         if request.method == "INVITE":
             self._stop_retransmission()
             self._send_until_acknowledged(response, T1)
+
+    def _told_to_talk(self, request: Request) -> None:
+        knows = self.answers_talk and self.state is State.RINGING
+        self._reply(request, 200 if knows else 489)
+        if knows:
+            self.answer()
 
     def _notified(self, request: Request) -> None:
         """A progress report of our REFER: its body is the first line of the transferred call's answer."""

@@ -228,7 +228,8 @@ class Phone:
             case Answer(after=seconds):
                 call.ring()
                 self._later(seconds, call.answer)
-            case Ring():
+            case Ring(talk=talk):
+                call.answers_talk = talk
                 call.ring()
             case Reject(status=status):
                 call.reject(status)

@@ -121,6 +121,24 @@ async def test_each_state_of_an_agent_and_its_calls_is_shown(postgres: Postgres)
         await no_call(centre, internal)
         await shows(centre, AGENT, internal, state="wrapup")
         await shows(centre, AGENT, internal, state="ready", calls=0)
+
+        # both calls are in the agent's history: the one it answered, and one whose caller gives up
+        phone.behaviour = Ring()
+        outgoing = customer.dial("sales")
+        await phone.rings(timeout=10)
+        await outgoing.hangup()
+        await no_call(centre, internal)
+        past = await centre.db.fetch(
+            "SELECT e.*, a.username FROM agentbridge.ended_calls e JOIN agentbridge.agents a ON a.id = e.agent_id"
+            " ORDER BY ended_at"
+        )
+        assert [
+            (row["username"], row["channel"], row["queue"], row["number"], row["answered_at"] is None) for row in past
+        ] == [
+            ("ana", call["channel"], "sales", call["number"], False),
+            ("ana", past[1]["channel"], "sales", call["number"], True),
+        ]
+        assert all(row["rang_at"] <= row["ended_at"] for row in past)
         await centre.logout("ana")
         await shows(centre, AGENT, internal, state="offline")
 
@@ -141,6 +159,32 @@ async def test_requests_record_pause_and_end_the_running_call(centre: Centre) ->
     assert (await answer(centre, "hangup('ana')"))["result"] == {"calls": 1}
     await no_call(centre, talk.internal)
     assert (await answer(centre, "hangup('ana')"))["reason"] == f"{talk.internal}: is in no call"
+
+
+async def test_a_ringing_telephone_answers_when_it_knows_how(centre: Centre) -> None:
+    ana = await centre.agent("ana", "sales")
+    await centre.login("ana")
+    await centre.settled()
+    phone, customer = await centre.phone("ana"), await centre.caller()
+    await shows(centre, AGENT, ana, state="ready")
+    assert (await answer(centre, "answer('ana')"))["reason"] == f"{ana}: no call rings"
+    phone.behaviour = Ring()
+    outgoing = customer.dial(ana)
+    await phone.rings(timeout=10)
+    await shows(centre, AGENT, ana, state="ringing")
+    refused = await answer(centre, "answer('ana')")
+    assert (refused["state"], "did not answer" in refused["reason"]) == ("refused", True), refused
+    await outgoing.hangup()
+    await no_call(centre, ana)
+    phone.behaviour = Ring(talk=True)
+    outgoing = customer.dial(ana)
+    await phone.rings(timeout=10)
+    await shows(centre, AGENT, ana, state="ringing")
+    assert (await answer(centre, "answer('ana', actor => 'ana')"))["result"] == {"calls": 1}
+    assert await outgoing.answered(timeout=10) == 200
+    await shows(centre, AGENT, ana, state="talking")
+    await outgoing.hangup()
+    await no_call(centre, ana)
 
 
 async def test_a_click_rings_the_agent_and_then_calls_the_number(centre: Centre) -> None:

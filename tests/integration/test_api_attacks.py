@@ -296,6 +296,10 @@ async def test_masked_numbers_are_in_no_field_that_the_agent_sees(api: Api, scen
             while not own.notices:
                 await own.next()
             assert own.notices[0]["name"] == "call.missed"
+            # the call is over and was missed: so it is told, and masked too
+            (missed,) = (await ana.ask("GET", "/v1/me/calls"))[1]["today"]
+            assert (missed["number"], missed["name"], missed["missed"]) == ("045123****", "Customer ****", True)
+            told += json.dumps(missed)
             everything = json.dumps([own.objects and list(own.objects.values()), own.notices, told])
             assert number not in everything
             assert name not in everything

@@ -65,6 +65,7 @@ def _filled(path: str) -> str:
         "{id}": "999999999",
         "{username}": "nobody.here",
         "{name}": "nothing",
+        "{prefix}": "77",
         "{token}": "x",
         "{channel}": "chat",
     }.items():

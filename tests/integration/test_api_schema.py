@@ -1,5 +1,6 @@
 """The API against its own document: what it says it takes and answers, as each role."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from lab.processes import run
 from tests.integration.api_scene import PASSWORD, Scene
 
 EXAMPLES = 3
-SECONDS = 60
+SECONDS, STATEFUL_SECONDS = 45, 20
 """for each role: what is not reached by then is reached by another seed"""
 # what ends the session that the requests are made with, or never ends; and what sends e-mails
 LEFT_OUT = ("session.delete", "session.create", "events.stream", "password-resets.create")
@@ -37,21 +38,32 @@ async def test_the_document_is_valid_openapi_3_1(api: Api) -> None:
     assert len(names) == len(set(names)) > 80
 
 
+async def _as(role: str, browser: Browser, scene: Scene) -> list[str]:
+    """The headers of somebody who is logged in."""
+    if role == "machine":
+        return [f"Authorization: Bearer {await scene.token('admin')}"]
+    await browser.log_in(role, PASSWORD)
+    return [f"Cookie: {COOKIE}={browser.cookie}", f"Origin: {browser.api.origin}", "Sec-Fetch-Site: same-origin"]
+
+
 @pytest.mark.parametrize("role", ["boss", "lead", "sue", "ana", "machine"])
 async def test_it_holds_its_own_document(api: Api, scene: Scene, role: str) -> None:
+    """Each operation with what is valid and what is not; then one after the other, with what the answers brought."""
     async with Browser(api) as browser:
-        if role == "machine":
-            headers = [f"Authorization: Bearer {await scene.token('admin')}"]
-        else:
-            await browser.log_in(role, PASSWORD)
-            headers = [f"Cookie: {COOKIE}={browser.cookie}", f"Origin: {api.origin}", "Sec-Fetch-Site: same-origin"]
         words = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{api.origin}/openapi.json"]
-        words += [word for header in headers for word in ("-H", header)]
+        words += [word for header in await _as(role, browser, scene) for word in ("-H", header)]
         words += [word for name in LEFT_OUT for word in ("--exclude-operation-id", name)]
-        # ends with an error where one of the checks fails
-        await run(
-            *words,
-            *("--checks", ",".join(CHECKS), "--max-examples", str(EXAMPLES), "--phases", "fuzzing", "--mode", "all"),
-            *("--request-timeout", "20", "--generation-database", "none", "--no-color", "--max-time", str(SECONDS)),
-            within=300.0,
-        )
+        words += [
+            "--checks",
+            ",".join(CHECKS),
+            "--request-timeout",
+            "20",
+            "--generation-database",
+            "none",
+            "--no-color",
+        ]
+        # each ends with an error where one of the checks fails
+        fuzzing = ("--phases", "fuzzing", "--mode", "all", "--max-examples", str(EXAMPLES), "--max-time", str(SECONDS))
+        await run(*words, *fuzzing, within=300.0)
+        told = await run(*words, "--phases", "stateful", "--max-time", str(STATEFUL_SECONDS), within=300.0)
+        assert re.search(r"Scenarios: +[1-9]", told), told

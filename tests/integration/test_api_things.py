@@ -5,6 +5,7 @@ import io
 import json
 import wave
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import numpy
@@ -103,6 +104,87 @@ async def test_lists_are_searched_sorted_and_paged_without_a_gap(api: Api, scene
         assert (await boss.ask("GET", "/v1/agents?q=%25"))[1]["items"] == [], "stands for itself"
         for wrong in ("limit=0", "limit=1001", "sort=password_hash", "cursor=AAAA"):
             assert (await boss.ask("GET", f"/v1/agents?{wrong}"))[0] == 422, wrong
+
+
+async def test_recordings_and_the_audit_are_sorted_and_paged_without_a_gap(api: Api, scene: Scene) -> None:
+    await scene.sql.execute("insert into agentbridge.nodes (node) values ('pages') on conflict do nothing")
+    await scene.sql.execute(
+        "insert into agentbridge.recordings (node, username, internal, linkedid, part, file, format, started_at, bytes)"
+        " select 'pages', case when n % 4 > 0 then 'p' || n % 4 end, '1001', 'l' || n, 1, 'f' || n, 'wav',"
+        " now() - n * interval '1 minute', nullif(n % 3, 0) from generate_series(1, 23) n"
+    )
+    await scene.sql.execute(
+        "insert into agentbridge.audit (actor, action, object)"
+        " select 'user:pages', 'agents.' || n % 3, 'o' || n % 5 from generate_series(1, 23) n"
+    )
+    async with Browser(api) as boss:
+        await boss.log_in("boss", PASSWORD)
+
+        async def all_of(path: str) -> list[dict[str, Any]]:
+            seen: list[dict[str, Any]] = []
+            cursor = ""
+            while cursor is not None:
+                status, page = await boss.ask("GET", f"/v1/{path}&limit=5&cursor={cursor}")
+                assert status == 200, page
+                seen += page["items"]
+                cursor = page["next"]
+            assert len({item["id"] for item in seen}) == len(seen) == 23, path
+            return seen
+
+        for field in ("id", "started_at", "username", "internal", "linkedid", "bytes"):
+            for way in ("", "-"):
+                rows = await all_of(f"recordings?sort={way}{field}")
+                keys = [(row[field] is not None, row[field], row["id"]) for row in rows]
+                assert keys == sorted(keys, reverse=way == "-"), (way, field)
+        for field in ("id", "at", "actor", "action", "object"):
+            rows = await all_of(f"audit?q=pages&sort=-{field}")
+            keys = [(row[field], row["id"]) for row in rows]
+            assert keys == sorted(keys, reverse=True), field
+        assert (await all_of("audit?q=pages&sort="))[0]["id"] > 1, "the newest first"
+        for path in ("recordings?sort=file", "audit?sort=detail", "audit?cursor=AAAA", "recordings?cursor=IjEi"):
+            assert (await boss.ask("GET", f"/v1/{path}"))[0] == 422, path
+    # a node that never says anything is one that every change would wait for
+    await scene.sql.execute("delete from agentbridge.recordings; delete from agentbridge.nodes where node = 'pages'")
+
+
+async def test_prefixes_have_labels_that_an_agent_chooses_by(api: Api, scene: Scene) -> None:
+    await scene.sql.execute("delete from agentbridge.prefixes")
+    await scene.sql.execute("update agentbridge.agents set prefix_required = true where username = 'ana'")
+    async with Browser(api) as boss, Browser(api) as ana:
+        await boss.log_in("boss", PASSWORD)
+        await ana.log_in("ana", PASSWORD)
+        wanted = {"prefix": "9", "label": "Head office"}
+        assert await boss.ask("POST", "/v1/prefixes", wanted) == (201, wanted)
+        assert (await boss.ask("POST", "/v1/prefixes", wanted))[0] == 409
+        assert (await boss.ask("POST", "/v1/prefixes", {"prefix": "x"}))[0] == 422
+        assert (await ana.ask("GET", "/v1/prefixes"))[1]["items"] == [wanted]
+        assert (await ana.ask("GET", "/v1/me/profile"))[1]["prefixes"] == [wanted]
+        assert (await ana.ask("POST", "/v1/prefixes", {"prefix": "8"}))[0] == 403
+        changed = {"prefix": "9", "label": "Branch"}
+        assert await boss.ask("PATCH", "/v1/prefixes/9", {"label": "Branch"}, {"If-Match": "*"}) == (200, changed)
+        assert await boss.ask("GET", "/v1/prefixes/9") == (200, changed)
+        assert (await boss.ask("DELETE", "/v1/prefixes/9"))[0] == 204
+        assert (await ana.ask("GET", "/v1/me/profile"))[1]["prefixes"] == []
+
+
+async def test_an_agent_sees_what_belongs_to_it_and_sets_its_picture(api: Api, scene: Scene) -> None:
+    await scene.sql.execute(
+        "insert into agentbridge.agent_channels (agent_id, channel, capacity)"
+        " select id, 'chat', 3 from agentbridge.agents where username = 'ana'"
+    )
+    async with Browser(api) as ana, Browser(api) as boss:
+        await ana.log_in("ana", PASSWORD)
+        await boss.log_in("boss", PASSWORD)
+        for part in ("queues", "teams", "modules", "channels"):
+            own = (await ana.ask("GET", f"/v1/me/{part}"))[1]
+            assert own == (await boss.ask("GET", f"/v1/agents/ana/{part}"))[1], part
+        assert (await ana.ask("GET", "/v1/me/channels"))[1]["chat"]["capacity"] == 3
+        headers = {"Content-Type": "image/png", **ana.headers()}
+        async with ana.session.put(f"{api.origin}/v1/me/avatar", data=png(), headers=headers) as answer:
+            assert answer.status == 204
+        assert (await ana.ask("GET", "/v1/me/avatar"))[0] == 200
+        assert (await ana.ask("DELETE", "/v1/me/avatar"))[0] == 204
+        assert (await ana.ask("GET", "/v1/me/avatar"))[0] == 404
 
 
 async def until_paused(scene: Scene, wanted: bool) -> None:

@@ -65,6 +65,31 @@ async def test_what_says_nothing_new_keeps_its_version_and_a_state_its_moment(sq
     )  # fmt: skip
 
 
+async def test_a_call_that_is_over_is_in_the_history_once(sql: Connection) -> None:
+    later = (AT + timedelta(seconds=5)).isoformat()
+    await write(sql, calls=[CALL])
+    over = CALL | {"rang_at": later, "ended_at": later, "gone": True}
+    short = CALL | {"channel": "lab-1.3", "ended_at": later, "gone": True, "answered_at": later}
+    for _ in range(2):
+        assert await sql.fetchval("SELECT count(*) FROM agentbridge.live_running_calls") in (0, 1)
+        await write(sql, calls=[over, short])
+    rows = await sql.fetch(
+        "SELECT channel, a.username, rang_at, answered_at, ended_at FROM agentbridge.ended_calls e"
+        " JOIN agentbridge.agents a ON a.id = e.agent_id ORDER BY channel"
+    )
+    end = AT + timedelta(seconds=5)
+    assert [tuple(row) for row in rows] == [("lab-1.2", "ana", AT, None, end), ("lab-1.3", "ana", AT, end, end)]
+    # the short one was never seen running, and readers hear of it all the same
+    assert await sql.fetchval("SELECT gone_at IS NOT NULL FROM agentbridge.live_calls WHERE channel = 'lab-1.3'")
+
+    # one that ended while no daemon looked is found by the look at everything
+    await write(sql, calls=[CALL | {"channel": "lab-1.4"}])
+    await write(sql, whole=True)
+    assert await sql.fetchval("SELECT count(*) FROM agentbridge.ended_calls WHERE channel = 'lab-1.4'") == 1
+    await sql.execute("DELETE FROM agentbridge.agents")
+    assert await sql.fetchval("SELECT count(*) FROM agentbridge.ended_calls WHERE agent_id IS NULL") == 3
+
+
 async def test_readers_hear_of_what_is_gone_and_begin_anew_when_they_are_too_old(sql: Connection) -> None:
     seen = await write(sql, agents=[ANA], calls=[CALL], whole=True)
     gone = await write(sql, calls=[{"channel": "lab-1.2", "gone": True}])

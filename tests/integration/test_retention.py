@@ -14,6 +14,7 @@ TABLES = {
     "spy_audit": "keep_audit_days",
     "audit": "keep_audit_days",
     "queue_days": "keep_counts_days",
+    "ended_calls": "keep_calls_days",
     "interactions": "keep_interactions_days",
     "requests": "keep_traces_days",
     "takeovers": "keep_traces_days",
@@ -29,6 +30,9 @@ insert into agentbridge.spy_audit (node, channel, at, spyer, target, mode, allow
     values ('n', '1', {at}, '1', '2', 'listen', false);
 insert into agentbridge.audit (at, actor, action) values ({at}, 'user:boss', 'agents.update');
 insert into agentbridge.queue_days (node, queue, day) values ('n', 'sales', ({at})::date);
+insert into agentbridge.ended_calls
+    (node, channel, linkedid, internal, direction, queue, number, name, rang_at, ended_at)
+    values ('n', '{age}', '{age}', '1', 'in', '', '', '', {at}, {at});
 insert into agentbridge.interactions (channel, interaction, agent_id, claimed_at)
     select 'chat', '{age}', id, {at} from agentbridge.agents;
 insert into agentbridge.requests (asked_at, deadline, verb, username, internal) values ({at}, {at}, 'dial', 'a', '1');

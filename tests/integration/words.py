@@ -42,8 +42,14 @@ async def add_queue(sql: Connection, name: str, *usernames: str) -> None:
 
 
 async def status(sql: Connection, username: str) -> asyncpg.Record:
-    row = await sql.fetchrow("select * from agentbridge.agent_status where username = $1", username)
+    """The agent's row of agent_status; that the quick look at one agent says the same is held each time."""
+    row = await sql.fetchrow(
+        "select *, agentbridge.applied_to(username) as quick, jsonb_build_object('pending', pending, 'applied_at',"
+        " applied_at, 'error', error) as same from agentbridge.agent_status where username = $1",
+        username,
+    )
     assert row is not None
+    assert row["quick"] == row["same"]
     return row
 
 

@@ -186,11 +186,11 @@ class Store:
         queues: Sequence[LiveQueue],  # noqa: ARG002
         *,
         gone_agents: Collection[str] = (),  # noqa: ARG002
-        gone_calls: Collection[str] = (),
+        ended_calls: Sequence[LiveCall] = (),
     ) -> None:
         self.rows |= {row.channel: row for row in calls}
-        for channel in gone_calls:
-            self.rows.pop(channel, None)
+        for call in ended_calls:
+            self.rows.pop(call.channel, None)
 
     async def keep(
         self,

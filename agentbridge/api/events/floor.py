@@ -72,7 +72,7 @@ class Floor:
         whole: what is not in it is no more.
         """
         before = self._shown_before(whole=whole)
-        changed = before | {self._take(*item) for item in news}
+        changed = before | {self._take(*item, whole=whole) for item in news}
         for kind, key in changed:
             match kind:
                 case "agent":
@@ -92,7 +92,7 @@ class Floor:
         self._agents_live, self._calls, self._queues_live = {}, {}, {}
         return known
 
-    def _take(self, kind: str, node: str, key: str, gone: bool, data: Data) -> tuple[str, str]:
+    def _take(self, kind: str, node: str, key: str, gone: bool, data: Data, *, whole: bool) -> tuple[str, str]:
         """Takes a row of what goes on now; returns what has to be shown anew, by kind and key."""
         match kind:
             case "agent":
@@ -101,7 +101,9 @@ class Floor:
                 _note(self._queues_live.setdefault(key, {}), node, None if gone else data)
             case _:
                 if gone:
-                    self._missed(self._calls.pop((node, key), None))
+                    known = self._calls.pop((node, key), None)
+                    # a short call may be over before it was ever read; in a look at everything it is old news
+                    self._missed(known if whole else data)
                 else:
                     self._calls[node, key] = data
                 return "call", f"{node}\0{key}"

@@ -321,6 +321,10 @@ def hash_of(content: bytes) -> str:
 @routes("agents.avatar.set", "PUT", "/agents/{username}/avatar", status=204)
 async def set_avatar(request: Request, caller: Asking, database: Directory, username: str) -> Response:
     """A PNG or JPG of at most 8 MB, judged by what is in it."""
+    return await set_avatar_of(request, caller, database, username)
+
+
+async def set_avatar_of(request: Request, caller: Asking, database: Directory, username: str) -> Response:
     content = await request.body()
     try:
         kind = await asyncio.to_thread(check_avatar, content)

@@ -21,6 +21,7 @@ ACCEPTED: dict[int | str, dict[str, Any]] = {
 }
 RECORDING = {"running": "recording_resume", "paused": "recording_pause", "stopped": "recording_stop"}
 UNFINISHED = ("asked", "taken")
+MOST_OF_TODAY = 500
 
 
 async def _outcome(
@@ -100,20 +101,37 @@ async def hangup(
     return await _outcome(request, database, caller, asked, prefer)
 
 
+@routes("agents.answer", "PUT", "/agents/{username}/answer", models.RequestResult, also=ACCEPTED)
+async def answer_call(
+    request: Request, caller: Asking, database: Directory, username: str, prefer: Prefer = None
+) -> Response:
+    """Make the agent's ringing telephone answer, where it knows how."""
+    asked = await database.call("api_request", caller.proof, "answer", username)
+    return await _outcome(request, database, caller, asked, prefer)
+
+
 # ---------------------------------------------------------------- me
 
 
-@routes("me.calls", "GET", "/me/calls", models.Items[models.Call])
+@routes("me.calls", "GET", "/me/calls", models.MyCalls)
 async def my_calls(request: Request, caller: Asking, database: Directory) -> Response:
-    """My calls right now, masked where they are for me."""
+    """My calls right now and those of today, with the missed ones; masked where they are for me."""
     viewer = Viewer.of(json.loads(await database.call("api_viewer", caller.proof)))
     hub = request.app.state.hub
     calls = hub.own(Kind.CALL, caller.name)
-    return document({"items": [{"id": key, **viewer.shown(Kind.CALL, data)} for key, data in calls]})
+    over = json.loads(await database.call("api_my_calls", caller.proof, MOST_OF_TODAY))
+    return document(
+        {
+            "items": [{"id": key, **viewer.shown(Kind.CALL, data)} for key, data in calls],
+            "today": [viewer.shown(Kind.CALL, call) for call in over],
+        }
+    )
 
 
 def _must_be_mine(request: Request, caller: Caller, call: str) -> None:
-    if call not in {key for key, _ in request.app.state.hub.own(Kind.CALL, caller.name)}:
+    """By the id of /me/calls, or the call's linkedid."""
+    calls = request.app.state.hub.own(Kind.CALL, caller.name)
+    if not any(call in (key, data["linkedid"]) for key, data in calls):
         raise Problem(404, f"id: there is no call {call[:60]} of yours", code="AB003")
 
 
@@ -159,4 +177,11 @@ async def my_dial(
 async def my_hangup(request: Request, caller: Asking, database: Directory, prefer: Prefer = None) -> Response:
     """End my call."""
     asked = await database.call("api_request", caller.proof, "hangup", caller.name)
+    return await _outcome(request, database, caller, asked, prefer)
+
+
+@routes("me.answer", "PUT", "/me/answer", models.RequestResult, also=ACCEPTED)
+async def my_answer(request: Request, caller: Asking, database: Directory, prefer: Prefer = None) -> Response:
+    """Make my ringing telephone answer, where it knows how."""
+    asked = await database.call("api_request", caller.proof, "answer", caller.name)
     return await _outcome(request, database, caller, asked, prefer)

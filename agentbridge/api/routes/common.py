@@ -134,12 +134,15 @@ def place(cursor: str) -> str | None:
     return text
 
 
-def number_in(cursor: str) -> int | None:
-    """Returns the row id in a cursor, None at the beginning. Raises a Problem for a cursor of another list."""
+def numbered_place(cursor: str) -> str | None:
+    """The same of a list whose rows have numbers."""
     text = place(cursor)
-    if text is not None and not re.fullmatch(r"\d{1,18}", text):
+    if text is None:
+        return None
+    found = json.loads(text)
+    if not isinstance(found, dict) or not isinstance(found.get("id"), int):
         raise Problem(422, "cursor: is none of this list's", code="AB001")
-    return None if text is None else int(text)
+    return text
 
 
 def given(body: BaseModel, *without: str) -> str:

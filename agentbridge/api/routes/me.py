@@ -12,9 +12,9 @@ from fastapi import Request, Response
 
 from agentbridge.api import models
 from agentbridge.api.gate import Asking, Directory
-from agentbridge.api.models import Name
+from agentbridge.api.models import Channel, Name
 from agentbridge.api.problems import Problem
-from agentbridge.api.routes.agents import LATER, NOT_CHANGED, PICTURE, avatar_of, profile_of
+from agentbridge.api.routes.agents import LATER, NOT_CHANGED, PICTURE, avatar_of, profile_of, set_avatar_of
 from agentbridge.api.routes.common import Prefer, Routes, Search, answer, document, nothing, outcome, problems
 from agentbridge.api.routes.records import set_password
 from agentbridge.api.routes.session import guess
@@ -78,6 +78,43 @@ async def profile(request: Request, caller: Asking, database: Directory) -> Resp
 async def avatar(request: Request, caller: Asking, database: Directory) -> Response:
     """My picture."""
     return await avatar_of(request, caller, database, caller.name)
+
+
+@routes("me.avatar.set", "PUT", "/me/avatar", status=204)
+async def set_avatar(request: Request, caller: Asking, database: Directory) -> Response:
+    """A PNG or JPG of at most 8 MB as my picture."""
+    return await set_avatar_of(request, caller, database, caller.name)
+
+
+@routes("me.avatar.delete", "DELETE", "/me/avatar", status=204)
+async def delete_avatar(caller: Asking, database: Directory) -> Response:
+    """Take my picture away."""
+    await database.call("api_set_avatar", caller.proof, caller.name, None, None)
+    return nothing()
+
+
+@routes("me.queues", "GET", "/me/queues", dict[str, int])
+async def queues(caller: Asking, database: Directory) -> Response:
+    """My queues with my penalties, those of my teams too."""
+    return answer(await database.call("api_my_part", caller.proof, "queues"))
+
+
+@routes("me.teams", "GET", "/me/teams", list[str])
+async def teams(caller: Asking, database: Directory) -> Response:
+    """My teams."""
+    return answer(await database.call("api_my_part", caller.proof, "teams"))
+
+
+@routes("me.modules", "GET", "/me/modules", list[str])
+async def modules(caller: Asking, database: Directory) -> Response:
+    """The modules that are on for me."""
+    return answer(await database.call("api_my_part", caller.proof, "modules"))
+
+
+@routes("me.channels", "GET", "/me/channels", dict[str, Channel])
+async def channels(caller: Asking, database: Directory) -> Response:
+    """My capacity and automatic answer of each channel; one that is not here is unlimited."""
+    return answer(await database.call("api_my_part", caller.proof, "channels"))
 
 
 @routes("me.password.set", "PUT", "/me/password", status=204)

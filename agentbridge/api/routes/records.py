@@ -248,7 +248,7 @@ async def set_password(
     )
 
 
-# ---------------------------------------------------------------- settings and pause reasons
+# ---------------------------------------------------------------- settings, pause reasons and prefixes
 
 
 @routes("settings.read", "GET", "/settings", models.Settings)
@@ -283,3 +283,37 @@ async def create_pause_reason(caller: Asking, database: Directory, body: models.
 async def delete_pause_reason(caller: Asking, database: Directory, name: str) -> Response:
     """Delete a reason; pauses that have it keep it."""
     return await _gone(database, caller, "pause-reasons", name, None)
+
+
+@routes("prefixes.list", "GET", "/prefixes", Page[models.Prefix])
+async def list_prefixes(
+    caller: Asking, database: Directory, q: Search = "", sort: Sort = "", limit: Limit = 100, cursor: Cursor = ""
+) -> Response:
+    """The prefixes that an agent chooses from, with their labels (A19)."""
+    return await _page(database, caller, "prefixes", q, sort, limit, cursor)
+
+
+@routes("prefixes.create", "POST", "/prefixes", models.Prefix, status=201)
+async def create_prefix(caller: Asking, database: Directory, body: models.NewPrefix) -> Response:
+    """A new prefix."""
+    return await _new(database, caller, "prefixes", given(body))
+
+
+@routes("prefixes.read", "GET", "/prefixes/{prefix}", models.Prefix)
+async def read_prefix(caller: Asking, database: Directory, prefix: str) -> Response:
+    """One prefix, with its label."""
+    return await _one(database, caller, "prefixes", prefix)
+
+
+@routes("prefixes.update", "PATCH", "/prefixes/{prefix}", models.Prefix)
+async def change_prefix(
+    caller: Asking, database: Directory, prefix: str, body: models.PrefixFields, if_match: IfMatch = None
+) -> Response:
+    """Another label, or another prefix."""
+    return await changed(database, caller, "prefixes", prefix, given(body), if_match)
+
+
+@routes("prefixes.delete", "DELETE", "/prefixes/{prefix}", status=204)
+async def delete_prefix(caller: Asking, database: Directory, prefix: str, if_match: IfMatch = None) -> Response:
+    """Delete a prefix: agents can't dial it any more."""
+    return await _gone(database, caller, "prefixes", prefix, if_match)

@@ -22,7 +22,7 @@ from agentbridge.api.routes.common import (
     answer,
     document,
     nothing,
-    number_in,
+    numbered_place,
     place,
 )
 
@@ -78,10 +78,10 @@ async def confirm(caller: Asking, database: Directory, body: models.Confirmation
 
 @routes("audit.list", "GET", "/audit", Page[models.AuditLine])
 async def audit(
-    caller: Asking, database: Directory, q: Search = "", limit: Limit = 100, cursor: Cursor = ""
+    caller: Asking, database: Directory, q: Search = "", sort: Sort = "", limit: Limit = 100, cursor: Cursor = ""
 ) -> Response:
     """Who changed what, the newest first. q: an actor, an action or an object."""
-    return answer(await database.call("api_audit", caller.proof, q, limit, number_in(cursor)))
+    return answer(await database.call("api_audit", caller.proof, q, limit, numbered_place(cursor), sort))
 
 
 @routes("interactions.claim", "PUT", "/channels/{channel}/interactions", models.Granted)

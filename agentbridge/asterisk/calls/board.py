@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import NoReturn, Protocol
@@ -44,6 +44,8 @@ AT_ONCE = 250
 GONE = 2000
 """channels of which it is remembered that they have ended: a list that was asked for before may still name them"""
 EXPECTED = 1000
+ENDED = 10_000
+"""calls that have ended and are not written yet: so many of an outage of the database get into the history"""
 SETTLES_SECONDS = (0.3, 1.2, 4.0)
 """after something is recorded or listened to: the other parts ask Asterisk about it, and know more by then"""
 _DEVICE = re.compile(r"PJSIP/(.+)")
@@ -64,7 +66,7 @@ class LiveStore(Protocol):
         queues: Sequence[LiveQueue],
         *,
         gone_agents: Collection[str] = (),
-        gone_calls: Collection[str] = (),
+        ended_calls: Sequence[LiveCall] = (),
     ) -> None: ...
 
     async def keep(self, agents: Collection[str], calls: Collection[str], queues: Collection[str]) -> None:
@@ -165,7 +167,8 @@ class Board:
         self._dirty_agents: set[EndpointId] = set()
         self._dirty_calls: set[str] = set()
         self._dirty_queues: set[QueueName] = set()
-        self._ended: set[str] = set()
+        self._ended: dict[str, LiveCall] = {}
+        """by Uniqueid: not written yet"""
         self._later: list[tuple[float, str]] = []
         """calls to be looked at again, and when; in no order"""
         self._look = False
@@ -282,7 +285,9 @@ class Board:
         if not others:
             del self._of_agent[call.agent]
         self._dirty_calls.discard(uniqueid)
-        self._ended.add(uniqueid)
+        if len(self._ended) >= ENDED:
+            del self._ended[next(iter(self._ended))]
+        self._ended[uniqueid] = replace(self._shown(call), ended_at=self._now())
         self._mark(call.agent)
 
     def _touch(self, call: _Call) -> None:
@@ -480,8 +485,9 @@ class Board:
     async def _work(self) -> None:
         began = self._clock()
         if not self._active():
-            for marks in (self._dirty_agents, self._dirty_calls, self._dirty_queues, self._ended):
+            for marks in (self._dirty_agents, self._dirty_calls, self._dirty_queues):
                 marks.clear()
+            self._ended.clear()
             return
         self._new_day()
         self._wake_up_what_is_due()
@@ -527,8 +533,7 @@ class Board:
         self._dirty_agents.difference_update(agents)
         calls = list(islice(self._dirty_calls, AT_ONCE))
         self._dirty_calls.difference_update(calls)
-        ended = list(islice(self._ended, AT_ONCE))
-        self._ended.difference_update(ended)
+        ended = list(islice(self._ended.values(), AT_ONCE))
         living = [agent for agent in agents if self._is_ours(agent)]
         gone = [agent for agent in agents if agent not in living]
         for agent in gone:
@@ -541,11 +546,16 @@ class Board:
             [self._shown(self._calls[uniqueid]) for uniqueid in calls if uniqueid in self._calls],
             [self._row(queue) for queue in queues],
             gone_agents=gone,
-            gone_calls=ended,
+            ended_calls=ended,
         )
+        self._written(ended)
         self._written_at = self._clock()
         if self._dirty_agents or self._dirty_calls or self._dirty_queues or self._ended:
             self._wake.set()
+
+    def _written(self, ended: Iterable[LiveCall]) -> None:
+        for call in ended:
+            self._ended.pop(call.channel, None)
 
     def _is_ours(self, agent: EndpointId) -> bool:
         return bool(self._policy(f"agent/{agent}/id"))
@@ -655,9 +665,10 @@ class Board:
             names = queues[start : start + AT_ONCE]
             self._dirty_queues.difference_update(names)
             await self._store.write([], [], [self._row(queue) for queue in names])
-        ended = list(self._ended)
+        while ended := list(islice(self._ended.values(), AT_ONCE)):
+            await self._store.write([], [], [], ended_calls=ended)
+            self._written(ended)
         await self._store.keep(list(ours), list(self._calls), queues)
-        self._ended.difference_update(ended)
         self._written_at = self._clock()
 
 

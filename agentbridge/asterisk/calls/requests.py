@@ -15,7 +15,7 @@ import structlog
 
 from agentbridge import metrics
 from agentbridge.asterisk.calls.board import Board, Surroundings
-from agentbridge.asterisk.calls.live import Asks, Policy, hang_up
+from agentbridge.asterisk.calls.live import TIMEOUT_SECONDS, Asks, Policy, hang_up
 from agentbridge.asterisk.calls.recorder import Recorder
 from agentbridge.asterisk.retrying import repeat
 from agentbridge.errors import Refused, Unavailable
@@ -30,6 +30,8 @@ LOOK_EVERY_SECONDS = 2.0
 """below notifications, which a pooler loses"""
 AT_ONCE = 50
 RING_SECONDS = 30
+PICKS_UP_SECONDS, SEES_SECONDS = 2.0, 0.05
+"""a telephone that knows how answers at once; how often the calls in memory are looked at for it"""
 OUTBOUND, FEATURES = "agentbridge-outbound", "agentbridge-features"
 SPY_CODES = {"listen": "*51", "whisper": "*52", "barge": "*53"}
 _ABSENT = frozenset({"", "UNAVAILABLE", "INVALID", "UNKNOWN"})
@@ -169,6 +171,8 @@ class Requests:
                 return f"{agent}: is in no call that could be recorded"
             case Verb.HANGUP:
                 return f"{agent}: is in no call"
+            case Verb.ANSWER:
+                return f"{agent}: no call rings"
             case Verb.RECORDING_STOP | Verb.RECORDING_PAUSE | Verb.RECORDING_RESUME:
                 return f"{agent}: nothing is being recorded"
 
@@ -200,6 +204,8 @@ class Requests:
                 return {"files": len(await self._recorder.resume(agent))}
             case Verb.HANGUP:
                 return await self._hang_up(agent)
+            case Verb.ANSWER:
+                return await self._pick_up(agent)
             case Verb.DIAL:
                 return await self._dial(agent, request.arguments["number"])
             case Verb.SPY:
@@ -222,6 +228,29 @@ class Requests:
         for name in chosen:
             await hang_up(self._link, name)
         return {"calls": len(chosen)}
+
+    async def _pick_up(self, agent: EndpointId) -> Result:
+        """Asks the ringing telephone to answer by itself: SIP event `talk`, within the dialog of its INVITE.
+
+        Asterisk does not tell what the telephone said to that; it is done when the call is seen answered.
+        """
+        ringing = [
+            (name, call.channel)
+            for name, call in self._board.channel_names(agent)
+            if call.answered_at is None and call.direction is Direction.IN
+        ]
+        if not ringing:
+            raise Refused(f"{agent}: no call rings")
+        name, uniqueid = ringing[0]
+        await self._link.action("PJSIPNotify", {"Channel": name, "Variable": "Event=talk"}, timeout=TIMEOUT_SECONDS)
+        for _ in range(round(PICKS_UP_SECONDS / SEES_SECONDS)):
+            call = next((call for call in self._board.calls_of(agent) if call.channel == uniqueid), None)
+            if call is None:
+                raise Refused(f"{agent}: the call has ended")
+            if call.answered_at is not None:
+                return {"calls": 1}
+            await asyncio.sleep(SEES_SECONDS)
+        raise Refused(f"{agent}: the telephone did not answer; it must know the SIP event talk")
 
     async def _dial(self, agent: EndpointId, number: str) -> Result:
         """Rings the agent's device and then calls the number. Raises Refused where the agent is in a call."""

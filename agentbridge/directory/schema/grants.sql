@@ -63,7 +63,7 @@ grant execute on function agentbridge.login, agentbridge.logout, agentbridge.pau
 -- two functions of the view
 grant execute on function agentbridge.touched, agentbridge.known_nodes to agentbridge_app;
 grant execute on function agentbridge.recording_start, agentbridge.recording_stop, agentbridge.recording_pause,
-    agentbridge.recording_resume, agentbridge.spy, agentbridge.dial, agentbridge.hangup, agentbridge.request_result
+    agentbridge.recording_resume, agentbridge.spy, agentbridge.dial, agentbridge.hangup, agentbridge.answer, agentbridge.request_result
     to agentbridge_app;
 grant select on agentbridge.live_agent_states, agentbridge.live_running_calls, agentbridge.live_queue_states
     to agentbridge_app;

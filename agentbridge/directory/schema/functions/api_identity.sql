@@ -59,17 +59,17 @@ as $$
             then '{admin,user,scope:agents}'
         when operation = 'agents.export' then '{admin,user,scope:read}'
         when operation in ('agents.session', 'agents.pause') then '{admin,user,scope:sessions,scope:phonebar}'
-        when operation in ('agents.recording', 'agents.dial', 'agents.hangup') then '{admin,user,scope:calls}'
+        when operation in ('agents.recording', 'agents.dial', 'agents.hangup', 'agents.answer') then '{admin,user,scope:calls}'
         when operation = 'agents.spy' then '{admin,supervisor}'
         when operation in ('queues.list', 'queues.read') then '{admin,user,supervisor,scope:read}'
-        when operation in ('teams.list', 'teams.read', 'telephones.list', 'telephones.read')
+        when operation in ('teams.list', 'teams.read', 'telephones.list', 'telephones.read', 'prefixes.read')
             then '{admin,user,scope:read}'
-        when operation in ('queues.write', 'teams.write', 'telephones.write') then '{admin,scope:admin}'
+        when operation in ('queues.write', 'teams.write', 'telephones.write', 'prefixes.write') then '{admin,scope:admin}'
         when operation in ('users.list', 'users.read', 'users.write', 'tokens.list', 'tokens.write', 'settings.write',
             'pause-reasons.write', 'audit.list', 'plan.confirm', 'recordings.delete', 'agents.secret')
             then '{admin}'
         when operation in ('settings.read', 'nodes.list', 'plan.read') then '{admin,scope:read}'
-        when operation = 'pause-reasons.list' then '{admin,user,supervisor,agent,scope:read}'
+        when operation in ('pause-reasons.list', 'prefixes.list') then '{admin,user,supervisor,agent,scope:read}'
         when operation in ('recordings.list', 'recordings.audio')
             then '{admin,user,supervisor,agent,scope:recordings}'
         when operation = 'interactions.write' then '{admin,scope:interactions}'

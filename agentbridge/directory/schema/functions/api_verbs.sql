@@ -75,8 +75,7 @@ security definer set search_path = agentbridge, pg_temp
 as $$
 declare who api_identity := api_for(proof, 'agents.session', username);
 begin
-    return (select jsonb_build_object('pending', s.pending, 'applied_at', s.applied_at, 'error', s.error)
-        from agent_status s where s.username = api_applied.username);
+    return applied_to(username);
 end $$;
 
 -- ------------------------------------------------------------------------------------------ the agent itself
@@ -131,7 +130,9 @@ begin
         'auto_answer', a.auto_answer, 'auto_answer_delay', a.auto_answer_delay, 'manual_recording', a.manual_recording,
         'dtmf_tones', a.dtmf_tones, 'dnd_in_pause', a.dnd_in_pause, 'sip_expires', a.sip_expires,
         'client_log', a.client_log, 'client_log_level', a.client_log_level,
-        'internal_messenger', a.internal_messenger, 'prefix_required', a.prefix_required, 'recall_me', a.recall_me,
+        'internal_messenger', a.internal_messenger, 'prefix_required', a.prefix_required,
+        'prefixes', case when a.prefix_required then (select coalesce(jsonb_agg(to_jsonb(p) order by p.prefix), '[]')
+            from prefixes p) else '[]' end, 'recall_me', a.recall_me,
         'may_call', a.may_call, 'download_attachments', a.download_attachments,
         'download_interactions', a.download_interactions, 'download_recordings', a.download_recordings);
     if a.typology = 'phonebar' then
@@ -190,6 +191,33 @@ begin
             'reason', case when s.available or s.agent = who.name then null when s.agent is not null then 'taken'
                 else 'not registered' end) order by s.name)
         from telephone_status s), '[]'));
+end $$;
+
+-- What belongs to the agent itself: part is queues, teams, modules or channels, as in its record.
+create or replace function agentbridge.api_my_part(proof bytea, part text) returns jsonb language plpgsql stable
+security definer set search_path = agentbridge, pg_temp
+as $$
+declare who api_identity := api_allow(proof, 'me');
+begin
+    if part not in ('queues', 'teams', 'modules', 'channels') then
+        perform refuse('AB001', format('part: there is no %s', shown(part)));
+    end if;
+    return (select api_agent(a)->part from agents a where a.username = who.name);
+end $$;
+
+-- The agent's calls of today that are over, the newest first; `missed` of one that it did not answer.
+create or replace function agentbridge.api_my_calls(proof bytea, lim integer) returns jsonb language plpgsql stable
+security definer set search_path = agentbridge, pg_temp
+as $$
+declare who api_identity := api_allow(proof, 'me');
+begin
+    return (select coalesce(jsonb_agg(jsonb_build_object('id', c.channel, 'linkedid', c.linkedid,
+            'direction', c.direction, 'queue', c.queue, 'number', c.number, 'name', c.name, 'rang_at', c.rang_at,
+            'answered_at', c.answered_at, 'ended_at', c.ended_at,
+            'missed', c.direction = 'in' and c.answered_at is null) order by c.ended_at desc, c.channel), '[]')
+        from (select e.* from ended_calls e join agents a on a.id = e.agent_id
+            where a.username = who.name and e.ended_at >= date_trunc('day', now())
+            order by e.ended_at desc, e.channel limit lim) c);
 end $$;
 
 -- Colleagues to call and to transfer to: those of the agent's queues.
@@ -277,12 +305,12 @@ end $$;
 -- ------------------------------------------------------------------------------------------ requests about running calls
 
 -- Asks for something of an agent's running call; returns the id of the request. verb: recording_start, recording_stop,
--- recording_pause, recording_resume, dial, hangup.
+-- recording_pause, recording_resume, dial, hangup, answer.
 create or replace function agentbridge.api_request(proof bytea, verb text, username text, number text default null)
 returns bigint language plpgsql security definer set search_path = agentbridge, pg_temp
 as $$
 declare
-    who api_identity := api_for(proof, case when verb in ('dial', 'hangup') then 'agents.' || verb
+    who api_identity := api_for(proof, case when verb in ('dial', 'hangup', 'answer') then 'agents.' || verb
         else 'agents.recording' end, username);
     -- who may was looked at here; as itself an agent has the rules of an agent
     actor text := case when who.kind = 'agent' then who.name else '' end;
@@ -295,6 +323,7 @@ begin
         when 'recording_resume' then asked := recording_resume(username, actor);
         when 'dial' then asked := dial(username, number, actor);
         when 'hangup' then asked := hangup(username, actor);
+        when 'answer' then asked := answer(username, actor);
         else perform refuse('AB001', format('verb: there is no %s', shown(verb)));
     end case;
     perform api_note(who, 'requests.' || verb, username, jsonb_build_object('request', asked));

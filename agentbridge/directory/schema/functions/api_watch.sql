@@ -48,21 +48,49 @@ begin
     return confirm_removals(node, code);
 end $$;
 
--- A page of the audit, the newest first; `before` is the id where the last page ended.
-create or replace function agentbridge.api_audit(proof bytea, q text, lim integer, before bigint) returns jsonb
-language plpgsql stable security definer set search_path = agentbridge, pg_temp
+-- A page as {items, next}, from the rows {value, id, shown} in their order, one more than the page has.
+create or replace function agentbridge.api_page(rows_of_page jsonb, lim integer) returns jsonb language sql immutable
+set search_path = agentbridge, pg_temp
 as $$
-declare who api_identity := api_allow(proof, 'audit.list');
+    select jsonb_build_object('items', coalesce(jsonb_agg(r->'shown' order by n) filter (where n <= lim), '[]'),
+        'next', case when count(*) > lim then api_cursor((jsonb_agg(r - 'shown') filter (where n = lim))->0) end)
+    from jsonb_array_elements(coalesce(rows_of_page, '[]')) with ordinality e (r, n)
+$$;
+
+-- What a list of numbered rows is sorted by; sortable: field → type. AB001 where it is none of them.
+create or replace function agentbridge.api_sorted_by(sort text, sortable jsonb, out field text, out type text, out way text,
+    out beyond text) language plpgsql immutable set search_path = agentbridge, pg_temp
+as $$
 begin
-    return (
-        with page as (
-            select * from audit a where (before is null or a.id < before)
-                and (coalesce(q, '') = '' or a.object = q or a.actor = q or a.action = q or a.actor like '%:' || q)
-            order by a.id desc limit lim + 1
-        ), numbered as (select p.*, row_number() over (order by p.id desc) as n from page p)
-        select jsonb_build_object('items', coalesce(jsonb_agg(to_jsonb(x) - 'n' order by x.n) filter (where x.n <= lim), '[]'),
-            'next', (select api_cursor(to_jsonb(y.id)) from numbered y where y.n = lim and exists (select from numbered z where z.n > lim)))
-        from numbered x);
+    field := ltrim(sort, '-');
+    way := case when sort like '-%' then 'desc' else 'asc' end;
+    beyond := case when sort like '-%' then '<' else '>' end;
+    type := sortable->>field;
+    if type is null then
+        perform refuse('AB001', format('sort: must be one of %s, with - before it for downwards (got %s)',
+            (select string_agg(k, ', ' order by k) from jsonb_object_keys(sortable) k), shown(sort)));
+    end if;
+end $$;
+
+-- A page of the audit; sort: '' for the newest first; after: {value, id} of the row where the last page ended.
+create or replace function agentbridge.api_audit(proof bytea, q text, lim integer, after jsonb, sort text default '')
+returns jsonb language plpgsql stable security definer set search_path = agentbridge, pg_temp
+as $$
+declare
+    who api_identity := api_allow(proof, 'audit.list');
+    order_of record;
+    found_rows jsonb;
+begin
+    select * into order_of from api_sorted_by(coalesce(nullif(sort, ''), '-id'),
+        '{"id": "bigint", "at": "timestamptz", "actor": "text", "action": "text", "object": "text"}');
+    execute format($query$
+        select jsonb_agg(p order by p.value %2$s, p.id %2$s) from (
+            select a.%1$I as value, a.id, to_jsonb(a) as shown from audit a
+            where (coalesce($1, '') = '' or a.object = $1 or a.actor = $1 or a.action = $1 or a.actor like '%%:' || $1)
+                and ($2 is null or (a.%1$I, a.id) %3$s (($2->>'value')::%4$s, ($2->>'id')::bigint))
+            order by a.%1$I %2$s, a.id %2$s limit $3 + 1) p$query$, order_of.field, order_of.way, order_of.beyond, order_of.type)
+    into found_rows using q, after, lim;
+    return api_page(found_rows, lim);
 end $$;
 
 -- Whose recordings somebody may hear: an administrator all; a user and a supervising agent with the download permission
@@ -77,29 +105,35 @@ as $$
             and recording.agent_id in (select api_agents_of(who, false)))
 $$;
 
+-- sort: '' for the newest first; after: {value, id} of the row where the last page ended.
 create or replace function agentbridge.api_recordings(proof bytea, q text, agent text, linkedid text, since timestamptz,
-    until timestamptz, lim integer, before bigint) returns jsonb
+    until timestamptz, lim integer, after jsonb, sort text default '') returns jsonb
 language plpgsql stable security definer set search_path = agentbridge, pg_temp
 as $$
-declare who api_identity := api_allow(proof, 'recordings.list');
+declare
+    who api_identity := api_allow(proof, 'recordings.list');
+    order_of record;
+    found_rows jsonb;
 begin
-    return (
-        with page as (
-            select r.* from recordings r
-            where (before is null or r.id < before)
-                and (coalesce(q, '') = '' or r.username ilike q || '%' or r.internal = q or r.linkedid = q)
-                and (agent is null or r.username = agent or r.internal = agent)
-                and (api_recordings.linkedid is null or r.linkedid = api_recordings.linkedid)
-                and (since is null or r.started_at >= since) and (until is null or r.started_at < until)
-                and api_may_hear(who, r)
-            order by r.id desc limit lim + 1
-        ), numbered as (select p.*, row_number() over (order by p.id desc) as n from page p)
-        select jsonb_build_object('items', coalesce(jsonb_agg(jsonb_build_object('id', x.id, 'node', x.node,
-                'username', x.username, 'internal', x.internal, 'linkedid', x.linkedid, 'part', x.part,
-                'format', x.format, 'started_at', x.started_at, 'ended_at', x.ended_at, 'bytes', x.bytes)
-                order by x.n) filter (where x.n <= lim), '[]'),
-            'next', (select api_cursor(to_jsonb(y.id)) from numbered y where y.n = lim and exists (select from numbered z where z.n > lim)))
-        from numbered x);
+    select * into order_of from api_sorted_by(coalesce(nullif(sort, ''), '-id'), '{"id": "bigint", "started_at": "timestamptz",
+        "username": "text", "internal": "text", "linkedid": "text", "bytes": "bigint"}');
+    execute format($query$
+        select jsonb_agg(p order by p.value %2$s, p.id %2$s) from (
+            select %5$s as value, r.id, jsonb_build_object('id', r.id, 'node', r.node, 'username', r.username,
+                'internal', r.internal, 'linkedid', r.linkedid, 'part', r.part, 'format', r.format,
+                'started_at', r.started_at, 'ended_at', r.ended_at, 'bytes', r.bytes) as shown
+            from recordings r
+            where ($8 is null or (%5$s, r.id) %3$s (($8->>'value')::%4$s, ($8->>'id')::bigint))
+                and (coalesce($2, '') = '' or r.username ilike $2 || '%%' or r.internal = $2 or r.linkedid = $2)
+                and ($3 is null or r.username = $3 or r.internal = $3) and ($4 is null or r.linkedid = $4)
+                and ($5 is null or r.started_at >= $5) and ($6 is null or r.started_at < $6)
+                and api_may_hear($1, r)
+            order by 1 %2$s, r.id %2$s limit $7 + 1) p$query$, order_of.field, order_of.way, order_of.beyond, order_of.type,
+        -- these may be null, and still have their place
+        case order_of.field when 'username' then 'coalesce(r.username, '''')' when 'bytes' then 'coalesce(r.bytes, -1)'
+            else format('r.%I', order_of.field) end)
+    into found_rows using who, q, agent, linkedid, since, until, lim, after;
+    return api_page(found_rows, lim);
 end $$;
 
 -- Where a recording is, for whoever may hear it. Fetching one is in the audit.

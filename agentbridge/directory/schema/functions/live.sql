@@ -1,7 +1,8 @@
 -- What goes on in calls now: written by the daemon of each node, read by whoever shows it.
 
 -- One batch of a node's changes, at one version; returns it, null when nothing changed. Each of the three is an array of
--- objects with the columns' names, and `gone: true` for a row that is no more. A row that says what is known already keeps
+-- objects with the columns' names, and `gone: true` for a row that is no more; a call that has ended is whole and has
+-- `ended_at`. A row that says what is known already keeps
 -- its version; an agent in the same state keeps its `since`.
 --
 -- Versions become visible in their order: of two nodes the second waits for the first one's commit, since a reader that
@@ -38,26 +39,27 @@ begin
     changed := changed + n;
 
     insert into live_calls as l (node, channel, linkedid, internal, username, direction, queue, number, name, rang_at,
-        answered_at, held_at, recording, parts, spied_by, version)
+        answered_at, held_at, recording, parts, spied_by, gone_at, version)
     select live_write.node, r.channel, r.linkedid, r.internal, coalesce(a.username, ''), r.direction, r.queue, r.number,
-        r.name, r.rang_at, r.answered_at, r.held_at, r.recording, r.parts, r.spied_by, this_version
+        r.name, r.rang_at, r.answered_at, r.held_at, r.recording, r.parts, r.spied_by,
+        case when r.gone then now_ end, this_version
     from jsonb_to_recordset(calls) as r (channel text, linkedid text, internal text, direction text, queue text,
             number text, name text, rang_at timestamptz, answered_at timestamptz, held_at timestamptz, recording text,
             parts smallint[], spied_by text[], gone boolean)
         left join agentbridge.agents a on a.internal = r.internal
-    where r.gone is not true
+    where r.gone is not true or r.rang_at is not null
     on conflict on constraint live_calls_pkey do update set linkedid = excluded.linkedid, internal = excluded.internal,
         username = excluded.username, direction = excluded.direction, queue = excluded.queue, number = excluded.number,
         name = excluded.name, rang_at = least(l.rang_at, excluded.rang_at),
         answered_at = least(l.answered_at, excluded.answered_at),
         held_at = case when excluded.held_at is null then null else coalesce(l.held_at, excluded.held_at) end,
-        recording = excluded.recording, parts = excluded.parts, spied_by = excluded.spied_by, gone_at = null,
-        version = excluded.version
+        recording = excluded.recording, parts = excluded.parts, spied_by = excluded.spied_by,
+        gone_at = excluded.gone_at, version = excluded.version
     where (l.linkedid, l.internal, l.username, l.direction, l.queue, l.number, l.name, l.answered_at is null,
-            l.held_at is null, l.recording, l.parts, l.spied_by, l.gone_at) is distinct from
+            l.held_at is null, l.recording, l.parts, l.spied_by, l.gone_at is null) is distinct from
         (excluded.linkedid, excluded.internal, excluded.username, excluded.direction, excluded.queue, excluded.number,
             excluded.name, excluded.answered_at is null, excluded.held_at is null, excluded.recording, excluded.parts,
-            excluded.spied_by, null);
+            excluded.spied_by, excluded.gone_at is null);
     get diagnostics n = row_count;
     changed := changed + n;
 
@@ -99,6 +101,15 @@ begin
         select r.channel from jsonb_to_recordset(calls) as r (channel text, gone boolean) where r.gone);
     get diagnostics n = row_count;
     changed := changed + n;
+    insert into ended_calls (node, channel, linkedid, agent_id, internal, direction, queue, number, name, rang_at,
+        answered_at, ended_at)
+    select l.node, l.channel, l.linkedid, a.id, l.internal, l.direction, l.queue, l.number, l.name, l.rang_at,
+        l.answered_at, coalesce(r.ended_at, now_)
+    from jsonb_to_recordset(calls) as r (channel text, ended_at timestamptz, gone boolean)
+        join live_calls l on l.node = live_write.node and l.channel = r.channel
+        left join agents a on a.internal = l.internal
+    where r.gone
+    on conflict do nothing;
     update live_queues l set gone_at = now_, version = this_version
     where l.node = live_write.node and l.gone_at is null and l.queue in (
         select r.queue from jsonb_to_recordset(queues) as r (queue text, gone boolean) where r.gone);
@@ -133,6 +144,14 @@ begin
     where l.node = live_keep.node and l.gone_at is null and l.channel not in (select unnest(calls));
     get diagnostics n = row_count;
     changed := changed + n;
+    -- these ended while no daemon looked: now is when it is known
+    insert into ended_calls (node, channel, linkedid, agent_id, internal, direction, queue, number, name, rang_at,
+        answered_at, ended_at)
+    select l.node, l.channel, l.linkedid, a.id, l.internal, l.direction, l.queue, l.number, l.name, l.rang_at,
+        l.answered_at, now_
+    from live_calls l left join agents a on a.internal = l.internal
+    where l.node = live_keep.node and l.version = this_version and l.gone_at is not null
+    on conflict do nothing;
     update live_queues l set gone_at = now_, version = this_version
     where l.node = live_keep.node and l.gone_at is null and l.queue not in (select unnest(queues));
     get diagnostics n = row_count;

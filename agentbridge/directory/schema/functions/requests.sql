@@ -169,6 +169,20 @@ begin
     return ask('hangup', agent, '{}', actor, seconds);
 end $$;
 
+-- Makes the agent's ringing telephone answer by itself: one that knows the SIP event `talk`.
+create or replace function agentbridge.answer(username text, actor text default '', seconds double precision default 5)
+returns bigint language plpgsql
+security definer set search_path = agentbridge, pg_temp
+as $$
+declare agent agents := agent_named('username', username);
+begin
+    perform check_actor(actor, agent);
+    if agent.typology = 'webrtc' then
+        perform refuse('AB004', format('typology: %s is webrtc; a browser answers in its own page', agent.username));
+    end if;
+    return ask('answer', agent, '{}', actor, seconds);
+end $$;
+
 -- What became of it. state: asked, taken, done, refused, or `timed out` when nobody answered by the deadline; one that was
 -- taken by then may have been done, and is never tried again. Null for an id that there is not, or not any more.
 create or replace function agentbridge.request_result(id bigint) returns jsonb language sql stable

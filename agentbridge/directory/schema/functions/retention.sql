@@ -27,12 +27,13 @@ declare
     recorded timestamptz;
     audited timestamptz;
     counted timestamptz;
+    called timestamptz;
     claimed timestamptz;
     traced timestamptz;
 begin
     select too_old(keep_recordings_days), too_old(keep_audit_days), too_old(keep_counts_days),
-        too_old(keep_interactions_days), too_old(keep_traces_days)
-    into recorded, audited, counted, claimed, traced from settings;
+        too_old(keep_calls_days), too_old(keep_interactions_days), too_old(keep_traces_days)
+    into recorded, audited, counted, called, claimed, traced from settings;
 
     delete from recordings r where r.id in (
         select o.id from recordings o where o.started_at < recorded and o.ended_at is not null
@@ -51,6 +52,11 @@ begin
     delete from queue_days q where (q.node, q.queue, q.day) in (
         select o.node, o.queue, o.day from queue_days o where o.day < counted::date
         order by o.day limit at_once for update skip locked);
+    get diagnostics n = row_count;
+    most := greatest(most, n);
+    delete from ended_calls c where (c.node, c.channel) in (
+        select o.node, o.channel from ended_calls o where o.ended_at < called
+        order by o.ended_at limit at_once for update skip locked);
     get diagnostics n = row_count;
     most := greatest(most, n);
     delete from interactions i where (i.channel, i.interaction, i.agent_id) in (

@@ -62,6 +62,41 @@ from results;
 comment on view agentbridge.agent_status is
     'applied_at is null while a change is not yet in Asterisk; error says why it could not be made, waits_for what it waits for';
 
+-- {pending, applied_at, error} of one agent, as agent_status says: for those who wait, of whom each looks at every
+-- notification. Only changes that the results may not know are read, by their index; a shift that begins has thousands.
+create or replace function agentbridge.applied_to(username text) returns jsonb language plpgsql stable
+security definer set search_path = agentbridge, pg_temp
+as $$
+declare
+    these text[];
+    node_name text;
+    this_key text;
+    found_one applied;
+    is_pending boolean := not exists (select from nodes);
+    newest timestamptz;
+    errors text[] := '{}';
+begin
+    select array_remove(array[a.internal, t.name], null) into these
+    from agents a left join sessions s on s.agent_id = a.id left join telephones t on t.id = s.telephone_id
+    where a.username = applied_to.username;
+    if not found then
+        return null;
+    end if;
+    for node_name in select n.node from nodes n loop
+        foreach this_key in array these loop
+            select * into found_one from applied a where a.node = node_name and a.key = this_key;
+            is_pending := is_pending or not found or found_one.applied_at is null or exists (
+                select from changes c where c.xid >= pg_snapshot_xmin(found_one.snapshot)
+                    and (c.keys @> array[this_key] or c.keys @> '{*}')
+                    and not pg_visible_in_snapshot(c.xid, found_one.snapshot));
+            newest := greatest(newest, found_one.applied_at);
+            errors := errors || found_one.error;
+        end loop;
+    end loop;
+    return jsonb_build_object('pending', is_pending, 'applied_at', case when not is_pending then newest end,
+        'error', (select string_agg(distinct e, '; ') from unnest(errors) e));
+end $$;
+
 -- Telephones, who sits there, and which are free.
 create or replace view agentbridge.telephone_status as
 select t.name, t.description, coalesce(t.registered, false) as registered, a.username as agent,

@@ -62,6 +62,24 @@ create unlogged table agentbridge.live_calls (
     primary key (node, channel)
 );
 create index live_calls_version on agentbridge.live_calls (version);
+-- Calls that are over, as they were last shown: what a telephone shows as its list of calls.
+create table agentbridge.ended_calls (
+    node text not null,
+    channel text not null,                                  -- Uniqueid of the agent's channel
+    linkedid text not null,
+    agent_id bigint references agentbridge.agents on delete set null,
+    internal text not null,
+    direction text not null,
+    queue text not null,
+    number text not null,
+    name text not null,
+    rang_at timestamptz not null,
+    answered_at timestamptz,                                -- null of an incoming call: missed
+    ended_at timestamptz not null,
+    primary key (node, channel)
+);
+create index ended_calls_agent on agentbridge.ended_calls (agent_id, ended_at);
+create index ended_calls_at on agentbridge.ended_calls (ended_at);
 create unlogged table agentbridge.live_queues (
     node text not null,
     queue text not null,
