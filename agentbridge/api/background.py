@@ -26,8 +26,8 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
     listener.on("agentbridge_sessions", lambda text: _session_ended(app, text))
     reader = Reader(state.database, state.hub)
     checks: set[asyncio.Task[None]] = set()  # a task that nobody holds may be collected
-    for channel in ("agentbridge", "agentbridge_live"):
-        listener.on(channel, lambda _: reader.woken())
+    listener.on("agentbridge", lambda _: reader.directory_changed())
+    listener.on("agentbridge_live", lambda _: reader.live_changed())
     listener.on("agentbridge_answer", lambda _: state.waiting.woken())
     listener.on("agentbridge_events", lambda text: _event(app, text))
     listener.on_up(reader.all_changed)

@@ -50,7 +50,7 @@ async def test_a_generated_client_logs_an_agent_in_pauses_and_reads_recordings(
     postgres: Postgres, tmp_path: Path
 ) -> None:
     python = tmp_path / "venv/bin/python"
-    await run(sys.executable, "-m", "venv", str(tmp_path / "venv"), within=120.0)
+    await run(sys.executable, "-m", "venv", str(tmp_path / "venv"), within=400.0)
     await run(str(python), "-m", "pip", "install", "--quiet", GENERATOR, within=300.0)
     async with Centre(postgres, audio=False) as centre:
         internal = await centre.agent("ana", "sales", typology="external", password_hash=hash_password(PASSWORD))
@@ -63,9 +63,9 @@ async def test_a_generated_client_logs_an_agent_in_pauses_and_reads_recordings(
         async with Api(postgres.dsn(centre.dsn.rpartition("/")[2], API)) as api:
             generator = str(python.with_name("openapi-python-client"))
             asked = [generator, "generate", "--url", f"{api.origin}/openapi.json", "--meta", "none"]
-            await run(*asked, "--output-path", str(tmp_path / "client"), within=120.0)
+            await run(*asked, "--output-path", str(tmp_path / "client"), within=400.0)
             (tmp_path / "work.py").write_text(WORK)
-            shown = await run(str(python), str(tmp_path / "work.py"), api.origin, token, PASSWORD, within=120.0)
+            shown = await run(str(python), str(tmp_path / "work.py"), api.origin, token, PASSWORD, within=400.0)
         assert "done" in shown
         seen = await centre.member("sales", internal)
         assert seen is not None

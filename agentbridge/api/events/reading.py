@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, NoReturn
 
 import asyncpg
@@ -26,66 +27,71 @@ RETRY_SECONDS = 1.0
 class Reader:
     """Reads from the database what is shown live.
 
-    `woken` at each notification; `run` reads until it is cancelled.
+    `directory_changed` and `live_changed` at each notification; `run` reads until it is cancelled.
     """
 
     def __init__(self, database: Database, hub: Hub) -> None:
         self._database = database
         self._hub = hub
         self._floor = Floor(hub)
-        self._wake = asyncio.Event()
-        self._all_at = self._slow_at = float("-inf")
-        self._change: int | None = None
+        self._directory_wake, self._live_wake = asyncio.Event(), asyncio.Event()
+        self._all_at = float("-inf")
+        self._seen: Any = None
+        """the snapshot of the directory that was read last"""
+        self._directory_anew = self._live_anew = True
         self._epochs: dict[str, int] = {}
         self._version = 0
         """of the daemons' rows: what was read last"""
         self.read = asyncio.Event()
         """set after the first look at everything"""
 
-    def woken(self) -> None:
-        self._wake.set()
+    def directory_changed(self) -> None:
+        self._directory_wake.set()
+
+    def live_changed(self) -> None:
+        self._live_wake.set()
 
     def all_changed(self) -> None:
-        """Makes the next look read everything."""
-        self._all_at = float("-inf")
-        self._epochs = {}
-        self._wake.set()
+        """Makes the next looks read everything."""
+        self._directory_anew = self._live_anew = True
+        self._directory_wake.set()
+        self._live_wake.set()
 
     async def run(self) -> NoReturn:
-        """Reads what goes on from the database at each notification and at intervals, until it is cancelled."""
+        """Three loops: what the daemons say waits for nothing else."""
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self._follow(self._directory, self._directory_wake, SLOW_SECONDS))
+            loops.create_task(self._follow(self._live, self._live_wake, SLOW_SECONDS))
+            loops.create_task(self._follow(self._slow, asyncio.Event(), SLOW_SECONDS))
+        raise AssertionError("a loop without an end has ended")
+
+    async def _follow(self, look: Callable[[], Awaitable[None]], wake: asyncio.Event, seconds: float) -> None:
+        """Looks at each notification, and after so many seconds without one."""
         while True:
+            wake.clear()  # before reading: what commits during the read wakes again
             try:
-                await self._look()
+                await look()
             except Problem:
                 self.all_changed()
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            try:
-                async with asyncio.timeout(SLOW_SECONDS):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await wake.wait()
 
-    async def _look(self) -> None:
-        """Reads once: the directory, now and then what changes seldom, and what goes on. Raises Problem."""
-        self._wake.clear()  # before reading: what commits during the read wakes again
-        now = time.monotonic()
-        await self._directory(now)
-        if now - self._slow_at >= SLOW_SECONDS:
-            await self._slow()
-            self._slow_at = now
-        await self._live()
-        self.read.set()
-
-    async def _directory(self, now: float) -> None:
+    async def _directory(self) -> None:
         """Reads the agents that changed, or all of them where their turn has come. Raises Problem."""
-        newest, keys = (await self._database.rows("api_changes", self._change or 0))[0]
-        if self._change is None or now - self._all_at >= ALL_SECONDS or "*" in (keys or ()):
+        now = time.monotonic()
+        whole = self._directory_anew or now - self._all_at >= ALL_SECONDS
+        self._directory_anew = False
+        seen, keys = (await self._database.rows("api_changes", self._seen))[0]
+        if whole or "*" in (keys or ()):
             await self._agents(None)
             self._all_at = now
-        elif keys and newest != self._change:
+        elif keys:
             await self._agents(keys)
-        self._change = newest or 0
+        self._seen = seen
+        self.read.set()
 
     async def _agents(self, keys: Collection[str] | None) -> None:
         """Reads these agents of the directory, or all with None. Raises Problem."""
@@ -96,11 +102,12 @@ class Reader:
     async def _live(self) -> None:
         """Reads what the daemons say goes on now. Raises Problem.
 
-        What the daemons say. Another epoch, or rows that went before they were read: everything anew.
+        Another epoch, or rows that went before they were read: everything anew.
         """
+        anew, self._live_anew = self._live_anew, False
         nodes = await self._database.rows("api_live_nodes")
         epochs = {row["node"]: row["epoch"] for row in nodes}
-        whole = epochs != self._epochs or any(row["floor"] > self._version for row in nodes)
+        whole = anew or epochs != self._epochs or any(row["floor"] > self._version for row in nodes)
         rows = await self._database.rows("api_live_news", 0 if whole else self._version)
         self._floor.live([_news(row) for row in rows], whole=whole)
         self._floor.silent({row["node"] for row in nodes if row["stale"]})

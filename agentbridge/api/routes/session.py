@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
+import os
 import secrets
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import TypeVar
 
 from fastapi import Request, Response
 
@@ -17,24 +23,42 @@ from agentbridge.api.problems import Problem
 from agentbridge.api.routes.common import Routes, document, nothing, problems
 from agentbridge.directory.passwords import hash_password, verify_password
 
+Result = TypeVar("Result")
 routes = Routes()
 HASHES_AT_ONCE = 2
 """argon2 takes tens of milliseconds of a core and 64 MB: a storm of log-ins must not stall anybody"""
+HASHES_WAITING = 100
+"""more than these are sent away: whoever waits longer is gone, and its password is looked at all the same"""
+BUSY_SECONDS = 5
 
 
 class Hashing:
-    """argon2 in threads, two at a time."""
+    """argon2 in two threads, which leave the processor to everything else. Problem 429 when too many wait."""
 
     def __init__(self) -> None:
-        self._turn = asyncio.Semaphore(HASHES_AT_ONCE)
+        self._waiting = 0
+        self._threads = ThreadPoolExecutor(HASHES_AT_ONCE, "argon2", initializer=_yield_to_others)
 
     async def verify(self, stored: str | None, password: str) -> bool:
-        async with self._turn:
-            return await asyncio.to_thread(verify_password, stored, password)
+        return await self._in_turn(verify_password, stored, password)
 
     async def hash(self, password: str) -> str:
-        async with self._turn:
-            return await asyncio.to_thread(hash_password, password)
+        return await self._in_turn(hash_password, password)
+
+    async def _in_turn(self, work: Callable[..., Result], *arguments: str | None) -> Result:
+        if self._waiting >= HASHES_WAITING:
+            raise Problem(429, "too many log in; wait a moment", headers={"Retry-After": str(BUSY_SECONDS)})
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+        finally:
+            self._waiting -= 1
+
+
+def _yield_to_others() -> None:
+    """Linux knows a niceness of each thread; those that argon2 starts inherit it."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def address_of(request: Request) -> str:

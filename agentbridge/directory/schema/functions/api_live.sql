@@ -18,13 +18,15 @@ begin
             where who.kind = 'agent' and a.username = who.name and a.mask_sensitive));
 end $$;
 
--- The keys that changed since a change; some are told twice, since numbers are given before the commit. '*' is all.
-create or replace function agentbridge.api_changes(after bigint, out newest bigint, out keys text[])
+-- The keys of what was committed since a snapshot, and the snapshot now. '*' is all; so is null: what a reader may have
+-- missed is read anew.
+create or replace function agentbridge.api_changes(after pg_snapshot, out seen pg_snapshot, out keys text[])
 language plpgsql stable security definer set search_path = agentbridge, pg_temp
 as $$
 begin
-    select max(c.seq) into newest from changes c;
-    select array_agg(distinct k) into keys from changes c cross join unnest(c.keys) k where c.seq > after - 200;
+    seen := pg_current_snapshot();
+    select array_agg(distinct k) into keys from changes c cross join unnest(c.keys) k
+    where c.xid >= pg_snapshot_xmin(after) and not pg_visible_in_snapshot(c.xid, after);
 end $$;
 
 -- Agents for the wallboard: those of the keys (internal numbers, telephones), or all.
