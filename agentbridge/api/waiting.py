@@ -41,7 +41,8 @@ class Waiting:
     async def applied(self, proof: bytes, username: str, seconds: float) -> dict[str, Any]:
         """Waits for the agent's last change; returns {pending, applied_at, error}.
 
-        At once when Asterisk has it, else after so many seconds. What failed is tried again, so an error is waited for too.
+        At once when Asterisk has it, else after so many seconds. What failed is tried again, so an error is waited for
+        too.
         """
         clock = asyncio.get_running_loop().time
         until = clock() + seconds
