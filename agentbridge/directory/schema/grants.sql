@@ -65,7 +65,8 @@ grant execute on function agentbridge.touched, agentbridge.known_nodes to agentb
 grant execute on function agentbridge.recording_start, agentbridge.recording_stop, agentbridge.recording_pause,
     agentbridge.recording_resume, agentbridge.spy, agentbridge.dial, agentbridge.hangup, agentbridge.answer, agentbridge.request_result
     to agentbridge_app;
-grant select on agentbridge.live_agent_states, agentbridge.live_running_calls, agentbridge.live_queue_states
+grant select on agentbridge.live_agent_states, agentbridge.live_running_calls, agentbridge.live_queue_states,
+    agentbridge.ended_calls
     to agentbridge_app;
 grant select on agentbridge.agent_status, agentbridge.telephone_status, agentbridge.effective_members
     to agentbridge_app;
