@@ -63,8 +63,9 @@ bench: setup
 	$(PYTHON) -m tests.bench.load
 
 # make faults ONLY=pooler: some of them
-faults: setup-systemd
-	$(PYTHON) -m pytest -s tests/faults -k "$(ONLY)"
+faults: setup-systemd setup-browser
+	$(PYTHON) -m pytest -s tests/faults --ignore=tests/faults/test_fault_browser.py -k "$(ONLY)"
+	unshare --net sh -c '$(NAMESPACE) && exec "$$@"' sh $(PYTHON) -m pytest -s tests/faults/test_fault_browser.py -k "$(ONLY)"
 
 deb:
 	packaging/build-deb dist

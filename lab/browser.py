@@ -36,7 +36,10 @@ MICROPHONE = """
     fails: "",
     asked: 0,
     unplug() {
-      for (const track of given.splice(0)) { track.stop(); track.dispatchEvent(new Event("ended")); }
+      for (const { tone, tracks } of given.splice(0)) {
+        tone.stop();
+        for (const track of tracks) { track.stop(); track.dispatchEvent(new Event("ended")); }
+      }
     },
     plug() {
       this.fails = "";
@@ -54,7 +57,7 @@ MICROPHONE = """
     tone.frequency.value = hertz;
     tone.connect(gain).connect(out);
     tone.start();
-    given.push(...out.stream.getTracks());
+    given.push({ tone, tracks: out.stream.getTracks() });
     return out.stream;
   };
   const peers = [];
@@ -90,12 +93,24 @@ HEARD = 0.5
 """of all power: one tone and little else"""
 
 
+# Playwright keeps hidden pages as quick as the others
+UNTHROTTLED = (
+    "--disable-background-timer-throttling",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-renderer-backgrounding",
+)
+
+
 @asynccontextmanager
-async def chromium(*more: str) -> AsyncIterator[Browser]:
-    """Runs a Chromium without a window."""
+async def chromium(*more: str, throttled: bool = False) -> AsyncIterator[Browser]:
+    """Runs a Chromium without a window. throttled: it slows hidden pages down, as an agent's own browser does."""
     async with async_playwright() as driver:
         browser = await driver.chromium.launch(
-            executable_path=CHROMIUM, headless=True, args=[*ARGUMENTS, *more], chromium_sandbox=False
+            executable_path=CHROMIUM,
+            headless=True,
+            args=[*ARGUMENTS, *more],
+            ignore_default_args=[*UNTHROTTLED] if throttled else None,
+            chromium_sandbox=False,
         )
         try:
             yield browser

@@ -69,13 +69,17 @@ async def browser() -> AsyncIterator[Browser]:
 
 # what a browser sends to Asterisk goes to an address of its own, so that a test can cut just that
 MEDIA_ADDRESS = "10.99.0.1"
-ALL_ADDRESSES = {"http.conf": "[general](+)\nbindaddr = 0.0.0.0\n"}
+EXTRA = {
+    "http.conf": "[general](+)\nbindaddr = 0.0.0.0\n",
+    # a customer's number and name are what its own INVITE says
+    "pjsip.conf": "[caller](+)\ntrust_id_inbound = yes\n",
+}
 QUEUES: Queues = {"sales": {}, "support": {}, "billing": {}}
 
 
 @pytest_asyncio.fixture(scope="session")
 async def standing_floor(postgres: Postgres, browser: Browser) -> AsyncIterator[Floor]:
-    async with Centre(postgres, queues=QUEUES, extra=ALL_ADDRESSES) as centre:
+    async with Centre(postgres, queues=QUEUES, extra=EXTRA) as centre:
         database = centre.dsn.rpartition("/")[2]
         wss = f"ws://{MEDIA_ADDRESS}:{centre.asterisk.http_port}/ws"
         sections = {"api": {"wss": wss, "spool": str(centre.asterisk.spool)}}

@@ -5,10 +5,12 @@ import { log } from "./log.js";
 
 /** @typedef {"ringing" | "calling" | "talking" | "ended"} Phase */
 
-/** With an unreachable STUN server the offer goes out after so long, with the candidates that there are. */
-const GATHER_MS = 1000;
+/** So long after the first candidate the offer goes out with those that there are, e.g. where no STUN server answers. */
+const GATHER_MS = 700;
 /** A re-INVITE that JsSIP can't send now, since another one is on its way, is tried again after so long. */
 const BUSY_MS = 250;
+/** A voice that is broken for so long is mended; shorter breaks mend themselves. */
+const BROKEN_MS = 1500;
 const AUTO_ANSWER = /answer-after=(\d+)/i;
 
 export class Call {
@@ -22,6 +24,8 @@ export class Call {
     this.hooks = hooks;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.gathering = undefined;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.mending = undefined;
     this.id = rtc.id;
     this.incoming = rtc.direction === "incoming";
     /** @type {import("../vendor.js").Signal<Phase>} */
@@ -44,8 +48,10 @@ export class Call {
     rtc.on("ended", (/** @type {any} */ event) => this.#ended(event));
     rtc.on("failed", (/** @type {any} */ event) => this.#ended(event));
     rtc.on("icecandidate", (/** @type {{ready: () => void}} */ event) => {
-      clearTimeout(this.gathering);
-      this.gathering = setTimeout(event.ready, GATHER_MS);
+      this.gathering ??= setTimeout(() => {
+        this.gathering = undefined;
+        event.ready();
+      }, GATHER_MS);
     });
     rtc.on("peerconnection", (/** @type {{peerconnection: RTCPeerConnection}} */ event) => this.#hear(event.peerconnection));
     if (rtc.connection) this.#hear(rtc.connection);
@@ -76,6 +82,7 @@ export class Call {
   #ended(event) {
     if (this.phase.value === "ended") return;
     this.phase.value = "ended";
+    clearTimeout(this.mending);
     deafen(this.audio);
     for (const track of this.voice?.getTracks() ?? []) track.stop();
     log("info", "call.ended", { call: this.id, by: event?.originator, cause: event?.cause });
@@ -83,10 +90,25 @@ export class Call {
 
   /** @param {RTCPeerConnection} connection */
   #hear(connection) {
+    connection.addEventListener("iceconnectionstatechange", () => this.#mend(connection));
     connection.addEventListener("track", (event) => {
       this.audio.srcObject = event.streams[0] ?? new MediaStream([event.track]);
       void this.audio.play().catch(() => log("warning", "call.audio_locked", { call: this.id }));
     });
+  }
+
+  /** The way of the voice broke, perhaps that of the messages did not: another way is looked for. @param {RTCPeerConnection} connection */
+  #mend(connection) {
+    clearTimeout(this.mending);
+    const state = connection.iceConnectionState;
+    log(state === "connected" || state === "completed" ? "info" : "warning", "call.ice", { call: this.id, state });
+    if (state !== "disconnected" && state !== "failed") return;
+    const mend = async () => {
+      if (this.phase.value !== "talking" || connection.iceConnectionState !== state) return;
+      if (await this.hooks.alive()) this.reconnected();
+      else this.mending = setTimeout(mend, BROKEN_MS);
+    };
+    this.mending = setTimeout(mend, BROKEN_MS);
   }
 
   /** JsSIP answers a far end's re-INVITE by the transceivers: without this a held call becomes audible. @param {RTCRtpTransceiverDirection} direction */

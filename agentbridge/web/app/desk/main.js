@@ -8,6 +8,7 @@ import { Act, Connection, Messages, Notice, say, Since, State, words } from "../
 import { effect, html, render, signal, useEffect, useSignal } from "../vendor.js";
 import { choose, chosen, devices, level, microphone, onReplaced, trouble, unlock } from "./audio.js";
 import { Calls, typing } from "./bar.js";
+import { History } from "./history.js";
 import { Leader } from "./leader.js";
 import { dialable, fromAddress, hand, listen, wanted } from "./links.js";
 import { log, switchLog } from "./log.js";
@@ -65,11 +66,14 @@ function Desk({ live }) {
       ${outdated.value && html`<${Notice} role="status">${t("update.text")} ${phone.calls.value.length > 0
         ? t("update.after_call")
         : html`<button type="button" onClick=${() => location.reload()}>${t("update.reload")}</button>`}<//>`}
-      ${browser && html`<${PhoneState} loggedIn=${loggedIn} />`}
+      ${browser && html`<${PhoneState} loggedIn=${loggedIn} inCall=${(now.calls ?? 0) > 0} />`}
       ${loggedIn && browser && html`<${Calls} phone=${phone} live=${live} profile=${profile} mayDial=${leader.role.value === "leading" && profile.may_call !== false} />`}
       ${loggedIn ? html`<${Work} profile=${profile} now=${now} live=${live} />` : html`<${Start} profile=${profile} live=${live} />`}
     </div>
-    <div class="stack"><${Queues} profile=${profile} now=${now} live=${live} />${browser && loggedIn && html`<${Devices} />`}</div>
+    <div class="stack"><${Queues} profile=${profile} now=${now} live=${live} />
+      <${History} live=${live} dial=${browser && loggedIn && phone.registration.value === "registered" && profile.may_call !== false ? (/** @type {string} */ number) => phone.dial(number) : null} />
+      ${profile.forward_allowed && html`<${Forward} profile=${profile} />`}
+      ${browser && loggedIn && html`<${Devices} />`}</div>
   </main>
   <${Messages} />`;
 }
@@ -126,17 +130,31 @@ function seen(live) {
 }
 
 /** This tab has the phone again, or after a reload: without a button where the browser lets it. */
-function resumePhone() {
+async function resumePhone() {
   unlock();
-  void microphone().catch(() => {}).then(() => phone.start()).catch((error) => log("warning", "phone.not_started", { error: String(error) }));
+  await microphone().catch(() => {});
+  try {
+    await phone.start();
+  } catch (error) {
+    return log("warning", "phone.not_started", { error: String(error) });
+  }
+  // a call that the server still has is one of a page that died: its caller hears nobody
+  const running = (await get("/me/calls").catch(() => ({ items: [] }))).items.some((/** @type {Data} */ call) => call.answered_at);
+  if (running && phone.calls.value.length === 0) {
+    log("warning", "call.orphaned");
+    await put("/me/hangup", {}).catch(() => {});
+  }
 }
 
-/** What is wrong with phone or microphone, and what is done about it. @param {{loggedIn: boolean}} props */
-function PhoneState({ loggedIn }) {
+/**
+ * What is wrong with phone or microphone, and what is done about it. A call that another tab has is not taken away from it.
+ * @param {{loggedIn: boolean, inCall: boolean}} props
+ */
+function PhoneState({ loggedIn, inCall }) {
   const state = phone.registration.value;
   const role = leader.role.value;
   useEffect(() => {
-    if (loggedIn && role === "leading" && phone.registration.peek() === "off") resumePhone();
+    if (loggedIn && role === "leading" && phone.registration.peek() === "off") void resumePhone();
     if (role === "leading") listen();
     if (role === "lost") phone.displaced();
   }, [loggedIn, role]);
@@ -149,7 +167,7 @@ function PhoneState({ loggedIn }) {
   return html`
     ${trouble.value && loggedIn && html`<${Notice} kind="alarm" role="alert">${t(`mic.${trouble.value}`)}<//>`}
     ${role !== "leading" && html`<${Notice} role="status">${t(role === "lost" ? "phone.displaced_tab" : "phone.other_tab")}
-      <${Act} act=${take}>${t("phone.use_here")}<//><//>`}
+      <${Act} act=${take} disabled=${inCall} why=${t("phone.in_call")}>${t("phone.use_here")}<//><//>`}
     ${loggedIn && state === "displaced" && role === "leading" && html`<${Notice} kind="alarm" role="alert">${t("phone.displaced_long")} <${Act} act=${take}>${t("phone.use_here")}<//><//>`}
     ${loggedIn && state === "off" && role === "leading" && html`<${Notice} kind="alarm" role="alert">${t("phone.off_long")} <${Act} act=${take}>${t("phone.connect")}<//><//>`}
     ${state === "unreachable" && html`<${Notice} kind="alarm" role="alert">${t("phone.unreachable_long")}<//>`}
@@ -165,6 +183,18 @@ function Devices() {
       <select value=${chosen.value[which]} onChange=${(/** @type {Event} */ event) => void choose(which, /** @type {HTMLSelectElement} */ (event.target).value)}>
         <option value="">${t("devices.own")}</option>
         ${devices.value.filter((device) => device.kind === kind && device.deviceId !== "default").map((device) => html`<option key=${device.deviceId} value=${device.deviceId}>${device.label}</option>`)}</select></label>`)}</section>`;
+}
+
+/** P13: where direct calls go; empty: to me. @param {{profile: Data}} props */
+function Forward({ profile }) {
+  const number = useSignal(profile.forward_to);
+  const set = async () => {
+    await put("/me/forward", { number: dialable(number.value) });
+    me.value = await get("/me");
+  };
+  return html`<section class="panel pad"><label class="field">${t("forward.to")}
+    <span class="row"><input inputmode="tel" class="grow" value=${number.value} onInput=${(/** @type {Event} */ event) => (number.value = /** @type {HTMLInputElement} */ (event.target).value)} />
+    <${Act} act=${set} disabled=${dialable(number.value) === profile.forward_to}>${t("save")}<//></span></label></section>`;
 }
 
 async function leave() {

@@ -17,8 +17,9 @@ import { log } from "./log.js";
  */
 
 /** Asterisk is asked for a sign of life so often, and has so long for it: a loss shows within 10 s. */
-const ALIVE_EVERY_MS = 5000;
+const ALIVE_EVERY_MS = 4000;
 const ALIVE_WITHIN_MS = 3000;
+const LOOK_EVERY_MS = 500;
 /** What was heard so lately needs no question before a hold; a question before one is waited for so long. */
 const FRESH_MS = 700;
 const SURE_WITHIN_MS = 1500;
@@ -49,6 +50,8 @@ export class Phone {
     this.heardAt = 0;
     this.askedAt = 0;
     this.openingAt = 0;
+    /** @type {Promise<void> | null} */
+    this.starting = null;
     /** Told when something is heard. @type {Set<() => void>} */
     this.ears = new Set();
     document.addEventListener("visibilitychange", this.#look);
@@ -56,11 +59,18 @@ export class Phone {
   }
 
   /** Fetches a SIP session and registers; resolves when Asterisk has answered 200. Rejects with the reason after `within` ms. */
-  async start(within = 20_000) {
+  start(within = 20_000) {
+    this.starting ??= this.#start(within).finally(() => (this.starting = null));
+    return this.starting;
+  }
+
+  /** @param {number} within */
+  async #start(within) {
     this.stop();
     this.registration.value = "connecting";
     try {
       this.session = await post("/me/sip-session", { page: PAGE });
+      if (this.registration.peek() !== "connecting") throw new Error(this.registration.peek()); // stopped meanwhile
       this.#connect();
       await this.#registered(within);
     } catch (error) {
@@ -151,7 +161,7 @@ export class Phone {
       for (const ear of this.ears) ear();
       take(data);
     };
-    this.pulse = setInterval(this.#look, 1000);
+    this.pulse = setInterval(this.#look, LOOK_EVERY_MS);
   }
 
   #up() {
