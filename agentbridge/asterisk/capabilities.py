@@ -18,17 +18,31 @@ TIMEOUT_SECONDS = 10.0
 # Each AOR and each endpoint may have a processor of its own (pjsip/options/<id>, stasis/p:endpoint:<id>), with nothing
 # to do for long: 10,000 lines. By their first letters these fill up: messages between modules, task pools, the walk of
 # a new AOR, new requests. Which of them there are depends on the version.
-_PROCESSORS = (
+PROCESSORS = (
     "stasis/m", "stasis/pool", "taskpool", "pjsip/pool", "pjsip/default", "pjsip/options/manage", "pjsip/distributor",
 )  # fmt: skip
 
 ALGORITHMS = "supported_algorithms_uas"
 ADD_REASON = "Reason of QueueAdd"
+MUTING = "muting of one recording"
+DIGITS = "dropped digits of a spy"
+_CODEC_ORDER = "outgoing_call_offer_pref"
+_SEND_DTMF = "SendDTMF"
+"""An application that has options since the release that brought MUTING (18.18, 20.3, certified 18.9-cert5).
+
+Neither MUTING nor DIGITS can be asked for by itself: the documentation of MixMonitorMute leaves MixMonitorID out to
+this day, and 16.28 and 20.6 have FRAME_DROP and let digits through.
+"""
+_LATEST = "rtp_port_start"
+"""A field of an endpoint that came with 20.20, 22.10 and 23.4, the first versions that were seen to drop digits."""
 MEANINGS: Mapping[str, str] = {
     "password_digest of an auth": "a SIP password's digest is kept as md5_cred; phones see no difference",
-    "outgoing_call_offer_pref of an endpoint": "a call offers an agent the caller's codecs first: the agent's order of "
+    f"{_CODEC_ORDER} of an endpoint": "a call offers an agent the caller's codecs first: the agent's order of "
     "codecs (V5) decides only which are allowed",
     ADD_REASON: "who logs in on pause joins on pause without its reason, which follows at once; nobody rings meanwhile",
+    MUTING: "a pause of the recording silences the first of an agent's two files, and the second one goes on",
+    DIGITS: "the telephone of who listens is told that digits are not taken; one that sends them all the same may end "
+    "its own listening, and hears nobody else",
 }
 """What each thing that a version lacks means for the user."""
 
@@ -51,7 +65,11 @@ class Capabilities:
     """QueueAdd takes the reason of a pause"""
     auth_algorithms: bool = False
     """an auth can state which algorithms it asks for, whatever pjsip.conf's default is"""
-    processors: tuple[str, ...] = _PROCESSORS
+    mutes_one: bool | None = True
+    """one of a channel's recordings can be muted by its id; None where that can't be told"""
+    drops_digits: bool | None = True
+    """the digits that a listening telephone sends can be dropped; None where that can't be told"""
+    processors: tuple[str, ...] = PROCESSORS
 
     @property
     def digest(self) -> bool:
@@ -62,7 +80,15 @@ class Capabilities:
     def lacks(self) -> tuple[str, ...]:
         """Each thing that is missing, by name; MEANINGS says what follows."""
         fields = [f"{name} of an {kind}" for kind, names in sorted(self.unknown.items()) for name in sorted(names)]
-        return (*fields, *(() if self.add_reason else (ADD_REASON,)))
+        others = {ADD_REASON: self.add_reason, MUTING: self.mutes_one, DIGITS: self.drops_digits}
+        return (*fields, *[name for name, there in others.items() if there is False])
+
+    @property
+    def untold(self) -> tuple[str, ...]:
+        """What this Asterisk has or lacks, and nothing that it says of itself tells which."""
+        return tuple(
+            [name for name, there in {MUTING: self.mutes_one, DIGITS: self.drops_digits}.items() if there is None]
+        )
 
     def expressible(self, wanted: DesiredState) -> DesiredState:
         """`wanted` without the fields that this Asterisk has no word for."""
@@ -92,13 +118,31 @@ async def ask(console: Console, fields: Mapping[ObjectKind, tuple[str, ...]]) ->
         if missing:
             unknown[kind] = missing
     shown = await _shown(console, "manager show command QueueAdd")
+    mutes_one = await _mutes_one(console)
     return Capabilities(
         unknown=unknown,
         # without its documentation Asterisk lists no arguments: the member that is seen then tells, see Members
         add_reason="Reason:" in shown or "Interface:" not in shown,
         auth_algorithms=await _knows_field(console, ObjectKind.AUTH, ALGORITHMS),
-        processors=tuple([names for names in _PROCESSORS if await _has_processor(console, names)]),
+        mutes_one=mutes_one,
+        drops_digits=await _drops_digits(console, mutes_one),
+        processors=tuple([names for names in PROCESSORS if await _has_processor(console, names)]),
     )
+
+
+async def _mutes_one(console: Console) -> bool | None:
+    shown = await _shown(console, f"core show application {_SEND_DTMF}")
+    if f"{_SEND_DTMF}(" in shown:
+        return ",options]" in shown
+    # it is not loaded; the order of codecs came with 18.0
+    return None if await _knows_field(console, ObjectKind.ENDPOINT, _CODEC_ORDER) else False
+
+
+async def _drops_digits(console: Console, mutes_one: bool | None) -> bool | None:
+    if await _knows_field(console, ObjectKind.ENDPOINT, _LATEST):
+        return True
+    # before MUTING, which is on 20.6, where DIGITS is missing yet
+    return False if mutes_one is False else None
 
 
 async def _knows_field(console: Console, kind: ObjectKind, name: str) -> bool:

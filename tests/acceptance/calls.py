@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agentbridge.asterisk.ami.link import Account, AmiLink
 from agentbridge.asterisk.ami.wire import Message
+from lab import versions
 from lab.asterisk import Asterisk, roots, version_of
 from lab.phones import Call, Farm, Phone
 from lab.processes import run, until
@@ -111,9 +112,9 @@ class Calls:
         await until(there, within=3, what=f"{count} of {name}")
         return self.named(name)
 
-    async def drops_digits(self) -> bool:
-        """16's FRAME_DROP lets them through: there a telephone that sends them unasked may end its spy."""
-        return "Asterisk 16." not in await self.pbx.cli("core show version")
+    def has(self, feature: str) -> bool:
+        """Whether its Asterisk has what `lab.versions` calls so; a test says what is seen where it has not."""
+        return versions.has(version_of(self.pbx.root), feature)
 
     # ------------------------------------------------------------ recordings
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import asyncpg
 
+from lab import versions
 from lab.asterisk import Asterisk, Queues, version_of
 from lab.bridge import Bridge, Sections, prepare
 from lab.manager import Seen, members
@@ -77,14 +78,12 @@ class Centre:
         return Bridge(self.asterisk, self.dsn, sections={**(self._sections or {}), **(sections or {})}, **ports)
 
     @property
-    def mutes_each_recording(self) -> bool:
-        """Whether its Asterisk mutes one recorder of a channel by its id; 16 does not."""
-        return not version_of(self.asterisk.root).startswith("16.")
+    def version(self) -> str:
+        return version_of(self.asterisk.root)
 
-    @property
-    def orders_codecs(self) -> bool:
-        """Whether its Asterisk offers a called agent's codecs in the agent's order (V5); 16 does not."""
-        return not version_of(self.asterisk.root).startswith("16.")
+    def has(self, feature: str) -> bool:
+        """Whether its Asterisk has what `lab.versions` calls so; a test says what is seen where it has not."""
+        return versions.has(self.version, feature)
 
     async def reconnect(self) -> None:
         """This test's own connection, after the database was gone."""

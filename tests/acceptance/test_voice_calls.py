@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from lab import versions
 from lab.phones import Phone, RegistrationRefusedError, Ring, State
 from lab.processes import until
 from tests.acceptance.centre import Centre
@@ -62,7 +63,7 @@ async def test_a_peer_is_called_and_never_calls(shared: Centre) -> None:
 def offered_as_wanted(centre: Centre, phone: Phone, wanted: list[str]) -> bool:
     """16 has no outgoing_call_offer_pref: it offers the caller's codec first, and of the agent's no others."""
     offered = offered_codecs(phone.invites[-1].request)
-    if centre.orders_codecs:
+    if centre.has(versions.CODEC_ORDER):
         return offered == wanted
     return offered[0] == ULAW and sorted(offered) == sorted(wanted)
 

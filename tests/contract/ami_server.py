@@ -29,7 +29,8 @@ class Session:
 @dataclass
 class ScriptedAmi:
     """`silent_on`: actions never answered. `refused`: actions that the account has no permission for.
-    `raw`: answers sent as they are, `{id}` being the ActionID. `greets`: whether there is a banner."""
+    `raw`: answers sent as they are, `{id}` being the ActionID. `greets`: whether there is a banner.
+    `console`: what is printed for a command line; where it is given, nothing for any other."""
 
     banner: bytes = b"Asterisk Call Manager/11.0.0\r\n"
     booted: bool = True
@@ -37,6 +38,7 @@ class ScriptedAmi:
     silent_on: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
     raw: dict[str, str] = field(default_factory=dict)
+    console: dict[str, str] = field(default_factory=dict)
     ami_user: str = "agentbridge"
     ami_secret: str = "scripted-secret"
     ami_port: int = 0
@@ -218,6 +220,10 @@ class ScriptedAmi:
         return listing(action, "Result will follow", items, "DBGetTreeComplete")
 
     def _do_command(self, action: Action) -> bytes:
+        if self.console:
+            lines = self.console.get(action["Command"], "").splitlines()
+            output = [("Output", line) for line in lines]
+            return headers([("Response", "Success"), *echoed(action), ("Message", "Command output follows"), *output])
         if action["Command"] != "core show version":
             output = f"No such command '{action['Command']}' (type 'core show help' for other commands)"
             return headers(

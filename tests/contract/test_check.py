@@ -20,6 +20,7 @@ from agentbridge.cli.check.everything import findings
 from agentbridge.directory import migrate
 from agentbridge.directory.passwords import hash_password
 from agentbridge.settings import load
+from lab import versions
 from lab.asterisk import Asterisk, version_of
 from lab.ports import free_port
 from lab.postgres import DAEMON, Postgres, as_role
@@ -105,10 +106,19 @@ async def test_the_command_ends_with_0_or_with_1_and_the_findings(installation: 
 
 async def test_what_this_version_lacks_is_said_by_name_and_is_no_fault(installation: Installation) -> None:
     assert await installation.check() == {}
-    # the boundary of the first and the last is one release: 20.12, 21.7, 22.2
-    older = {"lacks.password_digest", "lacks.outgoing_call_offer_pref", "lacks.Reason"}
-    is_16 = version_of(installation.asterisk.root).startswith("16.")
-    assert installation.lacking == (older if is_16 else set())
+    version = version_of(installation.asterisk.root)
+    lacks = {
+        "lacks.password_digest": versions.DIGEST,
+        "lacks.outgoing_call_offer_pref": versions.CODEC_ORDER,
+        "lacks.Reason": versions.ADD_REASON,
+        "lacks.muting": versions.MUTES_ONE,
+    }
+    # missing on 20.6, there on 20.20: in between nothing tells
+    is_told = versions.has(version, versions.DROPS_DIGITS) or not versions.has(version, versions.MUTES_ONE)
+    assert installation.unseen == (set() if is_told else {"not_seen.dropped"})
+    if is_told:
+        lacks["lacks.dropped"] = versions.DROPS_DIGITS
+    assert installation.lacking == {name for name, feature in lacks.items() if not versions.has(version, feature)}
 
 
 # ---------------------------------------------------------------- AMI and ARI

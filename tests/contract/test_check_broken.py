@@ -121,6 +121,7 @@ BROKEN = {
     "no events of ARI": unloaded("res_ari_events", "from a telephone"),
     "no Stasis": unloaded("app_stasis", "from a telephone"),
     "no registrar": unloaded("res_pjsip_registrar", "no phone can register"),
+    "no states of devices": unloaded("res_manager_devicestate", "busy lamps"),
     "no log-in of phones": unloaded("res_pjsip_authenticator_digest", "password"),
     "no phone is known by name": unloaded("res_pjsip_endpoint_identifier_user", "nobody"),
     "no queues": Broken("queues.not_loaded", "app_queue is not loaded", "module load app_queue", unload="app_queue"),

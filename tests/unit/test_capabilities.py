@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from agentbridge.asterisk.capabilities import ADD_REASON, Capabilities, ask, meaning
+from agentbridge.asterisk.capabilities import ADD_REASON, DIGITS, MUTING, Capabilities, ask, meaning
 from agentbridge.asterisk.drivers.pjsip_fields import MANAGED, decoded
 from agentbridge.desired.state import SipDefaults, desired
 from agentbridge.errors import Refused
@@ -41,6 +41,10 @@ class Console:
                 return f"No option {name} found for res_pjsip:{kind}\n"
             case ["manager", "show", "command", "QueueAdd"] if self.documented:
                 return "Interface: <value>\n[Paused:] <value>\n" + ("" if "Reason" in self.lacks else "[Reason:] <v>")
+            case ["core", "show", "application", "SendDTMF"]:
+                return "SendDTMF(digits[,timeout_ms[,duration_ms[,channel{}]]])".format(
+                    "" if "SendDTMF" in self.lacks else "[,options]"
+                )
             case ["core", "show", "taskprocessors", "like", names]:
                 return "0 taskprocessors" if names.startswith("taskpool") else f"{names}-0001  1  0  1  450  500"
             case _:
@@ -48,8 +52,9 @@ class Console:
 
 
 async def test_what_is_missing_is_named_with_what_it_means() -> None:
-    found = await ask(Console(lacks={*OLDER, "Reason"}), MANAGED)
-    assert found.lacks == ("password_digest of an auth", "outgoing_call_offer_pref of an endpoint", ADD_REASON)
+    found = await ask(Console(lacks={*OLDER, "Reason", "SendDTMF", "rtp_port_start"}), MANAGED)
+    fields = ("password_digest of an auth", "outgoing_call_offer_pref of an endpoint")
+    assert found.lacks == (*fields, ADD_REASON, MUTING, DIGITS)
     assert all("default" not in meaning(lack) for lack in found.lacks)
     assert not found.digest
     assert "taskpool" not in found.processors

@@ -39,11 +39,14 @@ APPLICATIONS = {
     "Echo": ("app_echo", "the echo test fails"),
     "ExecIf": ("app_exec", "feature codes and voicemail fail"),
     "Gosub": ("app_stack", "queues ring paused agents, nothing is recorded, and calls end in the middle"),
+    "Log": ("app_verbose", "an attempt to listen that no device can be named for leaves no line in Asterisk's log"),
     "MixMonitor": ("app_mixmonitor", "nothing is recorded"),
+    "MusicOnHold": ("res_musiconhold", "after a transfer that fails the telephone keeps the call it gave away"),
     "Playback": ("app_playback", "no prompt is heard"),
     "Playtones": ("app_playtones", "no tone is heard"),
     "Return": ("app_stack", "queues ring paused agents, nothing is recorded, and calls end in the middle"),
     "Stasis": ("app_stasis", "nobody can log in or pause from a telephone"),
+    "TryExec": ("app_exec", "which prefixes an agent may choose is not said"),
     "UserEvent": ("app_userevent", "the daemon does not hear of recordings and listening"),
     "VoiceMail": ("app_voicemail", ""),
 }
@@ -78,6 +81,36 @@ FUNCTIONS = {
     "VM_INFO": ("app_voicemail", ""),
 }
 """function → its module, and what happens without it"""
+ACTIONS = {
+    "CoreShowChannels": ("", "running calls are not known"),
+    "DBDel": ("", "options that an agent no longer has stay in force"),
+    "DBGet": ("", "an option that is there already is not known to be"),
+    "DBGetTree": ("", "what Asterisk has can't be read, so that nothing is done at all"),
+    "DBPut": ("", "calls don't obey the agents' options"),
+    "DeviceStateList": ("res_manager_devicestate", "busy lamps are wrong after a restart"),
+    "Getvar": ("", "recordings can't be paused"),
+    "Hangup": ("", "a phone goes on ringing for an agent who left, and who listens is not cut off"),
+    "MailboxCount": ("", "message lamps are wrong"),
+    "MixMonitor": ("app_mixmonitor", "no second recording can be started"),
+    "MixMonitorMute": ("app_mixmonitor", "recordings can't be paused"),
+    "PJSIPNotify": (
+        "res_pjsip_notify",
+        "a message lamp shows the last agent's box until the telephone registers again",
+    ),
+    "PJSIPShowAuths": ("res_pjsip", "phones that can't log in are not seen"),
+    "PJSIPShowContacts": ("res_pjsip", "which phones are registered is not known"),
+    "PJSIPShowEndpoints": ("res_pjsip", "phones that can't be called are not seen"),
+    "QueueAdd": ("app_queue", "nobody gets a call of a queue"),
+    "QueueMemberRingInUse": ("app_queue", "ring in use (P3) is as queues.conf says"),
+    "QueuePause": ("app_queue", "nobody can pause"),
+    "QueuePenalty": ("app_queue", "penalties are not obeyed"),
+    "QueueRemove": ("app_queue", "who logs out is rung on"),
+    "QueueStatus": ("app_queue", "the members of queues are not known"),
+    "Setvar": ("", "busy lamps don't follow, and listening that is allowed in a call is not"),
+    "Status": ("", "a phone goes on ringing for an agent who left"),
+    "StopMixMonitor": ("app_mixmonitor", "recordings can't be stopped"),
+}
+"""action of AMI that the daemon sends → its module ('' for Asterisk itself), and what happens without it"""
 ELSEWHERE = frozenset({"app_voicemail", "app_queue"})
 """modules that have a finding of their own: voicemail.py, where agents have boxes, and wiring.py"""
 OURS = "agentbridge-"
@@ -93,8 +126,22 @@ async def findings(sight: Sight) -> AsyncIterator[Finding]:
     async for module, without in _of_the_dialplan(sight):
         if module not in ELSEWHERE:
             missing.setdefault(module, without)
+    async for name, module, without in _of_the_daemon(sight):
+        if module and module not in sight.modules:
+            if module not in ELSEWHERE:
+                missing.setdefault(module, without)
+        else:
+            yield _no_action(name, without)
     for module, without in missing.items():
         yield not_loaded(module, without)
+
+
+def _no_action(name: str, without: str) -> Finding:
+    return Finding(
+        f"action.{name}",
+        f"this Asterisk has no AMI action {name}: {without}",
+        "a newer Asterisk: docs/installing.md names the oldest that will do",
+    )
 
 
 def not_loaded(module: str, without: str) -> Finding:
@@ -119,6 +166,19 @@ async def _of_the_dialplan(sight: Sight) -> AsyncIterator[tuple[str, str]]:
             shown = await manager.console(f"core show {kind} {name}")
             if "is (are) not registered" in shown or "No function by that name registered" in shown:
                 yield table.get(name, (f"the module of {kind} {name}", UNKNOWN))
+
+
+async def _of_the_daemon(sight: Sight) -> AsyncIterator[tuple[str, str, str]]:
+    """The actions that the daemon sends and Asterisk does not know: name, module, and what happens without it."""
+    for name, (module, without) in ACTIONS.items():
+        # those that this account may not do are not listed either; its permissions are a finding of their own
+        if name not in sight.manager.actions and not await _describes(sight, name):
+            yield name, module, without
+
+
+async def _describes(sight: Sight, action: str) -> bool:
+    """An action that is not there is described by nothing at all."""
+    return f"Action: {action}" in await sight.manager.console(f"manager show command {action}")
 
 
 def _used(dialplan: dialplan_shown.Dialplan) -> tuple[set[str], set[str]]:

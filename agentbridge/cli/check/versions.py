@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from agentbridge.asterisk import capabilities
 from agentbridge.asterisk.drivers.pjsip_fields import MANAGED
 from agentbridge.cli.check import modules
-from agentbridge.cli.check.findings import Finding, lacks
+from agentbridge.cli.check.findings import Finding, lacks, not_seen
 from agentbridge.cli.check.sight import Sight
 
 
@@ -18,3 +18,9 @@ async def findings(sight: Sight) -> AsyncIterator[Finding]:
     found = await capabilities.ask(sight.manager, MANAGED)
     for lack in found.lacks:
         yield lacks(lack, capabilities.meaning(lack))
+    for name in found.untold:
+        yield not_seen(
+            name.split()[0],
+            f"Asterisk does not say whether it has {name}. Without it {capabilities.meaning(name)}",
+            "docs/installing.md names the releases that have it; `asterisk -V` says which one this is",
+        )
