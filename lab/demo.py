@@ -1,6 +1,7 @@
 """`make demo`: the whole product on private servers, with real calls, in one sitting.
 
 At its end a little centre lives behind the desk in a browser; KEEP=1 leaves it at work until Ctrl-C, with three logins.
+AGENTBRIDGE_ASTERISK_ROOTS chooses the Asterisk.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ import asyncpg
 from agentbridge.directory.passwords import hash_password
 from agentbridge.errors import AgentbridgeError
 from lab.api import Api, Browser
-from lab.asterisk import Asterisk
+from lab.asterisk import Asterisk, version_of
 from lab.bridge import Bridge
 from lab.living import AGENTS, LivingCentre
 from lab.manager import Seen, members
@@ -126,11 +127,12 @@ class Stage:
 async def servers() -> AsyncIterator[tuple[Postgres, Asterisk]]:
     """Both at once; gone after the block."""
     async with contextlib.AsyncExitStack() as stack:
-        async with step("a private PostgreSQL and a private Asterisk run on free ports of 127.0.0.1"):
-            asterisk = Asterisk(queues={"sales": {}, "support": {}})
-            async with asyncio.TaskGroup() as both:
-                postgres = both.create_task(stack.enter_async_context(Postgres(fsync=False)))
-                both.create_task(stack.enter_async_context(asterisk))
+        asterisk = Asterisk(queues={"sales": {}, "support": {}})
+        version = version_of(asterisk.root)
+        what = f"a private PostgreSQL and a private Asterisk {version} run on free ports of 127.0.0.1"
+        async with step(what), asyncio.TaskGroup() as both:
+            postgres = both.create_task(stack.enter_async_context(Postgres(fsync=False)))
+            both.create_task(stack.enter_async_context(asterisk))
         yield postgres.result(), asterisk
 
 

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import AsyncIterator
 
 import asyncpg
+import pytest
 import pytest_asyncio
 
 from agentbridge.directory import migrate
@@ -12,7 +13,26 @@ from lab.postgres import Postgres
 
 QUEUES: dict[str, dict[str, str]] = {"sales": {}, "support": {}, "billing": {}}
 TEMPLATE = "template_agentbridge"
+STARTS_ASTERISK = frozenset({"Asterisk", "Centre", "Calls", "Stand"})
+"""what a file of tests imports whose tests meet a running Asterisk"""
+REAL = ("acceptance", "contract")
+"""the folders where these names are the lab's, and nobody's double"""
+WITHOUT_ASTERISK = frozenset({"shell", "empty"})
+"""fixtures of tests that have a database and no more, also in such a file"""
 _numbers = itertools.count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "asterisk: meets a running Asterisk; `make test-16` runs these on 16 as well")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """By what a file imports and a test is given: what is run on each version of Asterisk is chosen by no list."""
+    for item in items:
+        if module := item.getparent(pytest.Module):
+            starts = module.path.parent.name in REAL and STARTS_ASTERISK & vars(module.obj).keys()
+            if starts and not WITHOUT_ASTERISK & set(getattr(item, "fixturenames", ())):
+                item.add_marker("asterisk")
 
 
 async def make_template(server: Postgres) -> str:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from lab import versions
 from lab.asterisk import Asterisk, installed_root, roots, version_of
 from lab.phones import Phone
 from lab.postgres import Postgres
@@ -54,6 +55,21 @@ async def registers(phone: Phone) -> None:
     await until(let_in, within=15, what=f"{phone.user} registering with its old secret")
 
 
+async def status_names_what_is_lacking(centre: Centre) -> None:
+    """By `agentbridge status`, with what it means for the user; of an Asterisk that can do all: nothing."""
+    lacks = {"password_digest of an auth": versions.DIGEST, "muting of one recording": versions.MUTES_ONE}
+    wanted = {what: not centre.has(feature) for what, feature in lacks.items()}
+
+    async def told() -> bool:
+        try:
+            shown = await centre.bridge.cli("status")
+        except LabError:
+            return False  # not converged yet
+        return {what: f"this Asterisk lacks {what}: a" in shown for what in lacks} == wanted
+
+    await until(told, within=15, what=f"`status` saying what {centre.version} lacks")
+
+
 async def nothing_left_to_do(centre: Centre) -> None:
     async def so() -> bool:
         try:
@@ -86,6 +102,7 @@ async def test_an_upgrade_and_the_way_back_change_nothing_for_agents_and_phones(
                 await registers(phone)
             await at_work(centre, numbers)
             await nothing_left_to_do(centre)
+            await status_names_what_is_lacking(centre)
             assert centre.bridge.events("member.removed", since=since) == []
             assert centre.bridge.events("key.failed", since=since) == []
             await both_ways(await centre.caller(), phones[0], "sales")
