@@ -127,7 +127,11 @@ async def test_each_state_of_an_agent_and_its_calls_is_shown(postgres: Postgres)
         outgoing = customer.dial("sales")
         await phone.rings(timeout=10)
         await outgoing.hangup()
-        await no_call(centre, internal)
+
+        async def both_over() -> bool:
+            return bool(await centre.db.fetchval("SELECT count(*) = 2 FROM agentbridge.ended_calls"))
+
+        await until(both_over, within=20, what="two calls in the history")
         past = await centre.db.fetch(
             "SELECT e.*, a.username FROM agentbridge.ended_calls e JOIN agentbridge.agents a ON a.id = e.agent_id"
             " ORDER BY ended_at"

@@ -171,7 +171,7 @@ class Board:
         """by Uniqueid: not written yet"""
         self._later: list[tuple[float, str]] = []
         """calls to be looked at again, and when; in no order"""
-        self._look = False
+        self._look = self._looked = False
         self._written_at = float("-inf")
         self._wake = asyncio.Event()
 
@@ -496,7 +496,9 @@ class Board:
                 self._look = False
                 await self._read_all()
                 await self._write_all()
-            elif self._due():
+                self._looked = True
+            # until the first look the rows are those of the daemon before: to say that they hold would be a guess
+            elif self._looked and self._due():
                 await self._write_changes()
         except BaseException:
             self._look = True  # what was taken for this write is not known to be there
