@@ -127,7 +127,7 @@ class Stage:
 async def servers() -> AsyncIterator[tuple[Postgres, Asterisk]]:
     """Both at once; gone after the block."""
     async with contextlib.AsyncExitStack() as stack:
-        asterisk = Asterisk(queues={"sales": {}, "support": {}})
+        asterisk = Asterisk(queues={name: {"servicelevel": "20"} for name in ("sales", "support")})
         version = version_of(asterisk.root)
         what = f"a private PostgreSQL and a private Asterisk {version} run on free ports of 127.0.0.1"
         async with step(what), asyncio.TaskGroup() as both:

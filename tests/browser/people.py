@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lab.phones import Phone, Ring
 from lab.processes import until
+from tests.acceptance.desk import switched_on, telephones
 from tests.browser.conftest import Floor
 
 NAMES = {
@@ -30,7 +31,6 @@ NAMES = {
     "nils": "Nils Holm",
 }
 ON_PHONES = ("anna", "ben", "chiara", "elena")
-SECRET = "toy-secret-of-the-lab-telephones"
 RATE = 8000
 
 
@@ -50,11 +50,8 @@ async def people(floor: Floor) -> None:
     await db.execute("UPDATE agentbridge.agents SET deactivated = true WHERE username = 'maya'")
     await db.execute("UPDATE agentbridge.agents SET locked_at = now() WHERE username = 'nils'")
     await db.execute("UPDATE agentbridge.queues SET description = 'New customers' WHERE name = 'sales'")
-    await db.execute(
-        "INSERT INTO agentbridge.telephones (name, description, sip_secret)"
-        " VALUES ('desk1', 'by the window', $1), ('desk2', '', $1)",
-        SECRET,
-    )
+    await telephones(floor.centre, "desk1", "desk2")
+    await db.execute("UPDATE agentbridge.telephones SET description = 'by the window' WHERE name = 'desk1'")
     await db.execute("INSERT INTO agentbridge.teams (name, description) VALUES ('north', 'Milan and Turin')")
     await db.execute(
         "INSERT INTO agentbridge.team_members (team_id, agent_id) SELECT t.id, a.id FROM agentbridge.teams t,"
@@ -77,7 +74,7 @@ async def at_work(floor: Floor) -> list[Phone]:
     await centre.settled(within=30)
     phones = dict(zip(ON_PHONES, await centre.phones(ON_PHONES), strict=True))
     phones["elena"].behaviour = Ring()
-    await centre.farm.register({"desk1": SECRET})
+    await switched_on(centre, "desk1")
     await centre.login("anna")
     await shown(floor, "anna", "ready")
     talker = await centre.caller()
