@@ -228,10 +228,12 @@ function Importing({ onClose }) {
     lines.value = file.value ? (await file.value.text()).split(/\r\n|\n|\r/) : [];
     await send(true);
   };
+  /** A browser tells of no change when the file of before, mended, is chosen again: so there is none before. @param {Event} event */
+  const forget = (event) => (/** @type {HTMLInputElement} */ (event.target).value = "");
   const errors = /** @type {Data[]} */ (result.value?.errors ?? []);
   return html`<${Dialog} title=${t("agents.import")} wide onClose=${onClose}>
     <p class="dim">${t("agents.import_text")}</p>
-    <${Field} label=${t("agents.file")}>${(/** @type {string} */ id) => html`<input id=${id} type="file" accept=".csv,text/csv" onChange=${choose} />`}<//>
+    <${Field} label=${t("agents.file")}>${(/** @type {string} */ id) => html`<input id=${id} type="file" accept=".csv,text/csv" onClick=${forget} onChange=${choose} />`}<//>
     ${wrong.value && html`<p class="wrong" role="alert">${wrong.value}</p>`}
     ${result.value && (errors.length === 0
       ? html`<${Notice} kind="good" role="status">${t(done.value ? "agents.imported" : "agents.import_fine", { count: result.value.created })}<//>`
