@@ -17,15 +17,6 @@ from agentbridge.settings import Log
 Format = Literal["auto", "console", "logfmt", "json"]
 
 
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    handlers, level = logging.root.handlers[:], logging.root.level
-    yield
-    structlog.reset_defaults()
-    logging.root.handlers[:] = handlers
-    logging.root.setLevel(level)
-
-
 class Output:
     def __init__(self, file: Path) -> None:
         self._file = file
