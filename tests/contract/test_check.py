@@ -325,5 +325,7 @@ async def test_a_file_with_a_secret_that_others_may_read_is_told(installation: I
     file = installation.write()
     file.chmod(file.stat().st_mode | stat.S_IROTH)
     found = [finding async for finding in findings(file, load(file), daemon=installation.daemon)]
-    assert [finding.name for finding in found] == ["config.readable"]
-    assert f"chmod 640 {file}" in found[0].to_do
+    # what an old Asterisk lacks is said beside it, and is no fault
+    [fault] = [finding for finding in found if finding.is_fault]
+    assert fault.name == "config.readable"
+    assert f"chmod 640 {file}" in fault.to_do
