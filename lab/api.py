@@ -72,7 +72,7 @@ class Api:
         await self._process.start(
             "setpriv", "--pdeathsig=KILL", sys.executable, "-m", "agentbridge", "api", "--config", str(self.config)
         )
-        await self._process.wait_ready(self._answers, 30.0)
+        await self._process.wait_ready(self._answers, 90.0)
 
     def send(self, number: signal.Signals) -> None:
         self._process.send(number)
