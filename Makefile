@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 # test files side by side, each with servers of its own; they wait more than they work
 WORKERS ?= 4
 
-.PHONY: setup setup-16 setup-20 setup-browser setup-systemd demo test test-22 test-16 test-20 test-browser check web-check web-vendor bench faults deb clean
+.PHONY: setup setup-16 setup-20 setup-browser setup-systemd demo test test-22 test-16 test-20 test-browser test-console check web-check web-vendor bench faults deb clean
 
 setup:
 	@lab/setup
@@ -46,7 +46,13 @@ test-20: setup-20
 # In a network namespace of their own: with nothing but 127.0.0.1 Asterisk has no candidate to offer to a browser.
 NAMESPACE := ip link set lo up && ip address add 10.99.0.1/32 dev lo
 test-browser: setup-browser
-	unshare --net sh -c '$(NAMESPACE) && exec "$$@"' sh env AGENTBRIDGE_ASTERISK_ROOTS=22 $(PYTHON) -m pytest tests/browser
+	unshare --net sh -c '$(NAMESPACE) && exec "$$@"' sh env AGENTBRIDGE_ASTERISK_ROOTS=22 $(PYTHON) -m pytest tests/browser \
+		$(addprefix --ignore=,$(NOT_SEEN_YET))
+
+# The console's own tests are not among `make test` until they have been seen to pass as a whole.
+NOT_SEEN_YET := $(addprefix tests/browser/,test_console.py test_console_crowd.py test_console_keys.py test_looks.py)
+test-console: setup-browser
+	unshare --net sh -c '$(NAMESPACE) && exec "$$@"' sh env AGENTBRIDGE_ASTERISK_ROOTS=22 $(PYTHON) -m pytest $(NOT_SEEN_YET)
 
 check: setup
 	.venv/bin/ruff check .
