@@ -158,3 +158,22 @@ async def test_a_newer_version_is_offered_but_never_in_a_call(floor: Floor) -> N
         await wes.press("Load it")
         await wes.in_service("sales")
         await wes.no_longer_sees("There is a newer version of this page")
+
+
+async def test_the_calls_of_today_with_the_missed_ones_and_calling_back(floor: Floor) -> None:
+    await floor.centre.agent("ben")
+    await floor.centre.login("ben")
+    async with at_desk(floor, "wes", "sales") as wes:
+        ben = await floor.centre.phone("ben")
+        await wes.sees("No call yet today")
+        call = ben.dial(wes.number)
+        await wes.button("Answer").wait_for()
+        await call.hangup()
+        await wes.sees("1 missed")
+        await wes.press("Call Ben")
+        again = await ben.rings(timeout=10)
+        await wes.talks(ben, again)
+        await wes.hangs_up()
+        await wes.page.locator(".lines", has_text="out").first.wait_for()
+        await wes.press("Seen")
+        await wes.no_longer_sees("1 missed")

@@ -45,14 +45,16 @@ export function Calls({ phone, live, profile, mayDial }) {
   const second = useSignal(false);
   const talking = calls.some((call) => call.phase.value === "talking");
   return html`${calls.map((call) => html`<${One} key=${call.id} call=${call} phone=${phone} about=${about.get(call)} profile=${profile} />`)}
-    ${mayDial && calls.length === 0 && html`<${Dial} phone=${phone} />`}
+    ${mayDial && calls.length === 0 && html`<${Dial} phone=${phone} profile=${profile} />`}
     ${mayDial && calls.length === 1 && talking && (second.value || wanted.value
-      ? html`<${Dial} phone=${phone} done=${() => (second.value = false)} />`
+      ? html`<${Dial} phone=${phone} profile=${profile} done=${() => (second.value = false)} />`
       : html`<div><button type="button" class="quiet" onClick=${() => (second.value = true)}>${t("call.second")}</button></div>`)}`;
 }
 
-/** @param {{phone: Phone, done?: () => void}} props */
-function Dial({ phone, done }) {
+/** @param {{phone: Phone, profile: Data, done?: () => void}} props */
+function Dial({ phone, profile, done }) {
+  /** Of a call outside, where the agent must choose one (A19). */
+  const prefix = useSignal("");
   const number = useRef(/** @type {HTMLInputElement | null} */ (null));
   const wrong = useSignal("");
   const linked = wanted.value;
@@ -77,11 +79,14 @@ function Dial({ phone, done }) {
   const submit = (event) => {
     event.preventDefault();
     const to = dialable(number.current?.value ?? "");
-    if (to) void dial(to);
+    if (to) void dial(prefix.value + to);
   };
   const off = phone.registration.value !== "registered";
   return html`<form class="panel pad row wrap" onSubmit=${submit}>
     ${linked && html`<p class="grow">${t("call.from_link", { number: linked })}</p>`}
+    ${profile.prefix_required && html`<select aria-label=${t("call.prefix")} onChange=${(/** @type {Event} */ event) => (prefix.value = /** @type {HTMLSelectElement} */ (event.target).value)}>
+      <option value="">${t("call.inside")}</option>
+      ${profile.prefixes?.map((/** @type {Data} */ one) => html`<option key=${one.prefix} value=${one.prefix}>${one.label || one.prefix}</option>`)}</select>`}
     <input ref=${number} inputmode="tel" class="grow" aria-label=${t("call.number")} placeholder=${t("call.number")} autocomplete="off" />
     <button disabled=${off} class=${linked ? "main" : ""}>${t("call.dial")}</button>
     ${(done || linked) && html`<button type="button" class="quiet" onClick=${() => { wanted.value = ""; done?.(); }}>${t("cancel")}</button>`}

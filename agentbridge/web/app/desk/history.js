@@ -53,6 +53,6 @@ export function History({ live, dial }) {
         <span class=${call.missed ? "wrong" : "dim"}>${t(how)}</span><b>${who}</b>
         ${call.queue && html`<span class="dim">${call.queue}</span>`}<span class="grow"></span>
         ${call.answered_at && html`<span class="num dim">${duration((Date.parse(call.ended_at) - Date.parse(call.answered_at)) / 1000)}</span>`}
-        ${dial && number && number === call.number && html`<${Act} class="quiet" label=${`${t("history.call_back")} ${who}`} act=${() => dial(number)}>${t("history.call_back")}<//>`}</div>`;
+        ${dial && number && number === call.number && !number.includes("*") && html`<${Act} class="quiet" label=${`${t("history.call_back")} ${who}`} act=${() => dial(number)}>${t("history.call_back")}<//>`}</div>`;
     })}</div></section>`;
 }
