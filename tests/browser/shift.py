@@ -82,6 +82,7 @@ async def at_desk(
     await floor.centre.settled()
     async with seat(browser or floor.browser, floor.origin, tone=tone) as one:
         await one.log_in(username, PASSWORD)
+        one.page.set_default_timeout(30_000)
         agent = Agent(floor, username, number, one)
         if started:
             await agent.start_shift(*queues)

@@ -215,8 +215,9 @@ async def test_wrong_passwords_by_the_thousand_log_nobody_off(floor: Floor) -> N
         for _ in range(20):
             tries = (stranger.ask("POST", "/v1/session", wrong) for _ in range(50))
             answers += [status for status, _ in await asyncio.gather(*tries)]
-        assert set(answers) <= {401, 429}
-        assert answers.count(429) > 900
+        # a few passwords are looked at; the others must wait, or find too many waiting
+        assert set(answers) <= {401, 429, 503}, set(answers)
+        assert answers.count(401) < 100
         assert not (await floor.centre.status("wes"))["error"]
         caller = await floor.centre.caller()
         call = await wes.answers(caller)
