@@ -12,8 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from itertools import islice
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 import structlog
 
@@ -30,6 +29,7 @@ from agentbridge.asterisk.calls.live import (
     set_variable,
     variable,
 )
+from agentbridge.asterisk.calls.spy_attempts import Audit, SpyAttempts, told
 from agentbridge.asterisk.retrying import repeat
 from agentbridge.model import EndpointId
 from agentbridge.model.calls import NO_SPY_GROUP, SPY_GROUP, SpyAttempt
@@ -37,9 +37,6 @@ from agentbridge.model.calls import NO_SPY_GROUP, SPY_GROUP, SpyAttempt
 log = structlog.get_logger()
 
 RETRY_SECONDS = 0.25
-KEPT = 10_000
-"""tries that wait for the database at most; each is in the log whatever happens"""
-AT_ONCE = 500
 LOOK_SECONDS = 1.0
 """between looks at whom those hear who listen at the customer's end"""
 _CHANSPY_KEY = re.compile(r"agent/([^/]+)/chanspy")
@@ -52,14 +49,6 @@ _WHOSE = "AGENTBRIDGE_AGENT"
 _SPYER = "AGENTBRIDGE_SPYER"
 
 
-class Audit(Protocol):
-    """The directory. Raises Unavailable; safe to repeat."""
-
-    async def note_spying(self, attempts: Sequence[SpyAttempt]) -> None: ...
-
-    async def unended_spying(self) -> Sequence[SpyAttempt]: ...
-
-
 class Spying:
     """Follows who listens to whom, keeps it for the audit, and ends what is not allowed any more.
 
@@ -67,10 +56,8 @@ class Spying:
     """
 
     def __init__(self, link: Asks, audit: Audit, policy: Policy, *, now: Callable[[], datetime]) -> None:
-        self._link, self._audit, self._policy, self._now = link, audit, policy, now
-        self._tries: dict[str, SpyAttempt] = {}
-        """by the Uniqueid of the one who spies: the latest try, until it is over"""
-        self._unwritten: dict[tuple[str, datetime], SpyAttempt] = {}
+        self._link, self._policy, self._now = link, policy, now
+        self._attempts = SpyAttempts(audit, now)
         self._changed: dict[EndpointId, bool] = {}
         self._expelled: set[str] = set()
         """channels to hang up by name: they listen to whom they may not"""
@@ -81,11 +68,9 @@ class Spying:
         self._judge = False
         """who listens now is compared with who may"""
         self._look = False
-        self._living: frozenset[str] | None = None
-        """Uniqueids; not None when what the directory says goes on must be compared with them"""
         self._stopped: set[str] = set()
         """Uniqueids of spies that ended since the last look"""
-        self._obey, self._write = asyncio.Event(), asyncio.Event()
+        self._obey = asyncio.Event()
 
     # ------------------------------------------------------------ what is told
 
@@ -120,9 +105,7 @@ class Spying:
 
     def spies_of(self, agent: EndpointId) -> tuple[str, ...]:
         """Who listens to the agent now."""
-        return tuple(
-            sorted(one.spyer for one in self._tries.values() if one.started_at is not None and one.target == agent)
-        )
+        return self._attempts.spies_of(agent)
 
     def _note_attempt(self, event: Message) -> None:
         """Keeps an attempt that the dialplan has told of; a refused one is logged."""
@@ -135,16 +118,16 @@ class Spying:
             allowed=event.get("Allowed") == "1",
             reason=event.get("Reason"),
         )
-        self._keep(attempt)
+        self._attempts.keep(attempt)
         if not attempt.allowed:
             metrics.SPIES_REFUSED.inc()
-            log.warning("spy.refused", **_told(attempt), reason=attempt.reason)
+            log.warning("spy.refused", **told(attempt), reason=attempt.reason)
 
     def _note_attached(self, event: Message) -> None:
         """Somebody listens: notes it, and hangs the listener up where the agent may not be listened to."""
         channel = event.get("SpyerUniqueid")
         target = agent_on(endpoint_of_channel(event.get("SpyeeChannel")), self._policy)
-        known = self._tries.get(channel)
+        known = self._attempts.get(channel)
         if target is None and known is None:
             # an administrator's own extension, on the customer's channel: the agent at the other end is heard as well
             self._elsewhere[channel] = (event.get("SpyerChannel"), event.get("SpyeeChannel"))
@@ -152,14 +135,14 @@ class Spying:
             return
         attempt = known or self._from_elsewhere(channel, event, target or EndpointId(""))
         attempt = replace(attempt, started_at=attempt.started_at or self._now())
-        log.info("spy.started", **_told(attempt))
+        log.info("spy.started", **told(attempt))
         if target is not None and not self._open(target):
             attempt = replace(attempt, allowed=False, reason="chanspy is off")
             self._expel(event.get("SpyerChannel"))
         elif known is not None:  # by our codes: the permission may have gone since they looked
             self._judge = True
             self._obey.set()
-        self._keep(attempt)
+        self._attempts.keep(attempt)
 
     def _from_elsewhere(self, channel: str, event: Message, target: EndpointId) -> SpyAttempt:
         """Returns the attempt of somebody who listens by an extension of the administrator's own."""
@@ -169,29 +152,13 @@ class Spying:
     def _note_ended(self, channel: str) -> None:
         """The listener's channel or its listening is over: keeps the end, and why."""
         self._elsewhere.pop(channel, None)
-        attempt = self._tries.pop(channel, None)
+        attempt = self._attempts.get(channel)
         if attempt is None or attempt.started_at is None:
+            self._attempts.forget(channel)
             return
         allowed = attempt.allowed and self._open(EndpointId(attempt.target)) and channel not in self._revoked
         self._revoked.discard(channel)
-        self._keep_end(channel, attempt, "hangup" if allowed else "revoked")
-
-    def _keep_end(self, channel: str, attempt: SpyAttempt, ending: str) -> None:
-        log.info("spy.ended", **_told(attempt), ending=ending)
-        self._note(replace(attempt, channel=channel, ended_at=self._now(), ending=ending))
-
-    def _keep(self, attempt: SpyAttempt) -> None:
-        self._tries[attempt.channel] = attempt
-        self._note(attempt)
-
-    def _note(self, attempt: SpyAttempt) -> None:
-        """Queues an attempt for the directory, up to a bound."""
-        key = (attempt.channel, attempt.at)
-        if key not in self._unwritten and len(self._unwritten) >= KEPT:
-            log.error("spy.not_kept", **_told(attempt))
-            return
-        self._unwritten[key] = attempt
-        self._write.set()
+        self._attempts.end(channel, "hangup" if allowed else "revoked")
 
     def _open(self, agent: EndpointId) -> bool:
         return self._policy(f"agent/{agent}/chanspy") == "1"
@@ -212,8 +179,7 @@ class Spying:
                 self._enforce, self._obey, name="spying", retry_seconds=RETRY_SECONDS, idle_seconds=self._idle_seconds
             )
             loops.create_task(obeying, name="spying")
-            writing = repeat(self._write_attempts, self._write, name="spy_audit", retry_seconds=RETRY_SECONDS)
-            loops.create_task(writing, name="spy_audit")
+            loops.create_task(self._attempts.run(), name="spy_audit")
         raise AssertionError("a loop without an end has ended")
 
     def _idle_seconds(self) -> float | None:
@@ -222,17 +188,6 @@ class Spying:
         A call that is listened to at the customer's end may come to another agent, and no event says so.
         """
         return LOOK_SECONDS if self._elsewhere else None
-
-    async def _write_attempts(self) -> None:
-        """Writes what is queued to the directory. Raises Unavailable."""
-        if self._living is not None:
-            await self._recall(self._living)
-            self._living = None
-        while batch := list(islice(self._unwritten.items(), AT_ONCE)):
-            await self._audit.note_spying([attempt for _, attempt in batch])
-            for key, attempt in batch:
-                if self._unwritten.get(key) is attempt:
-                    del self._unwritten[key]
 
     async def _enforce(self) -> None:
         """Compares who listens with who may, and hangs up who may not. Raises Unavailable or Refused."""
@@ -245,8 +200,7 @@ class Spying:
         if self._look:
             self._find_elsewhere(living)
             self._end_what_is_gone(living, asked_at)
-            self._living = frozenset(channel.uniqueid for channel in living)
-            self._write.set()
+            self._attempts.recall({channel.uniqueid for channel in living}, self._stopped)
         if self._look or self._judge:
             await self._judge_all(living)
             self._look = False
@@ -286,29 +240,16 @@ class Spying:
     def _listening_to(self, agent: EndpointId, theirs: set[EndpointId], living: Iterable[Channel]) -> Iterable[Channel]:
         """Yields the channels of those who listen to the agent. theirs: the agent's devices."""
         for channel in living:
-            attempt = self._tries.get(channel.uniqueid)
+            attempt = self._attempts.get(channel.uniqueid)
             known = attempt is not None and attempt.started_at is not None and attempt.target == agent
             if known or spied_endpoint(channel) in theirs:
                 yield channel
-
-    async def _recall(self, living: frozenset[str]) -> None:
-        """Takes from the directory the listening that has no end, and ends what is over.
-
-        What goes on since before this daemon started, and what ended while nobody saw it.
-        """
-        for attempt in await self._audit.unended_spying():
-            if attempt.channel in self._tries or (attempt.channel, attempt.at) in self._unwritten:
-                continue
-            if attempt.channel in living - self._stopped:
-                self._tries[attempt.channel] = attempt
-            else:
-                self._note(replace(attempt, ended_at=self._now(), ending="unseen"))
 
     def _end_what_is_gone(self, living: Sequence[Channel], asked_at: datetime) -> None:
         """Ends the listening whose channel is gone: an event was lost with its connection."""
         alive = {channel.uniqueid for channel in living}
         self._revoked &= alive
-        for channel, attempt in list(self._tries.items()):
+        for channel, attempt in self._attempts.running():
             if channel not in alive and (attempt.started_at or attempt.at) < asked_at:
                 self._note_ended(channel)
 
@@ -331,7 +272,7 @@ class Spying:
                 self._elsewhere.pop(uniqueid, None)
             for agent in self._heard_with(named.get(spied), living):
                 opened = self._open(agent)
-                known = self._tries.get(uniqueid)
+                known = self._attempts.get(uniqueid)
                 if known is None or known.target != agent or known.allowed != opened:
                     self._note_elsewhere(uniqueid, spyer, agent, opened=opened)
                 if not opened:
@@ -350,8 +291,8 @@ class Spying:
 
     def _note_elsewhere(self, uniqueid: str, spyer: str, agent: EndpointId, *, opened: bool) -> None:
         """Keeps that an administrator's own extension listens to an agent; one may have moved here from another."""
-        if uniqueid in self._tries:  # the customer came to another agent
-            self._keep_end(uniqueid, self._tries.pop(uniqueid), "moved")
+        if self._attempts.get(uniqueid) is not None:  # the customer came to another agent
+            self._attempts.end(uniqueid, "moved")
         now = self._now()
         attempt = SpyAttempt(
             channel=uniqueid,
@@ -362,10 +303,10 @@ class Spying:
             reason="" if opened else "chanspy is off",
             started_at=now,
         )
-        log.info("spy.started", **_told(attempt))
+        log.info("spy.started", **told(attempt))
         if not opened:
             log.warning("spy.revoked", agent=agent, spyer=attempt.spyer)
-        self._keep(attempt)
+        self._attempts.keep(attempt)
 
     async def _judge_all(self, living: Sequence[Channel]) -> None:
         """Hangs up every listener whose agent is closed, or who may not listen any more."""
@@ -397,7 +338,3 @@ def spied_endpoint(channel: Channel) -> EndpointId | None:
         return None
     match = _SPIED.fullmatch(channel.data.partition(",")[0])
     return EndpointId(match[1]) if match else None
-
-
-def _told(attempt: SpyAttempt) -> dict[str, str]:
-    return {"agent": attempt.target, "spyer": attempt.spyer, "mode": attempt.mode}

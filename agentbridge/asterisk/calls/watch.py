@@ -20,7 +20,8 @@ from agentbridge.asterisk.calls.recording_rows import Ledger
 from agentbridge.asterisk.calls.recordings import Recordings
 from agentbridge.asterisk.calls.requests import Desk, Requests, Rings
 from agentbridge.asterisk.calls.resuming import Resumer
-from agentbridge.asterisk.calls.spying import Audit, Spying
+from agentbridge.asterisk.calls.spy_attempts import Audit
+from agentbridge.asterisk.calls.spying import Spying
 from agentbridge.asterisk.calls.wrapup import Wrapups
 from agentbridge.model import EndpointId, Member, ObservedState, QueueName
 from agentbridge.model.calls import recording_file

@@ -1,0 +1,131 @@
+"""Every attempt to listen to an agent, on its way to the directory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from datetime import datetime
+from itertools import islice
+from typing import NoReturn, Protocol
+
+import structlog
+
+from agentbridge.asterisk.retrying import repeat
+from agentbridge.model import EndpointId
+from agentbridge.model.calls import SpyAttempt
+
+log = structlog.get_logger()
+
+RETRY_SECONDS = 0.25
+KEPT = 10_000
+"""attempts that wait for the database at most; each is in the log whatever happens"""
+AT_ONCE = 500
+
+
+class Audit(Protocol):
+    """The directory. Raises Unavailable; safe to repeat."""
+
+    async def note_spying(self, attempts: Sequence[SpyAttempt]) -> None:
+        """Writes these attempts, new ones and those that changed."""
+        ...
+
+    async def unended_spying(self) -> Sequence[SpyAttempt]:
+        """Returns the attempts that have begun to listen and have no end."""
+        ...
+
+
+class SpyAttempts:
+    """The attempts that go on, by the Uniqueid of the one who listens; `run` writes each change to the directory.
+
+    now: the time of day.
+    """
+
+    def __init__(self, audit: Audit, now: Callable[[], datetime]) -> None:
+        self._audit, self._now = audit, now
+        self._running: dict[str, SpyAttempt] = {}
+        """the latest attempt of each, until it is over"""
+        self._unwritten: dict[tuple[str, datetime], SpyAttempt] = {}
+        self._living: frozenset[str] | None = None
+        """Uniqueids; not None when what the directory says goes on must be compared with them"""
+        self._stopped: Collection[str] = ()
+        self._wake = asyncio.Event()
+
+    def get(self, channel: str) -> SpyAttempt | None:
+        """The attempt that goes on at this channel."""
+        return self._running.get(channel)
+
+    def running(self) -> list[tuple[str, SpyAttempt]]:
+        """All attempts that go on, with the Uniqueids of their channels."""
+        return list(self._running.items())
+
+    def spies_of(self, agent: EndpointId) -> tuple[str, ...]:
+        """Who listens to the agent now."""
+        listening = (one for one in self._running.values() if one.started_at is not None and one.target == agent)
+        return tuple(sorted(one.spyer for one in listening))
+
+    def keep(self, attempt: SpyAttempt) -> None:
+        """Keeps an attempt, new or changed."""
+        self._running[attempt.channel] = attempt
+        self._note(attempt)
+
+    def forget(self, channel: str) -> None:
+        """Forgets the attempt at this channel, which never began to listen."""
+        self._running.pop(channel, None)
+
+    def end(self, channel: str, ending: str) -> None:
+        """Ends the attempt at this channel. ending: why."""
+        attempt = self._running.pop(channel)
+        log.info("spy.ended", **told(attempt), ending=ending)
+        self._note(replace(attempt, channel=channel, ended_at=self._now(), ending=ending))
+
+    def recall(self, living: Collection[str], stopped: Collection[str]) -> None:
+        """Compares what the directory says goes on with the channels that live, at the next write.
+
+        stopped: channels that live and have stopped listening.
+        """
+        self._living = frozenset(living)
+        self._stopped = stopped
+        self._wake.set()
+
+    def _note(self, attempt: SpyAttempt) -> None:
+        """Queues an attempt for the directory, up to a bound."""
+        key = (attempt.channel, attempt.at)
+        if key not in self._unwritten and len(self._unwritten) >= KEPT:
+            log.error("spy.not_kept", **told(attempt))
+            return
+        self._unwritten[key] = attempt
+        self._wake.set()
+
+    async def run(self) -> NoReturn:
+        """Writes what is queued, for ever."""
+        await repeat(self._write, self._wake, name="spy_audit", retry_seconds=RETRY_SECONDS)
+
+    async def _write(self) -> None:
+        """Writes what is queued to the directory. Raises Unavailable."""
+        if self._living is not None:
+            await self._take_over(self._living)
+            self._living = None
+        while batch := list(islice(self._unwritten.items(), AT_ONCE)):
+            await self._audit.note_spying([attempt for _, attempt in batch])
+            for key, attempt in batch:
+                if self._unwritten.get(key) is attempt:
+                    del self._unwritten[key]
+
+    async def _take_over(self, living: frozenset[str]) -> None:
+        """Takes from the directory the attempts that have no end, and ends those that are over.
+
+        They began before this daemon started, or ended while nobody saw it.
+        """
+        for attempt in await self._audit.unended_spying():
+            if attempt.channel in self._running or (attempt.channel, attempt.at) in self._unwritten:
+                continue
+            if attempt.channel in living - set(self._stopped):
+                self._running[attempt.channel] = attempt
+            else:
+                self._note(replace(attempt, ended_at=self._now(), ending="unseen"))
+
+
+def told(attempt: SpyAttempt) -> dict[str, str]:
+    """Returns what the log tells of an attempt."""
+    return {"agent": attempt.target, "spyer": attempt.spyer, "mode": attempt.mode}
