@@ -14,9 +14,10 @@ from typing import NoReturn, Protocol
 import structlog
 
 from agentbridge import metrics
-from agentbridge.asterisk.calls.board import Board, Surroundings
+from agentbridge.asterisk.calls.board import Board
 from agentbridge.asterisk.calls.live import TIMEOUT_SECONDS, Asks, Policy, hang_up
 from agentbridge.asterisk.calls.recorder import Recorder
+from agentbridge.asterisk.calls.surroundings import Surroundings
 from agentbridge.asterisk.retrying import repeat
 from agentbridge.errors import Refused, Unavailable
 from agentbridge.model import EndpointId
