@@ -352,6 +352,7 @@ async def people(on: Stage) -> None:
 
 @contextlib.asynccontextmanager
 async def little_centre(on: Stage, *, hurry: float) -> AsyncIterator[LivingCentre]:
+    """Lets a few agents and customers live in the centre, inside the block."""
     rows = await on.db.fetch("SELECT internal, sip_secret FROM agentbridge.agents WHERE internal = ANY ($1)", [*AGENTS])
     phones = await on.farm.register({row["internal"]: row["sip_secret"] for row in rows})
     callers = [await on.caller() for _ in range(CALLERS)]

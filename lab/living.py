@@ -50,6 +50,7 @@ class LivingCentre:
 
     @contextlib.asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
+        """Logs the agents in and lets customers call, inside the block; all calls end after it."""
         for phone in self._phones:
             phone.behaviour = Answer(after=self._chance.uniform(0.5, RINGS_S) / self._hurry)
         for username, _ in AGENTS.values():

@@ -42,6 +42,7 @@ class Nginx:
         self._process = Process("nginx", self.dir / "out.log")
 
     async def __aenter__(self) -> Self:
+        """Makes a certificate and starts nginx with the shipped configuration."""
         certificate = ("-keyout", str(self.dir / "key.pem"), "-out", str(self.dir / "cert.pem"))
         await run(
             *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={NAME}"),
@@ -61,6 +62,7 @@ class Nginx:
         shutil.rmtree(self.dir)
 
     def _snippet(self) -> str:
+        """Returns the shipped configuration with this machine's ports and files."""
         text = SNIPPET.read_text()
         for old, new in {
             "    listen [::]:80;\n": "",
@@ -84,6 +86,7 @@ class Nginx:
         return found
 
     async def _answers(self) -> bool:
+        """Whether nginx takes connections."""
         import asyncio
 
         try:

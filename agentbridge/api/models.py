@@ -35,11 +35,15 @@ class Given(BaseModel):
 
 
 class Page(BaseModel, Generic[Item]):
+    """A page of a list."""
+
     items: list[Item]
     next: str | None = Field(description="cursor of the next page; null at the end")
 
 
 class Items(BaseModel, Generic[Item]):
+    """A list that has no pages."""
+
     items: list[Item]
 
 
@@ -47,12 +51,16 @@ class Items(BaseModel, Generic[Item]):
 
 
 class Credentials(Given):
+    """Name and password of a user or an agent."""
+
     username: Name
     password: Annotated[str, Field(min_length=1, max_length=256)]
     kind: Literal["user", "agent"] | None = Field(default=None, description="where both have the name; else found out")
 
 
 class Session(BaseModel):
+    """Who is logged in, and what they may do."""
+
     kind: Literal["user", "agent", "token"]
     name: str
     roles: list[Literal["admin", "user", "supervisor", "agent", "machine"]]
@@ -60,18 +68,26 @@ class Session(BaseModel):
 
 
 class NewPassword(Given):
+    """A password to set."""
+
     password: Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class OwnPassword(NewPassword):
+    """A password to set, with the one that it replaces."""
+
     old: Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class ResetRequest(Given):
+    """Whose password is to be reset."""
+
     email: Annotated[str, Field(min_length=3, max_length=254)]
 
 
 class Changed(BaseModel):
+    """Whether anything was changed."""
+
     changed: bool
 
 
@@ -149,12 +165,16 @@ class AgentFields(Given):
 
 
 class NewAgent(AgentFields):
+    """An agent to create."""
+
     username: Name
     queues: dict[Name, Penalty] = Field(default_factory=dict, description="queue → penalty", max_length=1000)
     teams: Words = Field(default_factory=list)
 
 
 class AgentSummary(BaseModel):
+    """An agent in a list."""
+
     username: str
     full_name: str
     alias: str
@@ -188,6 +208,8 @@ class AgentStatus(BaseModel):
 
 
 class Channel(Given):
+    """How many interactions of a channel an agent takes at once."""
+
     capacity: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = 0
     auto_answer: bool = False
     auto_answer_delay: Seconds = 0
@@ -214,28 +236,40 @@ class Agent(BaseModel):
 
 
 class Usernames(Given):
+    """Agents by their names."""
+
     usernames: Annotated[list[Name], Field(min_length=1, max_length=10_000)]
 
 
 class Deleted(BaseModel):
+    """How many were deleted."""
+
     deleted: int
 
 
 class Login(Given):
+    """Where the agent logs in."""
+
     telephone: Name | None = Field(default=None, description="for a hot-desk agent")
     steal: bool = Field(default=False, description="take the telephone from whoever has it; for managers")
 
 
 class Pause(Given):
+    """Why the agent is on pause, and in which queue."""
+
     reason: Annotated[str, Field(max_length=80)] | None = None
     queue: Name | None = Field(default=None, description="this one alone; else all")
 
 
 class Number(Given):
+    """A number to call."""
+
     number: Annotated[str, Field(max_length=80)]
 
 
 class Imported(BaseModel):
+    """How many agents of a file were created, and what is wrong with the other lines."""
+
     created: int
     errors: list[dict[str, Any]]
 
@@ -244,6 +278,8 @@ class Imported(BaseModel):
 
 
 class MyQueue(BaseModel):
+    """A queue of the agent who asks."""
+
     name: str
     channel: str
     penalty: int
@@ -252,6 +288,8 @@ class MyQueue(BaseModel):
 
 
 class Me(BaseModel):
+    """The agent who asks, with what its desk needs to know."""
+
     username: str
     full_name: str
     alias: str
@@ -291,6 +329,8 @@ class Profile(BaseModel):
 
 
 class PickableTelephone(BaseModel):
+    """A telephone as the agent who asks may pick it."""
+
     name: str
     description: str
     available: bool
@@ -299,6 +339,8 @@ class PickableTelephone(BaseModel):
 
 
 class Colleague(BaseModel):
+    """Another agent as agents see it."""
+
     username: str
     name: str
     internal: str
@@ -308,6 +350,8 @@ class Colleague(BaseModel):
 
 
 class SipSessionWish(Given):
+    """Which page of the agent asks for the phone, and whether it needs a new secret."""
+
     page: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{0,64}$")] = Field(
         default="", description="a name of the page's own choice: it has the phone, other pages of the agent are told"
     )
@@ -332,16 +376,22 @@ class SipSession(BaseModel):
 
 
 class QueueFields(Given):
+    """The fields of a queue that can be set."""
+
     name: Name = optional()
     channel: Text = optional()
     description: Long = optional()
 
 
 class NewQueue(QueueFields):
+    """A queue to create."""
+
     name: Name
 
 
 class QueueSummary(BaseModel):
+    """A queue in a list."""
+
     name: str
     channel: str
     description: str
@@ -349,6 +399,8 @@ class QueueSummary(BaseModel):
 
 
 class Queue(BaseModel):
+    """A queue with its members and teams, each with its penalty."""
+
     name: str
     channel: str
     description: str
@@ -358,15 +410,21 @@ class Queue(BaseModel):
 
 
 class TeamFields(Given):
+    """The fields of a team that can be set."""
+
     name: Name = optional()
     description: Long = optional()
 
 
 class NewTeam(TeamFields):
+    """A team to create."""
+
     name: Name
 
 
 class TeamSummary(BaseModel):
+    """A team in a list."""
+
     name: str
     description: str
     members: int
@@ -374,6 +432,8 @@ class TeamSummary(BaseModel):
 
 
 class Team(BaseModel):
+    """A team with its members, and its queues with their penalties."""
+
     name: str
     description: str
     members: list[str]
@@ -381,6 +441,8 @@ class Team(BaseModel):
 
 
 class TelephoneFields(Given):
+    """The fields of a hot-desk telephone that can be set."""
+
     name: Name = optional()
     description: Long = optional()
     transport: list[Transport] = optional()
@@ -396,10 +458,14 @@ class TelephoneFields(Given):
 
 
 class NewTelephone(TelephoneFields):
+    """A hot-desk telephone to create."""
+
     name: Name
 
 
 class TelephoneSummary(BaseModel):
+    """A hot-desk telephone in a list."""
+
     name: str
     description: str
     registered: bool
@@ -408,11 +474,15 @@ class TelephoneSummary(BaseModel):
 
 
 class Telephone(TelephoneSummary):
+    """A hot-desk telephone with its SIP fields."""
+
     model_config = ConfigDict(extra="allow")
     created_at: datetime
 
 
 class UserFields(Given):
+    """The fields of a user that can be set."""
+
     username: Name = optional()
     role: Literal["admin", "user"] = optional()
     agents_permission: bool = optional()
@@ -421,10 +491,14 @@ class UserFields(Given):
 
 
 class NewUser(UserFields):
+    """A user to create."""
+
     username: Name
 
 
 class User(BaseModel):
+    """Somebody who manages agents, with the queues whose agents those are."""
+
     username: str
     role: Literal["admin", "user"]
     agents_permission: bool
@@ -447,6 +521,8 @@ class SettingFields(Given):
 
 
 class Settings(BaseModel):
+    """What holds for the whole directory."""
+
     model_config = ConfigDict(extra="allow")
     internal_from: int
     internal_to: int
@@ -458,25 +534,35 @@ class Settings(BaseModel):
 
 
 class PauseReason(Given):
+    """A reason that agents can choose for a pause."""
+
     name: Annotated[str, Field(min_length=1, max_length=80)]
     position: Annotated[int, Field(strict=True, ge=-1_000_000, le=1_000_000)] = 0
 
 
 class PrefixFields(Given):
+    """The fields of a prefix that can be set."""
+
     prefix: Annotated[str, Field(pattern="^[0-9*#]{1,8}$")] = optional()
     label: Annotated[str, Field(max_length=80)] = optional()
 
 
 class NewPrefix(PrefixFields):
+    """A prefix to create."""
+
     prefix: Annotated[str, Field(pattern="^[0-9*#]{1,8}$")]
 
 
 class Prefix(BaseModel):
+    """A prefix that agents choose for outside calls."""
+
     prefix: str
     label: str
 
 
 class NewToken(Given):
+    """A token for an application, to create."""
+
     name: Name
     scopes: Annotated[
         list[
@@ -488,6 +574,8 @@ class NewToken(Given):
 
 
 class Token(BaseModel):
+    """A token of an application, without its secret."""
+
     id: str
     name: str
     scopes: list[str]
@@ -498,6 +586,8 @@ class Token(BaseModel):
 
 
 class TokenOnce(Token):
+    """A token that was just created, with its secret."""
+
     token: str = Field(description="told this once")
 
 
@@ -505,6 +595,8 @@ class TokenOnce(Token):
 
 
 class Node(BaseModel):
+    """An Asterisk node and its daemon."""
+
     model_config = ConfigDict(extra="allow")
     node: str
     version: str
@@ -515,16 +607,22 @@ class Node(BaseModel):
 
 
 class Nodes(BaseModel):
+    """All nodes."""
+
     items: list[Node]
 
 
 class Plan(BaseModel):
+    """What Asterisk does not have as the directory says, and why."""
+
     pending: list[str]
     failed: list[dict[str, Any]]
     refused: list[dict[str, Any]]
 
 
 class Confirmation(Given):
+    """Which held removals are confirmed."""
+
     node: Name | None = Field(default=None, description="this one; else all")
     code: Annotated[str, Field(max_length=32)] | None = Field(
         default=None, description="of what was shown: refused where something else is held by now"
@@ -532,10 +630,14 @@ class Confirmation(Given):
 
 
 class Confirmed(BaseModel):
+    """How many nodes' removals were confirmed."""
+
     confirmed: int
 
 
 class AuditLine(BaseModel):
+    """Who did what to which object."""
+
     id: int
     at: datetime
     actor: str
@@ -545,6 +647,8 @@ class AuditLine(BaseModel):
 
 
 class RecordingRow(BaseModel):
+    """A recording of a call."""
+
     id: int
     node: str
     username: str | None
@@ -558,12 +662,16 @@ class RecordingRow(BaseModel):
 
 
 class Interaction(Given):
+    """An interaction of another channel that an agent is to be given, or to give back."""
+
     username: Name
     interaction: Annotated[str, Field(min_length=1, max_length=255)]
     follow_up: bool = False
 
 
 class Granted(BaseModel):
+    """Whether the agent takes the interaction, and how many it has in hand."""
+
     granted: bool
     auto_answer: bool | None
     auto_answer_delay: int | None
@@ -575,6 +683,8 @@ class Granted(BaseModel):
 
 
 class Call(BaseModel):
+    """A running call of an agent."""
+
     id: str
     linkedid: str
     agent: str
@@ -593,6 +703,8 @@ class Call(BaseModel):
 
 
 class PastCall(BaseModel):
+    """A call of an agent that is over."""
+
     id: str
     linkedid: str
     direction: Literal["in", "out"]
@@ -606,29 +718,41 @@ class PastCall(BaseModel):
 
 
 class MyCalls(BaseModel):
+    """The calls of the agent who asks: those that go on, and those of today that are over."""
+
     items: list[Call] = Field(description="those that go on")
     today: list[PastCall] = Field(description="those that are over, the newest first; at most 500")
 
 
 class RecordingWish(Given):
+    """What is to become of the recording of a call."""
+
     state: Literal["started", "running", "paused", "stopped"]
 
 
 class MyRecordingWish(Given):
+    """What is to become of the recording of one's own call."""
+
     state: Literal["running", "paused", "stopped"]
 
 
 class Spy(Given):
+    """How a call is listened to, and on whose device."""
+
     mode: Literal["listen", "whisper", "barge"] = "listen"
     listener: Name | None = Field(default=None, description="for a user: the agent whose device rings")
 
 
 class Asked(BaseModel):
+    """A request to a daemon that was just made."""
+
     id: int
     state: str
 
 
 class RequestResult(BaseModel):
+    """What became of a request to a daemon."""
+
     id: int
     verb: str
     username: str
@@ -642,6 +766,8 @@ class RequestResult(BaseModel):
 
 
 class Kept(BaseModel):
+    """How much of a browser's log was kept."""
+
     on: bool = Field(description="the agent's log is switched on")
     level: Literal["error", "warning", "info", "debug"] | None = None
     kept: int

@@ -325,6 +325,7 @@ async def set_avatar(request: Request, caller: Asking, database: Directory, user
 
 
 async def set_avatar_of(request: Request, caller: Asking, database: Directory, username: str) -> Response:
+    """Sets the agent's picture. Raises a Problem (422) for what is none that agents may have."""
     content = await request.body()
     try:
         kind = await asyncio.to_thread(check_avatar, content)

@@ -46,6 +46,7 @@ class Hashing:
         return await self._in_turn(hash_password, password)
 
     async def _in_turn(self, work: Callable[..., Result], *arguments: str | None) -> Result:
+        """Runs the work in a thread of its own, a few at a time. Raises a Problem (429) where too many wait."""
         if self._waiting >= HASHES_WAITING:
             raise Problem(429, "too many log in; wait a moment", headers={"Retry-After": str(BUSY_SECONDS)})
         self._waiting += 1

@@ -136,6 +136,7 @@ class Board:
         self._calls.expect(uniqueid, number)
 
     def _on_queue_call(self, event: Message) -> None:
+        """Takes that a queue called an agent, the agent answered, or that call is over."""
         queue = queue_name(event.get("Queue"))
         self._calls.came_by_queue(event.get("DestUniqueid"), queue)
         match event.event:

@@ -69,6 +69,7 @@ class AgentStates:
     def _state(
         self, agent: EndpointId, device: EndpointId, members: Mapping[QueueName, Member], *, contact: bool
     ) -> AgentState:
+        """Returns the agent's state: a call comes before all else, then no device, no contact, wrap-up and pause."""
         calls = self._calls.of(agent)
         talking = [call for call in calls if call.talks]
         if talking:
