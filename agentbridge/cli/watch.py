@@ -46,7 +46,7 @@ where l.username <> '' and (l.state <> 'offline' or $3) and ($1 = '' or agentbri
         or agentbridge.may_listen($1, l.username))
     and ($2 = '' or exists (select from agentbridge.agents a
         join agentbridge.effective_members m on m.agent_id = a.id join agentbridge.queues q on q.id = m.queue_id
-        where a.username = l.username and q.name = $2))
+        where a.username = l.username and q.address = $2))
 order by l.username, l.contact desc, l.node
 """
 _QUEUES = """
@@ -56,7 +56,8 @@ select l.queue, sum(l.waiting)::int as waiting, min(l.longest_since) as longest_
     max(l.level_seconds) as level_seconds
 from agentbridge.live_queue_states l
 where ($2 = '' or l.queue = lower($2)) and ($1 = '' or exists (select from agentbridge.user_queues u
-    join agentbridge.queues q on q.id = u.queue_id where u.username = $1 and lower(q.name) = l.queue)
+    join agentbridge.queues q on q.id = u.queue_id
+    where u.username = $1 and lower(q.name) = l.queue and q.channel = 'voice')
     or exists (select from agentbridge.users u where u.username = $1 and u.role = 'admin'))
 group by l.queue order by l.queue
 """

@@ -65,15 +65,15 @@ async def listed(connection: Connection, kind: Kind, page: Page) -> list[Record]
     """
     statement = await connection.prepare(f"select * from ({kind.listing}) l limit 0")  # noqa: S608 - SQL of kinds.py
     names = [attribute.name for attribute in statement.get_attributes()]
-    field = page.sort.removeprefix("-") or kind.key
+    field = page.sort.removeprefix("-") or kind.field
     _known(field, names)
     direction = "desc nulls last" if page.sort.startswith("-") else "asc nulls first"
     matches = " or ".join(f"l.{name} ilike $1" for name in kind.searched)
     rows = await connection.fetch(
         f"select * from ({kind.listing}) l where ($1 = '%%' or {matches})"  # noqa: S608 - names of this module
-        f" and ($4::text is null or agentbridge.{kind.whose}($4, l.{kind.key}))"
+        f" and ($4::text is null or agentbridge.{kind.whose}($4, l.{kind.field}))"
         + (" and l.channel = $5" if page.channel is not None else "")
-        + f' order by l."{field}" {direction}, l."{kind.key}" limit $2 offset $3',
+        + f' order by l."{field}" {direction}, l."{kind.field}" limit $2 offset $3',
         f"%{_literally(page.search)}%",
         page.limit,
         page.offset,
@@ -95,7 +95,7 @@ async def shown(connection: Connection, kind: Kind, key: str) -> Record:
     """
     record = await _record(connection, kind, key)
     details: Record = json.loads(await connection.fetchval(kind.details, key))
-    hidden = kind.secret
+    hidden = kind.secret | kind.derived
     if kind.of_the_suite and not await connection.fetchval("select security_suite from agentbridge.settings"):
         hidden |= kind.of_the_suite
     names = [name for name in await _columns(connection, kind) if name not in hidden]
@@ -125,9 +125,9 @@ async def agents_with_memberships(connection: Connection, usernames: Sequence[st
     rows = await connection.fetch(
         """
         select (to_jsonb(a) - $2::text[] || jsonb_build_object(
-            'queues', array(select q.name || case when m.penalty = 0 then '' else ':' || m.penalty end
+            'queues', array(select q.address || case when m.penalty = 0 then '' else ':' || m.penalty end
                 from agentbridge.queue_members m join agentbridge.queues q on q.id = m.queue_id
-                where m.agent_id = a.id order by q.name),
+                where m.agent_id = a.id order by q.address),
             'teams', array(select t.name from agentbridge.team_members m join agentbridge.teams t on t.id = m.team_id
                 where m.agent_id = a.id order by t.name)))
         from unnest($1::text[]) with ordinality as wanted (username, place)
@@ -184,7 +184,7 @@ async def changed(connection: Connection, kind: Kind, key: str, values: Mapping[
     return [
         Change(name, *(_shown_value(kind, name, record[name]) for record in (before, after)))
         for name in after
-        if before[name] != after[name]
+        if before[name] != after[name] and name not in kind.derived
     ]
 
 
@@ -290,7 +290,7 @@ def _integer(name: str, text: str, highest: int) -> int | None:
 
 def absent(kind: Kind, key: str) -> Refused:
     """Returns the refusal for a record that there is none of."""
-    return Refused(f"{kind.key}: there is no {kind.name} {key}")
+    return Refused(f"{kind.field}: there is no {kind.name} {key}")
 
 
 # ---------------------------------------------------------------- memberships
@@ -321,7 +321,7 @@ async def all_keys(connection: Connection, kind: Kind) -> list[str]:
 async def queues_of(connection: Connection, channel: str | None) -> list[str]:
     """The names of all queues, or of those of one channel."""
     rows = await connection.fetch(
-        "select name from agentbridge.queues where $1::text is null or channel = $1 order by 1", channel
+        "select address as name from agentbridge.queues where $1::text is null or channel = $1 order by 1", channel
     )
     return [row["name"] for row in rows]
 

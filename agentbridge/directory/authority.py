@@ -112,7 +112,7 @@ async def must_fill(connection: Connection, user: str | None, queues: Iterable[i
     if user is None:
         return
     rows = await connection.fetch(
-        "select q.name from agentbridge.queues q where q.id = any($2::bigint[]) and not exists ("
+        "select q.address from agentbridge.queues q where q.id = any($2::bigint[]) and not exists ("
         " select from agentbridge.users u left join agentbridge.user_queues e"
         " on e.username = u.username and e.queue_id = q.id"
         " where u.username = $1 and (u.role = 'admin' or u.agents_permission and e.queue_id is not null))",

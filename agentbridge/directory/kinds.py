@@ -15,11 +15,15 @@ class Kind:
     plural: str = ""
     """empty: the name with an s"""
     key: str
+    listed: str = ""
+    """what `listing` and messages call the key; empty: the same"""
     listing: str
     details: str
     searched: tuple[str, ...]
     secret: frozenset[str] = frozenset()
     """fields that are never shown"""
+    derived: frozenset[str] = frozenset()
+    """fields that follow from others, and are not shown beside them"""
     elsewhere: Mapping[str, str]
     """fields that are not set here → what sets them"""
     typed: Mapping[str, str] = field(default_factory=dict)
@@ -28,6 +32,11 @@ class Kind:
     """fields that are shown with the security suite on only (A10)"""
     whose: str = "may_manage"
     """the function of the schema that says of an actor and a key whether it is one of the actor's"""
+
+    @property
+    def field(self) -> str:
+        """What a message calls the key."""
+        return self.listed or self.key
 
     @property
     def table(self) -> str:
@@ -47,7 +56,7 @@ AGENT = Kind(
         left join agentbridge.telephones t on t.id = s.telephone_id""",
     details="""
         select jsonb_build_object(
-            'queues', coalesce((select jsonb_object_agg(q.name, m.penalty) from agentbridge.effective_members m
+            'queues', coalesce((select jsonb_object_agg(q.address, m.penalty) from agentbridge.effective_members m
                 join agentbridge.queues q on q.id = m.queue_id where m.agent_id = a.id), '{}'),
             'teams', array(select t.name from agentbridge.team_members m join agentbridge.teams t on t.id = m.team_id
                 where m.agent_id = a.id order by t.name),
@@ -92,9 +101,10 @@ TELEPHONE = Kind(
 )
 QUEUE = Kind(
     name="queue",
-    key="name",
+    key="address",
+    listed="name",
     listing="""
-        select q.name, q.channel, q.description,
+        select q.address as name, q.channel, q.description,
             (select count(*) from agentbridge.effective_members m where m.queue_id = q.id) as members
         from agentbridge.queues q""",
     details="""
@@ -103,10 +113,11 @@ QUEUE = Kind(
                 join agentbridge.agents a on a.id = m.agent_id where m.queue_id = q.id), '{}'),
             'teams', coalesce((select jsonb_object_agg(t.name, tq.penalty) from agentbridge.team_queues tq
                 join agentbridge.teams t on t.id = tq.team_id where tq.queue_id = q.id), '{}'))
-        from agentbridge.queues q where q.name = $1""",
+        from agentbridge.queues q where q.address = $1""",
     searched=("name", "description"),
     whose="has_queue",
-    elsewhere={"id": "nothing", "created_at": "nothing"},
+    derived=frozenset({"address"}),
+    elsewhere={"id": "nothing", "created_at": "nothing", "address": "nothing"},
 )
 TEAM = Kind(
     name="team",
@@ -120,7 +131,7 @@ TEAM = Kind(
         select jsonb_build_object(
             'members', array(select a.username from agentbridge.team_members m
                 join agentbridge.agents a on a.id = m.agent_id where m.team_id = t.id order by a.username),
-            'queues', coalesce((select jsonb_object_agg(q.name, tq.penalty) from agentbridge.team_queues tq
+            'queues', coalesce((select jsonb_object_agg(q.address, tq.penalty) from agentbridge.team_queues tq
                 join agentbridge.queues q on q.id = tq.queue_id where tq.team_id = t.id), '{}'))
         from agentbridge.teams t where t.name = $1""",
     searched=("name", "description"),
@@ -134,8 +145,8 @@ USER = Kind(
             (select count(*) from agentbridge.user_queues e where e.username = u.username) as queues
         from agentbridge.users u""",
     details="""
-        select jsonb_build_object('queues', array(select q.name from agentbridge.user_queues e
-            join agentbridge.queues q on q.id = e.queue_id where e.username = u.username order by q.name))
+        select jsonb_build_object('queues', array(select q.address from agentbridge.user_queues e
+            join agentbridge.queues q on q.id = e.queue_id where e.username = u.username order by q.address))
         from agentbridge.users u where u.username = $1""",
     searched=("username", "role"),
     secret=frozenset({"password_hash"}),

@@ -47,6 +47,34 @@ async def test_modules_are_switched_on_and_off(shell: Shell) -> None:
     )
 
 
+async def test_one_name_serves_two_channels(shell: Shell) -> None:
+    """M8: the queue of voice is called by the name, the other one name@channel."""
+    await shell("queue", "create", "sales", "channel=chat")
+    await shell("agent", "create", "anna", "full_name=Anna")
+    await shell("queue", "add", "sales", "anna", "--penalty", "3")
+    made = await shell("queue", "create", "SALES")
+    assert "SALES" in made.out
+    assert "a queue sales exists already" in (await shell("queue", "create", "sales", status=1)).err
+    listed = (await shell("queue", "list", "--json")).json
+    assert [(queue["name"], queue["channel"], queue["members"]) for queue in listed] == [
+        ("SALES", "voice", 0),
+        ("sales@chat", "chat", 1),
+    ]
+    await shell("queue", "add", "SALES", "anna")
+    assert (await shell("agent", "show", "anna", "--json")).json["queues"] == {"SALES": 0, "sales@chat": 3}
+    shown = (await shell("queue", "show", "sales@chat", "--json")).json
+    assert (shown["name"], shown["channel"], shown["members"]) == ("sales", "chat", {"anna": 3})
+    exported = (await shell("agent", "export")).out
+    await shell("agent", "delete", "anna")
+    file = shell.config.with_name("agents.csv")
+    file.write_text(exported)
+    await shell("agent", "import", str(file))
+    assert (await shell("agent", "show", "anna", "--json")).json["queues"] == {"SALES": 0, "sales@chat": 3}
+    await shell("queue", "remove", "sales@chat", "anna")
+    await shell("queue", "delete", "SALES")
+    assert [queue["name"] for queue in (await shell("queue", "list", "--json")).json] == ["sales"]
+
+
 async def test_queues_are_listed_and_filled_by_channel(shell: Shell) -> None:
     await shell("queue", "create", "sales")
     await shell("queue", "create", "help", "channel=chat")

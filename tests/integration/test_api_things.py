@@ -223,6 +223,30 @@ async def test_an_answer_of_a_verb_says_whether_asterisk_has_it(api: Api, scene:
         assert (status, body) == (202, {"changed": True, "error": "Asterisk says no"})
 
 
+async def test_one_name_serves_two_channels(api: Api, scene: Scene) -> None:
+    """M8: over HTTP a queue is called as everywhere, by its name or name@channel."""
+    assert await scene.sql.fetchval("select count(*) from agentbridge.queues") == 2
+    async with Browser(api) as boss:
+        await boss.log_in("boss", PASSWORD)
+        status, made = await boss.ask("POST", "/v1/queues", {"name": "sales", "channel": "chat"})
+        assert (status, made["name"], made["channel"]) == (201, "sales@chat", "chat")
+        assert (await boss.ask("POST", "/v1/queues", {"name": "sales", "channel": "chat"}))[0] == 409
+        names = [queue["name"] for queue in (await boss.ask("GET", "/v1/queues"))[1]["items"]]
+        assert names == ["sales", "sales@chat", "support"]
+        both = {"sales": 0, "sales@chat": 2}
+        assert (await boss.ask("PUT", "/v1/agents/ana/queues", both))[1] == both
+        assert (await boss.ask("GET", "/v1/agents/ana/queues"))[1] == both
+        status, read = await boss.ask("GET", "/v1/queues/sales@chat")
+        assert (status, read["members"]) == (200, {"ana": 2})
+        # what was read may be written back
+        own = {"name": read["name"], "channel": read["channel"], "description": "chats"}
+        status, changed = await boss.ask("PATCH", "/v1/queues/sales@chat", own, {"If-Match": "*"})
+        assert (status, changed["name"], changed["description"]) == (200, "sales@chat", "chats")
+        assert (await boss.ask("GET", "/v1/queues/nothing"))[1]["detail"].startswith("name: there is no queue")
+        await boss.ask("DELETE", "/v1/queues/sales", headers={"If-Match": "*"})
+        assert (await boss.ask("GET", "/v1/queues/sales"))[1]["channel"] == "chat", "the only one of its name"
+
+
 async def test_agents_go_out_as_csv_and_come_in_again(api: Api, scene: Scene) -> None:
     await scene.sql.execute("update agentbridge.agents set description = '=1+1' where username = 'ana'")
     async with Browser(api) as boss:

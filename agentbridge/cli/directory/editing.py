@@ -52,7 +52,7 @@ async def create(connection: Connection, kind: Kind, key: str, given: dict[str, 
         await _must_own(connection, kind, [key])
     await authority.must_set(connection, acting_user(), given)
     known = await admin.fields(connection, kind)
-    made = await admin.created(connection, kind, admin.parsed(known, kind, {kind.key: key, **given}))
+    made = await admin.created(connection, kind, admin.parsed(known, kind, {kind.field: key, **given}))
     return await admin.shown(connection, kind, made)
 
 

@@ -29,6 +29,9 @@ begin
         get diagnostics copied = row_count;
         execute format('alter table agentbridge.%I enable trigger user', name);
         insert into moved values (name, copied);
+        if name = 'queues' then
+            update agentbridge.queues q set address = q.name;
+        end if;
         -- numbers go on where they were
         for identity in select attname from pg_attribute
             where attrelid = format('agentbridge.%I', name)::regclass and attidentity <> ''

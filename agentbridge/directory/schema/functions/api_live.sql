@@ -10,9 +10,9 @@ begin
     return jsonb_build_object('kind', who.kind, 'name', who.name, 'roles', who.roles, 'session', who.session,
         'all', who.roles && '{admin,machine}',
         'queues', case when who.roles && '{user,supervisor}'
-            then array(select q.name from queues q where q.id in (select api_queues_of(who))) else '{}' end,
+            then array(select q.address from queues q where q.id in (select api_queues_of(who))) else '{}' end,
         -- of these an agent sees how many wait, and not who works there
-        'own_queues', array(select q.name from agents a join effective_members m on m.agent_id = a.id
+        'own_queues', array(select q.address from agents a join effective_members m on m.agent_id = a.id
             join queues q on q.id = m.queue_id where who.kind = 'agent' and a.username = who.name),
         'mask', (select s.mask_characters from settings s, agents a
             where who.kind = 'agent' and a.username = who.name and a.mask_sensitive));
@@ -35,12 +35,12 @@ returns table (key text, queues text[], data jsonb) language sql stable
 security definer set search_path = agentbridge, pg_temp
 as $$
     select a.username,
-        array(select q.name from effective_members m join queues q on q.id = m.queue_id where m.agent_id = a.id
-            order by q.name),
+        array(select q.address from effective_members m join queues q on q.id = m.queue_id where m.agent_id = a.id
+            order by q.address),
         jsonb_build_object('username', a.username, 'name', coalesce(nullif(a.alias, ''), nullif(a.full_name, ''), a.username),
             'internal', a.internal, 'typology', a.typology, 'logged_in', s.agent_id is not null,
             'paused', coalesce(s.paused, false), 'pause_reason', case when s.paused then s.pause_reason end,
-            'queue_pauses', coalesce((select jsonb_object_agg(q.name, p.reason) from queue_pauses p
+            'queue_pauses', coalesce((select jsonb_object_agg(q.address, p.reason) from queue_pauses p
                 join queues q on q.id = p.queue_id where p.agent_id = a.id), '{}'),
             'telephone', t.name,
             'state', case when s.agent_id is null then 'offline' when s.paused then 'paused' else 'ready' end,
@@ -53,7 +53,7 @@ $$;
 create or replace function agentbridge.api_queues_live() returns table (key text, data jsonb) language sql stable
 security definer set search_path = agentbridge, pg_temp
 as $$
-    select q.name, jsonb_build_object('name', q.name, 'channel', q.channel) from queues q
+    select q.address, jsonb_build_object('name', q.address, 'channel', q.channel) from queues q
 $$;
 
 -- How far the daemons of all nodes are: another epoch, or a floor above what was read, means to read everything.

@@ -62,7 +62,7 @@ as $$
         'created_at', a.created_at, 'locked', a.locked_at is not null,
         'password_changed_at', case when (select security_suite from settings) then a.password_changed_at end,
         'has_avatar', a.avatar is not null,
-        'queues', coalesce((select jsonb_object_agg(q.name, m.penalty) from effective_members m
+        'queues', coalesce((select jsonb_object_agg(q.address, m.penalty) from effective_members m
             join queues q on q.id = m.queue_id where m.agent_id = a.id), '{}'),
         'own_queues', coalesce((select jsonb_object_agg(q.name, m.penalty) from queue_members m
             join queues q on q.id = m.queue_id where m.agent_id = a.id), '{}'),
@@ -104,7 +104,7 @@ begin
         summary := $summary$jsonb_build_object('username', r.username, 'full_name', r.full_name, 'alias', r.alias,
             'email', r.email, 'internal', r.internal, 'typology', r.typology, 'description', r.description,
             'hot_desk', r.hot_desk, 'deactivated', r.deactivated, 'locked', r.locked_at is not null,
-            'queues', coalesce((select jsonb_agg(q.name order by q.name) from effective_members m
+            'queues', coalesce((select jsonb_agg(q.address order by q.address) from effective_members m
                 join queues q on q.id = m.queue_id where m.agent_id = r.id), '[]'),
             'teams', coalesce((select jsonb_agg(t.name order by t.name) from team_members m
                 join teams t on t.id = m.team_id where m.agent_id = r.id), '[]'),
@@ -114,9 +114,9 @@ begin
                 from sessions s left join telephones t on t.id = s.telephone_id where s.agent_id = r.id), '{}')$summary$;
     when 'queues' then
         source := 'queues r where r.id in (select api_queues_of($1))';
-        key := 'name'; searched := '{name,description}'; sortable := '{name,channel,description}';
+        key := 'address'; searched := '{name,description}'; sortable := '{address,name,channel,description}';
         settable := '{name,channel,description}';
-        fields := 'jsonb_build_object(''name'', r.name, ''channel'', r.channel, ''description'', r.description)';
+        fields := 'jsonb_build_object(''name'', r.address, ''channel'', r.channel, ''description'', r.description)';
         summary := fields || ' || jsonb_build_object(''members'', (select count(*) from effective_members m '
             'where m.queue_id = r.id))';
         record := fields || ' || jsonb_build_object(''created_at'', r.created_at, ''members'', coalesce((select '
@@ -132,7 +132,7 @@ begin
             'where m.team_id = r.id), ''queues'', (select count(*) from team_queues q where q.team_id = r.id))';
         record := fields || ' || jsonb_build_object(''members'', coalesce((select jsonb_agg(a.username order by '
             'a.username) from team_members m join agents a on a.id = m.agent_id where m.team_id = r.id), ''[]''), '
-            '''queues'', coalesce((select jsonb_object_agg(q.name, t.penalty) from team_queues t join queues q '
+            '''queues'', coalesce((select jsonb_object_agg(q.address, t.penalty) from team_queues t join queues q '
             'on q.id = t.queue_id where t.team_id = r.id), ''{}''))';
     when 'telephones' then
         source := 'telephones r where $1.name is not null';
@@ -151,7 +151,7 @@ begin
         key := 'username'; searched := '{username,role}'; sortable := '{username,role}';
         settable := '{username,role,agents_permission,may_spy,download_recordings}';
         fields := 'to_jsonb(r) - ''{password_hash}''::text[] || jsonb_build_object(''queues'', coalesce((select '
-            'jsonb_agg(q.name order by q.name) from user_queues e join queues q on q.id = e.queue_id '
+            'jsonb_agg(q.address order by q.address) from user_queues e join queues q on q.id = e.queue_id '
             'where e.username = r.username), ''[]''))';
         summary := fields; record := fields;
     when 'pause-reasons' then
@@ -253,7 +253,7 @@ begin
         k.fields, k.record, k.source, k.key)
     into found_one using who, key;
     if found_one is null then
-        perform refuse('AB003', format('%s: there is no %s %s', k.key, rtrim(kind, 's'), shown(key)));
+        perform refuse('AB003', format('%s: there is no %s %s', replace(k.key, 'address', 'name'), rtrim(kind, 's'), shown(key)));
     end if;
     return found_one;
 end $$;
@@ -325,7 +325,7 @@ begin
     execute format('select api_etag(%s) from %s and r.%I::text = $2 for no key update', k.fields, k.source, k.key)
     into here using who, key;
     if here is null then
-        perform refuse('AB003', format('%s: there is no %s %s', k.key, rtrim(kind, 's'), shown(key)));
+        perform refuse('AB003', format('%s: there is no %s %s', replace(k.key, 'address', 'name'), rtrim(kind, 's'), shown(key)));
     elsif if_match <> '*' and here <> if_match then
         perform refuse('AB012', format('If-Match: %s was changed meanwhile; look at it again', key));
     end if;
@@ -366,7 +366,7 @@ begin
         ' select array_agg(key) from d', split_part(k.source, ' ', 1), k.key) into gone using keys;
     select u into missing from unnest(keys) u where u <> all (coalesce(gone, '{}')) limit 1;
     if found then
-        perform refuse('AB003', format('%s: there is no %s %s', k.key, rtrim(kind, 's'), shown(missing)));
+        perform refuse('AB003', format('%s: there is no %s %s', replace(k.key, 'address', 'name'), rtrim(kind, 's'), shown(missing)));
     end if;
     perform api_note(who, kind || '.delete', g) from unnest(gone) g;
     return cardinality(gone);
@@ -384,14 +384,14 @@ declare
     own bigint[] := array(select api_queues_of(who));
 begin
     select n into stranger from jsonb_object_keys(queues) n
-    where not exists (select from queues q where q.name = n and q.id = any (own)) limit 1;
+    where not exists (select from queues q where q.address = n and q.id = any (own)) limit 1;
     if found then
         perform refuse('AB003', format('queues: there is no queue %s that %s may fill', shown(stranger), who.name));
     end if;
     delete from queue_members m where m.agent_id = this and m.queue_id = any (own)
-        and not exists (select from queues q where q.id = m.queue_id and queues ? q.name);
+        and not exists (select from queues q where q.id = m.queue_id and queues ? q.address);
     insert into queue_members as m (agent_id, queue_id, penalty)
-    select this, q.id, p.value::integer from jsonb_each_text(queues) p join queues q on q.name = p.key
+    select this, q.id, p.value::integer from jsonb_each_text(queues) p join queues q on q.address = p.key
     on conflict (agent_id, queue_id) do update set penalty = excluded.penalty where m.penalty <> excluded.penalty;
 end $$;
 
@@ -468,14 +468,14 @@ begin
     if not exists (select from users u where u.username = api_set_user_queues.username) then
         perform refuse('AB003', format('username: there is no user %s', shown(username)));
     end if;
-    select n into stranger from unnest(queues) n where not exists (select from queues q where q.name = n) limit 1;
+    select n into stranger from unnest(queues) n where not exists (select from queues q where q.address = n) limit 1;
     if found then
         perform refuse('AB003', format('queues: there is no queue %s', shown(stranger)));
     end if;
     delete from user_queues e using queues q
-    where q.id = e.queue_id and e.username = api_set_user_queues.username and q.name <> all (queues);
+    where q.id = e.queue_id and e.username = api_set_user_queues.username and q.address <> all (queues);
     insert into user_queues (username, queue_id) select api_set_user_queues.username, q.id from queues q
-    where q.name = any (queues) on conflict do nothing;
+    where q.address = any (queues) on conflict do nothing;
     perform api_note(who, 'users.queues', username, to_jsonb(queues));
     return to_jsonb(queues);
 end $$;
@@ -530,13 +530,13 @@ begin
     if this is null then
         perform refuse('AB003', format('name: there is no team %s', shown(team)));
     end if;
-    select n into stranger from jsonb_object_keys(queues) n where not exists (select from queues q where q.name = n) limit 1;
+    select n into stranger from jsonb_object_keys(queues) n where not exists (select from queues q where q.address = n) limit 1;
     if found then
         perform refuse('AB003', format('queues: there is no queue %s', shown(stranger)));
     end if;
-    delete from team_queues t using queues q where q.id = t.queue_id and t.team_id = this and not queues ? q.name;
+    delete from team_queues t using queues q where q.id = t.queue_id and t.team_id = this and not queues ? q.address;
     insert into team_queues as t (team_id, queue_id, penalty)
-    select this, q.id, p.value::integer from jsonb_each_text(queues) p join queues q on q.name = p.key
+    select this, q.id, p.value::integer from jsonb_each_text(queues) p join queues q on q.address = p.key
     on conflict (team_id, queue_id) do update set penalty = excluded.penalty where t.penalty <> excluded.penalty;
     perform api_note(who, 'teams.queues', team, queues);
     return queues;
@@ -604,7 +604,7 @@ declare
     pattern text := '%' || replace(replace(replace(coalesce(q, ''), '\', '\\'), '%', '\%'), '_', '\_') || '%';
 begin
     return query select api_agent_fields(a) || jsonb_build_object(
-            'queues', coalesce((select jsonb_object_agg(n.name, m.penalty) from queue_members m
+            'queues', coalesce((select jsonb_object_agg(n.address, m.penalty) from queue_members m
                 join queues n on n.id = m.queue_id where m.agent_id = a.id), '{}'),
             'teams', coalesce((select jsonb_agg(t.name order by t.name) from team_members m
                 join teams t on t.id = m.team_id where m.agent_id = a.id), '[]'))

@@ -97,9 +97,9 @@ begin
         'forward_allowed', me.forward_allowed, 'forward_to', me.forward_to,
         'modules', coalesce((select jsonb_agg(m.module order by m.module) from agent_modules m
             where m.agent_id = me.id), '[]'),
-        'queues', coalesce((select jsonb_agg(jsonb_build_object('name', q.name, 'channel', q.channel, 'penalty', m.penalty,
+        'queues', coalesce((select jsonb_agg(jsonb_build_object('name', q.address, 'channel', q.channel, 'penalty', m.penalty,
                 'paused', coalesce(s.paused, false) or p.agent_id is not null,
-                'pause_reason', case when s.paused then s.pause_reason else p.reason end) order by q.name)
+                'pause_reason', case when s.paused then s.pause_reason else p.reason end) order by q.address)
             from effective_members m join queues q on q.id = m.queue_id
                 left join sessions s on s.agent_id = me.id
                 left join queue_pauses p on p.agent_id = me.id and p.queue_id = q.id

@@ -40,7 +40,7 @@ as $$
     select exists (
         select from users u where u.username = actor and (u.role = 'admin' or (u.agents_permission and exists (
             select from user_queues e join queues q on q.id = e.queue_id
-            where e.username = u.username and lower(q.name collate "C") = lower(queue collate "C")))))
+            where e.username = u.username and lower(q.address collate "C") = lower(queue collate "C")))))
 $$;
 
 -- Refused unless the actor is what an operation asks for: `administrator`, `manager`, `supervisor`, or `viewer`, which is

@@ -113,7 +113,7 @@ as $$
 $$;
 
 create or replace trigger retire after delete on agentbridge.queues
-    for each row execute function agentbridge.retire_queue();
+    for each row when (old.channel = 'voice') execute function agentbridge.retire_queue();
 create or replace trigger retire_old_name after update of name, channel on agentbridge.queues
-    for each row when (old.name <> new.name or (old.channel = 'voice' and new.channel <> 'voice'))
+    for each row when (old.channel = 'voice' and (old.name <> new.name or new.channel <> 'voice'))
     execute function agentbridge.retire_queue();

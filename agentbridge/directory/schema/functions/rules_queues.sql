@@ -1,27 +1,51 @@
 -- The rules of queues, teams, memberships, users, channels and of the settings.
 
--- The name as app_queue and its configuration file take it.
+-- The name as app_queue and its configuration file take it. A name may serve several channels: the queue of voice is then
+-- called by the name, and each other one name@channel. The only queue of a name is called by it, whatever its channel.
 create or replace function agentbridge.check_queue() returns trigger language plpgsql security definer
 set search_path = agentbridge, pg_temp
 as $$
 begin
+    -- whoever reads a queue and writes it back
+    new.name := case when right(new.name, length(new.channel) + 1) = '@' || new.channel
+        then left(new.name, -length(new.channel) - 1) else new.name end;
     if new.name !~ '^[A-Za-z0-9_.-]{1,79}$' or new.name is null then
         perform refuse('AB001', format(
             'name: a queue''s name must be 1 to 79 letters, digits, _, . and - (got %s)',
             shown(new.name)));
     end if;
     if exists (select from queues q
-            where lower(q.name collate "C") = lower(new.name collate "C") and q.id <> new.id) then
+            where lower(q.name collate "C") = lower(new.name collate "C") and q.channel = new.channel
+                and q.id <> new.id) then
         perform refuse('AB002', format(
             'name: a queue %s exists already (Asterisk does not tell upper from lower case)', new.name));
     end if;
     perform check_one_of('channel', new.channel,
         '{voice,chat,email,sms,openchannel,fax,whatsapp}');
+    -- two writers of one name at once would each find it alone
+    perform pg_advisory_xact_lock(hashtext('agentbridge.queues ' || lower(new.name collate "C")));
+    new.address := new.name || case when new.channel = 'voice' or not exists (select from queues q
+        where lower(q.name collate "C") = lower(new.name collate "C") and q.id <> new.id) then ''
+        else '@' || new.channel end;
     return new;
 end $$;
 
 create or replace trigger b_rules before insert or update on agentbridge.queues
     for each row execute function agentbridge.check_queue();
+
+-- The queues of the same name in other channels are called anew.
+create or replace function agentbridge.readdress_queues() returns trigger language plpgsql security definer
+set search_path = agentbridge, pg_temp
+as $$
+begin
+    update queues q set address = null      -- and the trigger before it knows
+    where q.channel <> 'voice' and q.id is distinct from new.id
+        and lower(q.name collate "C") in (lower(old.name collate "C"), lower(new.name collate "C"));
+    return null;
+end $$;
+
+create or replace trigger readdress after insert or delete or update of name, channel on agentbridge.queues
+    for each row execute function agentbridge.readdress_queues();
 
 create or replace function agentbridge.check_team() returns trigger language plpgsql security definer
 set search_path = agentbridge, pg_temp

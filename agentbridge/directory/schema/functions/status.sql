@@ -55,8 +55,8 @@ select username, internal,
     case when not pending then applied_at end as applied_at,
     error,
     pending,
-    array(select q.name from agentbridge.queue_pauses p join agentbridge.queues q on q.id = p.queue_id
-          where p.agent_id = results.id order by q.name) as paused_queues,
+    array(select q.address from agentbridge.queue_pauses p join agentbridge.queues q on q.id = p.queue_id
+          where p.agent_id = results.id order by q.address) as paused_queues,
     case when pending then waits_for end as waits_for
 from results;
 comment on view agentbridge.agent_status is

@@ -27,13 +27,13 @@ begin
     return agent;
 end $$;
 
--- The queue of that name, which the agent must be in.
+-- The queue that is called so, which the agent must be in.
 create or replace function agentbridge.queue_of(agent agentbridge.agents, queue text) returns bigint language plpgsql
 security definer set search_path = agentbridge, pg_temp
 as $$
 declare found_id bigint;
 begin
-    select q.id into found_id from queues q where lower(q.name collate "C") = lower(queue collate "C");
+    select q.id into found_id from queues q where lower(q.address collate "C") = lower(queue collate "C");
     if not found then
         perform refuse('AB003', format('queue: there is no queue %s', shown(queue)));
     end if;
@@ -176,7 +176,7 @@ begin
     insert into queue_pauses (agent_id, queue_id, reason)
     select agent, q.id, left(translate(reason, ';,|', '   '), 80)
     from queues q join effective_members m on m.queue_id = q.id and m.agent_id = agent
-    where lower(q.name collate "C") = lower(queue collate "C")
+    where lower(q.name collate "C") = lower(queue collate "C") and q.channel = 'voice'
     on conflict do nothing;
     return found;
 end $$;

@@ -133,11 +133,13 @@ create table agentbridge.queues (
     name text not null,
     channel text not null default 'voice',
     description text not null default '',
-    created_at timestamptz not null default now()
+    created_at timestamptz not null default now(),
+    address text    -- by which it is called everywhere: its name, or name@channel; kept by functions/rules_queues.sql
 );
 -- app_queue compares queue names without case, as ASCII has it: not by the database's locale
-create unique index "queue names must be unique, whatever their case" on agentbridge.queues (lower(name collate "C"));
-create unique index queues_name on agentbridge.queues (name);
+create unique index "queue names must be unique within a channel, whatever their case"
+    on agentbridge.queues (lower(name collate "C"), channel);
+create index queues_address on agentbridge.queues (address);
 
 -- Queues that left the directory: were ours a moment ago, so their members must still be taken out of Asterisk.
 create table agentbridge.retired_queues (
