@@ -64,7 +64,7 @@ as $$
         'has_avatar', a.avatar is not null,
         'queues', coalesce((select jsonb_object_agg(q.address, m.penalty) from effective_members m
             join queues q on q.id = m.queue_id where m.agent_id = a.id), '{}'),
-        'own_queues', coalesce((select jsonb_object_agg(q.name, m.penalty) from queue_members m
+        'own_queues', coalesce((select jsonb_object_agg(q.address, m.penalty) from queue_members m
             join queues q on q.id = m.queue_id where m.agent_id = a.id), '{}'),
         'teams', coalesce((select jsonb_agg(t.name order by t.name) from team_members m join teams t on t.id = m.team_id
             where m.agent_id = a.id), '[]'),
