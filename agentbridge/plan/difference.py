@@ -128,27 +128,38 @@ def held_back(planned: Plan, reasons: Mapping[EndpointId, str]) -> Plan:
 def rank(step: Step) -> int:
     """Actions of a lower rank are done before those of a higher one; equal ranks may go side by side."""
     match step.action:
-        case RemoveMember() | DropContact():
+        case DeletePolicy(path) if path == device_path(step.key):
+            # Ahead of the members: a key of the AstDB is gone in a tenth of the time that a member takes, and with it
+            # the dialplan refuses the calls of queues as well as direct ones.
             return 0
-        case PauseMember(paused=True):
-            return 1
-        case PutPolicy():
-            return 2
+        case PauseMember(paused=paused):
+            return _PAUSES if paused else _UNPAUSES
         case PutObject(kind=kind):
-            return 3 + _PUT_ORDER.index(kind)
-        case AddMember() | SetPenalty() | SetRingInUse():
-            return 7
-        case PauseMember():
-            return 8
+            return _PUTS + _PUT_ORDER.index(kind)
         case DeleteObject(kind=kind):
-            return 9 + _DELETE_ORDER.index(kind)
-        case DeletePolicy():
-            return 13
-        case PutMailbox() | DeleteMailbox():
-            # last, since a voicemail that doesn't work must not keep an agent from working
-            return 14
+            return _DELETES + _DELETE_ORDER.index(kind)
+        case action:
+            return _RANKS[type(action)]
 
 
+def device_path(internal: EndpointId) -> str:
+    """Where the call policy says at which device the agent of this number is logged in."""
+    return f"agent/{internal}/device"
+
+
+_PAUSES, _PUTS, _UNPAUSES, _DELETES = 2, 4, 8, 9
+_RANKS: Mapping[type[Action], int] = {
+    RemoveMember: 1,
+    DropContact: 1,
+    PutPolicy: 3,
+    AddMember: 7,
+    SetPenalty: 7,
+    SetRingInUse: 7,
+    DeletePolicy: 12,
+    # last, since a voicemail that doesn't work must not keep an agent from working
+    PutMailbox: 13,
+    DeleteMailbox: 13,
+}
 _PUT_ORDER = (ObjectKind.AOR, ObjectKind.AUTH, ObjectKind.ENDPOINT)
 # An AOR that goes after its endpoint leaves 'Not in use' behind: the endpoint that is made there next would have that
 # state without a contact.

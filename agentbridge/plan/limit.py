@@ -25,7 +25,7 @@ from agentbridge.model import (
     RemoveMember,
     Step,
 )
-from agentbridge.plan.difference import Plan
+from agentbridge.plan.difference import Plan, device_path
 
 
 class Owned(Protocol):
@@ -135,11 +135,6 @@ def _endpoint(key: EndpointId, owned: Owned) -> Loss:
     """An agent's own endpoint goes with the agent; a telephone's with the telephone, whoever uses it."""
     is_telephone = user_path(key) in owned.state(key).policy
     return Loss(key=key, kind=LossKind.ENDPOINT, agent=None if is_telephone else owned.agent_of(key))
-
-
-def device_path(internal: EndpointId) -> str:
-    """Where the call policy says at which device the agent of this number is logged in."""
-    return f"agent/{internal}/device"
 
 
 def user_path(telephone: EndpointId) -> str:

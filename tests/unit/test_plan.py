@@ -2,26 +2,32 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import get_args
 
 import pytest
 
 from agentbridge.model import (
+    Action,
     AddMember,
     AgentId,
+    DeleteMailbox,
     DeleteObject,
     DeletePolicy,
     DesiredState,
+    DropContact,
     EndpointId,
     Interface,
     Member,
     ObjectKind,
     ObservedState,
     PauseMember,
+    PutMailbox,
     PutObject,
     PutPolicy,
     QueueName,
     RemoveMember,
     SetPenalty,
+    SetRingInUse,
     Step,
 )
 from agentbridge.plan.difference import plan, rank
@@ -116,6 +122,8 @@ def test_policy_is_put_changed_and_taken_back() -> None:
 def test_what_stops_a_ring_comes_first_and_what_may_start_one_last() -> None:
     kinds = (ObjectKind.AOR, ObjectKind.AUTH, ObjectKind.ENDPOINT)
     in_order = [
+        # no call of any kind is offered without it
+        DeletePolicy(f"agent/{KEY}/device"),
         RemoveMember(A),
         PauseMember(SALES, ME, True, "lunch"),
         PutPolicy("a", "1"),
@@ -125,7 +133,11 @@ def test_what_stops_a_ring_comes_first_and_what_may_start_one_last() -> None:
         # its AOR first: an endpoint made there next would be 'Not in use' without a contact
         *(DeleteObject(kind, KEY) for kind in (ObjectKind.AOR, ObjectKind.ENDPOINT, ObjectKind.AUTH)),
         DeletePolicy("a"),
+        DeleteMailbox(KEY),
     ]
+    beside = [DropContact(KEY, "sip:x"), SetPenalty(SALES, ME, 1), SetRingInUse(SALES, ME, True), PutMailbox(KEY, {})]
+    assert {type(action) for action in (*in_order, *beside)} == set(get_args(Action)), "each kind is here"
+    assert all(rank(Step(KEY, action)) for action in beside)
     ranks = [rank(Step(KEY, action)) for action in in_order]
     assert ranks == sorted(ranks)
     assert len(set(ranks)) == len(ranks)
