@@ -77,7 +77,9 @@ class Manager:
         return {name: value for name, _, value in pairs}
 
 
-async def members(asterisk: Asterisk, queues: Iterable[str] = ()) -> dict[tuple[str, str], Seen]:
+async def members(
+    asterisk: Asterisk, queues: Iterable[str] = (), *, within: float = WITHIN_S
+) -> dict[tuple[str, str], Seen]:
     """Every member by its queue and interface, as panoramisk sees it; of some queues, or of all."""
     witness = panoramisk.Manager(
         host=asterisk.host,
@@ -87,7 +89,7 @@ async def members(asterisk: Asterisk, queues: Iterable[str] = ()) -> dict[tuple[
         events="off",
     )
     try:
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(within):
             await witness.connect()
             status = await witness.send_action({"Action": "QueueStatus"})
     finally:

@@ -27,7 +27,10 @@ class Depth:
 
 
 class TaskProcessors:
-    """`async with TaskProcessors(asterisk) as processors`. Asterisk itself keeps the maxima: none is missed."""
+    """`async with TaskProcessors(asterisk) as processors`. Asterisk itself keeps the maxima: none is missed.
+
+    After a restart of Asterisk it connects again, and the maxima begin anew.
+    """
 
     def __init__(self, asterisk: Asterisk) -> None:
         self._asterisk = asterisk
@@ -35,10 +38,13 @@ class TaskProcessors:
         self._writer: asyncio.StreamWriter
 
     async def __aenter__(self) -> Self:
+        await self._connect()
+        return self
+
+    async def _connect(self) -> None:
         asterisk = self._asterisk
         self._reader, self._writer = await asyncio.open_connection(asterisk.host, asterisk.ami_port, limit=ANSWER_LIMIT)
         await self._ask(f"Login\r\nUsername: {asterisk.ami_user}\r\nSecret: {asterisk.ami_secret}\r\nEvents: off")
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -64,6 +70,9 @@ class TaskProcessors:
         await until(calm, within=within, what="Asterisk having done its tasks")
 
     async def _read(self) -> list[Depth]:
+        if self._reader.at_eof() or self._reader.exception():  # Asterisk was started anew since the last reading
+            self._writer.transport.abort()
+            await self._connect()
         return list(_parsed(await self._ask("Command\r\nCommand: core show taskprocessors")))
 
     async def _ask(self, action: str) -> bytes:

@@ -1,26 +1,35 @@
 """A fifth of a call centre leaves within a second, by each way there is, and nobody is asked to confirm it.
 
 `python -m tests.bench.leaving [AGENTS]`. A fifth of the agents is logged in, in five queues each, with phones for ten
-of them. For each way: they leave at once; how long until the last one is out of Asterisk; then a customer calls queues
-and each of those numbers, and no phone may ring. Twice with the daemon away meanwhile, or Asterisk killed meanwhile.
+of them, which ring while their agents are there. For each way: they leave at once; how long until the last one is out
+of Asterisk; then customers call queues and each of those numbers, and no phone may ring. Twice they leave while the
+daemon is away, or while Asterisk is dead.
 """
 
 import asyncio
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import TracebackType
+from typing import Self
 
 from lab.manager import members
-from lab.phones import Farm, Phone
-from lab.processes import until
+from lab.phones import Farm, Phone, Ring
 from tests.bench.stand import QUEUES, WITHIN_S, Stand
 
 AGENTS = 10_000
 PHONES = 10
 AWAY_S = 60.0
 """how long the daemon is away in that case"""
+SOME_QUEUES = list(QUEUES)[:4]
+"""each agent is in one of any four that follow each other"""
+OUT_WITHIN_S = 3 * WITHIN_S
+LOOKS_A_SECOND = 2000
+"""agents that are looked at in a second: more would take what is measured its processor"""
+CALLED_S = 2.0
+"""how long a customer waits: a queue tries its members every second"""
 THEM = "id IN (SELECT agent_id FROM agentbridge.sessions)"
 
 Way = Callable[[Stand], Awaitable[object]]
@@ -39,7 +48,7 @@ async def by_command(stand: Stand) -> None:
 
 
 LOG_OUT = by(f"SELECT agentbridge.logout(username, 'admin') FROM agentbridge.agents WHERE {THEM}")
-WAYS: dict[str, Way] = {
+WAYS: Mapping[str, Way] = {
     "log out": LOG_OUT,
     "lock": by(f"UPDATE agentbridge.agents SET locked_at = now() WHERE {THEM}"),
     "deactivate": by(f"UPDATE agentbridge.agents SET deactivated = true WHERE {THEM}"),
@@ -50,113 +59,152 @@ WAYS: dict[str, Way] = {
 }
 
 
-async def measure(
-    agents: int = AGENTS, *, away_s: float = AWAY_S, ways: tuple[str, ...] = tuple(WAYS)
-) -> dict[str, float]:
+async def measure(agents: int = AGENTS, *, away_s: float = AWAY_S) -> dict[str, float]:
     """Seconds until the last one is out, by way; AssertionError where somebody is held, or a phone rings."""
-    count = agents // 5
-    took: dict[str, float] = {}
-    async with Stand(numbers=agents + count + 100) as stand, Farm(_server(stand), audio=False) as farm:
-        await stand.people(agents)
-        await stand.bridge.start(within=WITHIN_S)
-        for way in ways:
-            await _come(stand, count)
-            phones = await _phones(stand, farm)
-            took[way] = await _leave(stand, WAYS[way])
-            await stand.settled()
+    centre = Leaving(agents)
+    async with centre:
+        for way, leave in WAYS.items():
             # who is in no queue any more is logged in still, and called directly
-            await _nobody_rings(stand, farm, phones, directly=way != "no queues")
-        await _come(stand, count)
-        await stand.bridge.stop()
-        await LOG_OUT(stand)
-        await asyncio.sleep(away_s)
-        took["log out, daemon away"] = await _until_out(stand, stand.bridge.start(within=WITHIN_S))
-        await _come(stand, count)
-        await stand.asterisk.kill()
-        await LOG_OUT(stand)
-        took["log out, Asterisk killed"] = await _until_out(stand, stand.asterisk.start())
-        await _come(stand, count)
-        took["new numbers"] = await _renumber(stand, agents + count)
-        assert stand.bridge.events("removals.refused") == []
-    return took
+            async with centre.leaving(way, directly=way != "no queues"):
+                await leave(centre.stand)
+        async with centre.leaving("log out, daemon away"):
+            await centre.stand.bridge.stop()
+            await LOG_OUT(centre.stand)
+            await asyncio.sleep(away_s)
+            centre.clock_starts()
+            await centre.stand.bridge.start(within=WITHIN_S)
+        async with centre.leaving("log out, Asterisk killed"):
+            await centre.stand.asterisk.kill()
+            await LOG_OUT(centre.stand)
+            centre.clock_starts()
+            await centre.stand.asterisk.start()
+        async with centre.leaving("new numbers", stay=True):
+            await centre.renumber()
+        assert centre.stand.bridge.events("removals.refused") == []
+    return centre.took
 
 
-def _server(stand: Stand) -> tuple[str, int]:
-    return stand.asterisk.host, stand.asterisk.sip_port
+class Leaving:
+    """`async with Leaving(agents) as centre`: so many agents, and a daemon that has filled Asterisk with them."""
 
+    def __init__(self, agents: int) -> None:
+        self._agents, self._leave = agents, agents // 5
+        self.stand = Stand(numbers=agents + 100)
+        self._look_s = agents / LOOKS_A_SECOND
+        self.took: dict[str, float] = {}
+        self._started = 0.0
+        self._stack = AsyncExitStack()
 
-async def _come(stand: Stand, count: int) -> None:
-    """So many agents log in who can: unlocked, with queues."""
-    await stand.db.execute(
-        "UPDATE agentbridge.agents SET locked_at = NULL, deactivated = false WHERE deactivated OR locked_at IS NOT NULL"
-    )
-    await stand.db.execute(
-        "INSERT INTO agentbridge.queue_members (agent_id, queue_id, penalty)"
-        " SELECT a.id, q.id, 1 FROM agentbridge.agents a, agentbridge.queues q"
-        " WHERE (a.id + q.id) % 4 = 0 ON CONFLICT DO NOTHING",
-        timeout=WITHIN_S,
-    )
-    await stand.db.execute(
-        "SELECT agentbridge.login(username, source => 'admin') FROM (SELECT username FROM agentbridge.agents"
-        " ORDER BY id DESC LIMIT $1) a",
-        count,
-        timeout=WITHIN_S,
-    )
-    await stand.settled()
-    await stand.processors.idle(within=WITHIN_S)
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.stand)
+            await self.stand.people(self._agents)
+            await self.stand.bridge.start(within=WITHIN_S)
+            await self.stand.settled(OUT_WITHIN_S, look_s=self._look_s)
+            self._stack = stack.pop_all()
+        return self
 
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
 
-async def _phones(stand: Stand, farm: Farm) -> list[Phone]:
-    rows = await stand.db.fetch(
-        f"SELECT internal, sip_secret FROM agentbridge.agents WHERE {THEM} ORDER BY id LIMIT $1", PHONES
-    )
-    return await farm.register({row["internal"]: row["sip_secret"] for row in rows})
+    def clock_starts(self) -> None:
+        """Again: what was before is not counted."""
+        self._started = time.perf_counter()
 
+    @asynccontextmanager
+    async def leaving(self, way: str, *, directly: bool = True, stay: bool = False) -> AsyncIterator[None]:
+        """A fifth is there, and their phones ring; the block makes them leave; they are out, and no phone rings.
 
-async def _leave(stand: Stand, way: Way) -> float:
-    started = time.perf_counter()
-    await way(stand)
-    return round(await _until_out(stand, asyncio.sleep(0)) + time.perf_counter() - started, 2)
+        directly: whether calls to their numbers must not ring either. stay: they go on working by other numbers.
+        """
+        started = time.perf_counter()
+        await self._come()
+        print(f"{self._leave} there after {time.perf_counter() - started:.1f} s", file=sys.stderr, flush=True)
+        async with Farm((self.stand.asterisk.host, self.stand.asterisk.sip_port), audio=False) as farm:
+            phones = await self._phones(farm)
+            assert all(await self._rung(farm, phones, directly=False)), "who works is rung"
+            self.clock_starts()
+            yield
+            await self._until_members_are(await self._numbers() if stay else set())
+            self.took[way] = round(time.perf_counter() - self._started, 2)
+            assert await self._held() == 0
+            assert not any(await self._rung(farm, phones, directly=directly)), "somebody who left was rung"
+        print(f"{way}: {self.took[way]} s, nobody rung", file=sys.stderr, flush=True)
 
+    async def renumber(self) -> None:
+        """All who work get numbers of another range by one statement."""
+        await self.stand.db.execute(
+            f"UPDATE agentbridge.agents SET internal = (internal::bigint + $1)::text WHERE {THEM}",
+            self._agents,
+            timeout=WITHIN_S,
+        )
 
-async def _until_out(stand: Stand, come_back: Awaitable[object]) -> float:
-    """Seconds until nobody is a member any more, from the start of `come_back`."""
-    started = time.perf_counter()
-    await come_back
+    async def _come(self) -> None:
+        """A fifth logs in: those with the highest ids, unlocked, with five queues each."""
+        db = self.stand.db
+        await db.execute(
+            "UPDATE agentbridge.agents SET locked_at = NULL, deactivated = false"
+            " WHERE deactivated OR locked_at IS NOT NULL"
+        )
+        await db.execute(
+            "INSERT INTO agentbridge.queue_members (agent_id, queue_id, penalty)"
+            " SELECT a.id, q.id, 1 FROM agentbridge.agents a, agentbridge.queues q"
+            " WHERE (a.id + q.id) % 4 = 0 ON CONFLICT DO NOTHING",
+            timeout=WITHIN_S,
+        )
+        await db.execute(
+            "SELECT agentbridge.login(username, source => 'admin') FROM (SELECT username FROM agentbridge.agents"
+            " ORDER BY id DESC LIMIT $1) a",
+            self._leave,
+            timeout=WITHIN_S,
+        )
+        await self._until_members_are(await self._numbers())
+        await self.stand.processors.idle(within=WITHIN_S)
 
-    async def out() -> bool:
-        return not await members(stand.asterisk)
+    async def _numbers(self) -> set[str]:
+        return {
+            row["internal"]
+            for row in await self.stand.db.fetch(f"SELECT internal FROM agentbridge.agents WHERE {THEM}")
+        }
 
-    await until(out, within=WITHIN_S, what="the last member being out")
-    return round(time.perf_counter() - started, 2)
+    async def _held(self) -> int:
+        return int(
+            await self.stand.db.fetchval("SELECT count(*) FROM agentbridge.agent_status WHERE error IS NOT NULL")
+        )
 
+    async def _until_members_are(self, numbers: set[str]) -> None:
+        """Until each of them is in five queues, and nobody else in any."""
+        await self.stand.settled(OUT_WITHIN_S, look_s=self._look_s)
+        wanted = {f"PJSIP/{number}" for number in numbers}
+        async with asyncio.timeout(OUT_WITHIN_S):
+            while True:
+                there = await members(self.stand.asterisk, within=WITHIN_S)
+                if len(there) == 5 * len(wanted) and {interface for _, interface in there} == wanted:
+                    return
+                await asyncio.sleep(self._look_s)
 
-async def _nobody_rings(stand: Stand, farm: Farm, phones: list[Phone], *, directly: bool) -> None:
-    before = [len(phone.invites) for phone in phones]
-    caller = await farm.phone(stand.asterisk.caller_user, stand.asterisk.caller_secret)
-    for called in [*list(QUEUES)[:5], *(phone.user for phone in phones if directly)]:
-        with suppress(TimeoutError):
-            await caller.call(called, timeout=1.0)
-        for call in caller.calls:
-            await call.hangup()
-    assert [len(phone.invites) for phone in phones] == before, "somebody who left was rung"
-    await farm.dismissed()
+    async def _phones(self, farm: Farm) -> list[Phone]:
+        rows = await self.stand.db.fetch(
+            f"SELECT internal, sip_secret FROM agentbridge.agents WHERE {THEM} ORDER BY id LIMIT $1", PHONES
+        )
+        phones = await farm.register({row["internal"]: row["sip_secret"] for row in rows})
+        for phone in phones:
+            phone.behaviour = Ring()
+        return phones
 
-
-async def _renumber(stand: Stand, by_how_many: int) -> float:
-    started = time.perf_counter()
-    await stand.db.execute(
-        f"UPDATE agentbridge.agents SET internal = (internal::bigint + {by_how_many})::text WHERE {THEM}",
-        timeout=WITHIN_S,
-    )
-    rows = await stand.db.fetch(f"SELECT internal FROM agentbridge.agents WHERE {THEM}")
-    wanted = {f"PJSIP/{row['internal']}" for row in rows}
-
-    async def moved() -> bool:
-        return {interface for _, interface in await members(stand.asterisk)} == wanted
-
-    await until(moved, within=WITHIN_S, what="all members having their new numbers")
-    return round(time.perf_counter() - started, 2)
+    async def _rung(self, farm: Farm, phones: list[Phone], *, directly: bool) -> list[int]:
+        """How often each phone was called while customers called four queues, and each number one after the other."""
+        before = [len(phone.invites) for phone in phones]
+        for called in (SOME_QUEUES, [phone.user for phone in phones] if directly else []):
+            asterisk = self.stand.asterisk
+            customers = [await farm.phone(asterisk.caller_user, asterisk.caller_secret) for _ in called]
+            calls = [customer.dial(extension) for customer, extension in zip(customers, called, strict=True)]
+            await asyncio.sleep(CALLED_S)
+            for call in calls:
+                await call.hangup()
+        return [len(phone.invites) - count for phone, count in zip(phones, before, strict=True)]
 
 
 def main() -> None:

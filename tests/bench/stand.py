@@ -117,13 +117,13 @@ class Stand:
 
     # ------------------------------------------------------------ what is measured
 
-    async def settled(self, within: float = WITHIN_S) -> None:
-        """Until the directory says of each agent that Asterisk has it."""
+    async def settled(self, within: float = WITHIN_S, *, look_s: float = POLL_S) -> None:
+        """Until the directory says of each agent that Asterisk has it; asked every `look_s`."""
         # not EXISTS, which PostgreSQL plans for one row: with 20,000 agents that took minutes and a core
         done = "SELECT bool_and(applied_at IS NOT NULL) FROM agentbridge.agent_status"
         async with asyncio.timeout(within):
             while not await self.db.fetchval(done, timeout=within):  # noqa: ASYNC110 - `until` would ask too often for thousands
-                await asyncio.sleep(POLL_S)
+                await asyncio.sleep(look_s)
 
     @asynccontextmanager
     async def measured(self) -> AsyncIterator["Measure"]:
