@@ -92,7 +92,8 @@ class Admission:
 
         False when none was needed.
         """
-        while reason := await self._why_older(connection):
+        reason = ""
+        while reason := await self._why_older(connection, refused=bool(reason)):
             if await self._ask_beside(connection, "database_older", self._node, reason):
                 log.warning("database.confirmed", node=self._node, reason=reason)
                 break
@@ -103,13 +104,18 @@ class Admission:
         self.older = ""
         return bool(reason)
 
-    async def _why_older(self, connection: Connection) -> str:
-        """Returns why this database is older than what was obeyed before; '' where it is not."""
+    async def _why_older(self, connection: Connection, *, refused: bool) -> str:
+        """Returns why this database is older than what was obeyed before; '' where it is not.
+
+        refused: it was not obeyed a moment ago. People may change more in it than it lacks.
+        """
         known = self._memory.mark
         if known is None:
             return ""
         has_known = await connection.fetchval(QUERIES["has_change"], known.change, known.microseconds)
-        return why_older(known, await _mark(connection), has_known=has_known)
+        is_other = await connection.fetchval(QUERIES["has_other_history"], known.change, known.microseconds)
+        may_be_pruned = not refused and not is_other
+        return why_older(known, await _mark(connection), has_known=has_known, may_be_pruned=may_be_pruned)
 
     async def _ask_beside(self, connection: Connection, query: str, *arguments: object) -> bool:
         """Asks the query on a connection of its own, since ours may be in a transaction that never commits; returns

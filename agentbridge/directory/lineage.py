@@ -56,8 +56,11 @@ class Mark:
         return replace(self, change=change, microseconds=microseconds) if change > self.change else self
 
 
-def why_older(known: Mark, found: Mark, *, has_known: bool) -> str:
-    """Why a database is not to be obeyed; empty when it may be. has_known: it holds the known change."""
+def why_older(known: Mark, found: Mark, *, has_known: bool, may_be_pruned: bool) -> str:
+    """Why a database is not to be obeyed; empty when it may be.
+
+    has_known: it holds the known change. may_be_pruned: nothing that it holds says that it never had that change.
+    """
     if found.cluster == known.cluster and found.timeline < known.timeline:
         return f"it was overtaken by a failover, from timeline {found.timeline} to {known.timeline}"
     if has_known:  # also where it was moved to by dump and restore
@@ -66,8 +69,8 @@ def why_older(known: Mark, found: Mark, *, has_known: bool) -> str:
         return "this is another database than the one that Asterisk was told from"
     if known.change == 0:
         return ""
-    if found.timeline == known.timeline and found.change > known.change:
-        return ""  # it was pruned: newer ones came, and every daemon had read it
+    if found.timeline == known.timeline and found.change > known.change and may_be_pruned:
+        return ""  # newer ones came, and every daemon had read it
     return f"change {known.change}, which Asterisk was told of, is not in this database"
 
 

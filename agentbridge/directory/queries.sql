@@ -98,6 +98,14 @@ from (values (1)) one left join lateral (select seq, at from agentbridge.changes
 -- name: has_change
 select exists (select from agentbridge.changes where seq = $1 and (extract(epoch from at) * 1000000)::bigint = $2)
 
+-- name: has_other_history
+-- Whether its changes up to that number are not those that were read. A backup that was restored counts on from where it
+-- was, so that a number comes once more, at a later time; a minute is for transactions side by side, and for clocks.
+select exists (
+    select from agentbridge.changes
+    where seq = $1 and (extract(epoch from at) * 1000000)::bigint <> $2
+        or seq < $1 and at > to_timestamp($2 / 1000000.0) + interval '1 minute')
+
 -- name: at_home
 select exists (
     select from agentbridge.home where cluster = (select system_identifier::text from pg_control_system()))

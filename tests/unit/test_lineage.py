@@ -11,42 +11,49 @@ KNOWN = Mark(cluster="7711751197984048434", timeline=1, change=100, microseconds
 
 
 def test_the_same_database_is_obeyed_whatever_came_meanwhile() -> None:
-    assert why_older(KNOWN, replace(KNOWN, change=900, microseconds=9000), has_known=True) == ""
+    assert why_older(KNOWN, replace(KNOWN, change=900, microseconds=9000), has_known=True, may_be_pruned=True) == ""
 
 
 def test_a_promoted_standby_that_has_all_is_obeyed() -> None:
-    assert why_older(KNOWN, replace(KNOWN, timeline=2), has_known=True) == ""
+    assert why_older(KNOWN, replace(KNOWN, timeline=2), has_known=True, may_be_pruned=True) == ""
 
 
 def test_a_promoted_standby_that_is_behind_is_not_obeyed_even_when_it_has_gone_on() -> None:
     found = replace(KNOWN, timeline=2, change=133, microseconds=5001)
-    assert "change 100" in why_older(KNOWN, found, has_known=False)
+    assert "change 100" in why_older(KNOWN, found, has_known=False, may_be_pruned=True)
 
 
 def test_a_backup_that_was_restored_is_not_obeyed() -> None:
-    assert "change 100" in why_older(KNOWN, replace(KNOWN, change=90, microseconds=4000), has_known=False)
+    assert "change 100" in why_older(
+        KNOWN, replace(KNOWN, change=90, microseconds=4000), has_known=False, may_be_pruned=True
+    )
 
 
 def test_an_old_primary_that_comes_back_is_not_obeyed_even_when_nothing_is_missing() -> None:
     known = replace(KNOWN, timeline=2)
-    assert "overtaken by a failover" in why_older(known, KNOWN, has_known=True)
+    assert "overtaken by a failover" in why_older(known, KNOWN, has_known=True, may_be_pruned=True)
 
 
 def test_another_cluster_is_not_obeyed() -> None:
     found = replace(KNOWN, cluster="1", change=900, microseconds=9000)
-    assert "another database" in why_older(KNOWN, found, has_known=False)
+    assert "another database" in why_older(KNOWN, found, has_known=False, may_be_pruned=True)
 
 
 def test_another_cluster_that_has_all_is_obeyed_since_the_directory_was_moved_there() -> None:
-    assert why_older(KNOWN, replace(KNOWN, cluster="1"), has_known=True) == ""
+    assert why_older(KNOWN, replace(KNOWN, cluster="1"), has_known=True, may_be_pruned=True) == ""
 
 
 def test_a_change_that_was_pruned_long_ago_is_not_missed() -> None:
-    assert why_older(KNOWN, replace(KNOWN, change=500, microseconds=7000), has_known=False) == ""
+    assert why_older(KNOWN, replace(KNOWN, change=500, microseconds=7000), has_known=False, may_be_pruned=True) == ""
+
+
+def test_a_backup_in_which_more_was_changed_than_it_lacks_is_not_obeyed() -> None:
+    found = replace(KNOWN, change=500, microseconds=7000)
+    assert "change 100" in why_older(KNOWN, found, has_known=False, may_be_pruned=False)
 
 
 def test_a_directory_without_any_change_yet_may_be_followed_by_a_later_one() -> None:
-    assert why_older(replace(KNOWN, change=0, microseconds=0), KNOWN, has_known=False) == ""
+    assert why_older(replace(KNOWN, change=0, microseconds=0), KNOWN, has_known=False, may_be_pruned=True) == ""
 
 
 def test_the_mark_outlives_the_process(tmp_path: Path) -> None:

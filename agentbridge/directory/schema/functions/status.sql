@@ -24,6 +24,12 @@ create or replace view agentbridge.agent_status as
 with everything as materialized (
     select xid, at from agentbridge.changes where keys @> '{*}'
 ),
+-- one row. A database that is older than Asterisk may say of an agent what was true once.
+disobeyed as materialized (
+    select string_agg(format('%s does not obey this database: %s; if it is the right one, confirm it with '
+        '`agentbridge plan --confirm`', o.node, o.reason), '; ' order by o.node) as why
+    from agentbridge.older_databases o where o.confirmed_at is null
+),
 results as (
     select a.id, a.username, a.internal, a.created_at,
         s.agent_id, s.paused, s.pause_reason, s.started_at, t.name as telephone,
@@ -52,13 +58,13 @@ select username, internal,
     case when paused then pause_reason end as pause_reason,
     telephone,
     coalesce(wanted_at, greatest(created_at, started_at)) as wanted_at,
-    case when not pending then applied_at end as applied_at,
-    error,
+    case when not pending and why is null then applied_at end as applied_at,
+    nullif(concat_ws('; ', why, error), '') as error,
     pending,
     array(select q.address from agentbridge.queue_pauses p join agentbridge.queues q on q.id = p.queue_id
           where p.agent_id = results.id order by q.address) as paused_queues,
     case when pending then waits_for end as waits_for
-from results;
+from results cross join disobeyed;
 comment on view agentbridge.agent_status is
     'applied_at is null while a change is not yet in Asterisk; error says why it could not be made, waits_for what it waits for';
 
