@@ -10,7 +10,7 @@ from dataclasses import replace
 from agentbridge.asterisk.ami.link import AmiLink
 from agentbridge.asterisk.ami.wire import Message
 from agentbridge.asterisk.observed.observation import Observation
-from agentbridge.errors import InvalidValue, Refused
+from agentbridge.errors import InvalidValue, Refused, Unavailable
 from agentbridge.model import (
     AddMember,
     Interface,
@@ -77,6 +77,11 @@ class Members:
         self._bulk = bulk
         self._seen = seen
         self._timeout = timeout
+        self._reading = asyncio.Lock()
+        self._asked = 0
+        """how often a reading of a queue was asked for by a late event"""
+        self._readings: dict[QueueName, tuple[int, Unavailable | None]] = {}
+        """of each queue that was read for that the last time: what was asked before it began, and why it failed"""
 
     async def read_all(self) -> None:
         """Every member of every queue: 0.1 to 0.4 s for 5,000."""
@@ -95,10 +100,36 @@ class Members:
 
     async def read_queue(self, queue: QueueName) -> None:
         """Reads the members of one queue. Raises Unavailable or Refused."""
-        items = await self._bulk.action_list("QueueStatus", {"Queue": queue}, timeout=self._timeout)
+        members: list[Member] = []
+
+        def take(item: Message) -> None:
+            if item.event == "QueueMember":
+                members.append(member_of(item))
+
+        await self._bulk.action_list("QueueStatus", {"Queue": queue}, timeout=self._timeout, on_item=take)
         shown = await self._ring_in_use([queue])
-        members = [member_of(item) for item in items if item.event == "QueueMember"]
         self._seen.queue_read(queue, [_with_ring_in_use(member, shown) for member in members])
+
+    async def _read_queue_once(self, queue: QueueName) -> None:
+        """Returns when the queue was read from now on, by this call or by another one that waited before.
+
+        When events are late, they are late for hundreds of writes at once: each reading its queue for itself would be
+        a message for each member of it, and keep Asterisk and this process from what they are late with. Raises
+        Unavailable or Refused.
+        """
+        self._asked += 1
+        mine = self._asked
+        async with self._reading:
+            covers, failure = self._readings.get(queue, (0, None))
+            if covers < mine:
+                covers, failure = self._asked, None
+                try:
+                    await self.read_queue(queue)
+                except Unavailable as unavailable:
+                    failure = unavailable
+                self._readings[queue] = covers, failure
+            if failure is not None:
+                raise Unavailable(str(failure))
 
     async def _ring_in_use(self, queues: Iterable[QueueName]) -> dict[tuple[QueueName, str], bool]:
         """P3 of each member by its interface in lower case: only the CLI shows it. Queue by queue, for the parsing."""
@@ -130,7 +161,7 @@ class Members:
             pass  # a lost event: look
         finally:
             self._seen.stop_awaiting(queue, interface)
-        await self.read_queue(queue)
+        await self._read_queue_once(queue)
 
     async def add(self, action: AddMember) -> None:
         """Adds a member, then says what QueueAdd has no field for: ring in use (P3), on an old Asterisk the reason."""
