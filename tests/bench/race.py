@@ -22,6 +22,7 @@ WAITING = 3
 TOGETHER = 50
 """phones that register at once"""
 QUEUE = next(iter(QUEUES))
+SETTLED_WITHIN_S = 3 * WITHIN_S
 AFTER_S = 3.0
 """the queue offers a call again every second"""
 
@@ -53,7 +54,7 @@ async def measure(agents: int = AGENTS) -> Race:
         started = time.perf_counter()
         await stand.login(0, agents)
         login_s = time.perf_counter() - started
-        await stand.settled()
+        await stand.settled(SETTLED_WITHIN_S, look_s=1.0)
         settled_s = time.perf_counter() - started
         await asyncio.sleep(AFTER_S)
         there = await members(stand.asterisk, within=WITHIN_S)
