@@ -30,8 +30,9 @@ test: setup-16 test-22 test-16 test-browser
 
 # short tracebacks: a long one of a deep recursion ends the whole run of Python 3.11's pytest
 PYTEST := $(PYTHON) -m pytest --tb=short -n $(WORKERS) --dist loadfile
-# branches that the tests' own processes take; the daemons that they start are not measured, so that the floor is lower
-COVERAGE := --cov --cov-report=term:skip-covered --cov-fail-under=60
+# branches that the tests' own processes take; the daemons that they start are not measured, so that the floor is lower.
+# `make test COVERAGE=` runs without: it costs the tests some speed.
+COVERAGE ?= --cov --cov-report=term:skip-covered --cov-fail-under=40
 test-22: setup
 	AGENTBRIDGE_ASTERISK_ROOTS=22 $(PYTEST) $(COVERAGE) tests --ignore=tests/bench --ignore=tests/faults --ignore=tests/browser
 
