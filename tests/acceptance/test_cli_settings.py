@@ -9,7 +9,7 @@ from tests.acceptance.shell import Ran, Shell, execute
 async def test_the_settings_are_listed_and_changed_old_to_new(shell: Shell) -> None:
     settings = (await shell("setting", "list", "--json")).json
     kept = {name: settings.pop(name) for name in list(settings) if name.startswith("keep_")}
-    assert len(kept) == 5, "how long what grows is kept"
+    assert len(kept) == 6, "how long what grows is kept"
     assert settings == {
         "internal_from": 1000, "internal_to": 1999, "strict_full_name": False, "security_suite": False,
         "lock_after": 0, "mask_characters": 4, "screen_recording_path": "",

@@ -96,7 +96,7 @@ async def test_each_command_asks_the_gate(office: Shell) -> None:
     assert "no daemon has refused" in (await as_user(office, "root", "plan", "--confirm")).err
     assert [queue["name"] for queue in (await as_user(office, "lead", "queue", "list", "--json")).json] == ["sales"]
     assert "not enabled for lead" in (await as_user(office, "lead", "queue", "show", "support", status=1)).err
-    assert "lead may not manage bea" in (await as_user(office, "lead", "recording", "pause", "bea", status=1)).err
+    assert "lead may not act for bea" in (await as_user(office, "lead", "recording", "pause", "bea", status=1)).err
     await execute(
         office,
         "insert into agentbridge.recordings (node, agent_id, username, internal, linkedid, part, file, format,"
