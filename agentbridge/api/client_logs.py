@@ -19,7 +19,10 @@ _NAME = re.compile(r"[A-Za-z0-9._]{1,80}")
 
 
 class ClientLogs:
-    """Files `<role>-<username>.log` in the folder."""
+    """Keeps what browsers log: a file `<role>-<username>.log` for each agent in the folder.
+
+    A file that has grown too large is numbered and a new one begun; the oldest goes. Nothing reads them here.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

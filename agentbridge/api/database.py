@@ -79,7 +79,10 @@ class Database:
             raise away() from error
 
     async def _opened(self) -> asyncpg.Pool[asyncpg.Record]:
-        """Returns the pool, made at its first use."""
+        """Returns the pool, made at its first use.
+
+        The pool connects when a connection is taken from it: a database that is away is noticed there, not here.
+        """
         async with self._opening:
             if self._pool is None:
                 self._pool = await asyncpg.create_pool(

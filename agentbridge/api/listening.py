@@ -35,6 +35,7 @@ class Listener:
         self.up = False
 
     def on(self, channel: str, heard: Callable[[str], None]) -> None:
+        """Has `heard` called with the text of each notification of the channel, in place of who was called before."""
         self._heard[channel] = heard
 
     def on_up(self, came_up: Callable[[], None]) -> None:

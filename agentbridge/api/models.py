@@ -474,7 +474,7 @@ class TelephoneSummary(BaseModel):
 
 
 class Telephone(TelephoneSummary):
-    """A hot-desk telephone with its SIP fields."""
+    """A hot-desk telephone with all its fields; those of SIP come as the directory shows them."""
 
     model_config = ConfigDict(extra="allow")
     created_at: datetime

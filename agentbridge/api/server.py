@@ -35,7 +35,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_begin(self) -> None:
-        """Starts the limit for the request's headers."""
+        """Starts the time that the headers of a request may take; after it the connection is closed."""
         super().on_message_begin()
         self._waiting.cancel()
         self._waiting = self.loop.call_later(HEADER_SECONDS, self._too_slow)

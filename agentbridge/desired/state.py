@@ -157,6 +157,7 @@ def _fixed_contact(key: EndpointId, line: Line) -> str:
 
 
 def _uri_host(host: str) -> str:
+    """Returns an IP address as a SIP URI has it: IPv6 in brackets. Raises ValueError for a host name."""
     address = ip_address(host)
     return f"[{address}]" if address.version == 6 else str(address)
 

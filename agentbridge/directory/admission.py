@@ -138,7 +138,10 @@ class Admission:
 
 
 async def _check_lineage(connection: Connection, lineage: Lineage | None) -> None:
-    """Raises Elsewhere where the database behind this connection is not the one that is obeyed."""
+    """Raises Elsewhere where the database behind this connection is not of this lineage, or not agentbridge's.
+
+    Without a lineage, none fits.
+    """
     try:
         found = (await _mark(connection)).lineage
     except asyncpg.SyntaxOrAccessError as error:  # it has no such tables, or not for us

@@ -215,7 +215,7 @@ def _deliver(mail: Mail, messages: Sequence[EmailMessage]) -> None:
                 smtplib.SMTPNotSupportedError,  # an address beyond ASCII, and a server that knows nothing else
             ) as error:
                 # told to whoever runs this, not to whoever asked: it would tell that the address is an agent's
-                log.warning("reset.refused", address=message["To"], reason=str(error))
+                log.warning("reset.refused", recipient=message["To"], reason=str(error))
 
 
 def _server(mail: Mail) -> smtplib.SMTP:

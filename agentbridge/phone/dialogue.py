@@ -200,7 +200,7 @@ class Dialogue:
         if verb is Verb.LOGIN and not await self._is_on(device, username):
             await self._refuse(line, device, verb, "logged in on another telephone meanwhile", username)
             return
-        log.info("phone.done", telephone=device, agent=username, verb=verb, late=late)
+        log.info("phone.done", telephone=device, agent=username, verb=verb, pending=late)
         await line.say("late" if late else done)
 
     async def _is_on(self, device: EndpointId, username: str) -> bool:

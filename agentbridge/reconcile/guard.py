@@ -72,7 +72,11 @@ class RemovalGuard:
         return dict.fromkeys(told, str(self.refusal))
 
     def is_over(self, keys: Collection[EndpointId], problems: Collection[EndpointId]) -> bool:
-        """Whether a pass found one of these keys in order that is noted as held."""
+        """Whether something that is held back may have to wait no longer, so that all is to be judged again.
+
+        That is where a pass found nothing wrong with a key that has something held. keys: those of the pass.
+        problems: all keys that failed.
+        """
         return any(loss.key in keys and loss.key not in problems for loss in self._held)
 
     async def _judge(self, more: set[Loss]) -> set[Loss]:

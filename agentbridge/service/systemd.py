@@ -52,6 +52,7 @@ class _Reachability:
         self._lost = False
 
     def heard(self) -> None:
+        """Notes that systemd got a message: the next failure is logged again."""
         self._lost = False
 
     def missed(self, error: OSError) -> None:

@@ -66,7 +66,11 @@ class Reader:
         raise AssertionError("a loop without an end has ended")
 
     async def _follow(self, look: Callable[[], Awaitable[None]], wake: asyncio.Event, seconds: float) -> None:
-        """Looks at each notification, and after so many seconds without one."""
+        """Looks at once, then at each notification and after so many seconds without one, until it is cancelled.
+
+        wake: set by a notification. After a Problem, such as a database that is away, the next look comes a moment
+        later and reads everything.
+        """
         while True:
             wake.clear()  # before reading: what commits during the read wakes again
             try:

@@ -180,7 +180,7 @@ async def client_log(request: Request, caller: Asking, database: Directory) -> R
     """Lines of my client's log as NDJSON, each with `level` and what else there is; `on` says whether they are kept."""
     buckets = request.app.state.log_buckets
     if wait := buckets.wait_seconds(caller.name):
-        raise Problem(429, "too many lines; wait a moment", headers={"Retry-After": str(math.ceil(wait))})
+        raise Problem(429, "too many lines of a log; wait a moment", headers={"Retry-After": str(math.ceil(wait))})
     buckets.take(caller.name)
     content = await request.body()
     found = json.loads(await database.call("api_client_log", caller.proof) or "null")

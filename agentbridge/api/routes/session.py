@@ -67,7 +67,10 @@ def address_of(request: Request) -> str:
 
 
 def guess(request: Request, name: str) -> None:
-    """Takes one try; Problem 429 without any left."""
+    """Counts a try at a password: with this name, and from the caller's address.
+
+    Raises a Problem (429) where either has no try left; that is not counted.
+    """
     wait = request.app.state.guesses.wait_seconds(address_of(request), name.lower())
     if wait:
         raise Problem(429, "too many tries; wait a moment", headers={"Retry-After": str(math.ceil(wait))})
@@ -130,7 +133,7 @@ async def who_am_i(caller: Asking) -> Response:
 
 @routes("session.delete", "DELETE", "/session", status=204)
 async def log_out(request: Request, caller: Asking, database: Directory) -> Response:
-    """End the session."""
+    """End the session that asks: its cookie is void and its streams close. An agent stays logged in for calls."""
     await database.call("api_close_session", caller.proof)
     request.app.state.callers.forget_all()
     response = nothing()

@@ -52,7 +52,7 @@ async def create_token(caller: Asking, database: Directory, body: models.NewToke
 
 @routes("tokens.delete", "DELETE", "/tokens/{id}", status=204)
 async def delete_token(request: Request, caller: Asking, database: Directory, id: str) -> Response:  # noqa: A002 - the address's word
-    """Take a token back, at once."""
+    """Take a machine's token back: requests with it are refused. 404 where there is none of that id."""
     await database.call("api_delete", caller.proof, "tokens", [id])
     request.app.state.callers.forget_all()
     return nothing()

@@ -83,14 +83,14 @@ def encode(action: str, fields: Fields, action_id: str) -> bytes:
 
 
 def _refuse_reserved(pairs: list[tuple[str, str]]) -> None:
-    """Raises InvalidValue for a header that the link sets itself."""
+    """Raises InvalidValue for a header of an AMI action that the link sets itself: Action and ActionID."""
     for key, _ in pairs:
         if str(key).lower() in {"action", "actionid"}:
             raise InvalidValue(f"{key}: is set by the link and not as a field")
 
 
 def _line(key: object, value: object) -> bytes:
-    """Returns a header as bytes. Raises InvalidValue, naming it, for what would break the protocol."""
+    """Returns a header of an AMI action as bytes. Raises InvalidValue, naming it, for what would break the protocol."""
     if not isinstance(key, str) or not _KEY.fullmatch(key):
         raise InvalidValue(f"{key!r}: a header's name is letters, digits and '-'")
     if not isinstance(value, str):

@@ -143,7 +143,7 @@ def _judged(what: str, status: int, body: bytes, missing_ok: bool) -> tuple[int,
 
 
 def _reason(body: bytes) -> str:
-    """Returns what ARI says is wrong, of an answer that is an error."""
+    """Returns what ARI says is wrong in the body of an error; the body's start where that is not in a known form."""
     try:
         answer = json.loads(body)
     except ValueError:

@@ -160,6 +160,7 @@ class Board:
         return agent_on(EndpointId(match[1]), self._policy) if match else None
 
     def _look_later(self, uniqueid: str) -> None:
+        """Marks a call, now and a few times more: what records or listens to it is known a little later."""
         if uniqueid in self._calls and len(self._later) < GONE:
             moment = self._clock()
             self._later += [(moment + seconds, uniqueid) for seconds in SETTLES_SECONDS]
@@ -212,6 +213,7 @@ class Board:
         await asyncio.sleep(max(0.0, began + WRITE_EVERY_SECONDS - self._clock()))
 
     def _mark_what_is_due(self) -> None:
+        """Marks the calls whose time has come to be written again; see `_look_later`."""
         moment = self._clock()
         due = [uniqueid for at, uniqueid in self._later if at <= moment]
         if due:

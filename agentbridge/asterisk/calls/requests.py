@@ -233,7 +233,8 @@ class Requests:
     async def _pick_up(self, agent: EndpointId) -> Result:
         """Asks the ringing telephone to answer by itself: SIP event `talk`, within the dialog of its INVITE.
 
-        Asterisk does not tell what the telephone said to that; it is done when the call is seen answered.
+        Asterisk does not tell what the telephone said to that, so this returns when the call is seen answered. Raises
+        Refused where none rings, where it ends, and where the telephone does not answer in time.
         """
         ringing = [
             (name, call.channel)

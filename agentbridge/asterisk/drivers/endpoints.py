@@ -139,7 +139,10 @@ class Endpoints:
         return frozenset(names)
 
     async def _read(self, kind: ObjectKind, family: str) -> Mapping[EndpointId, Fields]:
-        """Returns the objects of an AstDB family, by id."""
+        """Returns the objects of an AstDB family, by id; one that can't be parsed has no fields, so it is pushed anew.
+
+        Raises Refused or Unavailable where Asterisk does not list them.
+        """
         objects: dict[EndpointId, Fields] = {}
 
         def take(item: Message) -> None:
@@ -222,7 +225,7 @@ class Endpoints:
         except Unavailable as answer:
             if there is None or _UNREADABLE not in str(answer):
                 raise
-            log.warning("endpoint.unreadable", endpoint=key, cure="deleted and pushed anew")
+            log.warning("endpoint.unreadable", endpoint=key, done="deleted and pushed anew")
             await self._put_anew(ObjectKind.ENDPOINT, key, fields)
 
     # ------------------------------------------------------------ AORs

@@ -44,7 +44,11 @@ MemberAction = AddMember | RemoveMember | PauseMember | SetPenalty | SetRingInUs
 
 
 def member_of(event: Message) -> Member:
-    """From QueueMember (which says Name and Location) and the other QueueMember… events."""
+    """Returns the member that an event is about.
+
+    Takes QueueMember (which says Name and Location) and the other QueueMember… events. Never fails: a field that is
+    missing or malformed has its default, and the next read tells.
+    """
     interface = Interface(event.get("Interface") or event.get("Location"))
     paused = event.get("Paused") == "1"
     return Member(

@@ -59,7 +59,10 @@ _MD5 = "MD5:"
 
 
 def in_words_of(capabilities: Capabilities, kind: ObjectKind, fields: Fields, *, new: bool) -> Fields:
-    """The fields of `desired` exactly as this Asterisk is told them by ARI. new: the object is not there yet."""
+    """Returns the fields of `desired` exactly as this Asterisk is told them by ARI.
+
+    new: the object is not there yet. A new auth is told its algorithms too, which a later PUT would only add to.
+    """
     if kind is ObjectKind.AUTH:
         fields = fields if capabilities.digest else _in_older_words(fields)
         if new and capabilities.auth_algorithms:

@@ -68,9 +68,9 @@ class Transports:
         self._on_registered(key)
 
     def forget(self, key: EndpointId) -> None:
-        """Forgets what was turned away at this endpoint.
+        """Forgets which registrations were turned away at this endpoint, and which devices pushed each other out.
 
-        The endpoint is gone: who gets its number next has turned nobody away.
+        The endpoint is gone: who gets its number next begins with neither.
         """
         self._turned_away.pop(key, None)
         self._displacements.forget(key)

@@ -26,7 +26,10 @@ async def _settings(manager: Manager) -> Mapping[str, str]:
 
 
 async def findings(sight: Sight) -> AsyncIterator[Finding]:
-    """Yields what is wrong with PJSIP: global settings, transports, and names that are taken."""
+    """Yields what is wrong with PJSIP: global settings, transports, addresses, and names that are taken.
+
+    Nothing where modules are missing, which is a finding of its own. Raises Refused or Unavailable.
+    """
     if sight.modules is None or not sight.modules >= modules.ROOTS:
         return  # said already
     manager = sight.manager
