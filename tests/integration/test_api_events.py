@@ -60,8 +60,8 @@ class Viewer:
             while (kind, key) in self.objects:
                 await self.next()
 
-    async def closed(self) -> int | None:
-        async with asyncio.timeout(WITHIN_S):
+    async def closed(self, within: float = WITHIN_S) -> int | None:
+        async with asyncio.timeout(within):
             while (await self.socket.receive()).type is aiohttp.WSMsgType.TEXT:
                 pass
         return self.socket.close_code
@@ -135,6 +135,15 @@ async def test_a_session_that_ends_closes_its_streams(api: Api, scene: Scene) ->
             await viewer.subscribe()
             await scene.sql.execute("update agentbridge.agents set deactivated = true where username = 'ana'")
             assert await viewer.closed() == 4401
+
+
+async def test_a_token_that_is_deleted_ends_its_streams_at_once(api: Api, scene: Scene) -> None:
+    token = await scene.token("events")
+    async with Browser(api, token=token) as machine, viewing(machine) as viewer:
+        await viewer.subscribe()
+        await scene.sql.execute("delete from agentbridge.api_tokens where id = $1", token.split("_")[1])
+        # before the stream would have asked by itself
+        assert await viewer.closed(within=10) == 4401
 
 
 async def test_nobody_else_gets_in(api: Api) -> None:

@@ -12,6 +12,7 @@ from agentbridge.directory.changes import Changes, Pulse
 from agentbridge.directory.postgres import Directory
 from agentbridge.errors import Unavailable
 from agentbridge.model import EndpointId
+from agentbridge.reconcile.ports import Outcome
 from lab.postgres import DAEMON, Postgres, as_role
 from lab.processes import until
 from tests.integration.followed import Seen
@@ -69,7 +70,7 @@ async def test_a_statement_that_fails_is_told_and_tried_again(sql: Connection, d
         await sql.execute("alter table agentbridge.telephones rename others to codecs")
         assert (await directory.read([EndpointId("desk1")])).subjects
         with pytest.raises(Unavailable, match=r"SQLSTATE 22P02"):
-            await directory.record("no snapshot", {})
+            await directory.record("no snapshot", {EndpointId("desk1"): Outcome()})
 
 
 async def test_the_cause_of_a_lost_connection_is_told_and_not_what_follows_from_it(database: str) -> None:

@@ -51,6 +51,7 @@ class Stream:
         self._group: Audience | None = None
         self._doubted = False
         """its rights may have changed"""
+        self._looked_at = asyncio.get_running_loop().time()
 
     @property
     def session(self) -> int | None:
@@ -86,6 +87,8 @@ class Stream:
             await self._sent(self._hub.mark())
         if outbox.close_code:
             return outbox.close_code
+        # a busy floor never falls silent, and sessions and tokens expire without a word
+        self._doubted |= asyncio.get_running_loop().time() - self._looked_at >= MARK_SECONDS
         if self._doubted and not await self._still_allowed():
             return SESSION_OVER
         snapshot, frame, objects, notices = outbox.take()
@@ -102,6 +105,7 @@ class Stream:
     async def _still_allowed(self) -> bool:
         """Looks at the session again; other rights are another group, and a snapshot of what it sees."""
         self._doubted = False
+        self._looked_at = asyncio.get_running_loop().time()
         try:
             await self._database.call("api_session", self._look.proof)
             again = await look(self._database, self._look.proof)

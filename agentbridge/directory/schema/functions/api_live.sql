@@ -92,7 +92,7 @@ as $$
     from nodes n
 $$;
 
--- Whoever may see what changed: open streams look at themselves again.
+-- Who may see what has changed: open streams look at themselves again, and nobody is remembered.
 create or replace function agentbridge.tell_rights_changed() returns trigger language plpgsql
 security definer set search_path = agentbridge, pg_temp
 as $$
@@ -121,3 +121,5 @@ end $$;
 create or replace trigger tell_client_log after update of client_log, client_log_level on agentbridge.agents
     for each row when (old.client_log <> new.client_log or old.client_log_level <> new.client_log_level)
     execute function agentbridge.tell_client_log();
+create or replace trigger rights_changed after update of scopes, expires_at or delete on agentbridge.api_tokens
+    for each statement execute function agentbridge.tell_rights_changed();
