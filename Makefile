@@ -29,7 +29,8 @@ demo: $(if $(filter 16 20,$(ASTERISK)),setup-$(ASTERISK),setup)
 test: setup-16 test-22 test-16 test-browser
 
 # short tracebacks: a long one of a deep recursion ends the whole run of Python 3.11's pytest
-PYTEST := $(PYTHON) -m pytest --tb=short -n $(WORKERS) --dist loadfile
+# in the order of the folders: by number of tests, as pytest-xdist would, the slowest files begin last
+PYTEST := $(PYTHON) -m pytest --tb=short -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # branches that the tests' own processes take; the daemons that they start are not measured, so that the floor is lower.
 # `make test COVERAGE=` runs without: it costs the tests some speed.
 COVERAGE ?= --cov --cov-report=term:skip-covered --cov-fail-under=40
