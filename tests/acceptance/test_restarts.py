@@ -206,6 +206,7 @@ async def test_what_changed_during_a_shutdown_that_was_taken_back_is_sent_at_onc
     await centre.settled()
     phone = await centre.phone("ana")
     call = await (await centre.caller()).call("sales", timeout=10)  # which the shutdown waits for
+    await phone.rings(timeout=20)
     async with Manager(centre.asterisk) as witness:
         stopping = asyncio.create_task(centre.asterisk.cli("core stop gracefully", within=60))
 
