@@ -64,8 +64,8 @@ async def everything_else_dies(centre: Centre) -> None:
 
 async def in_a_call(centre: Centre, agent: Phone, dialled: str) -> tuple[Phone, Call, Call]:
     customer = await centre.caller()
-    outgoing = await customer.call(dialled, timeout=5, headers=CALLER)
-    incoming = await agent.rings(timeout=5)
+    outgoing = await customer.call(dialled, timeout=20, headers=CALLER)
+    incoming = await agent.rings(timeout=20)
     await hear_each_other(outgoing, incoming, (customer, agent))
     return customer, outgoing, incoming
 

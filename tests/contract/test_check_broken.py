@@ -101,7 +101,7 @@ def unloaded(module: str, what: str) -> Broken:
 
 
 def not_loaded(module: str, what: str, *dependants: str) -> Broken:
-    also = frozenset(f"module.{name}" for name in dependants)
+    also = frozenset(name if "." in name else f"module.{name}" for name in dependants)
     return Broken(f"module.{module}", what, "modules.conf", noload=module, also=also)
 
 
@@ -125,7 +125,8 @@ BROKEN = {
     "no log-in of phones": unloaded("res_pjsip_authenticator_digest", "password"),
     "no phone is known by name": unloaded("res_pjsip_endpoint_identifier_user", "nobody"),
     "no queues": Broken("queues.not_loaded", "app_queue is not loaded", "module load app_queue", unload="app_queue"),
-    "no ChanSpy": not_loaded("app_chanspy", "nobody can listen", "app_mixmonitor"),
+    # on 16 app_queue declines to load then as well
+    "no ChanSpy": not_loaded("app_chanspy", "nobody can listen", "app_mixmonitor", "queues.not_loaded"),
     # all of PJSIP then declines to load
     "no AstDB for endpoints": not_loaded("res_sorcery_astdb", "whatever sorcery.conf says", *NEEDED, *OF_PJSIP),
     # ------------------------------------------------------------ queues

@@ -74,7 +74,9 @@ class Watch:
                 self._owners.pop((member.queue, member.interface), None)
                 self._is_ours(step.key, member.queue, member.interface)
             case PauseMember(queue, interface, paused, _):
-                self._is_ours(step.key, queue, interface)
+                # at the desk that its agent has left a member stays until it may go, and is kept as its agent is
+                left = {interface_of(key) for key in self._directory.given}
+                self._is_ours(step.key, queue, interface_of(step.key) if interface in left else interface)
                 if not paused and desired(subject, SIP).members[queue].paused:
                     self.faults.append(f"{interface} is unpaused in {queue}, and should be paused")
 

@@ -117,15 +117,16 @@ async function startBrowserShift(live) {
 function seen(live) {
   const username = me.value?.username;
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => end(() => reject(new Error(t("phone.not_seen")))), SEEN_WITHIN_MS);
-    const stop = effect(() => {
-      if (live.of("me").get(username)?.contact) end(resolve);
-    });
+    // before the effect, which runs at once: the server may have seen the contact already
     const end = (/** @type {() => void} */ then) => {
       clearTimeout(timer);
       queueMicrotask(() => stop());
       then();
     };
+    const timer = setTimeout(() => end(() => reject(new Error(t("phone.not_seen")))), SEEN_WITHIN_MS);
+    const stop = effect(() => {
+      if (live.of("me").get(username)?.contact) end(resolve);
+    });
   });
 }
 

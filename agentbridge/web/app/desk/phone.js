@@ -261,16 +261,17 @@ export class Phone {
   /** @param {number} within milliseconds */
   #registered(within) {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => end(() => reject(new Error(this.reason.value || "timeout"))), within);
-      const stop = this.registration.subscribe((state) => {
-        if (state === "registered") end(() => resolve(undefined));
-        if (state === "displaced" || state === "off") end(() => reject(new Error(state)));
-      });
+      // before the subscription, which tells the state of now at once
       const end = (/** @type {() => void} */ then) => {
         clearTimeout(timer);
         queueMicrotask(() => stop());
         then();
       };
+      const timer = setTimeout(() => end(() => reject(new Error(this.reason.value || "timeout"))), within);
+      const stop = this.registration.subscribe((state) => {
+        if (state === "registered") end(() => resolve(undefined));
+        if (state === "displaced" || state === "off") end(() => reject(new Error(state)));
+      });
     });
   }
 
