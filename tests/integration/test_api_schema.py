@@ -13,7 +13,7 @@ from lab.processes import run
 from tests.integration.api_scene import PASSWORD, Scene
 
 EXAMPLES = 3
-SECONDS = float(os.environ.get("AGENTBRIDGE_SCHEMA_SECONDS", "20"))
+SECONDS = int(os.environ.get("AGENTBRIDGE_SCHEMA_SECONDS", "20"))
 """of fuzzing for each role, and half as long from answer to request; a longer run and another seed reach more"""
 SEED = os.environ.get("AGENTBRIDGE_SCHEMA_SEED", "1")
 """the same from run to run, so that what fails does so for a change and not by chance"""
@@ -70,5 +70,5 @@ async def test_it_holds_its_own_document(api: Api, scene: Scene, role: str) -> N
         # each ends with an error where one of the checks fails
         fuzzing = ("--phases", "fuzzing", "--mode", "all", "--max-examples", str(EXAMPLES), "--max-time", str(SECONDS))
         await run(*words, *fuzzing, within=300.0)
-        told = await run(*words, "--phases", "stateful", "--max-time", str(SECONDS / 2), within=300.0)
+        told = await run(*words, "--phases", "stateful", "--max-time", str(SECONDS // 2), within=300.0)
         assert re.search(r"Scenarios: +[1-9]", told), told
