@@ -81,19 +81,7 @@ async def members(
     asterisk: Asterisk, queues: Iterable[str] = (), *, within: float = WITHIN_S
 ) -> dict[tuple[str, str], Seen]:
     """Every member by its queue and interface, as panoramisk sees it; of some queues, or of all."""
-    witness = panoramisk.Manager(
-        host=asterisk.host,
-        port=asterisk.ami_port,
-        username=asterisk.ami_user,
-        secret=asterisk.ami_secret,
-        events="off",
-    )
-    try:
-        async with asyncio.timeout(within):
-            await witness.connect()
-            status = await witness.send_action({"Action": "QueueStatus"})
-    finally:
-        witness.close()
+    status = await _listed(asterisk, "QueueStatus", within)
     wanted = set(queues)
     return {
         (item["Queue"], item["Location"]): _seen(item)
@@ -104,6 +92,12 @@ async def members(
 
 async def channels(asterisk: Asterisk) -> list[Message]:
     """Every channel, as panoramisk sees it."""
+    items = await _listed(asterisk, "CoreShowChannels", WITHIN_S)
+    return [dict(item) for item in items if item.get("Event") == "CoreShowChannel"]
+
+
+async def _listed(asterisk: Asterisk, action: str, within: float) -> Iterable[Message]:
+    """Asks by a connection of its own; returns each event of the answer. Raises TimeoutError after `within` seconds."""
     witness = panoramisk.Manager(
         host=asterisk.host,
         port=asterisk.ami_port,
@@ -112,12 +106,12 @@ async def channels(asterisk: Asterisk) -> list[Message]:
         events="off",
     )
     try:
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(within):
             await witness.connect()
-            items = await witness.send_action({"Action": "CoreShowChannels"})
+            items: Iterable[Message] = await witness.send_action({"Action": action})
+            return items
     finally:
         witness.close()
-    return [dict(item) for item in items if item.get("Event") == "CoreShowChannel"]
 
 
 def _seen(item: Message) -> Seen:
