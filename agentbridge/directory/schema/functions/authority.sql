@@ -1,16 +1,24 @@
 -- A1: who may do what. An actor is a user of the directory. What each operation asks for is the table OPERATIONS of
 -- directory/authority.py; here is what an actor is, and of whom.
 
+-- Whether the agent is in a queue that is enabled for the user.
+create or replace function agentbridge.has_in_a_queue(this_user text, agent text) returns boolean language sql stable
+security definer set search_path = agentbridge, pg_temp
+as $$
+    select exists (
+        select from agents a
+            join effective_members m on m.agent_id = a.id
+            join user_queues q on q.queue_id = m.queue_id and q.username = this_user
+        where a.username = agent)
+$$;
+
 -- An administrator everybody; a user with the agents permission those in a queue enabled for that user.
 create or replace function agentbridge.may_manage(manager text, agent text) returns boolean language sql stable
 security definer set search_path = agentbridge, pg_temp
 as $$
     select exists (
-        select from users u where u.username = manager and (u.role = 'admin' or (u.agents_permission and exists (
-            select from agents a
-                join effective_members m on m.agent_id = a.id
-                join user_queues q on q.queue_id = m.queue_id and q.username = u.username
-            where a.username = agent))))
+        select from users u where u.username = manager
+            and (u.role = 'admin' or (u.agents_permission and has_in_a_queue(u.username, agent))))
 $$;
 
 -- An administrator to everybody; a user with may_spy to those in a queue enabled for that user. An agent with may_spy is
@@ -19,11 +27,8 @@ create or replace function agentbridge.may_listen(listener text, agent text) ret
 security definer set search_path = agentbridge, pg_temp
 as $$
     select exists (
-        select from users u where u.username = listener and (u.role = 'admin' or (u.may_spy and exists (
-            select from agents a
-                join effective_members m on m.agent_id = a.id
-                join user_queues q on q.queue_id = m.queue_id and q.username = u.username
-            where a.username = agent))))
+        select from users u where u.username = listener
+            and (u.role = 'admin' or (u.may_spy and has_in_a_queue(u.username, agent))))
 $$;
 
 create or replace function agentbridge.shares_queue(one agentbridge.agents, other agentbridge.agents) returns boolean
