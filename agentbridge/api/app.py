@@ -119,7 +119,7 @@ def create(settings: ApiSettings, clock: Callable[[], float] = time.monotonic) -
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(Exception, _on_fault)
     app.add_middleware(Headers, secure=bool(api.certificate), wss=api.wss)
-    app.openapi = _document(app)  # type: ignore[method-assign]
+    app.openapi = _document(app)  # type: ignore[method-assign]  # the way FastAPI documents
     return app
 
 
@@ -157,6 +157,7 @@ def _document(app: FastAPI) -> Callable[[], dict[str, Any]]:
     """Returns the function that makes the OpenAPI document, once."""
 
     def made() -> dict[str, Any]:
+        """Returns the document; its errors are problems (RFC 9457) instead of FastAPI's own bodies."""
         if app.openapi_schema is None:
             found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             parts = found.setdefault("components", {})

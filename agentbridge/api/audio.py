@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path
 
-import soundfile  # type: ignore[import-untyped]
+import soundfile  # type: ignore[import-untyped]  # it has no types
 import structlog
 
 from agentbridge.api.problems import Problem

@@ -47,20 +47,21 @@ class Database:
         return self._dsn
 
     async def call(self, function: str, *arguments: object, seconds: float | None = None) -> Any:
-        """Calls a function that returns one value. Raises a Problem for a refusal (by its rule), and 503 while the
-        database is away.
+        """Calls a function that returns one value, and returns that; JSON comes as text.
 
-        The function's value; JSON comes as text, as it is. seconds: more than usual, for what takes long.
+        seconds: the limit for what takes longer than usual. Raises as `rows` does.
         """
         rows = await self.rows(function, *arguments, seconds=seconds)
         return rows[0][0] if rows else None
 
     async def rows(self, function: str, *arguments: object, seconds: float | None = None) -> list[asyncpg.Record]:
-        """Calls a function that returns rows.
+        """Calls a function that returns rows, and returns those.
 
-        The function's rows. Problem for a refusal of the directory's (by its rule) and while it is away (503).
+        Raises a Problem: with the code of its rule where the directory refuses, 503 while the database is away. Raises
+        ValueError for a name that is none of a function.
         """
-        assert _NAME.fullmatch(function), function  # noqa: S101 - a name of this program, never of a user
+        if _NAME.fullmatch(function) is None:
+            raise ValueError(f"{function!r} is no name of a function")
         places = ", ".join(f"${number}" for number in range(1, len(arguments) + 1))
         try:
             pool = await self._opened()

@@ -9,7 +9,7 @@ import json
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -216,7 +216,7 @@ def _too_large(operation: Operation) -> Problem:
 class GatedRoute(APIRoute):
     """A route whose `operation_id` is a line of the table of operations."""
 
-    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Returns the handler behind the gate: who asks is admitted first, and what is sent is bounded."""
         handle = super().get_route_handler()
         operation = OPERATIONS[str(self.operation_id)]

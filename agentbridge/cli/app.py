@@ -72,6 +72,7 @@ def everywhere(
     user: User = None,
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show it and end."),
 ) -> None:
+    """Notes who acts and with which configuration, before each command."""
     del version
     act_as([*(user or ()), *filter(None, [os.environ.get("AGENTBRIDGE_USER")])], config)
     # what the parts say goes to standard error, which is not the result; `run` then has its own settings

@@ -50,6 +50,7 @@ class _File(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Returns where settings come from, the first that has one wins: environment, credentials, file."""
         del dotenv_settings, file_secret_settings
         return env_settings, Credentials(settings_cls), init_settings
 

@@ -65,6 +65,7 @@ class Routes:
             usual |= {404}
 
         def register(handler: Handler) -> Handler:
+            """Adds the route with what its line in the table of operations says, and returns the handler as it is."""
             self.router.add_api_route(
                 path,
                 handler,

@@ -60,6 +60,7 @@ class Group:
             config: ConfigPath = None,
             as_json: Json = False,
         ) -> None:
+            """Prints a page of the records, as a table or as JSON."""
             page = admin.Page(search=search, sort=sort, limit=limit, offset=offset)
             editing.show_list(config, self.kind, page, as_json=as_json)
 
