@@ -115,8 +115,11 @@ class Process:
 
     async def end(self, number: signal.Signals, within: float = 10.0) -> None:
         """Ask with a signal, and kill when that is not obeyed in so many seconds."""
+        if number is not signal.SIGKILL:
+            # A stopped process does not act on what it is asked. Before the question: asking a process that is just
+            # ending for anything more takes its exit status away from the event loop.
+            self.send(signal.SIGCONT)
         self.send(number)
-        self.send(signal.SIGCONT)  # a stopped process does not act on what it is asked
         if not await self.gone(within):
             self.send(signal.SIGKILL)
             await self.gone(within)
