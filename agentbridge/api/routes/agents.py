@@ -15,20 +15,18 @@ from agentbridge.api.gate import Asking, Directory
 from agentbridge.api.models import Channel, Name, Page, Penalty, Words
 from agentbridge.api.problems import Problem
 from agentbridge.api.routes.common import (
-    Cursor,
+    Asked,
     IfMatch,
-    Limit,
     Prefer,
     Routes,
     Search,
-    Sort,
     answer,
     changed,
     document,
     given,
+    listed,
     nothing,
     outcome,
-    place,
     record,
 )
 from agentbridge.api.routes.records import set_password
@@ -45,11 +43,9 @@ NOT_CHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "As you hav
 
 
 @routes("agents.list", "GET", "/agents", Page[models.AgentSummary])
-async def list_agents(
-    caller: Asking, database: Directory, q: Search = "", sort: Sort = "", limit: Limit = 100, cursor: Cursor = ""
-) -> Response:
+async def list_agents(caller: Asking, database: Directory, page: Asked) -> Response:
     """The agents that one may see, page by page."""
-    return answer(await database.call("api_list", caller.proof, "agents", q, sort, limit, place(cursor)))
+    return await listed(database, caller, "agents", page)
 
 
 @routes("agents.create", "POST", "/agents", models.Agent, status=201)

@@ -6,9 +6,10 @@ import base64
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel
 
 from agentbridge.api.gate import Asking, Directory, GatedRoute
@@ -24,6 +25,24 @@ Search = Annotated[str, Query(max_length=100, description="only those with this 
 Sort = Annotated[str, Query(max_length=64, description="a field, with - before it for downwards")]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Cursor = Annotated[str, Query(max_length=2000, pattern="^[A-Za-z0-9_-]*$", description="`next` of the page before")]
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """Which page of a list is asked for, and in which order."""
+
+    q: str
+    sort: str
+    limit: int
+    cursor: str
+
+
+async def _paging(q: Search = "", sort: Sort = "", limit: Limit = 100, cursor: Cursor = "") -> Paging:
+    """Returns what a list is asked with. A coroutine: FastAPI would run a plain function in a thread."""
+    return Paging(q, sort, limit, cursor)
+
+
+Asked = Annotated[Paging, Depends(_paging)]
 IfMatch = Annotated[
     str | None, Header(alias="If-Match", max_length=100, description="the ETag that the change is made from, or *")
 ]
@@ -193,3 +212,11 @@ async def outcome(request: Request, caller: Asking, username: str, changed_: boo
     if found["error"]:
         body = {"changed": changed_, "error": found["error"]}
     return Response(json.dumps(body), 202, headers, media_type=JSON)
+
+
+async def listed(database: Directory, caller: Asking, kind: str, page: Paging, *, available: bool = False) -> Response:
+    """Answers with a page of the records of a kind. available: of telephones only those that are free."""
+    found = await database.call(
+        "api_list", caller.proof, kind, page.q, page.sort, page.limit, place(page.cursor), available
+    )
+    return answer(found)

@@ -15,7 +15,14 @@ from agentbridge.api import models
 from agentbridge.api.gate import Asking, Directory
 from agentbridge.api.models import Name, Page
 from agentbridge.api.problems import Problem
-from agentbridge.api.routes.common import Cursor, Limit, Routes, Search, Sort, answer, nothing, numbered_place, problems
+from agentbridge.api.routes.common import (
+    Asked,
+    Routes,
+    answer,
+    nothing,
+    numbered_place,
+    problems,
+)
 
 routes = Routes()
 CHUNK = 65536
@@ -31,20 +38,26 @@ SOUND: dict[int | str, dict[str, Any]] = {
 async def recordings(
     caller: Asking,
     database: Directory,
-    q: Search = "",
+    page: Asked,
     agent: Name | None = None,
     linkedid: Annotated[str | None, Query(max_length=80)] = None,
     since: Annotated[datetime | None, Query(description="started then or later")] = None,
     until: Annotated[datetime | None, Query(description="started before")] = None,
-    sort: Sort = "",
-    limit: Limit = 100,
-    cursor: Cursor = "",
 ) -> Response:
     """The recordings that one may hear, the newest first. q: a username, a number or a call."""
-    after = numbered_place(cursor)
+    after = numbered_place(page.cursor)
     return answer(
         await database.call(
-            "api_recordings", caller.proof, q, agent, linkedid, _zoned(since), _zoned(until), limit, after, sort
+            "api_recordings",
+            caller.proof,
+            page.q,
+            agent,
+            linkedid,
+            _zoned(since),
+            _zoned(until),
+            page.limit,
+            after,
+            page.sort,
         )
     )
 

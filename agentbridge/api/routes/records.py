@@ -12,30 +12,25 @@ from agentbridge.api.gate import Asking, Directory
 from agentbridge.api.models import Name, Page, Penalty, Words
 from agentbridge.api.problems import Problem
 from agentbridge.api.routes.common import (
+    Asked,
     Cursor,
     IfMatch,
     Limit,
+    Paging,
     Routes,
-    Search,
     Sort,
     answer,
     changed,
     document,
     given,
+    listed,
     nothing,
-    place,
     record,
 )
 from agentbridge.directory.passwords import check_password
 from agentbridge.errors import InvalidValue
 
 routes = Routes()
-
-
-async def _page(
-    database: Directory, caller: Asking, kind: str, q: str, sort: str, limit: int, cursor: str, available: bool = False
-) -> Response:
-    return answer(await database.call("api_list", caller.proof, kind, q, sort, limit, place(cursor), available))
 
 
 async def _one(database: Directory, caller: Asking, kind: str, key: str) -> Response:
@@ -55,11 +50,9 @@ async def _gone(database: Directory, caller: Asking, kind: str, key: str, if_mat
 
 
 @routes("queues.list", "GET", "/queues", Page[models.QueueSummary])
-async def list_queues(
-    caller: Asking, database: Directory, q: Search = "", sort: Sort = "", limit: Limit = 100, cursor: Cursor = ""
-) -> Response:
+async def list_queues(caller: Asking, database: Directory, page: Asked) -> Response:
     """The queues, page by page."""
-    return await _page(database, caller, "queues", q, sort, limit, cursor)
+    return await listed(database, caller, "queues", page)
 
 
 @routes("queues.create", "POST", "/queues", models.Queue, status=201)
@@ -92,11 +85,9 @@ async def delete_queue(caller: Asking, database: Directory, name: str, if_match:
 
 
 @routes("teams.list", "GET", "/teams", Page[models.TeamSummary])
-async def list_teams(
-    caller: Asking, database: Directory, q: Search = "", sort: Sort = "", limit: Limit = 100, cursor: Cursor = ""
-) -> Response:
+async def list_teams(caller: Asking, database: Directory, page: Asked) -> Response:
     """The teams, page by page."""
-    return await _page(database, caller, "teams", q, sort, limit, cursor)
+    return await listed(database, caller, "teams", page)
 
 
 @routes("teams.create", "POST", "/teams", models.Team, status=201)
@@ -140,14 +131,11 @@ async def set_team_queues(
 async def list_telephones(
     caller: Asking,
     database: Directory,
-    q: Search = "",
-    sort: Sort = "",
-    limit: Limit = 100,
-    cursor: Cursor = "",
+    page: Asked,
     available: Annotated[bool, Query(description="only those that are registered and bound to nobody")] = False,
 ) -> Response:
     """The telephones, page by page."""
-    return await _page(database, caller, "telephones", q, sort, limit, cursor, available)
+    return await listed(database, caller, "telephones", page, available=available)
 
 
 @routes("telephones.create", "POST", "/telephones", models.Telephone, status=201)
@@ -186,11 +174,9 @@ async def free_telephone(caller: Asking, database: Directory, name: str) -> Resp
 
 
 @routes("users.list", "GET", "/users", Page[models.User])
-async def list_users(
-    caller: Asking, database: Directory, q: Search = "", sort: Sort = "", limit: Limit = 100, cursor: Cursor = ""
-) -> Response:
+async def list_users(caller: Asking, database: Directory, page: Asked) -> Response:
     """The users of the console, page by page."""
-    return await _page(database, caller, "users", q, sort, limit, cursor)
+    return await listed(database, caller, "users", page)
 
 
 @routes("users.create", "POST", "/users", models.User, status=201)
@@ -270,7 +256,7 @@ async def list_pause_reasons(
     caller: Asking, database: Directory, sort: Sort = "position", limit: Limit = 100, cursor: Cursor = ""
 ) -> Response:
     """The reasons to choose from."""
-    return await _page(database, caller, "pause-reasons", "", sort, limit, cursor)
+    return await listed(database, caller, "pause-reasons", Paging("", sort, limit, cursor))
 
 
 @routes("pause-reasons.create", "POST", "/pause-reasons", models.PauseReason, status=201)
@@ -286,11 +272,9 @@ async def delete_pause_reason(caller: Asking, database: Directory, name: str) ->
 
 
 @routes("prefixes.list", "GET", "/prefixes", Page[models.Prefix])
-async def list_prefixes(
-    caller: Asking, database: Directory, q: Search = "", sort: Sort = "", limit: Limit = 100, cursor: Cursor = ""
-) -> Response:
+async def list_prefixes(caller: Asking, database: Directory, page: Asked) -> Response:
     """The prefixes that an agent chooses from, with their labels (A19)."""
-    return await _page(database, caller, "prefixes", q, sort, limit, cursor)
+    return await listed(database, caller, "prefixes", page)
 
 
 @routes("prefixes.create", "POST", "/prefixes", models.Prefix, status=201)

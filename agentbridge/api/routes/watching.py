@@ -14,16 +14,13 @@ from agentbridge.api import models
 from agentbridge.api.gate import Asking, Directory, digest
 from agentbridge.api.models import Name, Page
 from agentbridge.api.routes.common import (
-    Cursor,
-    Limit,
+    Asked,
     Routes,
-    Search,
-    Sort,
     answer,
     document,
+    listed,
     nothing,
     numbered_place,
-    place,
 )
 
 routes = Routes()
@@ -31,11 +28,9 @@ _ID_LETTERS = string.ascii_lowercase + string.digits
 
 
 @routes("tokens.list", "GET", "/tokens", Page[models.Token])
-async def list_tokens(
-    caller: Asking, database: Directory, q: Search = "", sort: Sort = "", limit: Limit = 100, cursor: Cursor = ""
-) -> Response:
+async def list_tokens(caller: Asking, database: Directory, page: Asked) -> Response:
     """The machines' tokens, without their secrets."""
-    return answer(await database.call("api_list", caller.proof, "tokens", q, sort, limit, place(cursor)))
+    return await listed(database, caller, "tokens", page)
 
 
 @routes("tokens.create", "POST", "/tokens", models.TokenOnce, status=201)
@@ -77,11 +72,11 @@ async def confirm(caller: Asking, database: Directory, body: models.Confirmation
 
 
 @routes("audit.list", "GET", "/audit", Page[models.AuditLine])
-async def audit(
-    caller: Asking, database: Directory, q: Search = "", sort: Sort = "", limit: Limit = 100, cursor: Cursor = ""
-) -> Response:
+async def audit(caller: Asking, database: Directory, page: Asked) -> Response:
     """Who changed what, the newest first. q: an actor, an action or an object."""
-    return answer(await database.call("api_audit", caller.proof, q, limit, numbered_place(cursor), sort))
+    return answer(
+        await database.call("api_audit", caller.proof, page.q, page.limit, numbered_place(page.cursor), page.sort)
+    )
 
 
 @routes("interactions.claim", "PUT", "/channels/{channel}/interactions", models.Granted)
