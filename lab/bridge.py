@@ -7,7 +7,7 @@ import signal
 import stat
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -129,13 +129,8 @@ class Bridge:
         if os.geteuid() != 0:
             return ("setpriv", "--pdeathsig=KILL")
         groups = f"--groups={','.join(map(str, self._groups))}" if self._groups else "--clear-groups"
-        # of a program below a folder that is root's alone: root without the rights that make it root
-        user = f"--reuid={DAEMON_USER}" if _everybody_may_enter(self._programs()) else "--bounding-set=-all"
+        user = f"--reuid={DAEMON_USER}" if _daemon_user() == DAEMON_USER else "--bounding-set=-all"
         return ("setpriv", user, f"--regid={DAEMON_USER}", groups, "--pdeathsig=KILL")
-
-    @staticmethod
-    def _programs() -> tuple[Path, ...]:
-        return (Path(sys.executable), Path(sys.executable).resolve(), Path(agentbridge.__file__).resolve())
 
     def send(self, number: signal.Signals) -> None:
         self._process.send(number)
@@ -194,14 +189,21 @@ class Bridge:
         return str(file)
 
 
-def _everybody_may_enter(paths: Iterable[Path]) -> bool:
-    return all(folder.stat().st_mode & stat.S_IXOTH for path in paths for folder in path.parents)
+def _daemon_user() -> int:
+    """Returns the user that root runs the daemon as.
+
+    Of a program below a folder that is root's alone, such as /root, it is root without the rights that make it root:
+    it reads what root owns and nothing else.
+    """
+    programs = (Path(sys.executable), Path(sys.executable).resolve(), Path(agentbridge.__file__).resolve())
+    folders = {folder for path in programs for folder in path.parents}
+    return DAEMON_USER if all(folder.stat().st_mode & stat.S_IXOTH for folder in folders) else 0
 
 
 def _give(path: Path) -> None:
-    """To the daemon's user."""
+    """Makes the daemon's user the owner, where root runs the lab."""
     if os.geteuid() == 0:
-        os.chown(path, DAEMON_USER, DAEMON_USER)
+        os.chown(path, _daemon_user(), DAEMON_USER)
 
 
 def _matches(line: Mapping[str, Any], name: str, fields: Mapping[str, object]) -> bool:
