@@ -117,7 +117,14 @@ QUEUE = Kind(
     searched=("name", "description"),
     whose="has_queue",
     derived=frozenset({"address"}),
-    elsewhere={"id": "nothing", "created_at": "nothing", "address": "nothing"},
+    elsewhere={
+        "id": "nothing",
+        "created_at": "nothing",
+        "address": "nothing",
+        "home_node": "the daemons",
+        "serving_node": "the daemons",
+        "serving_since": "the daemons",
+    },
 )
 TEAM = Kind(
     name="team",

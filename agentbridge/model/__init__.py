@@ -48,6 +48,7 @@ from agentbridge.model.keys import (
     queue_name,
 )
 from agentbridge.model.losses import Fate, Loss, LossKind
+from agentbridge.model.nodes import Node
 from agentbridge.model.state import (
     DesiredState,
     Member,
@@ -78,6 +79,7 @@ __all__ = [
     "LossKind",
     "Member",
     "Membership",
+    "Node",
     "ObjectKind",
     "ObservedState",
     "PauseMember",

@@ -2,6 +2,43 @@
 -- what two writers could break at the same moment is a constraint here, named by its rule.
 -- A1 to A19, P, V, O, W: the numbers of the features.
 
+-- ------------------------------------------------------------------------------------------ nodes
+-- The Asterisk nodes: what an administrator says of each, and what its daemon tells.
+create table agentbridge.nodes (
+    node text primary key,
+    started_at timestamptz not null default now(),
+    seen_at timestamptz default now(),                  -- null: its daemon was never there
+    snapshot pg_snapshot,                               -- how far the changes were read
+    asterisk_up boolean not null default false,
+    lag_seconds double precision,
+    pending integer not null default 0,
+    failed integer not null default 0,
+    version text not null default '',
+    lacks text[] not null default '{}',                 -- what this node's Asterisk can't do, by name
+    taken text[] not null default '{}',                 -- internal numbers that it has by its own files
+    sip_host text not null default '',                  -- where the other nodes reach it; '': it stands alone
+    sip_port integer not null default 5060,
+    serves_queues boolean not null default true,
+    up_at timestamptz,                                  -- the last heartbeat with its Asterisk up
+    steady_since timestamptz,                           -- such heartbeats have come unbroken since
+    unreachable text[] not null default '{}',           -- nodes that its Asterisk finds gone by SIP
+    lost_at timestamptz,                                -- gone by heartbeat and by SIP since; null: it is not
+    retired_at timestamptz,
+    constraint "sip_port must be 1 to 65535" check (sip_port between 1 and 65535)
+);
+-- Where each device is registered. The newest registration wins; a device that is registered nowhere has no row. Kept
+-- only while there are several nodes.
+create table agentbridge.device_locations (
+    device text primary key,                            -- endpoint id
+    node text not null references agentbridge.nodes on update cascade on delete cascade,
+    since timestamptz not null default clock_timestamp(),
+    contact text not null,                              -- SIP URI
+    path text not null default '',                      -- RFC 3327: by which proxy
+    expires timestamptz                                 -- null: not known yet
+);
+create index device_locations_node on agentbridge.device_locations (node);
+
+
 -- ------------------------------------------------------------------------------------------ the directory
 
 create table agentbridge.settings (
@@ -13,12 +50,14 @@ create table agentbridge.settings (
     lock_after integer not null default 0,              -- failed logins; 0: never
     mask_characters integer not null default 4,         -- of a caller's number and name (A11)
     screen_recording_path text not null default '',     -- '': the client's own folder (P9)
+    queue_failover_seconds integer not null default 20, -- without a word of a node until others serve its queues
     -- every number of it has an AOR in Asterisk ahead of its agent
     constraint "the range of internal numbers must hold 1 to 100000 of them"
         check (internal_from between 1 and internal_to and internal_to < 10::numeric ^ 16
             and internal_to - internal_from < 100000),
     constraint "lock_after must be 0 (never) to 1000" check (lock_after between 0 and 1000),
-    constraint "mask_characters must be 1 to 64" check (mask_characters between 1 and 64)
+    constraint "mask_characters must be 1 to 64" check (mask_characters between 1 and 64),
+    constraint "queue_failover_seconds must be 10 to 3600" check (queue_failover_seconds between 10 and 3600)
 );
 insert into agentbridge.settings default values;
 
@@ -134,7 +173,10 @@ create table agentbridge.queues (
     channel text not null default 'voice',
     description text not null default '',
     created_at timestamptz not null default now(),
-    address text    -- by which it is called everywhere: its name, or name@channel; kept by functions/rules_queues.sql
+    address text,   -- by which it is called everywhere: its name, or name@channel; kept by functions/rules_queues.sql
+    home_node text references agentbridge.nodes on update cascade on delete set null,       -- where it belongs
+    serving_node text references agentbridge.nodes on update cascade on delete set null,    -- where its members are
+    serving_since timestamptz
 );
 -- app_queue compares queue names without case, as ASCII has it: not by the database's locale
 create unique index "queue names must be unique within a channel, whatever their case"
@@ -262,20 +304,6 @@ create table agentbridge.changes (
 );
 create index changes_xid on agentbridge.changes (xid);
 
--- What the daemons tell.
-create table agentbridge.nodes (
-    node text primary key,
-    started_at timestamptz not null default now(),
-    seen_at timestamptz not null default now(),
-    snapshot pg_snapshot,                               -- how far the changes were read
-    asterisk_up boolean not null default false,
-    lag_seconds double precision,
-    pending integer not null default 0,
-    failed integer not null default 0,
-    version text not null default '',
-    lacks text[] not null default '{}',                 -- what this node's Asterisk can't do, by name
-    taken text[] not null default '{}'                  -- internal numbers that it has by its own files
-);
 create table agentbridge.applied (
     node text not null references agentbridge.nodes on delete cascade,
     key text not null,
