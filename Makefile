@@ -37,11 +37,9 @@ COVERAGE ?= --cov --cov-report=term:skip-covered --cov-fail-under=55
 test-22: setup
 	AGENTBRIDGE_ASTERISK_ROOTS=22 $(PYTEST) $(COVERAGE) tests --ignore=tests/bench --ignore=tests/faults --ignore=tests/browser
 
-# On 16 each file that meets a running Asterisk, as tests/conftest.py marks it. Two tests are open there: an endpoint that
-# a hand's PUT made unusable is mended, but told as failed and healed and not as drift; and in random changes a member was
-# made anew at the moment when it began to ring.
-OPEN_ON_16 := test_drift.py::test_what_a_hands_put_does_to_an_endpoint_is_mended_and_the_phone_stays \
-	test_wrapup.py::test_whatever_changes_in_any_state_of_a_call_app_queue_forgets_nothing
+# On 16 each file that meets a running Asterisk, as tests/conftest.py marks it. One test is open there: an endpoint that a
+# hand's PUT made unusable is mended, but told as failed and healed and not as drift.
+OPEN_ON_16 := test_drift.py::test_what_a_hands_put_does_to_an_endpoint_is_mended_and_the_phone_stays
 test-16: setup-16
 	AGENTBRIDGE_ASTERISK_ROOTS=16 $(PYTEST) -m asterisk tests/contract tests/acceptance \
 		$(addprefix --deselect=tests/acceptance/,$(OPEN_ON_16))

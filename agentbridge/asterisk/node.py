@@ -111,7 +111,7 @@ class Node:
             shutdown=shutdown,
         )
         self._members = Members(self._actions, self._bulk, self._seen)
-        self._engagement = Engagement(self._actions, self._bulk, time.time)
+        self._engagement = Engagement(self._actions, self._bulk, self._members, self._seen, time.time)
         self._policy = PolicyStore(self._actions, self._bulk, self._seen)
         self._contacts = Contacts(self._bulk, contacts or NoContactListener())
         self._endpoints = Endpoints(ari, self._actions, self._bulk, self._seen, self._contacts)
@@ -207,6 +207,10 @@ class Node:
     async def engaged(self, members: Collection[tuple[QueueName, Interface]]) -> dict[tuple[QueueName, Interface], str]:
         """Which of these members ring, are in a call or in wrap-up just now; each with the word for it."""
         return await self._engagement.of(members)
+
+    async def hold(self, members: Collection[tuple[QueueName, Interface]]) -> dict[tuple[QueueName, Interface], str]:
+        """Keeps the free ones of these members from beginning to ring; returns the engaged ones, with the words."""
+        return await self._engagement.hold(members)
 
     async def read_all(self, *, timeout: float = 30.0) -> None:
         """Reads everything that is ours anew; Unavailable when a link does not come up in time."""

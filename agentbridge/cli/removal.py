@@ -164,7 +164,7 @@ async def _take_out(node: Node, settings: Settings, ours: _Ours) -> dict[Endpoin
     """Takes all of it out; returns the ids that could not be, each with the reason."""
     writer = Writer(node, Pace(node.depth, clock=time.monotonic, ceiling=settings.pace.ceiling), time.monotonic)
     causes = {step.key: Cause.CHANGE for step in ours.plan.steps}
-    failures = {**ours.plan.problems, **await writer.write(ours.plan.steps, causes, lambda: None)}
+    failures = {**ours.plan.problems, **(await writer.write(ours.plan.steps, causes, lambda: None)).failures}
     for lamp in ours.lamps:
         try:
             await _darken(node, lamp)

@@ -112,6 +112,13 @@ class Asterisk(Observed, Protocol):
         """Asks which of these members ring, are in a call or in wrap-up just now; each with the words for it."""
         ...
 
+    async def hold(self, members: Collection[tuple[QueueName, Interface]]) -> Mapping[tuple[QueueName, Interface], str]:
+        """Keeps the free ones of these members from beginning to ring until they are taken out.
+
+        Returns those that ring or are in a call by now, each with the words for it; raises Refused or Unavailable.
+        """
+        ...
+
     async def apply(self, step: Step) -> None:
         """Does it. Returns when the change has been observed; raises Refused, InvalidValue or Unavailable."""
         ...

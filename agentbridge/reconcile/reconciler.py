@@ -20,7 +20,7 @@ from agentbridge.errors import Refused, Unavailable
 from agentbridge.model import AgentId, EndpointId, Fate, QueueName, Reading
 from agentbridge.plan.difference import Plan, held_back
 from agentbridge.plan.limit import Limit, Refusal, losses_of
-from agentbridge.plan.postponement import interrupted, postponed
+from agentbridge.plan.postponement import Place, interrupted, postponed
 from agentbridge.reconcile.autopauses import Autopauses
 from agentbridge.reconcile.comparison import Comparer, Comparison, in_parts, merged
 from agentbridge.reconcile.fence import Fence, FenceToken
@@ -267,17 +267,22 @@ class Reconciler:
 
     async def _write(self, compared: Comparison, batch: Batch, check: Callable[[], None]) -> None:
         """Writes what may be written now: nothing that vanished, no call interrupted, no agent twice in a queue."""
-        planned = await self._allowed(compared)
+        planned, anew = await self._allowed(compared)
         planned, places = self._places.lock(planned, compared.desired)
         try:
             check()
-            failures = await self._writer.write(planned.steps, batch, check)
+            written = await self._writer.write(planned.steps, batch, check, anew)
         finally:
             self._places.unlock(places)
-        await self._conclude(replace(compared, plan=planned), failures, batch)
+        # their next pass, a moment later, finds the call and says what they wait for
+        planned = replace(planned, waiting={**dict.fromkeys(written.engaged, ""), **planned.waiting})
+        await self._conclude(replace(compared, plan=planned), written.failures, batch)
 
-    async def _allowed(self, compared: Comparison) -> Plan:
-        """Returns the plan without what must wait: held removals, calls that go on, places that are taken."""
+    async def _allowed(self, compared: Comparison) -> tuple[Plan, Collection[Place]]:
+        """Returns the plan without what must wait: held removals and calls that go on; and the members to be made anew.
+
+        Those are free now, and must be when they are taken out.
+        """
         losses = losses_of(compared.plan, self._asterisk)
         fates = await self._directory.judge(losses) if losses else {}
         planned = await self._guard.limited(compared.plan, fates)
@@ -286,7 +291,7 @@ class Reconciler:
         for loss, fate in fates.items():
             if fate is Fate.MOVED and loss.agent is not None and any(places[place] == loss.key for place in engaged):
                 self._moving[loss.key] = loss.agent
-        return postponed(planned, engaged, places, compared.desired, self._asterisk)
+        return postponed(planned, engaged, places, compared.desired, self._asterisk), places.keys() - engaged.keys()
 
     def _wake_moving(self, agents: Mapping[EndpointId, AgentId], batch: Mapping[EndpointId, Cause]) -> None:
         """An agent who leaves a key for another one changed again: whoever logs out does not wait for a call's end."""

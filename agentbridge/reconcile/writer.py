@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from agentbridge.errors import InvalidValue, Refused, Unavailable
@@ -23,6 +24,7 @@ from agentbridge.model import (
     Step,
 )
 from agentbridge.plan.difference import rank
+from agentbridge.plan.postponement import Place
 from agentbridge.reconcile.pace import TASKS_A_WRITE, Pace
 from agentbridge.reconcile.ports import Asterisk
 from agentbridge.reconcile.report import log_step
@@ -31,8 +33,22 @@ from agentbridge.reconcile.work_queue import Cause
 Failures = dict[EndpointId, str]
 
 
+@dataclass(slots=True)
+class Written:
+    """What did not go as planned."""
+
+    failures: Failures = field(default_factory=dict)
+    """keys that failed, each with the reason"""
+    engaged: dict[EndpointId, str] = field(default_factory=dict)
+    """keys whose member took a call just before it would have been made anew, each with the word for it"""
+
+    def goes_on(self, key: EndpointId) -> bool:
+        """Whether the further steps of the key are done."""
+        return key not in self.failures and key not in self.engaged
+
+
 class Writer:
-    """`write` returns the keys that failed, each with the reason; Unavailable when Asterisk is gone."""
+    """Does the steps of a plan; Unavailable when Asterisk is gone."""
 
     def __init__(self, asterisk: Asterisk, pace: Pace, clock: Callable[[], float]) -> None:
         self._asterisk = asterisk
@@ -40,37 +56,52 @@ class Writer:
         self._clock = clock
 
     async def write(
-        self, steps: Sequence[Step], causes: Mapping[EndpointId, Cause], check: Callable[[], None]
-    ) -> Failures:
+        self,
+        steps: Sequence[Step],
+        causes: Mapping[EndpointId, Cause],
+        check: Callable[[], None],
+        anew: Collection[Place] = (),
+    ) -> Written:
         """Steps in order of rank; a key whose step fails has no further one here.
 
         check: called again and again, also while Asterisk is behind and nothing may be written; what it raises
         ends the writing.
+        anew: the members that are taken out to be made anew, if they are free until then.
         """
-        failures: Failures = {}
+        written = Written()
         for _, group in itertools.groupby(steps, key=rank):
-            await self._write_rank([step for step in group if step.key not in failures], causes, failures, check)
-        return failures
+            await self._write_rank([step for step in group if written.goes_on(step.key)], causes, written, check, anew)
+        return written
 
     async def _write_rank(
         self,
         todo: Sequence[Step],
         causes: Mapping[EndpointId, Cause],
-        failures: Failures,
+        written: Written,
         check: Callable[[], None],
+        anew: Collection[Place],
     ) -> None:
         """Side by side, as many at once as the pace allows."""
         while todo:
             granted = await self._pace.take(len(todo), tasks=_tasks(todo[0]))
             check()
             now, todo = todo[:granted], todo[granted:]
-            unanswered = await self._write_now(now, causes, failures)
+            unanswered = await self._write_now(await self._free(now, anew, written), causes, written.failures)
             if unanswered and not self._asterisk.up:
                 raise Unavailable(unanswered)
             if unanswered:
                 # a part of Asterisk does not answer: to ask on would make every key wait for its own deadline
-                failures.update({step.key: unanswered for step in todo})
+                written.failures.update({step.key: unanswered for step in todo})
                 return
+
+    async def _free(self, steps: Sequence[Step], anew: Collection[Place], written: Written) -> Sequence[Step]:
+        """Returns the steps without the removals of members that have taken a call since the plan was made."""
+        removed = {place: step.key for step in steps if (place := _taken_out(step)) in anew and place is not None}
+        if not removed:
+            return steps
+        for place, word in (await self._asterisk.hold(removed)).items():
+            written.engaged[removed[place]] = word
+        return [step for step in steps if written.goes_on(step.key)]
 
     async def _write_now(self, steps: Sequence[Step], causes: Mapping[EndpointId, Cause], failures: Failures) -> str:
         """Notes what failed; returns the last reason of a step that got no answer, empty when all did."""
@@ -90,6 +121,10 @@ class Writer:
             return error
         log_step(step, cause=causes[step.key], seconds=self._clock() - started)
         return None
+
+
+def _taken_out(step: Step) -> Place | None:
+    return (step.action.member.queue, step.action.member.interface) if isinstance(step.action, RemoveMember) else None
 
 
 def _tasks(step: Step) -> int:

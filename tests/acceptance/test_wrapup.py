@@ -5,10 +5,12 @@ import contextlib
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 
 import pytest_asyncio
 
+from agentbridge.asterisk.drivers.engagement import PAUSE_REASON
 from lab.manager import Manager, Message
 from lab.phones import Answer, Call, Phone, State
 from lab.postgres import Postgres
@@ -16,6 +18,10 @@ from lab.processes import until
 from tests.acceptance.centre import Centre
 
 WRAPUP_S = 6
+LEAVES_WITHIN_S = 5.0
+EVENTS_LATE_S = 2.0
+"""how long after something an event may be read"""
+NOT_IN_USE = "1"
 CHANGES = int(os.environ.get("AGENTBRIDGE_CHANGES", "60"))
 """of the random test; 300 take two minutes"""
 QUEUES = {
@@ -148,13 +154,54 @@ async def test_another_number_waits_too_and_the_call_goes_on(wrapping: Centre) -
     await centre.healed("ana")
 
 
+class Forgetting:
+    """Hears from app_queue's own events which members were taken out while in a call or in wrap-up."""
+
+    def __init__(self) -> None:
+        self.forgotten: list[str] = []
+        self.calls = 0
+        self._leaves_until: dict[str, float] = {}
+
+    def leaves(self, interface: str) -> None:
+        """From now on the agent is taken out rightly, whatever it does."""
+        self._leaves_until[interface] = float("inf")
+
+    def is_back(self, interface: str) -> None:
+        self._leaves_until[interface] = time.monotonic() + EVENTS_LATE_S
+
+    def take(self, event: Message) -> None:
+        match event.get("Event"):
+            case "AgentConnect":
+                self.calls += 1
+            case "QueueMemberRemoved" if self._leaves_until.get(event["Interface"], 0.0) < time.monotonic():
+                self._judge(event)
+            case _:
+                pass
+
+    def _judge(self, event: Message) -> None:
+        """What the event of the removal says of the member, in whose queue others wait for its wrap-up."""
+        place = (event["Queue"], event["Interface"])
+        age = time.time() - int(event["LastCall"])
+        if event["InCall"] == "1" or event["Status"] in ("2", "3", "6", "7", "8"):
+            self.forgotten.append(f"{place} was engaged: {event}")
+        elif place[0] == "sales" and int(event["LastCall"]) and age < WRAPUP_S - 1 and not _on_pause(event):
+            self.forgotten.append(f"{place} was in wrap-up for {age:.1f} s: {event}")
+
+
+def _on_pause(event: Message) -> bool:
+    """Whether the agent was, and not only held back by the daemon for the moment before the member is taken out."""
+    return event["Paused"] == "1" and event.get("PausedReason") != PAUSE_REASON
+
+
 class Shift:
-    """Four agents take calls of sales while their names and pauses change at random moments."""
+    """Four agents take calls of sales while they are renamed, paused, locked, logged out or without a phone at random
+    moments."""
 
     NAMES = tuple(f"agent{number}" for number in range(4))
 
-    def __init__(self, centre: Centre, seed: int) -> None:
+    def __init__(self, centre: Centre, watch: Forgetting, phones: Mapping[str, Phone], seed: int) -> None:
         self.centre, self.dice = centre, random.Random(seed)
+        self.watch, self.phones = watch, phones
         self.changes = 0
 
     async def run(self) -> None:
@@ -179,34 +226,62 @@ class Shift:
             await asyncio.sleep(self.dice.uniform(0.0, 0.4))
 
     async def _change_one(self, name: str) -> None:
-        match self.dice.randrange(5):
+        match self.dice.randrange(9):
             case 0 | 1:
                 await self._set(name, "alias")
             case 2:
                 await self._set(name, "full_name")
             case 3:
                 await self.centre.pause(name, f"reason {self.changes}", queue=self.dice.choice(["sales", "support"]))
-            case _:
+            case 4 | 5:
                 await self.centre.unpause(name)
+            case 6:
+                async with self._away(name):
+                    await self.centre.logout(name)
+            case 7:
+                async with self._away(name):
+                    await self._update(name, "locked_at = now()")
+            case _:
+                await self.phones[name].unregister()
+                await self.phones[name].register()
+
+    @asynccontextmanager
+    async def _away(self, name: str) -> AsyncIterator[None]:
+        """The block makes the agent leave, who is out of all queues at once, and logs in again."""
+        interface = f"PJSIP/{self.phones[name].user}"
+        self.watch.leaves(interface)
+        yield
+
+        async def out() -> bool:
+            return all(place != interface for _, place in await self.centre.members())
+
+        await until(out, within=LEAVES_WITHIN_S, what=f"{name} being out")
+        await self._update(name, "locked_at = NULL")
+        await self.centre.login(name)
+        await self.centre.until_member("sales", self.phones[name].user)
+        self.watch.is_back(interface)
 
     async def _set(self, name: str, column: str) -> None:
-        await self.centre.db.execute(
-            f"UPDATE agentbridge.agents SET {column} = $2 WHERE username = $1", name, f"{column} {self.changes}"
-        )
+        await self._update(name, f"{column} = '{column} {self.changes}'")
+
+    async def _update(self, name: str, assignment: str) -> None:
+        await self.centre.db.execute(f"UPDATE agentbridge.agents SET {assignment} WHERE username = $1", name)
 
 
 async def test_whatever_changes_in_any_state_of_a_call_app_queue_forgets_nothing(wrapping: Centre) -> None:
+    """And at the end each phone has its contact, is free, and is rung."""
     centre = wrapping
     for name in Shift.NAMES:
         await centre.agent(name, "sales", "support")
     await centre.login(*Shift.NAMES)
     await centre.settled()
-    for phone in await centre.phones(Shift.NAMES):
+    phones = dict(zip(Shift.NAMES, await centre.phones(Shift.NAMES), strict=True))
+    for phone in phones.values():
         phone.behaviour = Answer(after=0.4)
     watch = Forgetting()
     async with Manager(centre.asterisk, events="agent", on_event=watch.take) as manager:
         asking = asyncio.create_task(_keep_asking(manager))
-        await Shift(centre, seed=7).run()
+        await Shift(centre, watch, phones, seed=7).run()
         asking.cancel()
     assert watch.forgotten == [], "a member was made anew in a call or in wrap-up"
     assert watch.calls > 3
@@ -220,6 +295,15 @@ async def test_whatever_changes_in_any_state_of_a_call_app_queue_forgets_nothing
     assert {f"PJSIP/{row['internal']}": row["name"] for row in rows} == {
         interface: seen.name for (queue, interface), seen in members.items() if queue == "sales"
     }
+    async with Manager(centre.asterisk) as manager:
+        shown = await manager.ask("QueueStatus", {"Queue": "sales"})
+    assert [item["Status"] for item in shown if item.get("Event") == "QueueMember"] == [NOT_IN_USE] * len(phones)
+    caller = await centre.caller()
+    for phone in phones.values():
+        before = len(phone.invites)
+        call = await caller.call(phone.user, 10)
+        assert len(phone.invites) == before + 1
+        await call.hangup()
 
 
 async def _keep_asking(manager: Manager) -> None:
@@ -227,32 +311,3 @@ async def _keep_asking(manager: Manager) -> None:
     while True:
         await manager.ask("Ping")
         await asyncio.sleep(0.1)
-
-
-class Forgetting:
-    """Hears from app_queue's own events which members were taken out while in a call or in wrap-up."""
-
-    def __init__(self) -> None:
-        self.forgotten: list[str] = []
-        self.calls = 0
-        self._last: dict[tuple[str, str], Message] = {}
-
-    def take(self, event: Message) -> None:
-        place = (event.get("Queue", ""), event.get("Interface", ""))
-        match event.get("Event"):
-            case "QueueMemberStatus" | "QueueMemberAdded" | "QueueMemberPause":
-                self._last[place] = event
-            case "AgentConnect":
-                self.calls += 1
-            case "QueueMemberRemoved":
-                self._judge(place, event)
-            case _:
-                pass
-
-    def _judge(self, place: tuple[str, str], event: Message) -> None:
-        """What the event of the removal says of the member, in whose queue others wait for its wrap-up."""
-        age = time.time() - int(event["LastCall"])
-        if event["InCall"] == "1" or event["Status"] in ("2", "3", "6", "7", "8"):
-            self.forgotten.append(f"{place} was engaged: {event}")
-        elif place[0] == "sales" and int(event["LastCall"]) and age < WRAPUP_S - 1 and event["Paused"] == "0":
-            self.forgotten.append(f"{place} was in wrap-up for {age:.1f} s: {event}")

@@ -307,6 +307,8 @@ async def test_ring_in_use_is_the_members_own_and_seen_by_event_and_by_reading(t
 async def test_a_member_without_calls_is_not_engaged(target: Target) -> None:
     await do(target, AddMember(member()))
     assert await target.node.engaged([(SALES, ME), (SUPPORT, ME)]) == {}
+    assert await target.node.hold([(SALES, ME), (SUPPORT, ME)]) == {}
+    assert not target.node.state(KEY).members[SALES].paused, "no customer waits"
 
 
 async def test_who_is_there_already_is_seen_as_he_is(target: Target) -> None:

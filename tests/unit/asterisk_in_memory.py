@@ -68,6 +68,8 @@ class AsteriskInMemory:
         """what it has by its own files"""
         self.faults = Faults()
         self.engagements: dict[Place, str] = {}
+        self.begin_to_ring: set[Place] = set()
+        """free when asked, and ringing when they are to be taken out"""
         """members that ring, are in a call or in wrap-up, each with the word for it"""
         self.offences: list[str] = []
         self.seen = Observation(listener.key_drifted)
@@ -106,6 +108,11 @@ class AsteriskInMemory:
     async def engaged(self, members: Collection[Place]) -> dict[Place, str]:
         await asyncio.sleep(0)
         return {place: self.engagements[place] for place in members if place in self.engagements}
+
+    async def hold(self, members: Collection[Place]) -> dict[Place, str]:
+        self.engagements |= dict.fromkeys(self.begin_to_ring & set(members), "ringing")
+        self.begin_to_ring.clear()
+        return await self.engaged(members)
 
     async def read_all(self) -> None:
         if not self._linked:

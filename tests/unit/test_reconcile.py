@@ -546,6 +546,21 @@ def test_another_name_waits_for_the_end_of_a_call_and_says_so(loop: Loop, words:
     assert loop.directory.outcomes[KEY] == Outcome()
 
 
+def test_a_member_that_begins_to_ring_before_it_is_taken_out_stays(loop: Loop) -> None:
+    log_in(loop)
+    loop.settle()
+    loop.asterisk.begin_to_ring.add((SALES, Interface("PJSIP/1001")))
+    loop.written.clear()
+    loop.directory.change(ANN, display_name="Beth")
+    loop.pass_time(10)
+    assert not any(isinstance(step.action, AddMember | RemoveMember) for step in loop.written)
+    assert "ringing" in loop.directory.outcomes[KEY].waits_for
+    free(loop)
+    found = loop.member()
+    assert found is not None
+    assert found.name == "Beth"
+
+
 def test_a_pause_and_a_penalty_do_not_wait_with_the_name(loop: Loop) -> None:
     log_in(loop)
     loop.settle()

@@ -2,23 +2,38 @@
 
 The events of members' states are not read: a busy queue sends ten for each call. And app_queue tells nobody a queue's
 wrapuptime: QueueStatus has only the member's own, which a member added by AMI has not got. But
-QUEUE_MEMBER(queue,ready) counts the members that are free, not paused and not in wrap-up, so that of the free ones with
-the most recent calls as many as are missing in that count are in wrap-up.
+QUEUE_MEMBER(queue,ready) counts the members that could be rung now: of those that could be but for their wrap-up, as
+many as are missing in that count are in wrap-up, namely the ones with the most recent calls. The count is another
+action than the list of members, so both are asked again until the list is the same before and after.
+
+The end of a wrap-up is the very moment at which a waiting customer is offered to the member. So where customers wait, a
+member that is free is put on pause before it is taken out: else it might begin to ring in between.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from agentbridge.asterisk.ami.link import AmiLink
 from agentbridge.asterisk.ami.wire import Message
-from agentbridge.model import Interface, QueueName, queue_name
+from agentbridge.asterisk.drivers.members import Members
+from agentbridge.asterisk.observed.observation import Observation
+from agentbridge.model import Interface, PauseMember, QueueName, queue_name
 
 TIMEOUT_SECONDS = 10.0
+READINGS = 5
+"""of a queue that changes meanwhile"""
 GUESSED_WRAPUP_SECONDS = 30.0
 """how long after its last call a member that is paused counts as in wrap-up, where the queue does not show it"""
+BEGINS_TO_RING_SECONDS = 0.2
+"""from app_queue's decision to ring a member to the device state that shows it"""
+PAUSE_REASON = "is made anew"
 _NOT_IN_USE = 1
+_RINGABLE = (0, _NOT_IN_USE)
+"""the device states that app_queue rings: unknown is one of them"""
 _WORDS = {2: "in a call", 3: "in a call", 6: "ringing", 7: "ringing", 8: "in a call"}
 """of the device states that keep an agent: in use, busy, ringing, ringing while in use, on hold"""
 IN_WRAP_UP = "in wrap-up"
@@ -39,10 +54,12 @@ class _Member:
     """when its last call from the queue ended, in seconds since 1970; 0 for none"""
     wrapup: int
     """the member's own wrap-up time in seconds; 0 for that of its queue"""
+    ring_in_use: bool
+    """whether it is rung in a call too"""
 
     @classmethod
-    def of(cls, item: Message) -> _Member:
-        """Returns the member of a QueueMember item."""
+    def of(cls, item: Message, *, ring_in_use: bool) -> _Member:
+        """Returns the member of a QueueMember item, which does not say whether it is rung in a call too."""
         return cls(
             interface=item.get("Location").lower(),
             status=_number(item.get("Status")),
@@ -50,46 +67,92 @@ class _Member:
             paused=item.get("Paused") == "1",
             last_call=_number(item.get("LastCall")),
             wrapup=_number(item.get("Wrapuptime")),
+            ring_in_use=ring_in_use,
         )
 
     @property
-    def is_free(self) -> bool:
-        return self.status == _NOT_IN_USE and not self.paused
+    def is_ringable(self) -> bool:
+        """Whether app_queue rings it, if it is not in wrap-up."""
+        return not self.paused and (self.status in _RINGABLE or (self.ring_in_use and self.status in _WORDS))
 
 
 class Engagement:
     """wall_clock: seconds since 1970, of the machine where Asterisk runs."""
 
-    def __init__(self, actions: AmiLink, bulk: AmiLink, wall_clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        actions: AmiLink,
+        bulk: AmiLink,
+        members: Members,
+        seen: Observation,
+        wall_clock: Callable[[], float],
+    ) -> None:
         self._actions = actions
         self._bulk = bulk
+        self._members = members
+        self._seen = seen
         self._wall_clock = wall_clock
 
     async def of(self, places: Collection[Place]) -> dict[Place, str]:
         """Those of the members that are engaged, each with the word for it. Unavailable, Refused."""
         found: dict[Place, str] = {}
-        for queue in {queue for queue, _ in places}:
-            words = await self._in_queue(queue, {interface.lower() for name, interface in places if name == queue})
-            found |= {
-                (name, interface): words[interface.lower()]
-                for name, interface in places
-                if name == queue and interface.lower() in words
-            }
+        for queue, here in _by_queue(places).items():
+            words = await self._in_queue(queue, here)
+            found |= {here[interface]: word for interface, word in words.items()}
         return found
 
-    async def _in_queue(self, queue: QueueName, interfaces: Collection[str]) -> Mapping[str, str]:
+    async def hold(self, places: Collection[Place]) -> dict[Place, str]:
+        """Keeps free members from beginning to ring, for who takes them out next: puts them on pause.
+
+        Only in queues where customers wait. Returns those that ring or are in a call nevertheless, each with the word
+        for it; they are left on pause. Unavailable, Refused.
+        """
+        found: dict[Place, str] = {}
+        for queue, here in _by_queue(places).items():
+            members, customers = await self._shown(queue)
+            ringable = [here[member.interface] for member in members if member.interface in here and member.is_ringable]
+            if ringable and customers:
+                for place in ringable:
+                    await self._members.apply(PauseMember(*place, True, PAUSE_REASON))
+                await asyncio.sleep(BEGINS_TO_RING_SECONDS)
+                members, _ = await self._shown(queue)
+            busy = {member.interface: _busy(member) for member in members if _busy(member)}
+            found |= {here[interface]: busy[interface] for interface in here.keys() & busy.keys()}
+        return found
+
+    async def _in_queue(self, queue: QueueName, interfaces: Collection[str]) -> dict[str, str]:
         """Returns which of these members of one queue are busy, each with the word for it."""
+        members, _ = await self._shown(queue)
+        for _ in range(READINGS):
+            asked = [member for member in members if member.interface in interfaces]
+            words = {member.interface: _busy(member) for member in asked if _busy(member)}
+            idle = [member for member in asked if member.interface not in words and member.last_call]
+            if not idle:
+                return words
+            ready, before = await self._ready(queue), members
+            members, _ = await self._shown(queue)
+            if members == before:
+                return words | dict.fromkeys(_wrapping_up(idle, members, ready, self._wall_clock()), IN_WRAP_UP)
+        # a queue that never stands still: whoever may be in wrap-up counts as such, and is looked at again soon
+        return words | {member.interface: IN_WRAP_UP for member in idle if not self._surely_done(member)}
+
+    def _surely_done(self, member: _Member) -> bool:
+        return self._wall_clock() >= member.last_call + max(member.wrapup, GUESSED_WRAPUP_SECONDS)
+
+    async def _shown(self, queue: QueueName) -> tuple[list[_Member], int]:
+        """Returns the members of a queue and the number of customers that wait in it."""
         items = await self._bulk.action_list("QueueStatus", {"Queue": queue}, timeout=TIMEOUT_SECONDS)
+        mine = [item for item in items if queue_name(item.get("Queue")) == queue]
         members = [
-            _Member.of(item) for item in items if item.event == "QueueMember" and queue_name(item.get("Queue")) == queue
+            _Member.of(item, ring_in_use=self._rings_in_use(queue, Interface(item.get("Location"))))
+            for item in mine
+            if item.event == "QueueMember"
         ]
-        asked = [member for member in members if member.interface in interfaces]
-        words = {member.interface: _busy(member) for member in asked if _busy(member)}
-        idle = [member for member in asked if member.interface not in words and member.last_call]
-        if idle:
-            wrapping = _wrapping_up(idle, members, await self._ready(queue), self._wall_clock())
-            words |= dict.fromkeys(wrapping, IN_WRAP_UP)
-        return words
+        return members, sum(item.event == "QueueEntry" for item in mine)
+
+    def _rings_in_use(self, queue: QueueName, interface: Interface) -> bool:
+        member = self._seen.member(queue, interface)
+        return member is not None and member.ring_in_use is True
 
     async def _ready(self, queue: QueueName) -> int:
         """How many members of it are free, not paused, and not in wrap-up."""
@@ -99,13 +162,21 @@ class Engagement:
         return _number(answer.get("Value"))
 
 
+def _by_queue(places: Collection[Place]) -> dict[QueueName, dict[str, Place]]:
+    """Returns the places of each queue by the interface in lower case."""
+    found: dict[QueueName, dict[str, Place]] = defaultdict(dict)
+    for queue, interface in places:
+        found[queue][interface.lower()] = queue, interface
+    return found
+
+
 def _busy(member: _Member) -> str:
     return _WORDS.get(member.status, "in a call" if member.in_call else "")
 
 
 def _wrapping_up(asked: Sequence[_Member], members: Sequence[_Member], ready: int, now: float) -> set[str]:
     """The interfaces of those of the asked members that are in wrap-up, as far as the count of the ready ones tells."""
-    free = sorted((member for member in members if member.is_free), key=lambda member: -member.last_call)
+    free = sorted((member for member in members if member.is_ringable), key=lambda member: -member.last_call)
     in_wrapup = free[: max(0, len(free) - ready)]
     done = [member for member in free[len(in_wrapup) :] if member.last_call]
     return {member.interface for member in asked if _is_wrapping_up(member, in_wrapup, done, now)}
