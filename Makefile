@@ -37,12 +37,9 @@ COVERAGE ?= --cov --cov-report=term:skip-covered --cov-fail-under=55
 test-22: setup
 	AGENTBRIDGE_ASTERISK_ROOTS=22 $(PYTEST) $(COVERAGE) tests --ignore=tests/bench --ignore=tests/faults --ignore=tests/browser
 
-# On 16 each file that meets a running Asterisk, as tests/conftest.py marks it. One test is open there: an endpoint that a
-# hand's PUT made unusable is mended, but told as failed and healed and not as drift.
-OPEN_ON_16 := test_drift.py::test_what_a_hands_put_does_to_an_endpoint_is_mended_and_the_phone_stays
+# on 16 each file that meets a running Asterisk, as tests/conftest.py marks it
 test-16: setup-16
-	AGENTBRIDGE_ASTERISK_ROOTS=16 $(PYTEST) -m asterisk tests/contract tests/acceptance \
-		$(addprefix --deselect=tests/acceptance/,$(OPEN_ON_16))
+	AGENTBRIDGE_ASTERISK_ROOTS=16 $(PYTEST) -m asterisk tests/contract tests/acceptance
 
 # the same on Ubuntu's 20.6, by hand: `make test` leaves it out
 test-20: setup-20

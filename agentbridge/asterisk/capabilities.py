@@ -94,9 +94,10 @@ class Capabilities:
         """`wanted` without the fields that this Asterisk has no word for."""
         if not self.unknown:
             return wanted
-        return replace(wanted, objects={kind: self._known(kind, f) for kind, f in wanted.objects.items()})
+        return replace(wanted, objects={kind: self.known(kind, f) for kind, f in wanted.objects.items()})
 
-    def _known(self, kind: ObjectKind, fields: Fields) -> Fields:
+    def known(self, kind: ObjectKind, fields: Fields) -> Fields:
+        """Returns the fields without those that this Asterisk has no word for."""
         # the digest has an older word, see `digest`
         left_out = self.unknown.get(kind, frozenset()) - {DIGEST}
         return {name: value for name, value in fields.items() if name not in left_out} if left_out else fields

@@ -183,8 +183,10 @@ class Endpoints:
 
     async def _put_anew(self, kind: ObjectKind, key: EndpointId, fields: Fields) -> None:
         """Deletes an object and writes it with all its fields: a PUT could not take them back."""
-        fields = {**self._seen.state(key).objects.get(kind, {}), **fields}
+        # what was read has every field that the daemon manages, also one that this Asterisk does not know
+        fields = {**self._capabilities.known(kind, self._seen.state(key).objects.get(kind, {})), **fields}
         await self._delete(kind, key)
+        log.warning("DEBUG", fields=str(dict(fields)))
         await self._put(kind, key, fields)
 
     # ------------------------------------------------------------ auths
