@@ -25,7 +25,20 @@ STOP_WITHIN_S = 12.0
 DAEMON_USER = 64117
 """The user and group that the daemon has when root runs the lab, as its unit gives it one without rights. No account
 needs to have this number. What a daemon run by root can read says nothing about the one that is shipped."""
+UNIT = Path(__file__).parents[1] / "systemd/agentbridge.service"
 Sections = Mapping[str, Mapping[str, object]]
+
+
+def unit_groups() -> tuple[int, ...]:
+    """The groups that the shipped unit gives the daemon beside its own, by their numbers in the lab.
+
+    Debian's `asterisk`, whose spool the recordings are in, is SPOOL_GROUP there. Raises LabError for another group.
+    """
+    lines = [line.partition("=") for line in UNIT.read_text().splitlines()]
+    names = [name for key, _, value in lines if key == "SupplementaryGroups" for name in value.split()]
+    if strange := set(names) - {"asterisk"}:
+        raise LabError(f"{UNIT.name} gives groups that the lab does not have: {', '.join(sorted(strange))}")
+    return (SPOOL_GROUP,) * len(names)
 
 
 async def prepare(dsn: str, *, numbers: range = range(1000, 1050)) -> None:
@@ -45,7 +58,7 @@ class Bridge:
 
     dsn: the owner's, for commands; the daemon has its own role. sections: over the configuration that this lab needs.
     ami_port, ari_port: of a proxy before Asterisk.
-    groups: what SupplementaryGroups= of the unit gives; left out, the group of Asterisk's spool.
+    groups: beside the daemon's own; left out, those of the unit.
     """
 
     def __init__(
@@ -57,9 +70,9 @@ class Bridge:
         ami_port: int | None = None,
         ari_port: int | None = None,
         sections: Sections | None = None,
-        groups: Sequence[int] = (SPOOL_GROUP,),
+        groups: Sequence[int] | None = None,
     ) -> None:
-        self._groups = groups
+        self._groups = unit_groups() if groups is None else groups
         self.dir = Path(tempfile.mkdtemp(prefix="agentbridge-daemon-"))
         self.config = self.dir / "agentbridge.toml"
         self.log = self.dir / "daemon.out"
