@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 # test files side by side, each with servers of its own; they wait more than they work
 WORKERS ?= 4
 
-.PHONY: setup setup-16 setup-20 setup-browser setup-systemd demo test test-22 test-16 test-20 test-browser test-console check web-check web-vendor bench faults deb clean
+.PHONY: setup setup-16 setup-20 setup-browser setup-systemd demo test test-22 test-16 test-20 test-nodes test-node-calls test-browser test-console check web-check web-vendor bench faults deb clean
 
 setup:
 	@lab/setup
@@ -26,16 +26,17 @@ demo: $(if $(filter 16 20,$(ASTERISK)),setup-$(ASTERISK),setup)
 
 # all of it on Asterisk 22, on 16 again what meets an Asterisk, and the desk in a browser; both versions are there before
 # the first test, since one of them goes from the one to the other
-test: setup-16 test-22 test-16 test-browser
+test: setup-16 test-22 test-16 test-node-calls test-browser
 
 # short tracebacks: a long one of a deep recursion ends the whole run of Python 3.11's pytest
 # in the order of the folders: by number of tests, as pytest-xdist would, the slowest files begin last
 PYTEST := $(PYTHON) -m pytest --tb=short -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # branches that the tests' own processes take; the daemons that they start are not measured, so that the floor is lower.
 # `make test COVERAGE=` runs without: it costs the tests some speed.
+ELSEWHERE := $(addprefix --ignore=tests/,bench faults browser nodes)
 COVERAGE ?= --cov --cov-report=term:skip-covered --cov-fail-under=55
 test-22: setup
-	AGENTBRIDGE_ASTERISK_ROOTS=22 $(PYTEST) $(COVERAGE) tests --ignore=tests/bench --ignore=tests/faults --ignore=tests/browser
+	AGENTBRIDGE_ASTERISK_ROOTS=22 $(PYTEST) $(COVERAGE) tests $(ELSEWHERE)
 
 # on 16 each file that meets a running Asterisk, as tests/conftest.py marks it
 test-16: setup-16
@@ -44,6 +45,15 @@ test-16: setup-16
 # the same on Ubuntu's 20.6, by hand: `make test` leaves it out
 test-20: setup-20
 	AGENTBRIDGE_ASTERISK_ROOTS=20 $(PYTEST) -m asterisk tests/contract tests/acceptance
+
+# Three Asterisks with an address each, in a network namespace of their own. What waits for outages is in `make test-nodes`
+# and `make faults`; AGENTBRIDGE_NODE_PAIRS=500 make test-nodes: the long run of simultaneous calls.
+NODES := unshare --net env AGENTBRIDGE_ASTERISK_ROOTS=22 $(PYTHON) -m pytest --tb=short
+test-nodes: setup
+	$(NODES) -s tests/nodes
+
+test-node-calls: setup
+	$(NODES) tests/nodes/test_node_calls.py
 
 # In a network namespace of their own: with nothing but 127.0.0.1 Asterisk has no candidate to offer to a browser.
 NAMESPACE := ip link set lo up && ip address add 10.99.0.1/32 dev lo
@@ -81,6 +91,7 @@ bench: setup
 faults: setup-systemd setup-browser
 	$(PYTHON) -m pytest -s tests/faults --ignore=tests/faults/test_fault_browser.py -k "$(ONLY)"
 	unshare --net sh -c '$(NAMESPACE) && exec "$$@"' sh $(PYTHON) -m pytest -s tests/faults/test_fault_browser.py -k "$(ONLY)"
+	$(NODES) -s tests/nodes/test_node_losses.py -k "$(ONLY)"
 
 deb:
 	packaging/build-deb dist

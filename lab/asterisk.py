@@ -1,4 +1,4 @@
-"""A private Asterisk on 127.0.0.1, run from the root folder that lab/setup made.
+"""A private Asterisk on 127.0.0.1 or another address, run from the root folder that lab/setup made.
 
 The instance's folder has the same path for Asterisk and for us: what Asterisk calls
 `/tmp/agentbridge-asterisk-x/spool/...` is there. It is mounted into the root folder in a mount
@@ -24,11 +24,13 @@ from typing import Self
 
 from lab.ports import PortBlock
 from lab.processes import LabError, Process, run
+from lab.switch import Site
 
 CONF = Path(__file__).with_name("asterisk_conf")
 DIALPLAN = Path(__file__).parents[1] / "dialplan" / "agentbridge.conf"
 MAILBOXES = Path(__file__).parents[1] / "config/asterisk/voicemail.sql"
 PORTS = 3  # AMI, HTTP, SIP; RTP has the rest of the block
+SIP_PORT = 5060
 BOOT_WITHIN_S = 60.0
 NO_CARD = "No ethernet interface found for seeding global EID. You will have to set it manually.\n"
 """what the console says before each answer in a network namespace without a card"""
@@ -134,6 +136,7 @@ class Asterisk:
     queues: name -> options of queues.conf, over QUEUE_DEFAULTS; dialled by name, by `queue-NAME`, or
     by 800, 801, ... in their order. queue_options: what follows the name in `Queue()`, such as
     `b(context^s^1)`. extra: file name -> text, added to the file of that name in etc, or making it.
+    site: whose network it is in, of several nodes; left out, ours.
     """
 
     def __init__(
@@ -143,11 +146,15 @@ class Asterisk:
         queues: Queues | None = None,
         queue_options: str = "",
         extra: Mapping[str, str] | None = None,
+        site: Site | None = None,
     ) -> None:
         self.root = root or installed_root()
-        self.host = "127.0.0.1"
+        self._site = site
+        self.host = "127.0.0.1" if site is None else site.address
         self._ports = PortBlock(tcp=PORTS)
         self.ami_port, self.ari_port, self.sip_port = (self._ports.base + n for n in range(1, PORTS + 1))
+        if site is not None:
+            self.sip_port = SIP_PORT  # nobody else is at its address, and the others must know it beforehand
         self.http_port = self.ari_port
         self.ami_user = self.ari_user = "agentbridge"
         self.ami_secret = self.ari_secret = secrets.token_hex(12)
@@ -198,7 +205,8 @@ class Asterisk:
         """Returns when Asterisk is fully booted, or at once without `wait`."""
         (self.dir / "run/asterisk.ctl").unlink(missing_ok=True)  # a killed one leaves its socket behind
         # the death signal: Asterisk must not outlive a lab that was killed
-        command = ("unshare", "--mount", "--propagation", "private", "setpriv", "--pdeathsig=KILL")
+        network = () if self._site is None else self._site.inside
+        command = (*network, "unshare", "--mount", "--propagation", "private", "setpriv", "--pdeathsig=KILL")
         # by env at the very end: a library to preload is Asterisk's, and in its folder
         within = ("env", *(f"{name}={value}" for name, value in self.environment.items())) if self.environment else ()
         await self._process.start(*command, "bash", "-c", IN_ROOT, "lab", str(self.root), str(self.dir), *within)
@@ -297,6 +305,8 @@ class Asterisk:
         """Returns the template with this Asterisk's ports, secrets and queues."""
         values = {
             "DIR": str(self.dir),
+            "HOST": self.host,
+            "FRIEND": "127.0.0.1" if self._site is None else self._site.hub,
             "AMI_PORT": str(self.ami_port),
             "HTTP_PORT": str(self.http_port),
             "SIP_PORT": str(self.sip_port),

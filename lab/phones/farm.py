@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -19,16 +19,19 @@ LEAVE_WITHIN = 3.0
 class Farm:
     """`async with Farm((host, sip_port)) as farm:` and at its end all phones hang up, unregister and close.
 
-    Every phone gets the next tone of `TONES` unless it is given one. `audio=False` sends no RTP, for load.
+    Every phone gets the next tone of `TONES` unless it is given one; farms whose phones meet share their `tones`.
+    `audio=False` sends no RTP, for load.
     What went wrong inside a phone is raised at the end as an ExceptionGroup.
     """
 
-    def __init__(self, server: Address, *, audio: bool = True, transport: str = "udp") -> None:
+    def __init__(
+        self, server: Address, *, audio: bool = True, transport: str = "udp", tones: Iterator[int] | None = None
+    ) -> None:
         self.server = server
         self.phones: list[Phone] = []
         self.unconfirmed: list[str] = []
         self._audio, self._transport = audio, transport
-        self._tones = itertools.cycle(TONES)
+        self._tones = tones or itertools.cycle(TONES)
         self._faults: list[Exception] = []
         self._ticker: Ticker | None = None
 

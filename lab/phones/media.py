@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from lab.phones.audio import TONES, heard_in
 from lab.phones.rtp import RtpStream, Ticker
 from lab.phones.sdp import DEFAULT_EVENT_PAYLOAD, Direction, Sdp, answer_to, parse_sdp
-from lab.phones.wire import LOOPBACK
 
 WINDOW = 0.2  # seconds of audio that are judged
 ENOUGH = 8  # packets: 160 ms, before 'heard' or 'not heard' is said
@@ -20,10 +19,14 @@ class NotAcceptableError(ValueError):
 
 
 class Media:
-    """Without a ticker the phone is silent and deaf, for load; everything is negotiated all the same."""
+    """Without a ticker the phone is silent and deaf, for load; everything is negotiated all the same.
 
-    def __init__(self, tone: int | None, ticker: Ticker | None, tones: Sequence[int] = TONES) -> None:
-        self.stream = RtpStream(tone)
+    host: the phone's own address, for its audio.
+    """
+
+    def __init__(self, tone: int | None, ticker: Ticker | None, host: str, tones: Sequence[int] = TONES) -> None:
+        self.stream = RtpStream(tone, host)
+        self._host = host
         self.held = False
         self._ticker = ticker
         self._tones = tones
@@ -44,7 +47,7 @@ class Media:
 
     def _describe(self, direction: Direction) -> bytes:
         self._version += 1
-        return Sdp(LOOPBACK, self.stream.port, direction, self._event_payload).encode(self._session, self._version)
+        return Sdp(self._host, self.stream.port, direction, self._event_payload).encode(self._session, self._version)
 
     def _accept(self, body: bytes) -> Sdp:
         """Takes the other side's SDP. Raises NotAcceptableError where it has no codec of ours."""

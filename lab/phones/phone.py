@@ -34,7 +34,8 @@ class Phone:
     `server` is host and SIP port of Asterisk. Without a `ticker` (of the farm) there is no audio. It calls
     without being registered as well: so does a trunk, as a static endpoint with user name and password.
     `registrations` counts the confirmed ones since it last was unregistered; `invites` are all calls that
-    ever reached it, `calls` all that it had, in and out, `notified` all NOTIFYs outside of calls.
+    ever reached it, `calls` all that it had, in and out, `notified` all NOTIFYs outside of calls. `most_at_once`: how
+    many of them it had at the same moment.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Phone:
         self.behaviour: Behaviour = Answer()
         self.invites: list[Invite] = []
         self.calls: list[Call] = []
+        self.most_at_once = 0
         self.notified: list[Request] = []
         self.registrations = 0
         self._agent = UserAgent(Credentials(user, secret), server, transport)
@@ -175,11 +177,12 @@ class Phone:
         return [call for call in self.calls if call.incoming]
 
     def _media(self) -> Media:
-        return Media(self.tone, self._ticker)
+        return Media(self.tone, self._ticker, self._agent.wire.local[0])
 
     def _keep(self, call: Call) -> None:
         self.calls.append(call)
         self._by_call_id[call.call_id] = call
+        self.most_at_once = max(self.most_at_once, len(self.live_calls))
 
     @property
     def live_calls(self) -> list[Call]:

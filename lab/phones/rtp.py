@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from lab.phones.audio import DIGITS, PACKET, SILENCE, tone_packets
 from lab.phones.sdp import PCMU
-from lab.phones.wire import LOOPBACK, Address
+from lab.phones.wire import Address
 
 TICK = 0.02
 MAX_LAG = 0.2  # after a longer stall the clock starts anew: no burst of late packets
@@ -76,12 +76,12 @@ class Ticker:
 
 
 class RtpStream:
-    """A socket of its own on a free port. Sends its tone while `sending`, keeps the last 2 s it got."""
+    """A socket of its own on a free port of `host`. Sends its tone while `sending`, keeps the last 2 s it got."""
 
-    def __init__(self, tone: int | None) -> None:
+    def __init__(self, tone: int | None, host: str) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
-        self._socket.bind((LOOPBACK, 0))
+        self._socket.bind((host, 0))
         self.port: int = self._socket.getsockname()[1]
         self.remote: Address | None = None
         self.sending = False

@@ -12,7 +12,14 @@ from lab.phones.sip_message import Request, Response, StreamParser, parse
 Address = tuple[str, int]
 Receive = Callable[[Request | Response], None]
 Fault = Callable[[Exception], None]
-LOOPBACK = "127.0.0.1"
+
+
+def local_host(server: Address) -> str:
+    """The address of this machine from which a server is reached; raises OSError where there is no way to it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(server)  # of a datagram socket: nothing is sent
+        host: str = probe.getsockname()[0]
+    return host
 
 
 class Wire(Protocol):
@@ -32,7 +39,7 @@ class Wire(Protocol):
 
 
 class UdpWire:
-    """A datagram socket on a free loopback port, read by the event loop's own readiness callback.
+    """A datagram socket on a free port, read by the event loop's own readiness callback.
 
     It hears its server and nobody else.
     """
@@ -45,7 +52,7 @@ class UdpWire:
         self._server, self._receive, self._fault = server, receive, fault
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
-        self._socket.bind((LOOPBACK, 0))
+        self._socket.bind((local_host(server), 0))
         self.local: Address = self._socket.getsockname()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._readable)
@@ -78,7 +85,7 @@ class TcpWire(asyncio.Protocol):
         self._receive, self._fault = receive, fault
         self._stream = StreamParser()
         self.lost = False
-        self.local: Address = (LOOPBACK, 0)
+        self.local: Address = ("", 0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)

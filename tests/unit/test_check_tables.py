@@ -9,7 +9,7 @@ import agentbridge
 from agentbridge.cli.check.modules import ACTIONS, APPLICATIONS, FUNCTIONS
 
 DIALPLAN = Path(__file__).parents[2] / "dialplan/agentbridge.conf"
-OF_ASTERISK_ITSELF = {"Answer", "Goto", "GotoIf", "Hangup", "Progress", "Set", "Wait"}
+OF_ASTERISK_ITSELF = {"Answer", "Busy", "Goto", "GotoIf", "Hangup", "Progress", "Set", "Wait"}
 """applications of no module"""
 FUNCTION = re.compile(r"(?<![A-Za-z_])[A-Z][A-Z_]+(?=\()")
 SOURCE = Path(agentbridge.__file__).parent

@@ -15,7 +15,8 @@ AGENTS, OUTBOUND, FEATURES = "agentbridge-agents", "agentbridge-outbound", "agen
 ANSWERED, DIALLED = "agentbridge-member-answer", "agentbridge-before-ring"
 OLDER = "agentbridge-member-dial"
 """the same subroutine by its older name"""
-CONTEXTS = (AGENTS, OUTBOUND, FEATURES, ANSWERED, DIALLED)
+QUEUES, REMOTE, FROM_NODES = "agentbridge-queue", "agentbridge-remote", "agentbridge-from-nodes"
+CONTEXTS = (AGENTS, OUTBOUND, FEATURES, ANSWERED, DIALLED, QUEUES, REMOTE, FROM_NODES)
 OURS = "agentbridge-"
 RELOAD = "then `asterisk -rx 'dialplan reload'`"
 _ASKS = re.compile(rf"b\((?:{DIALLED}|{OLDER})\^s\^1\((.+?)\)\)")

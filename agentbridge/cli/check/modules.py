@@ -44,6 +44,7 @@ APPLICATIONS = {
     "MusicOnHold": ("res_musiconhold", "after a transfer that fails the telephone keeps the call it gave away"),
     "Playback": ("app_playback", "no prompt is heard"),
     "Playtones": ("app_playtones", "no tone is heard"),
+    "Queue": ("app_queue", "nobody gets a call of a queue"),
     "Return": ("app_stack", "queues ring paused agents, nothing is recorded, and calls end in the middle"),
     "Stasis": ("app_stasis", "nobody can log in or pause from a telephone"),
     "TryExec": ("app_exec", "which prefixes an agent may choose is not said"),
@@ -78,6 +79,8 @@ FUNCTIONS = {
     "STAT": ("func_env", "a recording is written over when the call comes back"),
     "STRFTIME": ("func_strings", "recordings have no folder"),
     "TIMEOUT": ("func_timeout", "a log-in by telephone waits for ever when the daemon is dead"),
+    "TRYLOCK": ("func_lock", "two nodes that call an agent at the same moment both ring"),
+    "UNLOCK": ("func_lock", "two nodes that call an agent at the same moment both ring"),
     "VM_INFO": ("app_voicemail", ""),
 }
 """function → its module, and what happens without it"""
