@@ -104,7 +104,11 @@ class DeleteMailbox:
 
 @dataclass(frozen=True, slots=True)
 class DropContact:
-    """Deletes a registered contact: its device came over a transport that it may not use."""
+    """Deletes the registered contact `uri` of an AOR, because its client must not stay registered.
+
+    That is a client over a transport that its row does not allow, or the phone of an agent who had this number
+    before.
+    """
 
     id: EndpointId
     uri: str
@@ -128,7 +132,8 @@ Action = (
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An action with the key that it serves and, for the log, what it replaces."""
+    """One action of a plan, with the key (endpoint id) for which it is done and, for the log, the value that it
+    replaces."""
 
     key: EndpointId
     action: Action

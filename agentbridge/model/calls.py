@@ -34,7 +34,10 @@ SUFFIXES = tuple(_FORMATS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingFile:
-    """A recording by its name. `path` is below the spool."""
+    """The file of a recording, with what its name tells: call, agent, part, format and when the call began.
+
+    `path` is relative to Asterisk's spool folder.
+    """
 
     path: str
     linkedid: str
@@ -50,7 +53,10 @@ class RecordingFile:
 
 
 def recording_file(path: str) -> RecordingFile | None:
-    """None unless the path, absolute or below the spool or its folder `monitor`, is as the dialplan makes them."""
+    """Parses the path of a recording's file; returns None for a path that is not as the dialplan makes them.
+
+    path: absolute, or relative to the spool or to its folder `monitor`.
+    """
     folder, _, rest = path.rpartition("agentbridge/")
     match = _PATH.fullmatch(rest)
     if match is None or not (folder in ("", "monitor/") or folder.endswith("/monitor/")):
@@ -67,8 +73,12 @@ def recording_file(path: str) -> RecordingFile | None:
 
 
 def recording_path(linkedid: str, internal: EndpointId, part: int, kind: Recording) -> str | None:
-    """The path below the spool, in the folder of the day on which the call began, so that all files of a call are
-    together; None where a part could not be carried unharmed. The day is this machine's, as in the dialplan."""
+    """Returns the path of a recording's file, relative to the spool; None where a part of it is not safe in a file
+    name.
+
+    The folder is the day on which the call began, by this machine's time zone as in the dialplan, so that all files of
+    one call are together.
+    """
     match = _LINKEDID.fullmatch(linkedid)
     if match is None or kind not in _SUFFIXES:
         return None
@@ -79,7 +89,8 @@ def recording_path(linkedid: str, internal: EndpointId, part: int, kind: Recordi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """A recording that began; `channel` is the Uniqueid that it ends with, empty when that is not known."""
+    """A recording that has begun. `channel` is the Uniqueid of the channel with which it ends, '' when that is not
+    known."""
 
     file: RecordingFile
     at: datetime
@@ -88,7 +99,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """A recording whose file is whole; 0 `bytes` when Asterisk never wrote one."""
+    """A recording that has ended and whose file is complete. `bytes` is 0 when Asterisk never wrote a file."""
 
     path: str
     at: datetime
@@ -111,7 +122,7 @@ class RecordingTrouble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpyAttempt:
-    """One try to listen to an agent. `channel` is the Uniqueid of the one who tried."""
+    """One attempt to listen to an agent's call, allowed or refused. `channel` is the Uniqueid of the one who tried."""
 
     channel: str
     at: datetime

@@ -21,7 +21,7 @@ class Typology(StrEnum):
 
 
 class SipType(StrEnum):
-    """V4: `friend` both ways, `user` may call and is never called, `peer` is called and never calls."""
+    """Whether a device may call and be called (V4): `friend` both, `user` only calls, `peer` is only called."""
 
     FRIEND = "friend"
     USER = "user"
@@ -29,7 +29,7 @@ class SipType(StrEnum):
 
 
 class Recording(StrEnum):
-    """V10: the format in which a call that the agent answers is recorded."""
+    """The file format in which calls that the agent answers are recorded (V10); INACTIVE records none."""
 
     INACTIVE = "inactive"
     WAV = "wav"
@@ -59,7 +59,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallOptions:
-    """What a call asks of an agent's record while it is in Asterisk; the ids are product's."""
+    """An agent's settings for single calls: recording, listening, masking, auto-answer, forwarding, voicemail,
+    dialling.
+
+    They become AstDB entries that the dialplan reads; the ids are explained in docs/features.md.
+    """
 
     record: Recording = Recording.INACTIVE
     """V10"""
@@ -90,7 +94,7 @@ class CallOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
-    """One queue of an agent, directly or through teams, with the pause of this queue alone."""
+    """An agent's membership of one queue, its own or through a team, with the pause that holds for this queue alone."""
 
     queue: QueueName
     penalty: int = 0
@@ -100,7 +104,7 @@ class Membership:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """A login. `telephone` is set for a hot-desk agent; `paused` is the pause of all queues."""
+    """An agent's login. `paused` is the pause in all queues; `telephone` is where a hot-desk agent is logged in."""
 
     paused: bool = False
     reason: str = ""
@@ -145,10 +149,11 @@ class Telephone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """All that the directory says about one endpoint id; all None when it knows nothing of it.
+    """All that the directory says about one endpoint id: the agent or the telephone of that name, both None for an
+    unknown id.
 
-    `carried` is the agent whose calls this endpoint takes: the agent itself on a device of its own,
-    or the hot-desk agent bound to this telephone.
+    `carried` is the agent whose calls this endpoint takes: the agent itself on a device of its own, or the hot-desk
+    agent who is logged in at this telephone.
     """
 
     key: EndpointId
@@ -161,9 +166,9 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One consistent look at the directory.
+    """What one consistent read of the directory returned for the keys that were asked for.
 
-    `snapshot` is PostgreSQL's pg_snapshot in text; `subjects` has each key that was asked for.
+    `snapshot` is PostgreSQL's pg_snapshot as text; `subjects` has an entry for each of those keys.
     """
 
     snapshot: str

@@ -21,7 +21,7 @@ AUTOPAUSE = "Auto-Pause"
 
 
 def queue_name(text: str) -> QueueName:
-    """Asterisk compares queue names without case, so they are one here."""
+    """Returns the queue's name in lower case: Asterisk compares queue names without regard to case."""
     return QueueName(text.lower())
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class AgentState(StrEnum):
-    """What an agent does, as the calls of its device show it."""
+    """What an agent does now, as supervisors are shown it."""
 
     OFFLINE = "offline"
     UNREACHABLE = "unreachable"
@@ -22,14 +22,14 @@ class AgentState(StrEnum):
 
 
 class Direction(StrEnum):
-    """Whether the agent was called or called by itself."""
+    """The direction of an agent's call: IN when the agent was called, OUT when the agent called."""
 
     IN = "in"
     OUT = "out"
 
 
 class RecordingState(StrEnum):
-    """Of a running call. FAILED: it should be recorded, and Asterisk writes nothing."""
+    """Whether a running call is being recorded. FAILED: it should be, and Asterisk writes no file."""
 
     NONE = "none"
     RUNNING = "running"
@@ -39,7 +39,11 @@ class RecordingState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveAgent:
-    """`pauses` maps a queue to the reason; `device` is empty for who is not logged in."""
+    """What one agent does now, as supervisors are shown it.
+
+    `pauses` maps each queue in which the agent is paused to the reason; `device` is the endpoint at which the agent is
+    logged in, '' for none; `contact` says whether that device is registered; `calls` is their number now.
+    """
 
     internal: str
     state: AgentState
@@ -52,9 +56,11 @@ class LiveAgent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveCall:
-    """`channel` is the Uniqueid of the agent's channel; `number` and `name` are the other party's, unmasked.
+    """One call of an agent that is running, or has just ended, as supervisors are shown it.
 
-    `ended_at` is None while the call goes on.
+    `channel` is the Uniqueid of the agent's channel; `number` and `name` are the other party's, unmasked. `parts`
+    are the numbers of its recording's files, `spied_by` the agents who listen. `ended_at` is None while the call
+    goes on.
     """
 
     channel: str
@@ -75,7 +81,11 @@ class LiveCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveQueue:
-    """Callers and members now, and the counts of `day`."""
+    """What goes on in one queue now: its waiting callers, its members by state, and what was answered and abandoned on
+    `day`.
+
+    `in_level` of the answered calls waited at most `level_seconds`.
+    """
 
     queue: str
     waiting: int

@@ -9,7 +9,7 @@ from agentbridge.model.keys import AgentId, EndpointId, QueueName
 
 
 class Fate(StrEnum):
-    """What became, in the directory, of something that Asterisk still has."""
+    """Why the directory no longer has something that Asterisk still has."""
 
     TAKEN_AWAY = "taken away"
     """a statement ended it, or the rows say themselves that it should not be"""
@@ -20,7 +20,7 @@ class Fate(StrEnum):
 
 
 class LossKind(StrEnum):
-    """What goes away with a loss."""
+    """What it is that an agent or a telephone would lose in Asterisk."""
 
     ENDPOINT = "endpoint"
     """the agent's or the telephone's own SIP endpoint"""

@@ -9,7 +9,10 @@ from agentbridge.model.directory import SIP_PORT
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """Where the other nodes reach an Asterisk node by SIP. `name` is `[node] name` of its daemon's configuration."""
+    """An Asterisk node as the directory lists it: its name and the SIP address at which the other nodes reach it.
+
+    `name` is `[node] name` in the configuration of the node's daemon.
+    """
 
     name: str
     sip_host: str

@@ -24,7 +24,11 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """`internal` is the agent whose device or call it is about: of a spy the supervisor's."""
+    """A request about a running call that somebody left in the directory for the daemon of one node.
+
+    `internal` is the number of the agent whose device or call it is about; of a spy it is the supervisor's. `arguments`
+    depend on the verb.
+    """
 
     id: int
     verb: Verb

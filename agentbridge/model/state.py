@@ -10,7 +10,7 @@ from agentbridge.model.keys import AgentId, Fields, Interface, QueueName
 
 
 class ObjectKind(StrEnum):
-    """The kinds of PJSIP object that are pushed."""
+    """The kinds of PJSIP object that are pushed to Asterisk."""
 
     AOR = "aor"
     AUTH = "auth"
@@ -19,7 +19,8 @@ class ObjectKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """A queue member; `reason` is empty when it is not paused."""
+    """A member of one app_queue queue, desired or observed. `reason` is that of its pause, empty when it is not
+    paused."""
 
     queue: QueueName
     interface: Interface

@@ -17,7 +17,7 @@ Origin = Annotated[str, Field(pattern=r"^https?://[^/\s?#]+$")]
 
 
 class Api(Section):
-    """`agentbridge api`: where it answers, and by which database role."""
+    """The process `agentbridge api`: where it listens, its database role, its sessions and its folders."""
 
     bind: Address = "127.0.0.1:8485"
     """Where `agentbridge api` answers. Over plain HTTP people log in from this machine only: put nginx or Caddy with
@@ -59,14 +59,18 @@ class Api(Section):
 
     @model_validator(mode="after")
     def _checked(self) -> Self:
-        """Raises ValueError where only one of certificate and key is given."""
+        """Validates the section. Raises ValueError where only one of certificate and key is given."""
         if bool(self.certificate) != bool(self.private_key):
             raise refuse("certificate", "certificate and private_key go together")
         return self
 
     def url(self) -> str:
-        """The DSN with the password in it: for the driver alone, never for a message. The password's file is read only
-        now: the daemon, which has the same configuration, may be forbidden to read it. Raises ConfigError."""
+        """Returns the DSN with the password in it: for the database driver only, never for a message. Raises
+        ConfigError.
+
+        The password's file is read only now: the daemon, which has the same configuration, may be forbidden to read
+        it.
+        """
         try:
             self._read_secret("password")
         except ValueError as error:

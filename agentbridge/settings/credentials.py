@@ -25,7 +25,7 @@ CREDENTIALS = {
 
 
 class Credentials(PydanticBaseSettingsSource):
-    """What systemd's LoadCredential put into $CREDENTIALS_DIRECTORY."""
+    """A source of settings for pydantic: the secrets that systemd's LoadCredential put into $CREDENTIALS_DIRECTORY."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         del field
@@ -49,7 +49,7 @@ def _credentials() -> dict[str, dict[str, str]]:
 
 
 def _credential(file: Path) -> str:
-    """Returns the secret in a file. Raises ConfigError."""
+    """Returns the secret in a credential file. Raises ConfigError where it can't be read."""
     try:
         return first_line(file)
     except ValueError as error:
@@ -57,7 +57,7 @@ def _credential(file: Path) -> str:
 
 
 def secrets_in(content: Mapping[str, Any]) -> list[str]:
-    """The keys of a config file's content that hold a secret, as `section.key`."""
+    """Returns the keys of a configuration file's content that hold a secret, each as `section.key`."""
     found = [f"{group}.{key}" for group, key in CREDENTIALS.values() if content.get(group, {}).get(key)]
     database = content.get("database", {})
     found += [f"database.{key}" for key in ("dsn", "owner_dsn") if urlsplit(str(database.get(key, ""))).password]

@@ -10,14 +10,14 @@ from agentbridge.settings.section import Section
 
 
 def _address(text: str) -> str:
-    """Returns the address. Raises ValueError unless it is host:port, or empty."""
+    """Returns the address unchanged. Raises ValueError unless it is host:port, or empty."""
     if text:
         split_address(text)
     return text
 
 
 def split_address(text: str) -> tuple[str, int]:
-    """Host and port of `127.0.0.1:8484` or `[::1]:8484`. ValueError names the rule."""
+    """Splits `127.0.0.1:8484` or `[::1]:8484` into host and port. Raises ValueError for anything else."""
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not colon or not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
@@ -29,7 +29,7 @@ Address = Annotated[str, AfterValidator(_address)]
 
 
 class Http(Section):
-    """The daemon's own addresses: health, readiness and metrics."""
+    """The HTTP address at which the daemon answers monitoring: health, readiness and metrics."""
 
     bind: Address = "127.0.0.1:8484"
     """Where the daemon answers /healthz, /readyz and /metrics. Empty: nowhere. They hold no secret and ask for none,

@@ -30,7 +30,7 @@ DEFAULT_PATH = Path("/etc/agentbridge/agentbridge.toml")
 
 
 class _File(BaseSettings):
-    """Over the file go credentials, and over those the environment."""
+    """Base class of the settings in one TOML file: credential files override it, the environment overrides both."""
 
     model_config = SettingsConfigDict(
         extra="forbid",
@@ -50,13 +50,13 @@ class _File(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Returns where settings come from, the first that has one wins: environment, credentials, file."""
+        """Returns the sources of settings, the one that wins first: environment, credential files, TOML file."""
         del dotenv_settings, file_secret_settings
         return env_settings, Credentials(settings_cls), init_settings
 
 
 class Settings(_File):
-    """What the daemon and the commands read."""
+    """All settings: those of the daemon and of the commands that speak with Asterisk."""
 
     node: Node = Field(default_factory=Node)
     database: Database = Field(default_factory=Database)
@@ -76,7 +76,7 @@ class Settings(_File):
 
 
 class ApiSettings(_File):
-    """What `agentbridge api` reads of the same file. It holds no secret of Asterisk's, and needs none."""
+    """The settings that `agentbridge api` reads from the same file; it needs no secret of Asterisk's."""
 
     api: Api = Field(default_factory=Api)
     log: Log = Field(default_factory=Log)
@@ -85,29 +85,34 @@ class ApiSettings(_File):
 
 
 class DirectorySettings(_File):
-    """What a command reads that asks the directory alone: it needs no secret of Asterisk's."""
+    """The settings of a command that needs the database only, and no secret of Asterisk's."""
 
     database: Database = Field(default_factory=Database)
     recording: Recording = Field(default_factory=Recording)
 
 
 def chosen_path(given: Path | None = None) -> Path:
-    """`--config`, else AGENTBRIDGE_CONFIG, else /etc."""
+    """Returns the configuration's path: the one given by `--config`, else AGENTBRIDGE_CONFIG, else the default in
+    /etc."""
     return given or Path(os.environ.get(f"{PREFIX}CONFIG") or DEFAULT_PATH)
 
 
 def load(path: Path) -> Settings:
-    """Raises ConfigError with one line for each wrong key, as `section.key: rule`; never with a value."""
+    """Loads all settings. Raises ConfigError with one line for each wrong key, as `section.key: rule`; never with a
+    value."""
     return _checked(Settings, path, read_toml(path))
 
 
 def load_api(path: Path) -> ApiSettings:
-    """Likewise. The daemon's sections are left alone; one that nobody knows is refused."""
+    """Loads the settings of `agentbridge api`. Raises ConfigError as `load` does.
+
+    The daemon's sections are not checked; a section that nobody knows is refused.
+    """
     return _some(ApiSettings, path)
 
 
 def load_directory(path: Path) -> DirectorySettings:
-    """Likewise, for a command that asks the directory alone."""
+    """Loads the settings of a command that needs the database only. Raises ConfigError as `load` does."""
     return _some(DirectorySettings, path)
 
 
@@ -120,7 +125,7 @@ def _some(model: type[Loaded], path: Path) -> Loaded:
 
 
 def _checked(model: type[Loaded], path: Path, content: dict[str, Any]) -> Loaded:
-    """Returns the settings of the content of that file. Raises ConfigError with a line for each thing that is wrong."""
+    """Validates the content of a configuration file. Raises ConfigError with a line for each setting that is wrong."""
     try:
         # an absent section must be validated too, or its missing secret would go unnoticed
         return model(**{name: content.pop(name, {}) for name in model.model_fields}, **content)
@@ -131,7 +136,7 @@ def _checked(model: type[Loaded], path: Path, content: dict[str, Any]) -> Loaded
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Returns the content of a configuration file. Raises ConfigError."""
+    """Parses a TOML configuration file. Raises ConfigError where it can't be read or is no TOML."""
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:

@@ -14,7 +14,7 @@ HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Mail(Section):
-    """The mail server that brings links for new passwords."""
+    """The mail server through which agents get the link with which they set a new password."""
 
     host: Annotated[str, Field(pattern=r"^[^\s/@]*$", max_length=253)] = ""
     """Where the mail server is. Empty: passwords can't be reset by e-mail."""
@@ -36,14 +36,19 @@ class Mail(Section):
 
     @model_validator(mode="after")
     def _checked(self) -> Self:
-        """Raises ValueError where a mail server is set and something it needs is missing."""
+        """Validates the section: nothing is required without `host`. Raises ValueError where something needed is
+        missing."""
         if self.host:
             self._complete()
         return self
 
     def log_in_password(self) -> str:
-        """For the log-in alone, never for a message. Its file is read only now: the daemon, which needs no mail
-        server, may be forbidden to read it. Raises ConfigError."""
+        """Returns the password of the SMTP login, '' for none: for the login only, never for a message. Raises
+        ConfigError.
+
+        Its file is read only now: the daemon, which has the same configuration and sends no mail, may be forbidden to
+        read it.
+        """
         try:
             self._read_secret("password")
         except ValueError as error:
@@ -54,7 +59,8 @@ class Mail(Section):
         return password
 
     def _complete(self) -> None:
-        """Raises ValueError, naming the key, where a mail server is set and something it needs is missing."""
+        """Raises ValueError, naming the key and the rule, where a mail server is set and something that it needs is
+        missing."""
         if not self.sender:
             raise refuse("sender", "is missing; it is needed with mail.host")
         if self.link.count("{token}") != 1:

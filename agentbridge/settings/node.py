@@ -18,7 +18,7 @@ class Node(Section):
 
 
 class Sip(Section):
-    """What all pushed PJSIP objects have in common."""
+    """SIP settings that all pushed PJSIP objects have in common."""
 
     realm: Annotated[str, Field(pattern=r'^[^"\\:\s]+$')] = "asterisk"
     """Part of every stored digest: `default_realm` of pjsip.conf; changing it changes every digest."""
@@ -28,7 +28,10 @@ class Sip(Section):
 
 
 class Limits(Section):
-    """Of agents and telephones that vanish from the directory without having been taken away by a statement."""
+    """How much may vanish from the directory before its removal from Asterisk waits for a confirmation.
+
+    What a statement took away (a log-out, a deletion) never counts; only rows that are missing without one do.
+    """
 
     removals_share: Annotated[float, Field(ge=0, le=1)] = 0.3
     """When more than this share of what is in Asterisk has vanished, it stays there until a confirmation."""
@@ -37,21 +40,21 @@ class Limits(Section):
 
 
 class Pace(Section):
-    """How fast Asterisk is written to."""
+    """How many unfinished tasks the daemon's writes may leave in Asterisk."""
 
     ceiling: Annotated[int, Field(ge=10, le=450)] = 300
     """Tasks waiting in Asterisk above which the writer stops; at 500 Asterisk drops new calls."""
 
 
 class Resync(Section):
-    """How often everything is compared."""
+    """How often directory and Asterisk are compared as a whole."""
 
     seconds: Annotated[float, Field(ge=1, le=86400, allow_inf_nan=False)] = 60.0
     """Seconds between full comparisons of directory and Asterisk: how soon an unseen change is mended."""
 
 
 class Log(Section):
-    """How the log is written."""
+    """Format and level of the log."""
 
     format: Literal["auto", "console", "logfmt", "json"] = "auto"
     """`auto` is console on a terminal, else logfmt."""

@@ -56,7 +56,7 @@ Limit = Annotated[float, Field(ge=0.5, le=600, allow_inf_nan=False)]
 
 
 class HotDesk(Section):
-    """Registrations of hot-desk telephones, and what happens to an agent whose telephone is lost."""
+    """How often telephones' registrations are written, and what happens to an agent whose telephone is lost."""
 
     settle_seconds: Annotated[float, Field(ge=0, le=300, allow_inf_nan=False)] = 5.0
     """Seconds between two writes of the same telephone's registration: what a flapping one costs at most."""
@@ -69,7 +69,8 @@ class HotDesk(Section):
 
 
 class Phone(Section):
-    """Logging in and pausing from a telephone: limits of one call, and of all together."""
+    """Feature codes for login and pause from a telephone: limits of one call and of all together, reasons and
+    prompts."""
 
     enabled: bool = True
     """Whether the feature codes for login, logout and pause are answered."""

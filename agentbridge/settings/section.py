@@ -15,14 +15,14 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 def absolute(path: Path) -> Path:
-    """ValueError for a path that depends on where the process was started."""
+    """Returns the path. Raises ValueError for a relative one, which would depend on where the process was started."""
     if not path.is_absolute():
         raise ValueError("must be an absolute path: the daemon runs in another folder than you do")
     return path
 
 
 def one_line(text: SecretStr) -> SecretStr:
-    """Returns the secret. Raises ValueError for what is empty or not one printable line."""
+    """Returns the secret. Raises ValueError for one that is empty or not a single printable line."""
     value = text.get_secret_value()
     if not value or not value.isprintable():
         raise ValueError("must be printable text of at least one character")
@@ -30,7 +30,8 @@ def one_line(text: SecretStr) -> SecretStr:
 
 
 def first_line(file: Path) -> str:
-    """Returns the text of a file that holds one secret. Raises ValueError where it can't be read."""
+    """Returns the text of a file that holds one secret, without the line end. Raises ValueError where it can't be
+    read."""
     try:
         return file.read_text("utf-8").strip("\r\n")
     except UnicodeDecodeError:
@@ -48,12 +49,15 @@ Secret = Annotated[SecretStr, AfterValidator(one_line)]
 
 
 class Section(BaseModel):
-    """A section of the configuration: its fields are the settings, and an unknown one is an error."""
+    """Base class of a section of the configuration: its fields are the settings, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
 
     def _read_secret(self, key: str) -> None:
-        """Takes `key` from the file that `<key>_file` names, unless it was given directly."""
+        """Sets `key` from the file that `<key>_file` names, unless `key` was given directly.
+
+        Raises ValueError where the file can't be read, or holds no single printable line.
+        """
         file: Path | None = getattr(self, f"{key}_file")
         if getattr(self, key) is not None or file is None:
             return
@@ -65,7 +69,8 @@ class Section(BaseModel):
 
 
 class Account(Section):
-    """A log-in that can't be without its secret; `section` is its name in the file."""
+    """Base class of a section with a login whose secret is required; `section` is its name in the configuration
+    file."""
 
     section: ClassVar[str]
     secret: Secret | None = None
@@ -73,7 +78,7 @@ class Account(Section):
 
     @model_validator(mode="after")
     def _checked(self) -> Self:
-        """Takes the secret from its file where it was not given; ValueError where there is none."""
+        """Validates: sets the secret from its file where it was not given. Raises ValueError where there is none."""
         self._read_secret("secret")
         if self.secret is None:
             raise refuse(
@@ -84,5 +89,5 @@ class Account(Section):
         return self
 
     def password(self) -> str:
-        """For the log-in alone, never for a message."""
+        """Returns the secret in clear text: for the login only, never for a message."""
         return self.secret.get_secret_value() if self.secret else ""

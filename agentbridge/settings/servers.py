@@ -12,7 +12,7 @@ from agentbridge.settings.section import Account, Port, Seconds, Secret, SecretF
 
 
 def _postgresql(dsn: SecretStr) -> SecretStr:
-    """Returns the address. Raises ValueError unless it is PostgreSQL's."""
+    """Returns the DSN unchanged. Raises ValueError unless its scheme is PostgreSQL's."""
     if urlsplit(dsn.get_secret_value()).scheme not in ("postgresql", "postgres"):
         raise ValueError("must be as in postgresql://user@host:port/name")
     return dsn
@@ -25,7 +25,7 @@ OWNER_DSN = SecretStr("postgresql://agentbridge@127.0.0.1/agentbridge")
 
 
 def with_password(dsn: SecretStr, password: SecretStr | None) -> str:
-    """For the driver alone, never for a message."""
+    """Returns the DSN with the password in it: for the database driver only, never for a message."""
     url = dsn.get_secret_value()
     if password is None:
         return url
@@ -58,16 +58,20 @@ class Database(Section):
 
     @model_validator(mode="after")
     def _checked(self) -> Self:
-        """Takes the password from its file where it was not given; ValueError where it can't be read."""
+        """Validates: sets the password from its file where it was not given. Raises ValueError where that can't be
+        read."""
         self._read_secret("password")
         return self
 
     def url(self) -> str:
-        """The DSN with the password in it: for the driver alone, never for a message."""
+        """Returns the DSN with the password in it: for the database driver only, never for a message."""
         return with_password(self.dsn, self.password)
 
     def owner_url(self) -> str:
-        """Likewise of the schema's owner, for commands that administer. ConfigError when its file can't be read."""
+        """Returns the DSN of the schema's owner, with the password, for commands that administer the database.
+
+        Raises ConfigError when the password's file can't be read.
+        """
         if self.owner_dsn is None and "dsn" in self.model_fields_set:
             return self.url()
         password = None
@@ -81,7 +85,7 @@ class Database(Section):
 
 
 def _ari_url(url: str) -> str:
-    """Returns the address. Raises ValueError where it holds a user or password."""
+    """Returns the URL unchanged. Raises ValueError where it holds a user or password."""
     if "@" in url:
         raise ValueError("must hold no user and password: they are ari.username and ari.secret")
     return url
@@ -91,7 +95,7 @@ AriUrl = Annotated[str, Field(pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$"), Afte
 
 
 class Ami(Account):
-    """Asterisk's manager interface."""
+    """Where and with which login Asterisk's manager interface (AMI) is reached."""
 
     section = "ami"
     host: str = "127.0.0.1"
@@ -107,7 +111,7 @@ class Ami(Account):
 
 
 class Ari(Account):
-    """Asterisk's REST interface."""
+    """Where and with which login Asterisk's REST interface (ARI) is reached."""
 
     section = "ari"
     url: AriUrl = "http://127.0.0.1:8088/ari"

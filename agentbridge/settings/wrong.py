@@ -14,7 +14,8 @@ def details(error: ValidationError) -> list[ErrorDetails]:
 
 
 def told(settings: type[BaseModel], detail: ErrorDetails) -> str:
-    """Returns what is wrong with one setting as a line that names its key."""
+    """Returns the line for one validation error of the configuration: the setting's key and the rule, never the
+    value."""
     key = ".".join(str(part) for part in detail["loc"])
     match detail["type"]:
         case "extra_forbidden":
@@ -28,7 +29,8 @@ def told(settings: type[BaseModel], detail: ErrorDetails) -> str:
 
 
 def _near(settings: type[BaseModel], location: tuple[int | str, ...]) -> str:
-    """Returns a hint at the setting that was probably meant, or at those that there are."""
+    """Returns the end of the message about an unknown setting: the known one that is most like it, else all known
+    ones."""
     *group, name = (str(part) for part in location)
     model = settings
     for part in group:
