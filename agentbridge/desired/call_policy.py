@@ -9,9 +9,9 @@ PAUSE_SOURCES = 3
 
 
 def policy_of(subject: Subject) -> Fields:
-    """Returns the call policy of a key.
+    """Returns the AstDB entries by which the dialplan handles calls of this endpoint id, from path to value.
 
-    AstDB paths of the call policy; they also say that the endpoint id is ours.
+    Their existence also marks the endpoint id as managed by agentbridge.
     """
     paths: dict[str, str] = {}
     if subject.agent is not None:
@@ -23,7 +23,7 @@ def policy_of(subject: Subject) -> Fields:
 
 
 def _agent_policy(agent: Agent) -> Fields:
-    """Returns the policy below `agent/<number>`, by its path; values that are empty are left out."""
+    """Returns an agent's AstDB entries, each path beginning with `agent/<number>`; empty values are left out."""
     values = {
         "id": str(agent.id),
         "device": agent.device or "",
@@ -35,10 +35,8 @@ def _agent_policy(agent: Agent) -> Fields:
 
 
 def _desk_caller_id(agent: Agent) -> str:
-    """Returns the caller id of an agent's policy; '' where the endpoint has it.
-
-    V6 at a hot desk, whose endpoint does not know who sits there; the agent's own endpoint states it.
-    """
+    """Returns the caller id (V6) that the dialplan sets for a hot-desk agent; '' for others, whose endpoint states
+    it."""
     if not agent.hot_desk:
         return ""
     if agent.line.caller_id:
@@ -61,9 +59,9 @@ def _pause_sources(agent: Agent) -> Fields:
 
 
 def _options(agent: Agent) -> Fields:
-    """Returns the part of the policy that the agent's options decide.
+    """Returns the AstDB entries for the agent's call options.
 
-    Only what differs from the safe default is stated; a key that is absent denies or does nothing.
+    Only what differs from the safe default has a value; an entry that is absent denies or does nothing.
     """
     options = agent.options
     return {

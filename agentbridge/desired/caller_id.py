@@ -17,24 +17,25 @@ _ESCAPES = 5
 
 
 def member_text(text: str) -> str:
-    """A member's name or a pause's reason as app_queue can carry it.
+    """Returns a member's name or a pause's reason as app_queue can store it.
 
-    What would break its persistent form becomes a space, and what it would cut is cut here, at a whole
-    character: else what is would never be what should be.
+    What would break its persistent form becomes a space, and a text too long is cut at a whole character: else what is
+    observed would never equal what is desired.
     """
     return clipped(" ".join(text.translate(_SPLITS_MEMBERS).split()))
 
 
 def clipped(text: str) -> str:
-    """Returns a text that fits a field of Asterisk.
+    """Returns the beginning of a text that fits into TEXT_BYTES of UTF-8, cut at a whole character.
 
-    The beginning that has room in TEXT_BYTES of UTF-8. Half a character makes Asterisk's JSON fail.
+    Half a character would make Asterisk's JSON fail.
     """
     return text.encode()[:TEXT_BYTES].decode(errors="ignore").rstrip()
 
 
 def caller_id(text: str) -> str:
-    """V6 as Asterisk gives it back: `Sales <0800 1>` is `"Sales" <08001>`, `<1>` is `1`."""
+    """Returns a caller id (V6) as Asterisk gives it back: `Sales <0800 1>` becomes `"Sales" <08001>`, `<1>` becomes
+    `1`."""
     if found := _BRACKETED.fullmatch(text):
         return merged(_unquoted(found["name"]), found["number"])
     number = text.translate(_NOT_DIALLED)

@@ -49,7 +49,7 @@ _WEBRTC_TRANSPORTS = frozenset({"ws", "wss"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SipDefaults:
-    """What holds for every endpoint of this node."""
+    """The SIP settings of this node that hold for each of its endpoints."""
 
     realm: str = "asterisk"
     qualify_seconds: int = 0
@@ -61,9 +61,9 @@ def interface_of(endpoint: EndpointId) -> Interface:
 
 
 def desired(subject: Subject, sip: SipDefaults) -> DesiredState:
-    """The state of `subject.key`; an empty one means that nothing of it should be in Asterisk.
+    """Returns what should be in Asterisk for `subject.key`; an empty state means that nothing of it should be.
 
-    A row that the rules of the database should have refused is the problem of its key alone.
+    A row that can't be expressed becomes the `problem` of its key alone; nothing is raised.
     """
     try:
         return DesiredState(
@@ -80,13 +80,14 @@ def desired(subject: Subject, sip: SipDefaults) -> DesiredState:
 
 
 def desired_in_range(subject: Subject, sip: SipDefaults) -> DesiredState:
-    """`desired` for a number of the configured range: its AOR stays when no agent has it."""
+    """Returns the desired state of a number of the configured range: as `desired`, but its AOR stays without an agent
+    too."""
     state = desired(subject, sip)
     return state if state or state.problem else reserve(sip)
 
 
 def reserve(sip: SipDefaults) -> DesiredState:
-    """The state of a number that no agent has yet.
+    """Returns the desired state of a number of the configured range that no agent has: its AOR alone.
 
     A new AOR makes Asterisk walk all endpoints; one that is there before its endpoint costs nothing later.
     """
@@ -94,7 +95,7 @@ def reserve(sip: SipDefaults) -> DesiredState:
 
 
 def digest(endpoint: EndpointId, realm: str, secret: str) -> str:
-    """HA1 of RFC 2617, lower-case hex: what Asterisk holds instead of the secret."""
+    """Returns the HA1 of RFC 2617 in lower-case hex, which Asterisk stores instead of the secret."""
     # MD5 is what SIP phones of every make can do
     return hashlib.md5(f"{endpoint}:{realm}:{secret}".encode(), usedforsecurity=False).hexdigest()
 
@@ -103,10 +104,10 @@ def digest(endpoint: EndpointId, realm: str, secret: str) -> str:
 
 
 def _objects(subject: Subject, sip: SipDefaults) -> Mapping[ObjectKind, Fields]:
-    """Returns the PJSIP objects of the key, by kind.
+    """Returns the PJSIP objects that the key should have, by kind.
 
-    An agent without an endpoint has its AOR alone; a key without an agent, and without a telephone, has nothing. Raises
-    ValueError where the line can't be expressed.
+    An agent without an endpoint has its AOR alone; a key without an agent and telephone has nothing. Raises ValueError
+    where the line can't be expressed.
     """
     line = _line_of(subject)
     if line is None:
@@ -123,7 +124,7 @@ def _objects(subject: Subject, sip: SipDefaults) -> Mapping[ObjectKind, Fields]:
 
 
 def _line_of(subject: Subject) -> Line | None:
-    """Returns the SIP line whose endpoint the key has; None for no endpoint.
+    """Returns the SIP line for the key's endpoint; None where it should have no endpoint.
 
     A hot-desk agent has no device of its own, and a deactivated or locked one (A10) may not use it.
     """
@@ -147,9 +148,9 @@ def _aor(line: Line, key: EndpointId, sip: SipDefaults) -> Fields:
 
 
 def _fixed_contact(key: EndpointId, line: Line) -> str:
-    """Returns the contact of a phone with a fixed address; '' where it can't be called.
+    """Returns the contact URI of a phone with a fixed address, over its first transport; '' where it can't be called.
 
-    Over the transport of first choice; a WebSocket is opened by the client, so there is nowhere to call.
+    A WebSocket is opened by the client, so there is nowhere to call.
     """
     over_tcp = ";transport=tcp" if line.transports[0] == "tcp" else ""
     port = "" if line.sip_port == SIP_PORT else f":{line.sip_port}"
@@ -157,13 +158,14 @@ def _fixed_contact(key: EndpointId, line: Line) -> str:
 
 
 def _uri_host(host: str) -> str:
-    """Returns an IP address as a SIP URI has it: IPv6 in brackets. Raises ValueError for a host name."""
+    """Returns an IP address as it stands in a SIP URI: IPv6 in brackets. Raises ValueError for a host name."""
     address = ip_address(host)
     return f"[{address}]" if address.version == 6 else str(address)
 
 
 def _auth(key: EndpointId, line: Line, sip: SipDefaults) -> Fields:
-    """Returns the fields of an auth with a digest in place of the secret. Raises ValueError for an empty secret."""
+    """Returns the fields of the auth object, with a digest instead of the secret. Raises ValueError for an empty
+    secret."""
     if not line.secret:
         # the digest of an empty secret is one that everybody knows
         raise ValueError("sip_secret: there is none")
@@ -225,11 +227,11 @@ def _caller_id(subject: Subject, line: Line) -> str:
 
 
 def _groups(name: str, text: str) -> Fields:
-    """Returns the fields of an endpoint for these call or pickup groups.
+    """Returns the endpoint's fields for these call or pickup groups: all as named groups, those that fit as numbers
+    too.
 
-    As named groups all of them; as numbered ones, which the administrator's phones may be in, what fits.
-
-    Asterisk gives the numbers back, and keeps them over its restart, in 127 bytes: about 40 groups.
+    Numbered groups are shared with the administrator's own phones. Asterisk gives numbers back, and keeps them over its
+    restart, in 127 bytes: about 40 groups.
     """
     numbers = groups(text).split(",")
     fitting = [number for count, number in enumerate(numbers, 1) if len(", ".join(numbers[:count])) < FIELD_BYTES]
@@ -237,10 +239,7 @@ def _groups(name: str, text: str) -> Fields:
 
 
 def _nat(modes: Iterable[str]) -> Fields:
-    """Returns the fields of an endpoint behind NAT.
-
-    V3 in PJSIP's terms, as Asterisk's own sip_to_pjsip.py translates them.
-    """
+    """Returns the endpoint's fields for these NAT modes (V3), as Asterisk's own sip_to_pjsip.py translates them."""
     lax = _yes_no(bool(_LAX_NAT & set(modes)))
     return {
         "force_rport": lax,
@@ -250,7 +249,7 @@ def _nat(modes: Iterable[str]) -> Fields:
 
 
 def _media(transports: Iterable[str]) -> Fields:
-    """Returns the fields of an endpoint for its kind of media.
+    """Returns the endpoint's media fields for its transports: those of WebRTC, or plain RTP.
 
     What `webrtc=yes` sets, each field stated: taking back only `webrtc` would leave the others behind.
     """
@@ -276,7 +275,7 @@ def _media(transports: Iterable[str]) -> Fields:
 
 
 def groups(text: str) -> str:
-    """Lists and ranges of groups, e.g. `1-3,5`, as Asterisk keeps them: `1,2,3,5`."""
+    """Expands lists and ranges of groups, as `1-3,5`, to the form that Asterisk keeps: `1,2,3,5`."""
     numbers: set[int] = set()
     for part in filter(None, (part.strip() for part in text.split(","))):
         first, _, last = part.partition("-")
@@ -292,7 +291,7 @@ def _yes_no(value: bool) -> str:
 
 
 def _members(key: EndpointId, carried: Agent | None) -> Mapping[QueueName, Member]:
-    """Returns the memberships of a device by queue: those of the agent who is logged in there."""
+    """Returns the queue members of a device, by queue: the memberships of the agent who is logged in there."""
     if carried is None or carried.session is None or not carried.active or carried.line.sip_type is SipType.USER:
         return {}
     session = carried.session
@@ -300,7 +299,7 @@ def _members(key: EndpointId, carried: Agent | None) -> Mapping[QueueName, Membe
 
 
 def _member(key: EndpointId, agent: Agent, session: Session, membership: Membership) -> Member:
-    """Returns the agent's membership of one queue, paused where the session or the membership is."""
+    """Returns the member that stands for the agent in one queue, paused where the session or the membership is."""
     paused = session.paused or membership.paused
     reason = session.reason if session.paused else membership.reason
     return Member(
@@ -332,12 +331,12 @@ def _mailbox(agent: Agent | None) -> Fields:
 
 
 def _mailbox_of(subject: Subject) -> str:
-    """Returns the voicemail box whose new messages this endpoint's lamp shows; '' for none."""
+    """Returns the name of the voicemail box whose new messages light this endpoint's lamp; '' for none."""
     agent = subject.carried or subject.agent
     return f"{agent.id}@{MAILBOX_CONTEXT}" if agent and agent.options.voicemail else ""
 
 
 def mailbox_name(text: str) -> str:
-    """What of a name goes into a command line of Asterisk: nothing that a quote or an escape could end."""
+    """Returns a name with only the characters that are safe in an Asterisk command line: no quotes, no escapes."""
     kept = (c if c.isalnum() or unicodedata.category(c).startswith("M") or c in " ._-" else " " for c in text)
     return clipped(" ".join("".join(kept).split()))

@@ -23,7 +23,7 @@ LONGEST_FORWARD = 32
 
 
 class Verb(StrEnum):
-    """The first argument of `Stasis(agentbridge,…)`."""
+    """What a caller wants, as the dialplan says it in the first argument of `Stasis(agentbridge,…)`."""
 
     LOGIN = "login"
     LOGOUT = "logout"
@@ -37,7 +37,7 @@ class Verb(StrEnum):
 
 
 class Caller(Protocol):
-    """The agent that a device speaks for; `own` when it is the agent's own number."""
+    """The agent who is logged in at the calling device; `own` is True when that is the agent's own number."""
 
     @property
     def username(self) -> str: ...
@@ -50,7 +50,8 @@ class Caller(Protocol):
 
 
 class Desk(Protocol):
-    """The directory, for a caller. Refused for a rule, Unavailable without the database."""
+    """What a conversation needs of the directory. Methods raise Refused for a rule, Unavailable without the
+    database."""
 
     async def caller(self, device: EndpointId) -> Caller | None: ...
 
@@ -80,7 +81,8 @@ class Desk(Protocol):
 
 
 class Dialogue:
-    """One conversation after the other; nothing that a caller types is ever logged."""
+    """Holds the spoken conversations by which agents log in, pause, forward and record. It never logs what they
+    type."""
 
     def __init__(self, desk: Desk, settings: Phone) -> None:
         self._desk = desk
@@ -89,7 +91,8 @@ class Dialogue:
     async def hold(self, line: Line, device: EndpointId, verb: Verb, argument: str) -> None:
         """Holds the conversation of one call, from the first prompt to the last.
 
-        A device of nobody's hears nothing. Raises Unavailable, and Refused when the call is gone.
+        Nothing is said to a device that the directory does not know. Raises Unavailable, and Refused when the call is
+        gone.
         """
         caller = await self._desk.caller(device)
         if caller is None and not await self._desk.has_device(device):
@@ -105,7 +108,8 @@ class Dialogue:
             await self._serve(line, device, caller.username, verb, argument)
 
     async def _serve(self, line: Line, device: EndpointId, username: str, verb: Verb, argument: str) -> None:
-        """What the agent who is on this device may ask; the login is another matter."""
+        """Does what the agent at this device asks for, other than a login. Raises Unavailable, and Refused for a call
+        that is gone."""
         match verb:
             case Verb.LOGIN:
                 raise AssertionError("a login needs no agent")
@@ -128,7 +132,7 @@ class Dialogue:
                 await self._record(line, device, username, verb, "start", "recording_started")
 
     async def _log_in(self, line: Line, device: EndpointId, caller: Caller | None) -> None:
-        """Asks for number and PIN, and logs the agent in at this device; a few tries."""
+        """Asks for number and PIN and logs that agent in at this device; after a few wrong tries it says goodbye."""
         own = caller.internal if caller is not None and caller.own else None
         for _ in range(self._settings.tries):
             if username := await self._identified(line, own):
@@ -141,7 +145,10 @@ class Dialogue:
         await line.say("goodbye")
 
     async def _identified(self, line: Line, own: EndpointId | None) -> str | None:
-        """Asks for number and PIN; returns the agent's username, None where they don't fit or nothing was typed."""
+        """Asks for number and PIN; returns the agent's username, None where they are wrong or nothing was typed.
+
+        own: the number of the agent whose own device this is; then only the PIN is asked for.
+        """
         number = own or await line.ask("number", LONGEST_NUMBER)
         if not number:
             return None
@@ -153,7 +160,8 @@ class Dialogue:
         return await self._desk.identify(EndpointId(number), pin)
 
     async def _pause(self, line: Line, device: EndpointId, username: str, number: str) -> None:
-        """Pauses the agent with the reason of the number that was dialled or is asked for; a few tries."""
+        """Pauses the agent for the reason whose number was dialled or is asked for; after a few wrong numbers it says
+        goodbye."""
         for _ in range(self._settings.tries):
             number = number or await line.ask("reason", LONGEST_REASON)
             if reason := self._settings.reasons.get(number):
@@ -177,6 +185,7 @@ class Dialogue:
     async def _record(
         self, line: Line, device: EndpointId, username: str, verb: Verb, what: str, done: PromptName
     ) -> None:
+        """Starts, pauses or resumes the recording of the agent's call, and says what became of it."""
         act = partial(self._desk.record, username, what, self._settings.confirm_seconds)
         await self._do(line, device, username, verb, act, done)
 
@@ -189,7 +198,8 @@ class Dialogue:
         act: Callable[[], Awaitable[None]],
         done: PromptName,
     ) -> None:
-        """Says what became of it: done when Asterisk has it, and not before."""
+        """Carries out `act` and tells the caller how it ended: `done` when Asterisk has the change, late, or
+        refused."""
         await line.wait_for(2 * self._settings.confirm_seconds)
         try:
             await act()
@@ -204,7 +214,8 @@ class Dialogue:
         await line.say("late" if late else done)
 
     async def _is_on(self, device: EndpointId, username: str) -> bool:
-        """Whether the agent is still on that device: of two that logged in at once, one has been moved."""
+        """Whether the agent is logged in at that device now; of two who logged in there at once, one has been moved
+        away."""
         caller = await self._desk.caller(device)
         return caller is not None and caller.username == username
 

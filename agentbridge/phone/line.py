@@ -19,7 +19,7 @@ _TONE_MS = re.compile(r"/(\d+)")
 
 
 class Channels(Protocol):
-    """Refused for a call that is gone, Unavailable when Asterisk is."""
+    """What a conversation asks of ARI. Methods raise Refused for a call that is gone, Unavailable without Asterisk."""
 
     async def play(self, channel: str, playback: str, media: str) -> None: ...
 
@@ -41,7 +41,10 @@ MediaOf = Callable[[PromptName], Awaitable[str]]
 
 
 class Line:
-    """`say` and `ask` each renew how long the call may stay: a daemon that hangs loses it within seconds."""
+    """One call in the Stasis application: `say` plays a prompt, `ask` collects digits.
+
+    Each renews how long the call may stay: if the daemon hangs, the dialplan takes the call back within seconds.
+    """
 
     def __init__(self, channel: str, channels: Channels, media_of: MediaOf, settings: Phone) -> None:
         self.channel = channel
@@ -68,7 +71,8 @@ class Line:
     # ------------------------------------------------------------ what is said and asked
 
     async def say(self, prompt: PromptName) -> None:
-        """Returns when it has been heard to its end."""
+        """Plays a prompt and returns when it has been played to its end. Raises Refused when the call is gone, or
+        Unavailable."""
         await self._channels.keep(self.channel, PROMPT_SECONDS + GRACE_SECONDS)
         media = await self._media_of(prompt)
         playback = await self._play(media)
@@ -81,9 +85,11 @@ class Line:
             del self._finished[playback]
 
     async def ask(self, prompt: PromptName, longest: int) -> str:
-        """The digits until `#`, a pause, or `longest` of them; `*` begins anew. Empty when none came in time.
+        """Plays a prompt and returns the digits typed: until `#`, a pause, or `longest` digits; '' when none came in
+        time.
 
-        Digits typed before the prompt count: who knows the way need not listen.
+        `*` begins anew. Digits typed before the prompt count: who knows the way need not listen. Raises Refused when
+        the call is gone, or Unavailable.
         """
         limit = self._settings.input_seconds
         await self._channels.keep(self.channel, limit + GRACE_SECONDS)
@@ -99,25 +105,23 @@ class Line:
         return "".join(typed)
 
     async def hush(self) -> None:
-        """Ends what is played: Asterisk does nothing else with the call until then."""
+        """Stops the prompts that are being played: Asterisk does nothing else with the call until they end."""
         for playback in list(self._playing):
             await self._channels.stop(playback)
             self._playing.discard(playback)
 
     def forget_digits(self) -> None:
-        """What was typed towards a question that is asked again."""
+        """Drops digits that were typed ahead, so that they don't answer a question that is asked again."""
         while not self._digits.empty():
             self._digits.get_nowait()
 
     async def wait_for(self, seconds: float) -> None:
-        """Lets the call stay while something else is worked on."""
+        """Extends how long the call may stay, so that the dialplan does not take it back while the daemon works."""
         await self._channels.keep(self.channel, seconds + GRACE_SECONDS)
 
     async def _collect(self, typed: list[str], longest: int, playback: str) -> None:
-        """Adds digits to `typed` until `#`, the longest number or a pause; `*` begins anew.
-
-        The first digit ends the prompt.
-        """
+        """Adds typed digits to `typed` until `#`, `longest` digits or a pause; `*` begins anew. The first digit ends
+        the prompt."""
         digit = await self._digits.get()
         await self._stop(playback)
         while digit != "#":
@@ -134,7 +138,7 @@ class Line:
                 return
 
     async def _play(self, media: str) -> str:
-        """Starts to play; returns the playback's id. Raises Refused when the call is gone, or Unavailable."""
+        """Starts playing and returns the playback's id. Raises Refused when the call is gone, or Unavailable."""
         playback = f"agentbridge-{self.channel}-{next(self._numbers)}"
         self._finished[playback] = asyncio.Event()
         try:
@@ -151,7 +155,8 @@ class Line:
 
 
 def _seconds(media: str) -> float:
-    """How long to wait for the end: of tones their own length, which Asterisk plays once and never ends."""
+    """Returns how long to wait for the end of what is played; of tones, which never end, the length of one
+    repetition."""
     if not media.startswith("tone:"):
         return PROMPT_SECONDS
     lengths = [int(length) for length in _TONE_MS.findall(media)]
@@ -159,7 +164,7 @@ def _seconds(media: str) -> float:
 
 
 class Prompts:
-    """Which of a prompt's media this Asterisk has; asked once, until `forget`."""
+    """Chooses what is played for each prompt: the first of its configured sounds that this Asterisk has."""
 
     def __init__(self, channels: Channels, settings: Phone) -> None:
         self._channels = channels
@@ -167,17 +172,18 @@ class Prompts:
         self._chosen: dict[PromptName, str] = {}
 
     def forget(self) -> None:
-        """Another Asterisk, or the same one with other sounds."""
+        """Drops what was chosen: this may be another Asterisk, or the same one with other sounds."""
         self._chosen.clear()
 
     async def media_of(self, prompt: PromptName) -> str:
-        """Returns what is played for a prompt, chosen once for a connection."""
+        """Returns the media URI that is played for a prompt; asks Asterisk once for each until `forget`. Raises
+        Unavailable."""
         if prompt not in self._chosen:
             self._chosen[prompt] = await self._choose(self._settings.media(prompt))
         return self._chosen[prompt]
 
     async def _choose(self, media: list[str]) -> str:
-        """Returns the first of these that Asterisk has a sound for, else the last."""
+        """Returns the first of these media URIs that Asterisk has a sound for, else the last one."""
         for one in media:
             if not one.startswith("sound:") or await self._channels.has_sound(one.removeprefix("sound:")):
                 return one

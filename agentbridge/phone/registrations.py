@@ -23,7 +23,7 @@ AT_ONCE = 1000
 
 
 class Settled(Protocol):
-    """What was done to an agent because of its telephone: `pause`, `logout` or `unpause`."""
+    """What was done to an agent whose telephone was lost or came back: `pause`, `logout` or `unpause`."""
 
     @property
     def agent(self) -> str: ...
@@ -36,7 +36,7 @@ class Settled(Protocol):
 
 
 class Takeover(Protocol):
-    """An administrator gave `telephone`, on which `agent` was, to `taken_by`."""
+    """An administrator gave `telephone`, at which `agent` was logged in, to `taken_by`."""
 
     @property
     def agent(self) -> str: ...
@@ -49,7 +49,7 @@ class Takeover(Protocol):
 
 
 class Telephones(Protocol):
-    """The directory's side. Every method raises Unavailable when the database is away."""
+    """How registrations are kept in the directory. Every method raises Unavailable without the database."""
 
     async def changed(self, registered: Mapping[EndpointId, bool]) -> None: ...
 
@@ -67,10 +67,10 @@ class Telephones(Protocol):
 
 
 class Registrations:
-    """Events only note what is so now; `run` writes it.
+    """Keeps in the directory which telephones are registered; events only note the current state, `run` writes it.
 
-    A telephone is written at once, and then not again for `settle_seconds`: one that comes and goes costs a
-    write in that time (two, where it is turned away), and what is written last is what is so.
+    A telephone is written at once, and then not again for `settle_seconds`: one that comes and goes costs a write in
+    that time (two, where it is turned away), and the last write is always the current state.
     """
 
     def __init__(
@@ -107,19 +107,22 @@ class Registrations:
         self._wake.set()
 
     def turned_away(self, device: EndpointId) -> None:
-        """It registered over a transport that it may not use: not to be picked for as long as that settles."""
+        """Notes that a telephone's registration was taken back, since it came over a transport that it may not use.
+
+        That is written without the usual delay, so that nobody picks this telephone meanwhile.
+        """
         if self._is_telephone(device):
             self._at_once.add(device)  # also while its registration is just being written
         self.changed(device, False)
 
     def all_read(self, devices: frozenset[EndpointId]) -> None:
-        """Notes that these devices and no others are registered."""
+        """Notes that these devices and no others are registered, after all contacts were read."""
         self._whole, self._lost = devices, False
         self._now.clear()
         self._wake.set()
 
     def unknown(self) -> None:
-        """Notes that nothing is known of any telephone."""
+        """Notes that it is not known any more which telephones are registered, since Asterisk is lost."""
         self._whole, self._lost = None, True
         self._now.clear()
         self._wake.set()
@@ -142,14 +145,15 @@ class Registrations:
         return max(0.0, min([LOOK_SECONDS, *due])) if self._active() else LOOK_SECONDS
 
     def _due(self, device: EndpointId) -> float:
-        """Returns when the telephone's next change may be written, by the clock."""
+        """Returns the time, by the clock, at which the telephone's next change may be written; 0 for at once."""
         last = self._written.get(device)
         if last is None or device in self._at_once:
             return 0.0
         return last[1] + self._settings.settle_seconds
 
     async def _round(self) -> None:
-        """Writes what changed and settles what follows; what the database can't take now comes again soon."""
+        """Writes what changed, then acts on lost telephones and logs takeovers; without the database it tries again
+        soon."""
         try:
             await self._write()
             await self._settle()
@@ -160,7 +164,8 @@ class Registrations:
             self._wake.set()
 
     async def _write(self) -> None:
-        """Writes that nothing is known, all that is registered, or single changes. Raises Unavailable."""
+        """Writes to the directory that nothing is known, all registered telephones, or single changes. Raises
+        Unavailable."""
         if self._lost:
             await self._telephones.unknown()
             self._lost = False
@@ -176,7 +181,8 @@ class Registrations:
         await self._write_changes()
 
     async def _write_changes(self) -> None:
-        """Writes the changes that are due; a telephone that flaps is due every few seconds only. Raises Unavailable."""
+        """Writes and logs the changes of single telephones that are due. Raises Unavailable, and keeps the changes
+        then."""
         now = self._clock()
         due = [device for device in self._now if self._due(device) <= now][:AT_ONCE]
         changes = {device: self._now.pop(device) for device in due}

@@ -26,7 +26,10 @@ GIVE_BACK_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """A call that has come: `device` is the endpoint id that it comes from."""
+    """A call that has entered the Stasis application and waits for its conversation.
+
+    `device` is the endpoint id that it comes from.
+    """
 
     channel: str
     device: EndpointId
@@ -36,7 +39,8 @@ class Start:
 
 
 class PhoneService:
-    """`event`, `up` and `down` take what the websocket tells; `run` holds the conversations."""
+    """The Stasis application: `run` holds a conversation with each call, `event`, `up` and `down` take what the
+    websocket tells."""
 
     def __init__(self, desk: Desk, channels: Channels, settings: Phone) -> None:
         self._channels = channels
@@ -56,12 +60,13 @@ class PhoneService:
         self._held.clear()
 
     def down(self) -> None:
-        """Asterisk or the websocket is gone: the dialplan's time limit ends the calls."""
+        """Cancels all conversations, since Asterisk or the websocket is gone; the dialplan's time limit ends the
+        calls."""
         for task in self._tasks.values():
             task.cancel()
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Takes an event of ARI: a call that comes or goes, a digit, the end of a prompt."""
+        """Takes an ARI event: a call comes or goes, a digit was pressed, a prompt has been played; ignores others."""
         match event:
             case {"type": "StasisStart", "channel": {"id": str(channel), "name": str(name)}, "args": list(args)}:
                 self._started(channel, name, [str(arg) for arg in args])
@@ -77,7 +82,7 @@ class PhoneService:
                 pass
 
     def _ended(self, channel: str, name: str) -> None:
-        """Ends the conversation of a call that is over."""
+        """Cancels the conversation of a call that has left the application."""
         if self._held.pop(channel, None) is not None:
             # hung up, or taken back by the dialplan's time limit: not by us, who forget a call before we end it
             log.info("phone.left", telephone=device_of(name))
@@ -85,7 +90,8 @@ class PhoneService:
             self._tasks[channel].cancel()
 
     def _started(self, channel: str, name: str, args: list[str]) -> None:
-        """Queues a call that has come; one too many is left to the dialplan's time limit."""
+        """Queues a call that has entered the application. Above the limit it is logged and left to the dialplan's time
+        limit."""
         verb, argument = [*args, "", ""][:2]
         start = Start(channel=channel, device=device_of(name), verb=_verb(verb), argument=argument)
         if self._starts.full():  # the dialplan's time limit tells the caller
@@ -115,7 +121,10 @@ class PhoneService:
         self._lines.pop(channel, None)
 
     async def _serve(self, start: Start) -> None:
-        """A call that can't be served goes back to the dialplan, which says so."""
+        """Holds the conversation of one call within its time, then hangs up.
+
+        A call that can't be served is given back to the dialplan, which tells the caller so.
+        """
         line = self._lines[start.channel]
         try:
             if start.verb is None:
@@ -133,14 +142,15 @@ class PhoneService:
             log.debug("phone.gone", telephone=start.device, verb=start.verb, reason=str(gone))
 
     async def _give_all_back(self) -> None:
-        """A stop or a reload: nobody waits for the dialplan's time limit."""
+        """Gives all calls back to the dialplan at a stop or a reload, so that nobody waits for its time limit."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GIVE_BACK_SECONDS), asyncio.TaskGroup() as calls:
                 for line in list(self._held.values()):
                     calls.create_task(self._give_back(line))
 
     async def _give_back(self, line: Line) -> None:
-        """Lets the call go on in the dialplan, which says that it does not work now."""
+        """Sends the call back into the dialplan, which tells the caller that this does not work now. A failure is only
+        logged."""
         self._held.pop(line.channel, None)
         try:
             await line.hush()
@@ -158,6 +168,7 @@ def _verb(word: str) -> Verb | None:
 
 
 def device_of(channel_name: str) -> EndpointId:
-    """The device of a channel, such as `desk-7` of `PJSIP/desk-7-0000001a`; '' for a channel that has none."""
+    """Returns the endpoint id in a channel's name, such as `desk-7` of `PJSIP/desk-7-0000001a`; '' for other
+    technologies."""
     technology, _, rest = channel_name.partition("/")
     return EndpointId(rest.rpartition("-")[0] if technology == "PJSIP" else "")

@@ -38,7 +38,7 @@ from agentbridge.plan.registration import changes_hands, complaint, strays
 
 
 class Observed(Protocol):
-    """What is in Asterisk, as far as a plan asks."""
+    """What a plan asks about the observed state of Asterisk."""
 
     def state(self, key: EndpointId) -> ObservedState: ...
 
@@ -60,9 +60,10 @@ class Plan:
 
 
 def plan(desired: Mapping[EndpointId, DesiredState], observed: Observed, queues: Collection[QueueName]) -> Plan:
-    """The actions that make `observed` as `desired` for the keys of `desired`.
+    """Returns the actions that make `observed` as `desired`, for the keys of `desired`; raises nothing.
 
-    queues: those of the directory. Members of other queues are the administrator's and stay as they are.
+    A key that can't be made so has a problem in the plan. queues: those of the directory. Members of other queues are
+    the administrator's and stay as they are.
     """
     steps: list[Step] = []
     problems: dict[EndpointId, str] = {}
@@ -95,7 +96,11 @@ def _unknown_queues(missing: Collection[QueueName]) -> str:
 
 
 def _fixed_members(wanted: DesiredState, found: ObservedState, queues: Collection[QueueName]) -> str:
-    """Of ours, who should leave a queue or be another there and can't. A stranger's is the administrator's wish."""
+    """Returns the message about members that should leave or change and can't, since queues.conf or realtime made them;
+    '' for none.
+
+    Only for keys of ours: of other devices such a member is the administrator's wish.
+    """
     fixed = sorted(
         queue
         for queue, member in found.members.items()
@@ -108,7 +113,7 @@ def _fixed_members(wanted: DesiredState, found: ObservedState, queues: Collectio
 
 
 def joined(plans: Iterable[Plan]) -> Plan:
-    """One plan of several for different keys, in the order of ranks."""
+    """Merges plans for different keys into one, its steps in the order of ranks."""
     parts = list(plans)
     return Plan(
         steps=tuple(sorted((step for part in parts for step in part.steps), key=rank)),
@@ -126,7 +131,7 @@ def held_back(planned: Plan, reasons: Mapping[EndpointId, str]) -> Plan:
 
 
 def rank(step: Step) -> int:
-    """Actions of a lower rank are done before those of a higher one; equal ranks may go side by side."""
+    """Returns the rank of a step: lower ranks are done first; steps of equal rank may be done at the same time."""
     match step.action:
         case DeletePolicy(path) if path == device_path(step.key):
             # Ahead of the members: a key of the AstDB is gone in a tenth of the time that a member takes, and with it
@@ -143,7 +148,7 @@ def rank(step: Step) -> int:
 
 
 def device_path(internal: EndpointId) -> str:
-    """Where the call policy says at which device the agent of this number is logged in."""
+    """Returns the AstDB path that says at which device the agent of this number is logged in."""
     return f"agent/{internal}/device"
 
 
@@ -170,7 +175,8 @@ _DELETE_ORDER = (ObjectKind.AOR, ObjectKind.ENDPOINT, ObjectKind.AUTH)
 
 
 def _object_steps(key: EndpointId, wanted: DesiredState, found: ObservedState) -> Iterator[Step]:
-    """Yields what makes the PJSIP objects of a key as they should be: only fields that differ, then deletions."""
+    """Yields the steps that make a key's PJSIP objects as they should be: PUTs of the fields that differ, then
+    deletions."""
     for kind, fields in wanted.objects.items():
         there = found.objects.get(kind)
         if there is None:
@@ -186,7 +192,7 @@ def _shown(there: Fields, names: Iterable[str]) -> str:
 
 
 def _policy_steps(key: EndpointId, wanted: Fields, found: Fields) -> Iterator[Step]:
-    """Yields what makes the call policy of a key as it should be."""
+    """Yields the steps that make a key's AstDB entries for the dialplan as they should be."""
     for path, value in wanted.items():
         if (was := found.get(path)) != value:
             yield Step(key, PutPolicy(path, value), was="absent" if was is None else was)
@@ -195,7 +201,7 @@ def _policy_steps(key: EndpointId, wanted: Fields, found: Fields) -> Iterator[St
 
 
 def _shown_box(wanted: Fields, found: Fields) -> str:
-    """What differs of a voicemail box, without the PIN itself."""
+    """Returns what of the voicemail box in Asterisk differs, for the log; never the PIN itself."""
     if not found:
         return "absent"
     differing = [name for name in wanted if wanted[name] != found.get(name, "")]
@@ -203,7 +209,8 @@ def _shown_box(wanted: Fields, found: Fields) -> str:
 
 
 def _mailbox_steps(key: EndpointId, wanted: Fields, found: Fields) -> Iterator[Step]:
-    """Yields what makes the voicemail box of a key as it should be."""
+    """Yields the step that makes a key's voicemail box as it should be: none, one that writes it or one that deletes
+    it."""
     if wanted and wanted != found:
         yield Step(key, PutMailbox(key, wanted), was=_shown_box(wanted, found))
     elif found and not wanted:
@@ -217,7 +224,7 @@ def _member_steps(
     found: Mapping[QueueName, Member],
     queues: Collection[QueueName],
 ) -> Iterator[Step]:
-    """Yields what makes the memberships of a key as they should be.
+    """Yields the steps that make a key's queue memberships as they should be.
 
     allowed: those of `wanted` that may be added now. queues: the queues that are ours; of others nothing is removed.
     """
@@ -233,7 +240,8 @@ def _member_steps(
 
 
 def _member_actions(wanted: Member, found: Member) -> Iterator[Action]:
-    """Yields what makes a member that is there as it should be: anew where its name or state interface differ."""
+    """Yields the actions that change an existing member: removed and added again where name or interfaces differ, else
+    in place."""
     if found.dynamic and _needs_anew(wanted, found):
         yield RemoveMember(found)
         yield AddMember(wanted)
@@ -242,7 +250,7 @@ def _member_actions(wanted: Member, found: Member) -> Iterator[Action]:
 
 
 def in_place(wanted: Member, found: Member) -> Iterator[Action]:
-    """What makes a member that stays as it should be, at the interface where it was found."""
+    """Yields the actions that change an existing member without removing it: ring-in-use, penalty, pause."""
     if found.ring_in_use is not None and wanted.ring_in_use != found.ring_in_use:
         yield SetRingInUse(wanted.queue, found.interface, bool(wanted.ring_in_use))
     if wanted.penalty != found.penalty:
@@ -252,7 +260,7 @@ def in_place(wanted: Member, found: Member) -> Iterator[Action]:
 
 
 def _needs_anew(wanted: Member, found: Member) -> bool:
-    """app_queue has no action that changes a member's name or interfaces."""
+    """Whether a member must be removed and added again: app_queue has no action that changes its name or interfaces."""
     return (wanted.name, wanted.interface, wanted.state_interface) != (
         found.name,
         found.interface,
@@ -263,7 +271,11 @@ def _needs_anew(wanted: Member, found: Member) -> bool:
 def _taken_elsewhere(
     key: EndpointId, wanted: DesiredState, found: ObservedState, observed: Observed
 ) -> Mapping[QueueName, Member]:
-    """The member that this key's agent still is by another endpoint, by queue: never twice in one queue."""
+    """Returns the queues that this key should join and in which its agent is still a member by another endpoint, with
+    that member.
+
+    The key must wait there: an agent is never a member of one queue twice.
+    """
     joining = wanted.members.keys() - found.members.keys()
     if wanted.agent is None or not joining:
         return {}
@@ -272,6 +284,6 @@ def _taken_elsewhere(
 
 
 def shown_member(member: Member) -> str:
-    """A member's state for the log."""
+    """Returns a member's pause, penalty and name as text for the log."""
     pause = f"paused reason={member.reason!r}" if member.paused else "unpaused"
     return f"{pause} penalty={member.penalty} name={member.name!r}"

@@ -29,7 +29,7 @@ from agentbridge.plan.difference import Plan, device_path
 
 
 class Owned(Protocol):
-    """What of Asterisk is ours, as far as the guard asks."""
+    """What the guard asks about the things in Asterisk that agentbridge manages."""
 
     def owned(self) -> Collection[EndpointId]:
         """Endpoint ids that our AstDB family lists."""
@@ -58,12 +58,14 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Removals that are held back: of how many agents and telephones, and how many Asterisk has."""
+    """The reason why removals are held back: how many agents and telephones would vanish, of how many that Asterisk
+    has."""
 
     vanished: int
     owned: int
 
     def __str__(self) -> str:
+        """Returns the message for the administrator, with the command that confirms the removals."""
         return (
             f"limits: {self.vanished} of {self.owned} agents and telephones are gone from the directory without having "
             "been taken away, and stay in Asterisk as they are; bring their rows back, or if that is meant, confirm it "
@@ -72,14 +74,15 @@ class Refusal:
 
 
 def losses_of(planned: Plan, owned: Owned) -> list[Loss]:
-    """What the plan takes away. Who leaves a queue to join it anew there loses nothing."""
+    """Returns what agents and telephones would lose by the plan. A member that leaves a queue and joins it anew loses
+    nothing."""
     joins = {(s.key, s.action.member.queue) for s in planned.steps if isinstance(s.action, AddMember)}
     losses = (_loss(step, owned) for step in planned.steps)
     return [loss for loss in losses if loss is not None and (loss.key, loss.queue) not in joins]
 
 
 def all_that_could_be_lost(owned: Owned) -> Iterator[Loss]:
-    """What Asterisk has of ours now."""
+    """Yields a loss for each endpoint, login and queue membership that agentbridge has in Asterisk now."""
     for key in owned.owned():
         state, agent = owned.state(key), owned.agent_of(key)
         if ObjectKind.ENDPOINT in state.objects:
@@ -91,15 +94,16 @@ def all_that_could_be_lost(owned: Owned) -> Iterator[Loss]:
 
 
 def who(loss: Loss) -> AgentId | EndpointId:
-    """By what a loss is counted: the agent, however much of it is lost, or the telephone."""
+    """Returns what a loss is counted by: its agent, so that several losses of one agent count once; else the
+    telephone."""
     return loss.key if loss.agent is None else loss.agent
 
 
 def without(planned: Plan, vanished: Collection[Loss], reason: str, owned: Owned) -> Plan:
-    """The plan without the removals that are these losses; their keys have `reason` for a problem.
+    """Returns the plan without the removals that cause these losses; their keys get `reason` as their problem.
 
-    The rest stays, above all what stops a ring, such as a pause. Of a key that loses its endpoint nothing is done:
-    the directory says nothing of it any more.
+    Other steps stay, above all what stops a ring, such as a pause. Nothing is done for a key that would lose its
+    endpoint: the directory says nothing of it any more.
     """
     held = set(vanished)
     frozen = {loss.key for loss in held if loss.kind is LossKind.ENDPOINT}
@@ -109,7 +113,7 @@ def without(planned: Plan, vanished: Collection[Loss], reason: str, owned: Owned
 
 
 def _loss(step: Step, owned: Owned) -> Loss | None:
-    """What a step takes away; None where nobody loses anything, such as an AOR in reserve."""
+    """Returns what an agent or a telephone loses by this step; None where it loses nothing."""
     key = step.key
     match step.action:
         case RemoveMember(member) if _is_device(key, owned):
@@ -125,18 +129,20 @@ def _loss(step: Step, owned: Owned) -> Loss | None:
 
 
 def _is_device(key: EndpointId, owned: Owned) -> bool:
-    """Whether an agent is logged in at this endpoint, as Asterisk knows it. Else its members are somebody else's doing,
-    and taking them out repairs that."""
+    """Whether an agent is logged in at this endpoint, according to our entries in Asterisk's AstDB.
+
+    If not, somebody else has put its members into queues, and taking them out is no loss.
+    """
     policy = owned.state(key).policy
     return policy.get(device_path(key)) == key or bool(policy.get(user_path(key)))
 
 
 def _endpoint(key: EndpointId, owned: Owned) -> Loss:
-    """An agent's own endpoint goes with the agent; a telephone's with the telephone, whoever uses it."""
+    """Returns the loss of this key's endpoint: an agent's own counts for the agent, a telephone's for the telephone."""
     is_telephone = user_path(key) in owned.state(key).policy
     return Loss(key=key, kind=LossKind.ENDPOINT, agent=None if is_telephone else owned.agent_of(key))
 
 
 def user_path(telephone: EndpointId) -> str:
-    """Where the call policy says which agent is logged in at this telephone."""
+    """Returns the AstDB path that says which agent is logged in at this telephone."""
     return f"telephone/{telephone}/agent"

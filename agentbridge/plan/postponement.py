@@ -34,10 +34,10 @@ Place = tuple[QueueName, Interface]
 def interrupted(
     planned: Plan, desired: Mapping[EndpointId, DesiredState], fates: Mapping[Loss, Fate], owned: Owned
 ) -> dict[Place, EndpointId]:
-    """The members that the plan takes out for an agent who stays in the queue, each with its key.
+    """Returns the members that the plan removes although their agent stays in the queue, each with its key.
 
-    Anew under another name or interface, or by another endpoint. Not where another agent takes the number or the desk:
-    the one who was there has left.
+    The agent is to be a member again under another name, interface or endpoint. A member is not among them where
+    another agent takes over the number or the telephone: the one who was there has left.
     """
     joins = {(s.key, s.action.member.queue) for s in planned.steps if isinstance(s.action, AddMember)}
     moved = {(loss.key, loss.queue) for loss, fate in fates.items() if fate is Fate.MOVED}
@@ -59,10 +59,12 @@ def postponed(
     desired: Mapping[EndpointId, DesiredState],
     observed: Observed,
 ) -> Plan:
-    """The plan without what would interrupt the engaged members; their keys wait, with the words for it.
+    """Returns the plan without the steps that would interrupt the engaged members; their keys wait, each with the
+    reason.
 
-    Meanwhile the member that is there gets the pause and the penalty that the new one should have. Of a key whose agent
-    works by another one now, the endpoint and the policy stay as well until the member has left.
+    engaged: members that ring, are in a call or in wrap-up, each with the words for it. Meanwhile the member that is
+    there gets the pause and the penalty that the new one should have. Of a key whose agent works by another one now,
+    the endpoint and the policy stay as well until the member has left.
     """
     waiting: dict[EndpointId, str] = {}
     kept: set[tuple[EndpointId, QueueName]] = set()

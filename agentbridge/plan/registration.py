@@ -15,7 +15,7 @@ _WEBSOCKETS = frozenset({"ws", "wss"})
 
 
 def transport_of(uri: str) -> str:
-    """The transport over which Asterisk reaches a contact, lower case; without a word of it, it is udp."""
+    """Returns the transport in a contact's URI, in lower case; udp where the URI names none."""
     found = _TRANSPORT.search(uri)
     return found[1].lower() if found else "udp"
 
@@ -30,7 +30,11 @@ def changes_hands(key: EndpointId, wanted: DesiredState, found: ObservedState) -
 
 
 def strays(wanted: DesiredState, found: ObservedState) -> list[str]:
-    """The contacts to be dropped. The address of a fixed host is the row's own and never one of them."""
+    """Returns the URIs of registered contacts that are to be deleted: those over a transport that the row does not
+    allow.
+
+    The contact of a phone with a fixed address is part of the row itself and never one of them.
+    """
     if not wanted.transports:
         return []
     fixed = wanted.objects.get(ObjectKind.AOR, {}).get("contact", "")
@@ -38,12 +42,16 @@ def strays(wanted: DesiredState, found: ObservedState) -> list[str]:
 
 
 def complaint(wanted: DesiredState, found: ObservedState) -> str:
-    """What to tell of clients that come the wrong way, or two at a time; empty when there is none."""
+    """Returns what is wrong with the key's registrations, for its problem in the directory; '' when nothing is.
+
+    A client came over a transport that is not allowed, or two devices register with one secret.
+    """
     return "; ".join(filter(None, (_wrong_way(wanted, found), _displaced(wanted, found))))
 
 
 def _displaced(wanted: DesiredState, found: ObservedState) -> str:
-    """Returns why two devices push each other out, '' where none do."""
+    """Returns the message about two devices that displace one another by registering with one secret; '' where none
+    do."""
     if not found.displaced or ObjectKind.ENDPOINT not in wanted.objects:
         return ""
     return (
@@ -53,7 +61,10 @@ def _displaced(wanted: DesiredState, found: ObservedState) -> str:
 
 
 def _wrong_way(wanted: DesiredState, found: ObservedState) -> str:
-    """Returns why a registration was turned away, '' where none was or another one of the key is right."""
+    """Returns the message about a client that registered over a transport that is not allowed, '' for none.
+
+    Also '' where another client of the key is registered as it should be.
+    """
     stray = strays(wanted, found)
     way = transport_of(stray[0]) if stray else found.turned_away
     if not way or not wanted.transports or _allowed(way, wanted) or len(found.contacts) > len(stray):

@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 
 class Autopauses:
-    """Those that were heard of and are not in the directory yet."""
+    """Pauses that app_queue made by itself and that are not yet in the directory."""
 
     def __init__(self, directory: Directory, asterisk: Asterisk) -> None:
         self._directory = directory
@@ -28,10 +28,10 @@ class Autopauses:
         self._heard.setdefault(key, set()).add(queue)
 
     async def adopt(self, keys: Collection[EndpointId]) -> dict[EndpointId, str]:
-        """Puts those of the keys into the directory.
+        """Writes the autopauses of these keys into the directory, as pauses of the agent.
 
-        Returns the keys of which the directory says something new now, each with the reason why it refused a pause,
-        '' where it took all. Raises Unavailable when the database is gone; then they are kept.
+        Returns the keys that the directory now describes differently, each with the reason why it refused a pause, ''
+        where it took all. Raises Unavailable without the database; then they are kept.
         """
         adopted: dict[EndpointId, str] = {}
         for key in [key for key in self._heard if key in keys]:
@@ -54,7 +54,7 @@ class Autopauses:
         return adopted
 
     def unheard(self, planned: Plan, causes: Mapping[EndpointId, Cause]) -> set[EndpointId]:
-        """Notes the autopauses that the plan would undo, which happened while nobody listened; returns their keys.
+        """Notes pauses that the plan would end but that app_queue made while nobody listened; returns their keys.
 
         Only where the directory has not changed: else an unpause in the directory could never win.
         """
@@ -67,7 +67,7 @@ class Autopauses:
 
 
 def _unpauses(planned: Plan) -> Iterable[tuple[EndpointId, QueueName]]:
-    """Yields key and queue of each step that ends a pause."""
+    """Yields key and queue of each step that ends a member's pause."""
     for step in planned.steps:
         if isinstance(step.action, PauseMember) and not step.action.paused:
             yield step.key, step.action.queue

@@ -32,7 +32,7 @@ TAKEN = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """The differences of some keys, for the rows of `snapshot`."""
+    """What differs between directory and Asterisk for some keys, by the rows of `snapshot`."""
 
     snapshot: str
     queues: frozenset[QueueName]
@@ -91,7 +91,8 @@ class Comparer:
         """numbers of the range that Asterisk has by its own files, at the last look at everything"""
 
     async def all_keys(self) -> set[EndpointId]:
-        """Whatever should be or is, the numbers without an AOR included. Unavailable when the database is."""
+        """Returns every key that should be or is in Asterisk, numbers of the range without an AOR included. Raises
+        Unavailable."""
         keys = await self._directory.keys()
         reserve = frozenset(await self._directory.reserve())
         taken = frozenset(number for number in reserve if self._asterisk.is_others(number))
@@ -107,16 +108,16 @@ class Comparer:
         }
 
     def _tell_taken(self, taken: frozenset[EndpointId]) -> None:
-        """Once, by name: numbers of the range that are Asterisk's own are nobody's."""
+        """Notes which numbers of the range Asterisk has from its own files, and logs those that are new."""
         if taken - self.taken:
             numbers = sorted(taken - self.taken, key=lambda number: (len(number), number))
             log.warning("numbers.taken", count=len(numbers), numbers=" ".join(numbers[:NAMED]))
         self.taken = taken
 
     async def compare(self, part: Mapping[EndpointId, Cause], reading: Reading | None = None) -> Comparison:
-        """Compares one of `in_parts`, each key with why it is looked at.
+        """Compares these keys, each with its cause, and returns the differences. Raises Unavailable.
 
-        reading: what was read of all of them already; else they are read now.
+        reading: what was already read of them; without it they are read now.
         """
         reading = reading or await self._directory.read(part)
         changed = reading.changed & part.keys()
@@ -135,12 +136,12 @@ class Comparer:
         )
 
     async def compare_again(self, states: Mapping[EndpointId, DesiredState], queues: frozenset[QueueName]) -> Plan:
-        """What differs still, after something was written."""
+        """Returns the plan for what still differs after something was written; the directory is not read again."""
         parts = [plan({key: states[key] for key in part}, self._asterisk, queues) async for part in in_parts(states)]
         return joined(parts)
 
     def _ours(self, causes: Mapping[EndpointId, Cause], reading: Reading) -> dict[EndpointId, DesiredState]:
-        """The desired state of each key, but for those that are not ours."""
+        """Returns the desired state of each key that agentbridge manages; the other keys are left out."""
         states = {
             key: self._asterisk.expressible(self._desired(reading.subjects[key], cause))
             for key, cause in causes.items()
@@ -152,15 +153,17 @@ class Comparer:
         }
 
     def _was_ours(self, key: EndpointId, cause: Cause) -> bool:
-        """Of an id that the directory does not hold: it has just lost it, or our AstDB family or a box lists it.
+        """Whether a key that the directory does not hold was managed by agentbridge, so that it is to be cleaned up.
 
-        Anything else, such as a telephone that somebody added to a queue by hand, stays as it is.
+        It has just left the directory, or our AstDB entries or a voicemail box remain. Anything else, such as a
+        telephone that somebody added to a queue by hand, stays as it is.
         """
         found = self._asterisk.state(key)
         return cause is Cause.CHANGE or bool(found.policy or found.mailbox)
 
     def _has_left_over(self, key: EndpointId) -> bool:
-        """Whether an AOR of ours stands before the one of a device that the administrator has added since."""
+        """Whether our AOR is still there for a number that the administrator has since added to Asterisk's own
+        files."""
         return self._asterisk.is_others(key) and ObjectKind.AOR in self._asterisk.state(key).objects
 
     def _desired(self, subject: Subject, cause: Cause) -> DesiredState:
@@ -178,7 +181,7 @@ class Comparer:
 
 
 async def in_parts(keys: Collection[EndpointId]) -> AsyncIterator[list[EndpointId]]:
-    """Fifty keys at a time, so that events are taken in while many thousand are compared."""
+    """Yields the keys in lists of fifty and lets other tasks run between them."""
     left = list(keys)
     for start in range(0, len(left), KEYS_AT_ONCE):
         if start:

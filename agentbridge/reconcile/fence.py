@@ -20,7 +20,7 @@ STOOD_STILL_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class FenceToken:
-    """How often each had been lost when the token was given out."""
+    """How often directory, Asterisk and this process had been lost when the token was given out."""
 
     directory: int
     asterisk: int
@@ -28,9 +28,10 @@ class FenceToken:
 
 
 class Fence:
-    """`token` before something is asked, `check` before something is written by the answer.
+    """Prevents writes by answers that are out of date: `token` before something is read, `check` before it is acted on.
 
-    asterisk_losses: how often Asterisk was lost. clock: seconds, monotonic. `run` notices a process that was stopped.
+    asterisk_losses: returns how often Asterisk was lost. clock: seconds, monotonic. `run` notices when this process was
+    stopped for a while.
     """
 
     def __init__(self, asterisk_losses: Callable[[], int], clock: Callable[[], float]) -> None:
@@ -43,21 +44,22 @@ class Fence:
         """the directory may be obeyed"""
 
     def close(self) -> None:
-        """The directory is lost: every token that was given out is void."""
+        """Notes that the directory is lost: every token given out before is void, and `check` fails until `reopen`."""
         self.open = False
         self._closings += 1
 
     def reopen(self, since: FenceToken) -> None:
-        """Unavailable where the directory was lost since that token."""
+        """Allows writes again. Raises Unavailable where the directory was lost once more since that token."""
         self._check_directory(since)
         self.open = True
 
     def token(self) -> FenceToken:
-        """Returns a token of the state in which the directory is now."""
+        """Returns a token of the current state, for a later `check`."""
         return FenceToken(self._closings, self._asterisk_losses(), self._standstills)
 
     def check(self, since: FenceToken) -> None:
-        """Raises Unavailable when something was lost since that token: all is to be read again."""
+        """Raises Unavailable when directory, Asterisk or this process was lost since that token: all is to be read
+        again."""
         self._check_directory(since)
         if not self.open:
             raise Unavailable("the directory is lost")
@@ -74,7 +76,8 @@ class Fence:
         return self._clock() - self._beat_at > BEAT_SECONDS + STOOD_STILL_SECONDS
 
     async def run(self) -> NoReturn:
-        """Watches for a process that was stopped, until it is cancelled."""
+        """Notices when this process was stopped for a second or more, and voids the tokens then; runs until it is
+        cancelled."""
         while True:
             await asyncio.sleep(BEAT_SECONDS)
             if self._stands_still():

@@ -20,9 +20,11 @@ log = structlog.get_logger()
 
 
 class RemovalGuard:
-    """`limited` takes what must wait out of a plan; `look` judges everything again.
+    """Holds back removals from Asterisk when too much has vanished from the directory without a statement having taken
+    it away.
 
-    limit: how many agents may vanish without a confirmation.
+    `limited` takes such removals out of a plan; `look` judges everything again. limit: how many agents may vanish
+    without a confirmation.
     """
 
     def __init__(self, directory: Directory, asterisk: Asterisk, limit: Limit) -> None:
@@ -43,7 +45,8 @@ class RemovalGuard:
         return self._noted is None or bool(self._noted)
 
     async def limited(self, planned: Plan, fates: Mapping[Loss, Fate]) -> Plan:
-        """The part of the plan that may be done; the keys that are held have the reason for a problem.
+        """Returns the plan without the removals that must wait; their keys get the reason as their problem. Raises
+        Unavailable.
 
         fates: of everything that the plan takes away.
         """
@@ -56,7 +59,8 @@ class RemovalGuard:
         return without(planned, vanished - allowed, str(self.refusal), self._asterisk)
 
     async def look(self) -> set[EndpointId]:
-        """Judges all that Asterisk has; returns the keys that were held, or told of it, and are not any more."""
+        """Judges again all that Asterisk has; returns the keys that are not held back any more and are to be
+        compared."""
         before = {loss.key for loss in self._held} | self._told.keys()
         await self._judge(set())
         agents = {loss.agent for loss in self._held}
@@ -64,7 +68,11 @@ class RemovalGuard:
         return before - {loss.key for loss in self._held} - self._told.keys()
 
     def told_at(self, agents: Mapping[EndpointId, AgentId]) -> dict[EndpointId, str]:
-        """Why something of an agent is held at another key, for keys that are such an agent's number now."""
+        """Returns those of these numbers whose agent has removals held back at another key, each with the reason.
+
+        agents: the numbers that a pass compares, each with its agent. So the agent's present number shows the problem
+        too.
+        """
         held = {loss.agent for loss in self._held}
         itself = {loss.key for loss in self._held}
         told = {key: agent for key, agent in agents.items() if agent in held and key not in itself}
@@ -72,17 +80,16 @@ class RemovalGuard:
         return dict.fromkeys(told, str(self.refusal))
 
     def is_over(self, keys: Collection[EndpointId], problems: Collection[EndpointId]) -> bool:
-        """Whether something that is held back may have to wait no longer, so that all is to be judged again.
+        """Whether a pass found a held key in order again, so that everything must be judged anew.
 
-        That is where a pass found nothing wrong with a key that has something held. keys: those of the pass.
-        problems: all keys that failed.
+        keys: those of the pass. problems: all keys that failed.
         """
         return any(loss.key in keys and loss.key not in problems for loss in self._held)
 
     async def _judge(self, more: set[Loss]) -> set[Loss]:
-        """Notes all that is to be held; returns what has vanished and may go: confirmed, or within the limit.
+        """Decides which losses are held back and notes them; returns those that may go: confirmed, or within the limit.
 
-        more: what has vanished, in case that Asterisk's own list of what is ours lacks it.
+        more: losses that have vanished, in case Asterisk's own list of what is ours lacks them. Raises Unavailable.
         """
         owned = len(self._asterisk.owned())
         fates = await self._directory.judge(list(all_that_could_be_lost(self._asterisk)))
@@ -97,7 +104,11 @@ class RemovalGuard:
         return vanished - self._held
 
     async def _note(self, keys: set[EndpointId], owned: int) -> set[EndpointId]:
-        """In the directory, where nothing else is noted; returns the keys that are confirmed."""
+        """Notes in the directory that removals of these keys and no others are held; returns those an administrator
+        confirmed.
+
+        Nothing is written where none are held and none were. owned: how many agents and telephones Asterisk has.
+        """
         if not keys and self._noted == set():
             return set()
         confirmed = await self._directory.hold(keys, owned)
@@ -105,7 +116,7 @@ class RemovalGuard:
         return confirmed
 
     def _tell(self, vanished: int, owned: int) -> None:
-        """Logs, once for each change, that removals are held or were confirmed, and notes which."""
+        """Logs that removals are held or were confirmed, once for each change, and keeps the refusal."""
         held = len({who(loss) for loss in self._held})
         refusal = Refusal(held, owned) if held else None
         if refusal is None:

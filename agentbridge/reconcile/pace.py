@@ -33,10 +33,10 @@ PATIENCE_SECONDS = 10.0
 
 
 class Pace:
-    """Hands out permission to write.
+    """Limits how many writes go to Asterisk, so that its task processors don't fill up.
 
-    depth: the number of tasks in the deepest task processor of Asterisk; may raise Unavailable.
-    clock: seconds, monotonic. ceiling: tasks; Asterisk's low-water mark is 450.
+    depth: reads the number of tasks in the deepest task processor; may raise Unavailable. clock: seconds, monotonic.
+    ceiling: tasks that may wait there; Asterisk's low-water mark is 450.
     """
 
     def __init__(
@@ -60,8 +60,12 @@ class Pace:
         self._behind = False
 
     async def take(self, wanted: int, *, tasks: int = TASKS_A_WRITE) -> int:
-        """How many of `wanted` writes, each of which may leave so many tasks, may go now; 0 where Asterisk
-        stayed behind, to be asked again."""
+        """Waits for room, then returns how many of `wanted` writes may be done now; 0 where there was none for
+        PATIENCE_SECONDS.
+
+        tasks: how many tasks in Asterisk one of these writes may leave. Raises Unavailable where the depth can't be
+        read.
+        """
         if tasks == 0:
             return min(wanted, AT_ONCE)
         try:
@@ -72,9 +76,9 @@ class Pace:
             return 0
 
     async def _granted(self, wanted: int, tasks: int) -> int:
-        """Waits until Asterisk can take at least one more write and returns how many of those wanted it can.
+        """Waits until Asterisk can take at least one more write and returns how many of those wanted it can take.
 
-        tasks: how many of Asterisk's tasks one write makes.
+        tasks: how many tasks in Asterisk one of these writes may leave.
         """
         if not self._has_fresh_credit(tasks) and wanted <= self._spare:
             self._spare -= wanted
@@ -87,7 +91,7 @@ class Pace:
         return granted
 
     def _tell_behind(self) -> None:
-        """Once, and not at every try of a long wait."""
+        """Logs that writes wait because Asterisk is behind; only once until it has caught up."""
         if not self._behind:
             log.warning("pace.waiting", deepest=self.deepest, ceiling=self._ceiling)
         self._behind = True

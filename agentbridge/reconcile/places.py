@@ -12,10 +12,10 @@ Place = tuple[AgentId, QueueName]
 
 
 class Places:
-    """Locks on the places of agents in queues, so that no agent becomes a member by two endpoints.
+    """Locks on an agent's place in a queue, so that no agent becomes a member of one queue by two endpoints.
 
-    Passes with an older and a newer reading of an agent that moves run side by side; and the policy by which Asterisk
-    knows an agent's endpoints may be missing. So who joins a queue takes the lock on the agent's place there first.
+    Passes with an older and a newer reading of an agent that moves run at the same time, and the entries by which
+    Asterisk knows an agent's endpoints may be missing. So whoever joins a queue takes the lock on that place first.
     """
 
     def __init__(self, observed: Observed) -> None:
@@ -27,9 +27,10 @@ class Places:
         self._locked: set[Place] = set()
 
     def lock(self, planned: Plan, desired: Mapping[EndpointId, DesiredState]) -> tuple[Plan, set[Place]]:
-        """The plan without those who would join twice, and the places that it locks until `unlock`.
+        """Locks the places of the agents who join queues by the plan; returns the plan without those that are taken,
+        and the locked places.
 
-        Their keys wait, and are compared again soon.
+        The keys left out wait and are compared again soon. The places are to be given to `unlock`.
         """
         locked: set[Place] = set()
         waiting: dict[EndpointId, str] = {}
@@ -55,7 +56,8 @@ class Places:
         self._locked -= locked
 
     def _is_free(self, place: Place, key: EndpointId) -> bool:
-        """Whether the key may join there: no other key of that agent is in the queue, or about to join it."""
+        """Whether the key may join there: its agent is not in that queue by another key, and no other pass is adding
+        it."""
         agent, queue = place
         holder = self._joined_by.get(place, key)
         if holder == key or self._joined_at.get((holder, queue)) != agent:

@@ -26,7 +26,7 @@ from agentbridge.plan.difference import Observed
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a pass found for a key. Asterisk has what the directory says when both are empty."""
+    """What a pass found for one key; with both fields empty Asterisk has what the directory says."""
 
     error: str = ""
     """why it can't be so"""
@@ -35,7 +35,8 @@ class Outcome:
 
 
 class Directory(Protocol):
-    """PostgreSQL. Every method raises Unavailable when the database is gone, and Refused when a rule forbids it."""
+    """What the loop needs of PostgreSQL. Methods raise Unavailable without the database, Refused when a rule forbids
+    it."""
 
     async def keys(self) -> set[EndpointId]:
         """Every endpoint id of the directory."""
@@ -50,17 +51,18 @@ class Directory(Protocol):
         ...
 
     async def adopt_pause(self, key: EndpointId, queue: QueueName, reason: str) -> bool:
-        """Makes a pause of app_queue's the agent's pause of that queue; False when there is nothing new to it."""
+        """Turns a pause by app_queue into the agent's pause in that queue; returns False where it changes nothing."""
         ...
 
     async def judge(self, losses: Sequence[Loss]) -> Mapping[Loss, Fate]:
-        """What became of each loss in the directory."""
+        """Returns for each loss what became of it in the directory."""
         ...
 
     async def hold(self, keys: Collection[EndpointId], owned: int) -> set[EndpointId]:
-        """Notes that the removal of these keys and no others is held, of so many that Asterisk has.
+        """Notes that the removal of these keys and no others is held back. Returns those that an administrator
+        confirmed lately.
 
-        Returns those of them that an administrator has confirmed lately.
+        owned: how many agents and telephones Asterisk has, for the administrator to see.
         """
         ...
 
@@ -69,21 +71,21 @@ class Directory(Protocol):
         ...
 
     async def record(self, snapshot: str, outcomes: Mapping[EndpointId, Outcome]) -> None:
-        """Tells what a pass found, for the rows of that snapshot."""
+        """Writes down what a pass found for these keys, by the rows of that snapshot."""
         ...
 
 
 class Asterisk(Observed, Protocol):
-    """One Asterisk: what was observed of it, and how it is changed."""
+    """What the loop needs of one Asterisk: the state last observed, and how it is changed."""
 
     @property
     def up(self) -> bool:
-        """Connected, and read completely since."""
+        """Whether it is connected and has been read completely since."""
         ...
 
     @property
     def losses(self) -> int:
-        """How often it was lost."""
+        """How often the connection was lost."""
         ...
 
     def owned(self) -> Collection[EndpointId]:
@@ -99,11 +101,12 @@ class Asterisk(Observed, Protocol):
         ...
 
     def is_others(self, key: EndpointId) -> bool:
-        """Whether Asterisk has a device of that name by its own files."""
+        """Whether Asterisk has an endpoint of that name from its own files (pjsip.conf), which is not ours to
+        change."""
         ...
 
     def expressible(self, wanted: DesiredState) -> DesiredState:
-        """`wanted` without what this Asterisk has no word for."""
+        """Returns `wanted` without the fields and objects that this version of Asterisk does not know."""
         ...
 
     async def engaged(
@@ -120,5 +123,6 @@ class Asterisk(Observed, Protocol):
         ...
 
     async def apply(self, step: Step) -> None:
-        """Does it. Returns when the change has been observed; raises Refused, InvalidValue or Unavailable."""
+        """Carries out one step and returns when the change has been observed. Raises Refused, InvalidValue or
+        Unavailable."""
         ...

@@ -44,7 +44,7 @@ TOLD_ONE_BY_ONE = 5
 
 
 class Reconciler:
-    """The loop for one directory and one Asterisk: marks come from any side, `run` works them off until cancelled.
+    """The loop that makes one Asterisk as one directory says: `mark` makes keys due, `run` compares and writes them.
 
     limit: how many agents may vanish without a confirmation. clock: seconds, monotonic.
     """
@@ -96,7 +96,7 @@ class Reconciler:
         return self._guard.refusal
 
     def stuck_seconds(self) -> float:
-        """How long no step was taken in the pass that stands still the longest; 0 when there is none.
+        """Returns for how long the slowest pass has made no progress; 0 when no pass runs.
 
         A pass of many thousand writes may take minutes: Asterisk takes few a second where it has many members.
         """
@@ -110,9 +110,9 @@ class Reconciler:
     # ------------------------------------------------------------ marks
 
     def mark(self, keys: Collection[EndpointId], cause: Cause, reading: Reading | None = None) -> None:
-        """These keys are to be compared.
+        """Makes these keys due for comparison; when writes are suspended they are kept for the next `resync`.
 
-        reading: spares the pass a query; whatever is newer is hinted and marks the key anew.
+        reading: what was just read of them, which saves the pass a query; a newer change marks the key again.
         """
         for key in keys:
             if cause is Cause.CHANGE:
@@ -127,7 +127,8 @@ class Reconciler:
             self._miss(dict.fromkeys(keys, cause))
 
     def autopaused(self, key: EndpointId, queue: QueueName) -> None:
-        """app_queue has paused a member by itself, which the directory is to adopt."""
+        """Notes that app_queue paused a member by itself, and makes its key due, so that the directory adopts the
+        pause."""
         self._autopauses.note(key, queue)
         if self._fence.open:
             self.work.mark_later({key: Cause.EVENT}, after=AUTOPAUSE_SECONDS)
@@ -139,28 +140,27 @@ class Reconciler:
         self._everything_changed += 1
 
     def suspend(self) -> None:
-        """The directory is lost: nothing is to be written until the next `resync`."""
+        """Stops all writes until the next `resync`, because the directory is lost."""
         self._fence.close()
         self._miss(self.work.clear())
 
     def _miss(self, marks: Mapping[EndpointId, Cause]) -> None:
-        """Keeps marks that can't be worked on now.
+        """Keeps marks that can't be worked on now for the next resync.
 
-        Kept for the next resync: it compares no stranger's member, and can't know that a change was wished.
+        It would not compare devices that are not ours, and could not know that a change was wished.
         """
         for key, cause in marks.items():
             if cause is not Cause.RESYNC:
                 self._missed[key] = max(cause, self._missed.get(key, cause))
 
     def token(self) -> FenceToken:
-        """Returns a token that proves later that neither side was lost meanwhile.
-
-        To be taken before Asterisk is read for a resync.
-        """
+        """Returns a token for `resync`, which proves that neither side was lost since; to be taken before Asterisk is
+        read."""
         return self._fence.token()
 
     async def resync(self, since: FenceToken | None = None) -> None:
-        """Marks everything that should be or is. Unavailable where the directory was lost since that token."""
+        """Allows writes again and makes every key due. Raises Unavailable where the directory was lost since that
+        token."""
         since = since or self.token()
         changed = self._everything_changed  # what changes from now on is for the resync after this
         keys = await self._comparer.all_keys()
@@ -177,7 +177,7 @@ class Reconciler:
     # ------------------------------------------------------------ passes
 
     async def run(self) -> None:
-        """Works the queue off until it is cancelled."""
+        """Takes due keys and works on them, several passes at a time, until it is cancelled."""
         async with asyncio.TaskGroup() as passes:
             passes.create_task(self._fence.run())
             while True:
@@ -185,7 +185,8 @@ class Reconciler:
                 passes.create_task(self._pass(batch))
 
     async def _pass(self, batch: Batch) -> None:
-        """Does one pass; where a side is lost on the way, its keys are compared again later."""
+        """Does one pass over a batch; where directory or Asterisk is lost meanwhile, its keys are compared again
+        later."""
         pass_id = next(self._pass_ids)
         metrics.PASSES.inc()
         self._passes[pass_id] = self._clock()
@@ -205,7 +206,7 @@ class Reconciler:
                 self.work.release(batch)
 
     async def _work(self, batch: Batch, pass_id: int) -> None:
-        """Adopts autopauses; reads and compares part by part; concludes what is in order; writes the rest together."""
+        """Compares a batch part by part and writes what differs; adopts autopauses first. Raises Unavailable."""
         since = self._fence.token()
 
         def check() -> None:
@@ -243,7 +244,7 @@ class Reconciler:
             self.mark(await self._guard.look(), Cause.RESYNC)
 
     def _brought(self, batch: Collection[EndpointId]) -> Reading | None:
-        """The reading that came along with the hints, if one covers the batch."""
+        """Returns the reading that came along with the marks, if it covers the batch; else None."""
         found = [self._readings.pop(key, None) for key in batch]
         return found[0] if found and all(reading is found[0] for reading in found) else None
 
@@ -254,7 +255,8 @@ class Reconciler:
         reading: Reading | None,
         refused: Mapping[EndpointId, str],
     ) -> Comparison:
-        """Compares a part of the batch; whoever must be adopted or was refused so is left out of the plan."""
+        """Compares a part of the batch; keys with an autopause to be adopted, or refused by the directory, get no
+        steps."""
         compared = await self._comparer.compare(part, reading)
         batch.wished(compared.changed & batch.keys())
         self._wake_moving(compared.agents, batch)
@@ -266,7 +268,8 @@ class Reconciler:
         return replace(compared, plan=planned)
 
     async def _write(self, compared: Comparison, batch: Batch, check: Callable[[], None]) -> None:
-        """Writes what may be written now: nothing that vanished, no call interrupted, no agent twice in a queue."""
+        """Writes what may be written now: no removal that is held back, no interrupted call, no agent twice in a
+        queue."""
         planned, anew = await self._allowed(compared)
         planned, places = self._places.lock(planned, compared.desired)
         try:
@@ -279,9 +282,10 @@ class Reconciler:
         await self._conclude(replace(compared, plan=planned), written.failures, batch)
 
     async def _allowed(self, compared: Comparison) -> tuple[Plan, Collection[Place]]:
-        """Returns the plan without what must wait: held removals and calls that go on; and the members to be made anew.
+        """Returns the plan without removals held back and calls to be interrupted, and the members that it removes and
+        adds again.
 
-        Those are free now, and must be when they are taken out.
+        Those members are free now, and must still be when they are taken out.
         """
         losses = losses_of(compared.plan, self._asterisk)
         fates = await self._directory.judge(losses) if losses else {}
@@ -294,7 +298,8 @@ class Reconciler:
         return postponed(planned, engaged, places, compared.desired, self._asterisk), places.keys() - engaged.keys()
 
     def _wake_moving(self, agents: Mapping[EndpointId, AgentId], batch: Mapping[EndpointId, Cause]) -> None:
-        """An agent who leaves a key for another one changed again: whoever logs out does not wait for a call's end."""
+        """Makes the old key of an agent due whose new key is in the batch, so that a log-out does not wait for a call's
+        end."""
         changed = {agent for key, agent in agents.items() if batch.get(key) is Cause.CHANGE}
         awake = [key for key, agent in self._moving.items() if agent in changed and key not in batch]
         for key in awake:
@@ -304,7 +309,8 @@ class Reconciler:
     # ------------------------------------------------------------ afterwards
 
     async def _conclude(self, compared: Comparison, failures: Mapping[EndpointId, str], batch: Batch) -> None:
-        """Looks whether what was written is there, and tells the directory; what is not done comes again."""
+        """Checks whether what was written is in Asterisk, and records the result in the directory; what is not done is
+        retried."""
         planned = compared.plan
         errors = {**self._guard.told_at(compared.agents), **planned.problems, **failures}
         written = {step.key for step in planned.steps}
@@ -325,7 +331,8 @@ class Reconciler:
     def _waiting(
         self, planned: Plan, errors: Mapping[EndpointId, str], done: Collection[EndpointId]
     ) -> dict[EndpointId, Outcome]:
-        """What is to be told of keys that wait: once, when that begins or another reason counts."""
+        """Returns what is to be recorded of keys that wait: only those that began to, or wait for something else
+        now."""
         for key in done:
             self._waits.pop(key, None)
             if (agent := self._moving.pop(key, None)) is not None:  # who has left here may join there
@@ -337,10 +344,8 @@ class Reconciler:
         return {key: Outcome(errors.get(key, ""), reason) for key, reason in told.items()}
 
     async def _hand_over(self, retired: Collection[QueueName]) -> None:
-        """Tells the directory of queues that are not ours any more.
-
-        A queue that left the directory is the administrator's as soon as nobody of ours is in it any more.
-        """
+        """Gives up queues that left the directory as soon as none of our members is in them: they are the
+        administrator's then."""
         if left := set(retired) - self._handed_over:
             ours = {queue for key in self._asterisk.owned() for queue in self._asterisk.state(key).members}
             if empty := left - ours:
@@ -349,7 +354,7 @@ class Reconciler:
         self._handed_over &= set(retired)
 
     def _note_failures(self, outcomes: Mapping[EndpointId, Outcome]) -> None:
-        """Logs what failed and what healed; many keys with one new reason are one line."""
+        """Logs keys that newly failed and keys that recovered; many keys with one new reason make one line."""
         fresh: dict[str, list[EndpointId]] = defaultdict(list)
         for key, outcome in outcomes.items():
             if not outcome.error:

@@ -30,9 +30,10 @@ log = structlog.get_logger()
 
 
 def log_step(step: Step, *, cause: Cause, seconds: float) -> None:
-    """One line; a drift says both values. AORs and auths go along with their endpoint, at level debug.
+    """Logs one line for a step that was done, at a level that depends on its cause.
 
-    What is absent when everything is looked at again is new rather than drifted: it is so at a first start.
+    A drift is logged as `drift.repaired` with both values. AORs and auths are written along with their endpoint and
+    logged at debug. What is absent when everything is compared is new and no drift: so it is at a first start.
     """
     name, now, where = _described(step.action)
     fields = {"agent": step.key, **where, "now": now, "duration_ms": round(seconds * 1000, 1)}
@@ -48,7 +49,7 @@ def log_step(step: Step, *, cause: Cause, seconds: float) -> None:
 
 
 def _described(action: Action) -> tuple[str, str, dict[str, str]]:
-    """The event's name, the new value, and where."""
+    """Returns how an action is logged: the event's name, the new value, and further fields such as the queue."""
     match action:
         case AddMember(member):
             return "member.added", shown_member(member), {"queue": member.queue}
@@ -68,7 +69,7 @@ def _described(action: Action) -> tuple[str, str, dict[str, str]]:
 def _described_otherwise(
     action: PutObject | DeleteObject | PutPolicy | DeletePolicy | PutMailbox | DeleteMailbox | DropContact,
 ) -> tuple[str, str, dict[str, str]]:
-    """Returns the log event, the value and further fields for a step that concerns no member."""
+    """Returns the same as `_described` for an action that concerns no queue member."""
     match action:
         case PutObject(kind, _, fields):
             return f"{kind}.pushed", ",".join(fields), {}

@@ -19,10 +19,10 @@ LAST_RETRY_SECONDS = 15.0
 
 
 class Resync:
-    """`now` from any side; `run` looks until it is cancelled.
+    """Compares everything at intervals and whenever `now` was called.
 
-    look: compares everything; Unavailable or Refused when that can't be. wanted: False for a daemon that must
-    not look, which keeps what is due. every, in seconds: the interval. clock: seconds, monotonic.
+    look: does the comparison; raises Unavailable or Refused when it can't. wanted: False for a daemon that must not
+    compare; what is due is kept then. every: the interval in seconds. clock: seconds, monotonic.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class Resync:
                 await self._try()
 
     def _wait_seconds(self) -> float:
-        """Returns how long to wait: the interval, or less after a failure."""
+        """Returns the seconds until the next comparison: the interval, less after a failure."""
         if not self._failures:
             return self._every
         return min(FIRST_RETRY_SECONDS * 2.0 ** min(self._failures - 1, 16), LAST_RETRY_SECONDS)
 
     async def _try(self) -> None:
-        """Compares everything once; a failure is noted and makes the next try come sooner."""
+        """Compares everything once; after a failure the next try comes sooner."""
         started = self._clock()
         try:
             await self._look()
@@ -79,7 +79,7 @@ class Resync:
         log.debug("resync.done", duration_ms=round((self.done_at - started) * 1000))
 
     def _postpone(self, reason: str) -> None:
-        """Told once, and not at every try of a long outage."""
+        """Notes and logs why a comparison failed; the same reason is logged once, not at every try of a long outage."""
         self._failures += 1
         if reason != self.postponed:
             log.warning("resync.postponed", reason=reason)

@@ -25,7 +25,7 @@ LAST_RETRY_SECONDS = 60.0
 
 
 class Cause(IntEnum):
-    """Why a key is to be compared; the highest counts. Only what differs for a CHANGE is wished, else it is drift."""
+    """Why a key is compared; the highest of several counts. A difference is drift, unless the cause is CHANGE."""
 
     RESYNC = 1
     EVENT = 2
@@ -46,7 +46,10 @@ class Batch(dict[EndpointId, Cause]):
         return mine
 
     def wished(self, keys: Iterable[EndpointId]) -> None:
-        """The directory has changed these keys, which was not known when the pass took them. Others are no harm."""
+        """Sets the cause of these keys to CHANGE: the directory has changed them, unknown when the pass took them.
+
+        Keys that are not in the batch are ignored.
+        """
         self.update({key: Cause.CHANGE for key in keys if key in self})
 
     def waits_with(self, key: EndpointId) -> bool:
@@ -55,9 +58,10 @@ class Batch(dict[EndpointId, Cause]):
 
 
 class WorkQueue:
-    """`mark` from any side; `take` waits for keys that are due and reserves them until `release`.
+    """The keys that are to be compared, and when: `mark` adds them, `take` reserves those that are due until `release`.
 
-    A look at everything takes seconds where there are thousands: a key that changes meanwhile need not wait for it.
+    A key is in one pass at a time, and several passes may run: a comparison of everything takes seconds, and a key that
+    changes meanwhile need not wait for it.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -96,14 +100,15 @@ class WorkQueue:
         return key in self._busy and not self._busy[key].waits_with(key)
 
     def mark_later(self, keys: Mapping[EndpointId, Cause], *, after: float) -> None:
-        """Looked at again after that many seconds, whether or not the key rests or is in a pass now."""
+        """Makes these keys due after that many seconds, whether or not they rest or are in a pass now."""
         until = self._clock() + after
         for key, cause in keys.items():
             self._put_later(key, cause, until)
         self._wake.set()
 
     def clear(self) -> dict[EndpointId, Cause]:
-        """Forget every mark, and say which there were; what is in a pass stays there until its release."""
+        """Drops every mark and returns the keys that were marked, with their causes; keys in a pass stay there until
+        its release."""
         marks = {key: cause for key, (_, cause) in self._waiting.items()}
         for key, cause in [*self._due.items(), *self._again.items()]:
             marks[key] = max(cause, marks.get(key, cause))
@@ -114,7 +119,7 @@ class WorkQueue:
         return marks
 
     async def take(self) -> Batch:
-        """All keys that are due and in no pass; at least one."""
+        """Waits until keys are due, then reserves all of them that are in no pass and returns them; at least one."""
         while True:
             self._wake.clear()
             self._move_due()
@@ -127,7 +132,8 @@ class WorkQueue:
             await self._sleep()
 
     def release(self, batch: Batch, keys: Iterable[EndpointId] | None = None) -> None:
-        """The pass is done with these keys, or with all; what was marked meanwhile is due, or rests first."""
+        """Ends the reservation of these keys, or of the whole batch; a key marked meanwhile becomes due, or rests
+        first."""
         for key in list(batch if keys is None else keys):
             del batch[key], self._busy[key]
             if cause := self._again.pop(key, None):
@@ -135,7 +141,8 @@ class WorkQueue:
         self._wake.set()
 
     def rest(self, keys: Iterable[EndpointId]) -> None:
-        """These keys were written."""
+        """Notes that these keys were written now; a key written too often within REST_SECONDS rests before the next
+        pass."""
         now = self._clock()
         for key in keys:
             self._writes.setdefault(key, deque(maxlen=WRITES_AT_ONCE)).append(now)
@@ -149,7 +156,8 @@ class WorkQueue:
         first: float = FIRST_RETRY_SECONDS,
         last: float = LAST_RETRY_SECONDS,
     ) -> None:
-        """These keys are not done: each backs off alone, twice as long each time until it has succeeded."""
+        """Makes keys that are not done due again later: each backs off on its own, twice as long each time until it
+        succeeds."""
         now = self._clock()
         for key, cause in keys.items():
             wait = min(self._retries.get(key, first), last)
@@ -158,13 +166,13 @@ class WorkQueue:
         self._wake.set()
 
     def forget_back_off(self, key: EndpointId) -> None:
-        """The key has succeeded."""
+        """Ends the key's back-off, because it has succeeded."""
         self._retries.pop(key, None)
 
     # ------------------------------------------------------------ inside
 
     def _mark(self, key: EndpointId, cause: Cause, now: float) -> None:
-        """Makes a key that is in no pass due, or lets it rest to the end of its rest."""
+        """Makes a key that is in no pass due at once, or at the end of its rest."""
         if (until := self._rests_until(key)) > now:
             # a drift may be somebody who writes against us: that one rests in any case
             self._put_off(key, cause, min(until, now + QUIET_SECONDS) if cause is Cause.CHANGE else until)
@@ -173,26 +181,26 @@ class WorkQueue:
             self._due[key] = max(cause, waiting, self._due.get(key, cause))
 
     def _rests_until(self, key: EndpointId) -> float:
-        """Returns until when the key rests because it was written too often; 0 where it does not."""
+        """Returns the time until which the key rests because it was written too often; 0 where it does not rest."""
         writes = self._writes.get(key)
         if writes is None or len(writes) < WRITES_AT_ONCE:
             return 0.0
         return writes[0] + REST_SECONDS
 
     def _put_off(self, key: EndpointId, cause: Cause, until: float) -> None:
-        """To that time and no earlier, whatever was said before."""
+        """Makes the key due at that time, even where it was to be due earlier."""
         _, other = self._waiting.get(key, (until, cause))
         self._waiting[key] = (until, max(cause, other))
         heapq.heappush(self._later, (until, key))
 
     def _put_later(self, key: EndpointId, cause: Cause, until: float) -> None:
-        """Lets a key wait until then, or until earlier where it waits already."""
+        """Makes the key due at that time, or earlier where it is to be due earlier already."""
         earlier, other = self._waiting.get(key, (until, cause))
         self._waiting[key] = (min(until, earlier), max(cause, other))
         heapq.heappush(self._later, (min(until, earlier), key))
 
     def _move_due(self) -> None:
-        """Moves the keys whose time has come from those that wait to those that are due."""
+        """Makes the keys due whose time has come."""
         now = self._clock()
         while self._later and self._later[0][0] <= now:
             _, key = heapq.heappop(self._later)
@@ -202,7 +210,7 @@ class WorkQueue:
                 self._due[key] = max(cause, self._due.get(key, cause))
 
     async def _sleep(self) -> None:
-        """Waits until a key is marked or its time has come."""
+        """Waits until a key is marked or the time of the next one has come."""
         timeout = max(0.0, self._later[0][0] - self._clock()) if self._later else None
         try:
             async with asyncio.timeout(timeout):

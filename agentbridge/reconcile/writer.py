@@ -35,7 +35,7 @@ Failures = dict[EndpointId, str]
 
 @dataclass(slots=True)
 class Written:
-    """What did not go as planned."""
+    """What of a plan was not written: keys that failed, and keys whose member took a call."""
 
     failures: Failures = field(default_factory=dict)
     """keys that failed, each with the reason"""
@@ -48,7 +48,7 @@ class Written:
 
 
 class Writer:
-    """Does the steps of a plan; Unavailable when Asterisk is gone."""
+    """Carries out the steps of a plan in Asterisk, as fast as the pace allows."""
 
     def __init__(self, asterisk: Asterisk, pace: Pace, clock: Callable[[], float]) -> None:
         self._asterisk = asterisk
@@ -62,11 +62,12 @@ class Writer:
         check: Callable[[], None],
         anew: Collection[Place] = (),
     ) -> Written:
-        """Steps in order of rank; a key whose step fails has no further one here.
+        """Carries out the steps rank by rank; a key whose step fails gets no further step. Returns what was not
+        written.
 
-        check: called again and again, also while Asterisk is behind and nothing may be written; what it raises
-        ends the writing.
-        anew: the members that are taken out to be made anew, if they are free until then.
+        check: called before each write, also while Asterisk is behind; what it raises ends the writing. anew: the
+        members that are taken out to be added again, only if they are free until then. Raises Unavailable when Asterisk
+        is gone.
         """
         written = Written()
         for _, group in itertools.groupby(steps, key=rank):
@@ -81,7 +82,7 @@ class Writer:
         check: Callable[[], None],
         anew: Collection[Place],
     ) -> None:
-        """Side by side, as many at once as the pace allows."""
+        """Carries out steps of equal rank at the same time, as many at once as the pace allows. Raises Unavailable."""
         while todo:
             granted = await self._pace.take(len(todo), tasks=_tasks(todo[0]))
             check()
@@ -95,7 +96,8 @@ class Writer:
                 return
 
     async def _free(self, steps: Sequence[Step], anew: Collection[Place], written: Written) -> Sequence[Step]:
-        """Returns the steps without the removals of members that have taken a call since the plan was made."""
+        """Returns the steps without the removals of members that have taken a call since the plan was made; notes
+        these."""
         removed = {place: step.key for step in steps if (place := _taken_out(step)) in anew and place is not None}
         if not removed:
             return steps
@@ -104,7 +106,8 @@ class Writer:
         return [step for step in steps if written.goes_on(step.key)]
 
     async def _write_now(self, steps: Sequence[Step], causes: Mapping[EndpointId, Cause], failures: Failures) -> str:
-        """Notes what failed; returns the last reason of a step that got no answer, empty when all did."""
+        """Carries out these steps and notes failures; returns the reason of the last one that got no answer, '' when
+        all did."""
         unanswered = ""
         for step, error in zip(steps, await _all([self._try(step, causes) for step in steps]), strict=True):
             if error is not None:
@@ -128,7 +131,7 @@ def _taken_out(step: Step) -> Place | None:
 
 
 def _tasks(step: Step) -> int:
-    """How many tasks a step of this rank may leave in Asterisk."""
+    """Returns how many tasks a step may leave in Asterisk's task processors."""
     match step.action:
         case AddMember() | RemoveMember() | PauseMember() | SetPenalty() | SetRingInUse():
             return TASKS_A_WRITE
@@ -139,7 +142,7 @@ def _tasks(step: Step) -> int:
 
 
 async def _all(parts: Sequence[Coroutine[Any, Any, Exception | None]]) -> list[Exception | None]:
-    """Runs these side by side; returns what each returned, in their order."""
+    """Awaits these coroutines at the same time; returns their results in the same order."""
     if len(parts) == 1:  # most changes are one write, which needs no task of its own
         return [await parts[0]]
     async with asyncio.TaskGroup() as group:
