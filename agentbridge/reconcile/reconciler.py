@@ -233,10 +233,13 @@ class Reconciler:
                     self.work.release(batch, part.keys() - set(different.keys))
                 except Unavailable as lost:  # a database that can't be written to keeps no repair from Asterisk
                     unrecorded = lost
-                differing += [different] if different.keys else []
+                if different.keys:
+                    differing.append(different)
+                    self.work.set_aside(batch, different.keys)
         if differing:
             # all together: the ranks hold for all that is written, such as AORs ahead of all endpoints
-            await self._write(merged(differing), batch, check)
+            compared = merged(differing)
+            await self._write(compared.of(batch.begin(compared.keys)), batch, check)
         if unrecorded is not None:
             raise unrecorded
         self._postponed = ""

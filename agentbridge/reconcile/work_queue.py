@@ -33,17 +33,26 @@ class Cause(IntEnum):
 
 
 class Batch(dict[EndpointId, Cause]):
-    """The keys that one pass has, each with its cause. One that changes before the pass looks at it leaves it."""
+    """The keys that one pass has, each with its cause.
+
+    One that changes leaves it where the pass has not begun with it, or has set it aside until it writes.
+    """
 
     def __init__(self, causes: Mapping[EndpointId, Cause]) -> None:
         super().__init__(causes)
         self._waiting = set(causes)
+        self._aside: set[EndpointId] = set()
 
     def begin(self, keys: Iterable[EndpointId]) -> dict[EndpointId, Cause]:
-        """Those of the keys that are still here, to be looked at now."""
+        """Those of the keys that are still here, to be looked at or written now."""
         mine = {key: self[key] for key in keys if key in self}
         self._waiting -= mine.keys()
+        self._aside -= mine.keys()
         return mine
+
+    def set_aside(self, keys: Iterable[EndpointId]) -> None:
+        """Notes keys that were compared and wait for the pass to write; see WorkQueue.set_aside."""
+        self._aside.update(keys)
 
     def wished(self, keys: Iterable[EndpointId]) -> None:
         """Sets the cause of these keys to CHANGE: the directory has changed them, unknown when the pass took them.
@@ -55,6 +64,10 @@ class Batch(dict[EndpointId, Cause]):
     def waits_with(self, key: EndpointId) -> bool:
         """Whether the pass has not begun with the key."""
         return key in self._waiting
+
+    def may_leave(self, key: EndpointId) -> bool:
+        """Whether the pass can do without the key: it has not begun with it, or has set it aside."""
+        return key in self._waiting or key in self._aside
 
 
 class WorkQueue:
@@ -88,16 +101,33 @@ class WorkQueue:
             batch = self._busy.get(key)
             if batch is None:
                 self._mark(key, why, now)
-            elif not batch.waits_with(key):
+            elif why is not Cause.RESYNC and batch.may_leave(key):
+                self._leave(batch, key, why, now)
+            elif not batch.waits_with(key):  # else for a RESYNC the look that is still to come is enough
                 self._again[key] = max(why, self._again.get(key, why))
-            elif why is not Cause.RESYNC:  # for that the look that is still to come is enough
-                del self._busy[key]
-                self._mark(key, max(why, batch.pop(key)), now)
         self._wake.set()
+
+    def set_aside(self, batch: Batch, keys: Iterable[EndpointId]) -> None:
+        """The pass has compared these keys and writes them later, when it has compared all others.
+
+        That may be seconds, and who changes, or has changed since, need not wait: the key leaves the pass.
+        """
+        now = self._clock()
+        mine = [key for key in keys if key in batch]
+        batch.set_aside(mine)
+        for key in mine:
+            if self._again.get(key, Cause.RESYNC) is not Cause.RESYNC:
+                self._leave(batch, key, self._again[key], now)
+        self._wake.set()
+
+    def _leave(self, batch: Batch, key: EndpointId, why: Cause, now: float) -> None:
+        """Takes a key out of its pass and makes it due."""
+        del self._busy[key]
+        self._mark(key, max(why, batch.pop(key), self._again.pop(key, why)), now)
 
     def is_in_work(self, key: EndpointId) -> bool:
         """Whether a pass has begun with the key, and may know more of it than who marks it."""
-        return key in self._busy and not self._busy[key].waits_with(key)
+        return key in self._busy and not self._busy[key].may_leave(key)
 
     def mark_later(self, keys: Mapping[EndpointId, Cause], *, after: float) -> None:
         """Makes these keys due after that many seconds, whether or not they rest or are in a pass now."""

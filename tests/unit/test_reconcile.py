@@ -499,6 +499,30 @@ def test_who_needs_no_write_does_not_wait_for_those_that_do(loop: Loop) -> None:
     loop.settle()
 
 
+def test_a_change_that_a_full_look_has_read_before_its_hint_does_not_wait_for_the_looks_end(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = [AgentId(number) for number in range(1001, 1121)]
+    for number in numbers:
+        log_in(loop, number)
+    loop.settle()
+    loop.directory.hint = lambda _: None
+    loop.directory.pause(ANN, "lunch")
+    loop.directory.unhinted.add(KEY)
+    read = loop.directory.read
+
+    async def hint_comes_now(keys: Collection[EndpointId]) -> Reading:
+        if KEY not in keys and not _paused(loop):
+            loop.reconciler.mark([KEY], Cause.CHANGE)
+            await until(lambda: _paused(loop), within=1, what="the pause, while others are compared")
+        return await read(keys)
+
+    monkeypatch.setattr(loop.directory, "read", hint_comes_now)
+    loop.reconciler.mark([EndpointId(str(number)) for number in numbers], Cause.RESYNC)
+    loop.settle()
+    assert _paused(loop)
+
+
 def test_a_directory_that_can_not_be_written_to_keeps_no_repair_from_asterisk(
     loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,36 @@ def test_a_key_that_leaves_its_pass_keeps_the_stronger_cause(loop: JumpingLoop, 
     assert loop.run(queue.take()) == {A: Cause.CHANGE}
 
 
+@pytest.mark.parametrize("hinted", ["while it is compared", "after it"])
+def test_a_key_that_changes_while_its_write_waits_leaves_its_pass(
+    loop: JumpingLoop, queue: WorkQueue, hinted: str
+) -> None:
+    queue.mark([A, B], Cause.RESYNC)
+    everything = loop.run(queue.take())
+    everything.begin([A])
+    if hinted == "while it is compared":
+        queue.mark([A], Cause.CHANGE)
+    queue.set_aside(everything, [A])
+    queue.mark([A], Cause.CHANGE)
+    assert loop.run(queue.take()) == {A: Cause.CHANGE}
+    assert everything == {B: Cause.RESYNC}
+
+
+def test_a_key_that_a_resync_marks_while_its_write_waits_is_looked_at_after_it(
+    loop: JumpingLoop, queue: WorkQueue
+) -> None:
+    queue.mark([A], Cause.EVENT)
+    batch = loop.run(queue.take())
+    batch.begin([A])
+    queue.set_aside(batch, [A])
+    queue.mark([A], Cause.RESYNC)
+    assert batch.begin([A]) == {A: Cause.EVENT}
+    queue.mark([A], Cause.CHANGE)
+    assert batch == {A: Cause.EVENT}
+    queue.release(batch)
+    assert loop.run(queue.take()) == {A: Cause.CHANGE}
+
+
 def test_one_resync_after_the_other_does_not_keep_a_pass_from_its_end(loop: JumpingLoop, queue: WorkQueue) -> None:
     queue.mark([A, B], Cause.RESYNC)
     batch = loop.run(queue.take())
