@@ -220,12 +220,15 @@ class Node:
             losses = self._losses
             await self._ask_capabilities()
             self._seen.begin_read()
-            await self._policy.read_all()
-            await self._endpoints.read_all()
-            self._missing.clear()
-            await self._members.read_all()
-            await self._mailboxes.read_all()
-            await self._contacts.read_all()
+            try:
+                await self._policy.read_all()
+                await self._endpoints.read_all()
+                self._missing.clear()
+                await self._members.read_all()
+                await self._mailboxes.read_all()
+                await self._contacts.read_all()
+            finally:
+                self._seen.end_read()
             # a link that was lost meanwhile has missed events; it asks for another read when it is back
             self._read = losses == self._losses
 

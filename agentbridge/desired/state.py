@@ -10,7 +10,9 @@ import hashlib
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
+from types import MappingProxyType
 
 from agentbridge.desired.call_policy import policy_of
 from agentbridge.desired.caller_id import caller_id, clipped, member_text, merged
@@ -138,13 +140,23 @@ def _line_of(subject: Subject) -> Line | None:
 
 def _aor(line: Line, key: EndpointId, sip: SipDefaults) -> Fields:
     """Returns the fields of an AOR that takes one registration, or has one fixed contact."""
-    return {
-        "max_contacts": "1",
-        "remove_existing": "yes",
-        "maximum_expiration": str(line.sip_expires),
-        "qualify_frequency": str(sip.qualify_seconds),
-        "contact": "" if line.host == "dynamic" else _fixed_contact(key, line),
-    }
+    return _aor_fields(
+        line.sip_expires, sip.qualify_seconds, "" if line.host == "dynamic" else _fixed_contact(key, line)
+    )
+
+
+@lru_cache(maxsize=16)
+def _aor_fields(expires: int, qualify: int, contact: str) -> Fields:
+    """Returns the fields of an AOR; one mapping for all that are equal, as most are."""
+    return MappingProxyType(
+        {
+            "max_contacts": "1",
+            "remove_existing": "yes",
+            "maximum_expiration": str(expires),
+            "qualify_frequency": str(qualify),
+            "contact": contact,
+        }
+    )
 
 
 def _fixed_contact(key: EndpointId, line: Line) -> str:

@@ -124,6 +124,8 @@ def joined(plans: Iterable[Plan]) -> Plan:
 
 def held_back(planned: Plan, reasons: Mapping[EndpointId, str]) -> Plan:
     """The plan without the steps of these keys, each of which has its reason for a problem."""
+    if not reasons:
+        return planned
     steps = tuple(step for step in planned.steps if step.key not in reasons)
     problems = {**planned.problems, **reasons}
     waiting = {key: reason for key, reason in planned.waiting.items() if key not in reasons}
@@ -181,7 +183,8 @@ def _object_steps(key: EndpointId, wanted: DesiredState, found: ObservedState) -
         there = found.objects.get(kind)
         if there is None:
             yield Step(key, PutObject(kind, key, fields), was="absent")
-        elif differs := {name: value for name, value in fields.items() if there.get(name) != value}:
+        elif not fields.items() <= there.items():
+            differs = {name: value for name, value in fields.items() if there.get(name) != value}
             yield Step(key, PutObject(kind, key, differs), was=_shown(there, differs))
     for kind in found.objects.keys() - wanted.objects.keys():
         yield Step(key, DeleteObject(kind, key), was="present")

@@ -51,6 +51,8 @@ class Comparison:
 
     def of(self, keys: Collection[EndpointId]) -> Comparison:
         """The part of it that is about these keys."""
+        if len(keys) == len(self.keys) and all(key in keys for key in self.keys):
+            return self
         steps = tuple(step for step in self.plan.steps if step.key in keys)
         problems = {key: problem for key, problem in self.plan.problems.items() if key in keys}
         waiting = {key: reason for key, reason in self.plan.waiting.items() if key in keys}
@@ -61,14 +63,20 @@ class Comparison:
             agents={key: agent for key, agent in self.agents.items() if key in keys},
         )
 
-    def split(self) -> tuple[Comparison, Comparison]:
-        """Of the keys with nothing to be done, and of the others."""
+    def split(self) -> tuple[Comparison | None, Comparison | None]:
+        """Of the keys with nothing to be done, and of the others; None where there are none."""
         differing = {step.key for step in self.plan.steps}
+        if not differing:
+            return self, None
+        if differing.issuperset(self.keys):
+            return None, self
         return self.of(set(self.keys) - differing), self.of(differing)
 
 
 def merged(parts: Sequence[Comparison]) -> Comparison:
     """One of several, at least one. The snapshot is the first one's: what is newer is compared again, never missed."""
+    if len(parts) == 1:
+        return parts[0]
     return replace(
         parts[0],
         plan=joined(part.plan for part in parts),
@@ -177,7 +185,7 @@ class Comparer:
         return desired_in_range(subject, self._sip)
 
     def _is_a_strangers(self, key: EndpointId, cause: Cause) -> bool:
-        return ObjectKind.ENDPOINT in self._asterisk.state(key).objects and not self._was_ours(key, cause)
+        return not self._was_ours(key, cause) and ObjectKind.ENDPOINT in self._asterisk.state(key).objects
 
 
 async def in_parts(keys: Collection[EndpointId]) -> AsyncIterator[list[EndpointId]]:

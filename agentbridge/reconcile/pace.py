@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from agentbridge import metrics
+from agentbridge.errors import Unavailable
 
 log = structlog.get_logger()
 
@@ -54,6 +55,7 @@ class Pace:
         self._credit = 0
         self._spare = SPARE
         self._read_at = float("-inf")
+        self._ahead: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()  # fair: a single change is served between two parts of a long pass
         self.deepest = 0
         """the highest depth that was read"""
@@ -68,6 +70,8 @@ class Pace:
         """
         if tasks == 0:
             return min(wanted, AT_ONCE)
+        if not self._turn.locked() and self._grants_at_once(wanted, tasks):
+            return wanted
         try:
             async with asyncio.timeout(PATIENCE_SECONDS), self._turn:
                 return await self._granted(wanted, tasks)
@@ -80,8 +84,7 @@ class Pace:
 
         tasks: how many tasks in Asterisk one of these writes may leave.
         """
-        if not self._has_fresh_credit(tasks) and wanted <= self._spare:
-            self._spare -= wanted
+        if self._grants_at_once(wanted, tasks):
             return wanted
         while not self._has_fresh_credit(tasks):
             await self._read(tasks)
@@ -89,6 +92,33 @@ class Pace:
         granted = min(wanted, self._credit // tasks)
         self._credit -= granted * tasks
         return granted
+
+    def _grants_at_once(self, wanted: int, tasks: int) -> bool:
+        """Whether all of the writes may go without waiting for a reading; spends what they cost."""
+        if self._has_fresh_credit(tasks):
+            if wanted * tasks > self._credit:
+                return False
+            self._behind = False
+            self._credit -= wanted * tasks
+            return True
+        if wanted > self._spare:
+            return False
+        self._spare -= wanted
+        if self._spare < SPARE // 2 and (self._ahead is None or self._ahead.done()):
+            self._ahead = asyncio.create_task(self._read_ahead(), name="pace")
+        return True
+
+    async def _read_ahead(self) -> None:
+        """Reads the depth before the spare writes are used up, so that no single change waits for it."""
+        began = self._read_at
+        try:
+            depth = await self._depth()
+        except Unavailable:
+            return  # whoever needs it asks again, and is told
+        # Only where there is room: above the ceiling the spare writes are all there is. And who has read meanwhile has
+        # handed out already what this reading would hand out again.
+        if depth + TASKS_A_WRITE <= self._ceiling and self._read_at == began and not self._turn.locked():
+            self._note(depth)
 
     def _tell_behind(self) -> None:
         """Logs that writes wait because Asterisk is behind; only once until it has caught up."""
@@ -101,12 +131,15 @@ class Pace:
 
     async def _read(self, tasks: int) -> None:
         """Reads the depth of the task processors; sleeps where no write of so many tasks has room."""
-        depth = await self._depth()
+        self._note(await self._depth())
+        if self._credit < tasks:
+            metrics.PACE_WAITS.inc()
+            await self._sleep(DRAIN_SECONDS)
+
+    def _note(self, depth: int) -> None:
+        """Takes a reading."""
         self.deepest = max(self.deepest, depth)
         metrics.TASKPROCESSOR_DEPTH.set(depth)
         self._credit = self._ceiling - depth
         self._read_at = self._clock()
         self._spare = SPARE
-        if self._credit < tasks:
-            metrics.PACE_WAITS.inc()
-            await self._sleep(DRAIN_SECONDS)

@@ -228,14 +228,13 @@ class Reconciler:
                 compared = await self._compare(batch, part, reading, refused)
                 check()
                 same, different = compared.split()
-                try:
-                    await self._conclude(same, {}, batch)
-                    self.work.release(batch, part.keys() - set(different.keys))
-                except Unavailable as lost:  # a database that can't be written to keeps no repair from Asterisk
-                    unrecorded = lost
-                if different.keys:
+                if different:
                     differing.append(different)
                     self.work.set_aside(batch, different.keys)
+                try:
+                    await self._same(same, part.keys() - set(different.keys if different else ()), batch)
+                except Unavailable as lost:  # a database that can't be written to keeps no repair from Asterisk
+                    unrecorded = lost
         if differing:
             # all together: the ranks hold for all that is written, such as AORs ahead of all endpoints
             compared = merged(differing)
@@ -245,6 +244,12 @@ class Reconciler:
         self._postponed = ""
         if self._guard.is_over(keys, self.failed):
             self.mark(await self._guard.look(), Cause.RESYNC)
+
+    async def _same(self, compared: Comparison | None, keys: Collection[EndpointId], batch: Batch) -> None:
+        """Tells the directory of the keys with nothing to be done, and releases these and those that are not ours."""
+        if compared is not None:
+            await self._conclude(compared, {}, batch)
+        self.work.release(batch, keys)
 
     def _brought(self, batch: Collection[EndpointId]) -> Reading | None:
         """Returns the reading that came along with the marks, if it covers the batch; else None."""

@@ -124,6 +124,7 @@ class AsteriskInMemory:
         members = list(self.members.values())
         await asyncio.sleep(0)  # what happens now is newer than what was read
         self.seen.members_read(self.queues, members)
+        self.seen.end_read()
         self._read = True
 
     async def apply(self, step: Step) -> None:

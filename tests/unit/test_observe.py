@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from agentbridge.asterisk.observed.objects import ObjectTable
 from agentbridge.asterisk.observed.observation import Observation, endpoint_of
 from agentbridge.asterisk.observed.policy_tree import PolicyTree
 from agentbridge.model import EndpointId, Interface, Member, ObjectKind, ObservedState, QueueName
@@ -124,3 +125,16 @@ def test_an_agents_endpoints_are_its_device_and_every_telephone_that_names_it(se
     seen.policy_put("agent/1001/device", "desk8")
     assert set(seen.carriers("1")) == {"desk8"}
     assert not seen.carriers("2")
+
+
+def test_objects_are_kept_by_their_values_and_equal_ones_once() -> None:
+    table = ObjectTable({KEY: {"contact": "", "max_contacts": "1"}, OTHER: {"contact": "", "max_contacts": "1"}})
+    assert table[KEY] == {"contact": "", "max_contacts": "1"}
+    assert table._rows[KEY] is table._rows[OTHER]
+    table.put(KEY, {"aors": KEY})
+    newer = ObjectTable({OTHER: {"aors": OTHER}})
+    newer.take_over([KEY, OTHER], ObjectTable({KEY: {"aors": "newer"}}))
+    assert newer == {KEY: {"aors": "newer"}}
+    table.drop(KEY)
+    table.drop(KEY)
+    assert list(table) == [OTHER]

@@ -12,7 +12,7 @@ interval of the OPTIONS (`qualify_frequency`) takes effect at the phone's next R
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
 import structlog
@@ -23,6 +23,7 @@ from agentbridge.asterisk.ari.client import Ari
 from agentbridge.asterisk.capabilities import Capabilities
 from agentbridge.asterisk.drivers.pjsip_fields import FAMILIES, NOT_TAKEN_BACK, decoded, encoded, in_words_of, object_of
 from agentbridge.asterisk.observed.contacts import Contacts
+from agentbridge.asterisk.observed.objects import ObjectTable
 from agentbridge.asterisk.observed.observation import Observation
 from agentbridge.errors import InvalidValue, Refused, Unavailable
 from agentbridge.model import DeleteObject, EndpointId, Fields, ObjectKind, ObservedState, PutObject
@@ -113,8 +114,9 @@ class Endpoints:
             self._unreadable |= {(kind, key) for key in self._untouched(kind, found.keys() - readable)}
             self._others[kind] = self._untouched(kind, readable - found.keys())
         # without fields, so that all of it is pushed again
-        bad = {key: _NO_FIELDS for key in found if (kind, key) in self._unreadable}
-        self._seen.objects_read(kind, {**found, **bad})
+        for key in [key for of, key in self._unreadable if of is kind and key in found]:
+            found.put(key, _NO_FIELDS)
+        self._seen.objects_read(kind, found)
 
     def _untouched(self, kind: ObjectKind, keys: Iterable[EndpointId]) -> frozenset[EndpointId]:
         """Those that nobody of us wrote or deleted between the two lists."""
@@ -138,17 +140,16 @@ class Endpoints:
                 raise
         return frozenset(names)
 
-    async def _read(self, kind: ObjectKind, family: str) -> Mapping[EndpointId, Fields]:
+    async def _read(self, kind: ObjectKind, family: str) -> ObjectTable:
         """Returns the objects of an AstDB family, by id; one that can't be parsed has no fields, so it is pushed anew.
 
         Raises Refused or Unavailable where Asterisk does not list them.
         """
-        objects: dict[EndpointId, Fields] = {}
+        objects = ObjectTable()
 
         def take(item: Message) -> None:
-            objects[EndpointId(item.get("Key").rpartition("/")[2])] = decoded(
-                kind, item.get("Val"), digest=self._capabilities.digest
-            )
+            key = EndpointId(item.get("Key").rpartition("/")[2])
+            objects.put(key, decoded(kind, item.get("Val"), digest=self._capabilities.digest))
 
         await self._bulk.action_list("DBGetTree", {"Family": family}, timeout=BULK_SECONDS, on_item=take)
         return objects

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
+from agentbridge.asterisk.observed.objects import ObjectTable
 from agentbridge.asterisk.observed.policy_tree import PolicyTree
 from agentbridge.model import AgentId, EndpointId, Fields, Interface, Member, ObjectKind, ObservedState, QueueName
 
@@ -32,10 +33,12 @@ class Observation:
         self._on_change = on_change
         self._queues: frozenset[QueueName] = frozenset()
         self._members: dict[EndpointId, dict[QueueName, Member]] = {}
-        self._objects: dict[ObjectKind, dict[EndpointId, Fields]] = {kind: {} for kind in ObjectKind}
+        self._objects: dict[ObjectKind, ObjectTable] = {kind: ObjectTable() for kind in ObjectKind}
         self._policy = PolicyTree()
         self._mailboxes: dict[EndpointId, Fields] = {}
         self._touched_mailboxes: set[EndpointId] = set()
+        self._reading = False
+        """a full read is under way; else nobody asks what was touched"""
         self._awaited: dict[_Pair, asyncio.Future[None]] = {}
         self._touched_members: set[_Pair] = set()
         self._touched_objects: set[tuple[ObjectKind, EndpointId]] = set()
@@ -128,7 +131,8 @@ class Observation:
 
     def _member_touched(self, key: EndpointId, queue: QueueName, interface: Interface, *, changed: bool) -> None:
         """Notes that an event told of a member, which ends the wait of a write of ours, or else is a drift."""
-        self._touched_members.add((queue, interface))
+        if self._reading:
+            self._touched_members.add((queue, interface))
         awaited = self._awaited.pop((queue, interface), None)
         if awaited is not None and not awaited.done():
             awaited.set_result(None)
@@ -137,29 +141,34 @@ class Observation:
 
     def object_put(self, kind: ObjectKind, key: EndpointId, fields: Fields) -> None:
         """Notes fields of an object that were written; fields that were not stay, as a PUT merges."""
-        self._touched_objects.add((kind, key))
+        if self._reading:
+            self._touched_objects.add((kind, key))
         there = self._objects[kind].get(key)
-        self._objects[kind][key] = {**there, **fields} if there else fields
+        self._objects[kind].put(key, {**there, **fields} if there else fields)
 
     def object_deleted(self, kind: ObjectKind, key: EndpointId) -> None:
-        self._touched_objects.add((kind, key))
-        self._objects[kind].pop(key, None)
+        if self._reading:
+            self._touched_objects.add((kind, key))
+        self._objects[kind].drop(key)
 
     def object_touched(self, kind: ObjectKind, key: EndpointId) -> bool:
-        """Whether the object was written or deleted since the last full read began."""
+        """Whether the object was written or deleted since the full read began that is under way."""
         return (kind, key) in self._touched_objects
 
     def policy_put(self, path: str, value: str) -> None:
-        self._touched_paths.add(path)
+        if self._reading:
+            self._touched_paths.add(path)
         self._policy.put(path, value)
 
     def policy_deleted(self, path: str) -> None:
-        self._touched_paths.add(path)
+        if self._reading:
+            self._touched_paths.add(path)
         self._policy.drop(path)
 
     def mailbox_seen(self, key: EndpointId, fields: Fields) -> None:
         """Takes a voicemail box as it is; {} where there is none."""
-        self._touched_mailboxes.add(key)
+        if self._reading:
+            self._touched_mailboxes.add(key)
         if fields:
             self._mailboxes[key] = fields
         else:
@@ -170,8 +179,14 @@ class Observation:
     def begin_read(self) -> None:
         """Marks the beginning of a full read.
 
-        What is touched from now on is newer than what the read will say.
+        What is touched from now on, until `end_read`, is newer than what the read will say.
         """
+        self.end_read()
+        self._reading = True
+
+    def end_read(self) -> None:
+        """Marks the end of a full read, whether or not it succeeded."""
+        self._reading = False
         self._touched_members.clear()
         self._touched_objects.clear()
         self._touched_paths.clear()
@@ -205,16 +220,15 @@ class Observation:
             self._forget(key, queue)
         for key, member in found.items():
             self._members.setdefault(key, {})[queue] = member
-        for member in (before | found).values():
-            # a full read that is under way may be older
-            self._touched_members.add((queue, member.interface))
+        if self._reading:  # it may be older
+            self._touched_members |= {(queue, member.interface) for member in (before | found).values()}
         self._tell(key for key in before.keys() | found.keys() if before.get(key) != found.get(key))
 
     def objects_read(self, kind: ObjectKind, objects: Mapping[EndpointId, Fields]) -> None:
         """Takes all objects of a kind from a full read; what events told since its beginning is newer and stays."""
-        fresh = {key: fields for key, fields in objects.items() if (kind, key) not in self._touched_objects}
-        kept = {key: fields for key, fields in self._objects[kind].items() if (kind, key) in self._touched_objects}
-        self._objects[kind] = {**fresh, **kept}
+        fresh = objects if isinstance(objects, ObjectTable) else ObjectTable(objects)
+        fresh.take_over((key for of, key in self._touched_objects if of is kind), self._objects[kind])
+        self._objects[kind] = fresh
 
     def mailboxes_read(self, boxes: Mapping[EndpointId, Fields]) -> None:
         """Takes all voicemail boxes from a full read; what was written since its beginning is newer and stays."""

@@ -1,0 +1,60 @@
+"""The PJSIP objects of one kind, as last seen, in little memory. No I/O."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+
+from agentbridge.model import EndpointId, Fields
+
+Names = tuple[str, ...]
+Values = tuple[str, ...]
+
+_NOTHING: Mapping[EndpointId, Fields] = {}
+
+
+class ObjectTable(Mapping[EndpointId, Fields]):
+    """Fields by endpoint id, as a mapping.
+
+    Ten thousand endpoints are most of what the daemon holds, and a dictionary each would be four times as much: kept
+    are their values alone, the names once for all, and objects that are equal, as most AORs are, once too.
+    """
+
+    def __init__(self, objects: Mapping[EndpointId, Fields] = _NOTHING) -> None:
+        self._rows: dict[EndpointId, tuple[Names, Values]] = {}
+        self._names: dict[Names, Names] = {}
+        self._rows_of_many: dict[tuple[Names, Values], tuple[Names, Values]] = {}
+        for key, fields in objects.items():
+            self.put(key, fields)
+
+    def __getitem__(self, key: EndpointId) -> Fields:
+        return dict(zip(*self._rows[key], strict=True))
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._rows
+
+    def __iter__(self) -> Iterator[EndpointId]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def put(self, key: EndpointId, fields: Fields) -> None:
+        """Keeps these fields, and no others of the object."""
+        names = tuple(fields)
+        row = (self._names.setdefault(names, names), tuple(fields.values()))
+        if key not in row[1]:  # an object that names its key has no equal
+            row = self._rows_of_many.setdefault(row, row)
+        self._rows[EndpointId(sys.intern(key))] = row
+
+    def drop(self, key: EndpointId) -> None:
+        """Forgets an object; one that is not there is no error."""
+        self._rows.pop(key, None)
+
+    def take_over(self, keys: Iterable[EndpointId], other: ObjectTable) -> None:
+        """Takes the objects of these keys from the other table, also that one is not there."""
+        for key in keys:
+            if key in other:
+                self._rows[key] = other._rows[key]
+            else:
+                self.drop(key)
