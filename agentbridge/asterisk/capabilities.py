@@ -55,9 +55,9 @@ class Console(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What this Asterisk can do.
+    """What this Asterisk can do, by which the daemon adapts what it writes.
 
-    `unknown` are the fields that the daemon writes and this Asterisk does not know.
+    `unknown` are the fields, by kind of object, that the daemon writes and this Asterisk does not know.
     """
 
     unknown: Mapping[ObjectKind, frozenset[str]] = field(default_factory=dict)
@@ -78,26 +78,26 @@ class Capabilities:
 
     @property
     def lacks(self) -> tuple[str, ...]:
-        """Each thing that is missing, by name; MEANINGS says what follows."""
+        """The names of the things that this Asterisk lacks; MEANINGS explains what follows from each."""
         fields = [f"{name} of an {kind}" for kind, names in sorted(self.unknown.items()) for name in sorted(names)]
         others = {ADD_REASON: self.add_reason, MUTING: self.mutes_one, DIGITS: self.drops_digits}
         return (*fields, *[name for name, there in others.items() if there is False])
 
     @property
     def untold(self) -> tuple[str, ...]:
-        """What this Asterisk has or lacks, and nothing that it says of itself tells which."""
+        """The names of the things of which Asterisk does not say whether it has them."""
         return tuple(
             [name for name, there in {MUTING: self.mutes_one, DIGITS: self.drops_digits}.items() if there is None]
         )
 
     def expressible(self, wanted: DesiredState) -> DesiredState:
-        """`wanted` without the fields that this Asterisk has no word for."""
+        """Returns `wanted` without the fields that this Asterisk does not know."""
         if not self.unknown:
             return wanted
         return replace(wanted, objects={kind: self.known(kind, f) for kind, f in wanted.objects.items()})
 
     def known(self, kind: ObjectKind, fields: Fields) -> Fields:
-        """Returns the fields without those that this Asterisk has no word for."""
+        """Returns the fields without those that this Asterisk does not know."""
         # the digest has an older word, see `digest`
         left_out = self.unknown.get(kind, frozenset()) - {DIGEST}
         return {name: value for name, value in fields.items() if name not in left_out} if left_out else fields
@@ -109,9 +109,9 @@ def meaning(lack: str) -> str:
 
 
 async def ask(console: Console, fields: Mapping[ObjectKind, tuple[str, ...]]) -> Capabilities:
-    """Asks Asterisk what it can do.
+    """Asks Asterisk's console what it can do. Raises Unavailable or Refused.
 
-    `fields` are those that the daemon writes, by kind. Raises Unavailable, Refused.
+    fields: those that the daemon writes, by kind.
     """
     unknown: dict[ObjectKind, frozenset[str]] = {}
     for kind, names in fields.items():
@@ -132,6 +132,7 @@ async def ask(console: Console, fields: Mapping[ObjectKind, tuple[str, ...]]) ->
 
 
 async def _mutes_one(console: Console) -> bool | None:
+    """Asks whether one of a channel's recordings can be muted by its id; None where that can't be told."""
     shown = await _shown(console, f"core show application {_SEND_DTMF}")
     if f"{_SEND_DTMF}(" in shown:
         return ",options]" in shown
@@ -140,6 +141,7 @@ async def _mutes_one(console: Console) -> bool | None:
 
 
 async def _drops_digits(console: Console, mutes_one: bool | None) -> bool | None:
+    """Asks whether digits that a listening telephone sends can be dropped; None where that can't be told."""
     if await _knows_field(console, ObjectKind.ENDPOINT, _LATEST):
         return True
     # before MUTING, which is on 20.6, where DIGITS is missing yet
@@ -155,7 +157,7 @@ async def _has_processor(console: Console, names: str) -> bool:
 
 
 async def _shown(console: Console, line: str) -> str:
-    """What Asterisk prints, also as an error."""
+    """Returns what the console prints for a command, also where it refuses it. Raises Unavailable."""
     try:
         return await console.command(line, timeout=TIMEOUT_SECONDS)
     except Refused as refused:

@@ -15,9 +15,9 @@ LOOK_EVERY_SECONDS = 2.0
 
 
 class MissingQueues:
-    """Tells the listener when one of the queues noted here exists: `queue reload` has no event.
+    """Looks for queues that the directory has and Asterisk does not, and tells the listener when one exists.
 
-    up: whether Asterisk can be asked.
+    `queue reload` has no event of its own. up: whether Asterisk can be asked.
     """
 
     def __init__(self, members: Members, up: Callable[[], bool], listener: AsteriskListener) -> None:
@@ -46,7 +46,7 @@ class MissingQueues:
                 self._listener.asterisk_stale()
 
     async def _exists(self, queue: QueueName) -> bool:
-        """False for a name that none in Asterisk can have."""
+        """Asks whether Asterisk has this queue; False for a name that no queue can have."""
         try:
             return await self._members.queue_exists(queue)
         except InvalidValue:

@@ -72,7 +72,7 @@ _DEPTH = re.compile(r"^(\S+)\s+\d+\s+(\d+)\s", re.MULTILINE)
 
 
 class Node:
-    """Knows what is in one Asterisk and writes to it; `run` keeps the links up.
+    """One Asterisk: observes what is in it by AMI and writes to it by AMI and ARI; `run` keeps the connections.
 
     listener: is told what happens there. contacts: is told which devices are registered.
     """
@@ -127,7 +127,7 @@ class Node:
         self._reading = asyncio.Lock()
 
     async def run(self) -> None:
-        """Keeps the AMI links up, and does what has to be done beside reading and writing, until it is cancelled."""
+        """Keeps the AMI links connected and runs the node's other loops, until it is cancelled."""
         async with asyncio.TaskGroup() as links:
             for link in (self._events, self._actions, self._bulk):
                 links.create_task(link.run(), name=f"ami-{link.name}")
@@ -171,7 +171,7 @@ class Node:
         return self._seen.is_telephone(key)
 
     def knows_queue(self, queue: QueueName) -> bool:
-        """Whether Asterisk has this queue; one that it has not is looked for from now on."""
+        """Whether Asterisk has this queue; one that it does not have is looked for from now on."""
         known = self._seen.knows_queue(queue)
         if not known:
             self._missing.note(queue)
@@ -213,7 +213,8 @@ class Node:
         return await self._engagement.hold(members)
 
     async def read_all(self, *, timeout: float = 30.0) -> None:
-        """Reads everything that is ours anew; Unavailable when a link does not come up in time."""
+        """Reads everything in Asterisk that we manage. Raises Unavailable when a link is not up within `timeout`
+        seconds."""
         async with self._reading:
             for link in (self._events, self._actions, self._bulk):
                 await link.wait_up(timeout)
@@ -233,10 +234,7 @@ class Node:
             self._read = losses == self._losses
 
     async def _ask_capabilities(self) -> None:
-        """Asks what this Asterisk can do.
-
-        Once a connection: Asterisk may have been replaced by another version meanwhile.
-        """
+        """Asks what this Asterisk can do, once for each connection: another version may have taken its place."""
         if self._asked == self._losses:
             return
         asked = self._losses
@@ -248,9 +246,9 @@ class Node:
         self._asked = asked
 
     async def depth(self) -> int:
-        """Tasks in the deepest of Asterisk's task processors that our writes or new calls fill.
+        """Returns the tasks waiting in the deepest of Asterisk's task processors that our writes or new calls fill.
 
-        Without the right to ask nothing is written: blind, the writer could stop new calls.
+        Raises Unavailable, also without the right to ask: blind, the writer could stop new calls.
         """
         # one after the other on one connection: a group of tasks would wrap its Unavailable in a group of its own
         return max([await self._depth_of(names) for names in self._capabilities.processors], default=0)
@@ -282,7 +280,8 @@ class Node:
     # ------------------------------------------------------------ what should be
 
     async def apply(self, step: Step) -> None:
-        """Does one step. Returns when the change has been observed; raises Refused, InvalidValue or Unavailable."""
+        """Carries out one step; returns when the change has been observed. Raises Refused, InvalidValue or
+        Unavailable."""
         match step.action:
             case AddMember() as action:
                 await self._members.add(action)
@@ -312,21 +311,19 @@ class Node:
         self._listener.asterisk_stale()
 
     def _lost(self, _reason: str) -> None:
-        """Notes that what was read is old."""
+        """Notes that the connection was lost and that what was read before is out of date."""
         self._read = False
         self._losses += 1
         self._contacts.lost()
 
     def _shuts_down(self, reason: str) -> None:
-        """Notes that Asterisk shuts down.
-
-        Away, though the links are up: nothing is done until it is taken back, or Asterisk has started again.
-        """
+        """Notes that Asterisk is shutting down: it counts as lost, though the links are up, until that is taken
+        back."""
         log.warning("asterisk.shutting_down")
         self._lost(reason)
 
     def _on_event(self, event: Message) -> None:
-        """Takes what an event says of members, contacts and reloads, then hands it on."""
+        """Takes an AMI event about members, contacts or reloads, then hands it to the listener."""
         match event.event:
             case "QueueMemberAdded" | "QueueMemberPenalty" | "QueueMemberRinginuse":
                 self._seen.member_seen(member_of(event))
@@ -351,7 +348,8 @@ class Node:
         self._listener.call_event(event)
 
     def _note_pause(self, event: Message) -> None:
-        """Takes a member's pause; app_queue's own is told of, and undone where our hang-up caused it."""
+        """Takes a member's pause; one by app_queue itself goes to the listener, or is undone where our hang-up caused
+        it."""
         member = member_of(event)
         key = endpoint_of(member.interface)
         if key is not None and member.paused and member.reason == AUTOPAUSE:

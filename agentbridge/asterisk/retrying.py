@@ -26,9 +26,11 @@ async def repeat(
     retry_seconds: float,
     idle_seconds: Callable[[], float | None] = until_woken,
 ) -> NoReturn:
-    """Works when `wake` is set or after `idle_seconds()`; None waits for `wake` alone.
+    """Calls `work` for ever: whenever `wake` is set, and after `idle_seconds()` without it; None waits for `wake`
+    alone.
 
-    What is unavailable or refused is tried again for ever, and told of once for each reason.
+    What raises Unavailable or Refused is tried again after `retry_seconds`, and logged as `<name>.postponed` once for
+    each reason.
     """
     told = ""
     while True:

@@ -21,7 +21,10 @@ log = structlog.get_logger()
 
 
 class Silencing:
-    """Decides which ringing ends (C4, C7); `run` ends it, and undoes the autopauses that follow from that."""
+    """Hangs up calls that may not ring at a device any more, after a pause, a log-out or a lost registration (C4, C7).
+
+    `run` hangs up, and undoes the autopauses that app_queue makes of these hang-ups.
+    """
 
     def __init__(self, actions: AmiLink, members: Members, seen: Observation, listener: AsteriskListener) -> None:
         self._ringing = Ringing(actions, time.monotonic)
@@ -40,7 +43,7 @@ class Silencing:
         self._ringing.silence(device, everything=True)
 
     def after_member_step(self, action: MemberAction) -> None:
-        """Ends what rings for somebody who left a queue, or is on pause, by this step."""
+        """Hangs up what rings for a member that this step took out of a queue or put on pause."""
         match action:
             case RemoveMember(member):
                 if device := endpoint_of(member.interface):
@@ -52,13 +55,13 @@ class Silencing:
                 pass
 
     def _is_disturbed_by(self, queue: QueueName, device: EndpointId) -> bool:
-        """Whether a pause in this queue also keeps direct calls away, as the dialplan sees it (P6, W7)."""
+        """Whether a pause in this queue keeps direct calls from the device too, as the dialplan decides it (P6, W7)."""
         agent = agent_on(device, self._seen.policy)
         telling = self._seen.policy(f"agent/{agent}/queues").split("&")
         return queue in telling and not self._seen.policy(f"agent/{agent}/nodnd")
 
     def after_policy_step(self, path: str, was: str, now: str) -> None:
-        """Ends what rings at a device that takes an agent's calls no longer, or for who is on pause now.
+        """Hangs up what rings at a device that no longer takes an agent's calls, or for an agent who is on pause now.
 
         was, now: the value at the path before and after the step.
         """
@@ -83,7 +86,7 @@ class Silencing:
                 self._listener.asterisk_stale()
 
     def is_own_pause(self, device: EndpointId, queue: QueueName) -> bool:
-        """Whether our own hang-up caused this autopause; it is then taken back."""
+        """Whether our own hang-up caused this autopause; if so, it is undone soon."""
         was = self._seen.state(device).members.get(queue)
         if was is None or not self._ringing.silenced(device):
             return False

@@ -29,7 +29,7 @@ def ignore(_: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Where an AMI is and as whom to log in (a user of manager.conf)."""
+    """The address of an AMI and the login there (a user of manager.conf)."""
 
     host: str
     port: int
@@ -50,6 +50,7 @@ class _Pending:
     def settle(self, outcome: list[Message] | Exception) -> None:
         # errors travel as values: an exception set on a future whose waiter was just cancelled would be
         # reported as lost by asyncio
+        """Completes the wait with a result or an error; a wait that is over already stays as it is."""
         if not self.outcome.done():
             self.outcome.set_result(outcome)
 
@@ -75,7 +76,10 @@ class _Pending:
 
 
 class AmiConnection(asyncio.BufferedProtocol):
-    """A session. Make one with `connect`; `reason` is None for as long as it lives."""
+    """One AMI session, made by `connect`: many actions at a time; all that is pending fails at once when it ends.
+
+    `reason` says why it has ended; None while it lives.
+    """
 
     def __init__(self, name: str, on_event: OnEvent) -> None:
         self.reason: str | None = None
@@ -103,9 +107,9 @@ class AmiConnection(asyncio.BufferedProtocol):
         on_event: OnEvent = ignore,
         within: float = 10.0,
     ) -> Self:
-        """Connects and logs in; the session sees events of class `system` until `choose_events`.
+        """Connects and logs in; returns the session, which gets events of class `system` until `choose_events`.
 
-        The secret stays off the wire (MD5 challenge). Raises Refused for a wrong account, Unavailable.
+        The secret is not sent (MD5 challenge). Raises Refused for a wrong account, Unavailable otherwise.
         """
         loop = asyncio.get_running_loop()
         try:
@@ -135,8 +139,8 @@ class AmiConnection(asyncio.BufferedProtocol):
             raise
 
     async def _try_login(self, username: str, login: Mapping[str, str], within: float) -> None:
-        """Raises Refused with everything that it may be: Asterisk tells a wrong secret, a missing account and
-        an address that is not permitted by the same words."""
+        """Sends the login. Raises Refused with all possible causes: Asterisk answers a wrong secret, a missing account
+        and an address that is not permitted with the same words."""
         try:
             await self.action("Login", login, timeout=within)
         except Refused as refused:
@@ -149,9 +153,10 @@ class AmiConnection(asyncio.BufferedProtocol):
             ) from refused
 
     async def wait_booted(self, within: float) -> Message:
-        """Waits until Asterisk says that it has booted. Raises Unavailable.
+        """Waits until Asterisk has booted; returns its FullyBooted event, whose `Uptime` shows a restart. Raises
+        Unavailable.
 
-        FullyBooted, whose `Uptime` tells a restart. An open port is not an Asterisk that is up.
+        An open port is not yet an Asterisk that is up.
         """
         try:
             async with asyncio.timeout(within):
@@ -165,16 +170,13 @@ class AmiConnection(asyncio.BufferedProtocol):
         return cast(Message, self.fully_booted)
 
     async def choose_events(self, mask: str, *, timeout: float) -> None:
-        """Chooses which events Asterisk sends on this session.
-
-        From now on sends events of these classes only: 'off', or such as 'agent,call'.
-        """
+        """Chooses which classes of events Asterisk sends on this session: 'off', or such as 'agent,call'."""
         await self.action("Events", {"EventMask": mask}, timeout=timeout)
 
     async def action(self, action: str, fields: Fields = (), *, timeout: float) -> Message:
-        """Sends an action and waits for its answer.
+        """Sends an action and returns Asterisk's answer.
 
-        Asterisk's answer. Raises Refused with its message, InvalidValue unsent, Unavailable.
+        Raises Refused with Asterisk's message, InvalidValue before anything is sent, or Unavailable.
         """
         [answer] = await self._ask(action, fields, timeout, listing=False)
         return answer
@@ -182,18 +184,18 @@ class AmiConnection(asyncio.BufferedProtocol):
     async def action_list(
         self, action: str, fields: Fields = (), *, timeout: float, on_item: OnEvent | None = None
     ) -> list[Message]:
-        """Sends an action that answers with a list, and waits for the list's end.
+        """Sends an action that answers with a list; returns the items in Asterisk's order when the list has ended.
 
-        The items of a list action in Asterisk's order; of an unknown queue there are none.
-
-        With `on_item` each is handed over as it comes and none is kept: 10,000 endpoints are 36 MB.
+        For an unknown queue there are none. With `on_item` each item is handed over as it comes and none is kept:
+        10,000 endpoints are 36 MB.
         """
         return await self._ask(action, fields, timeout, listing=True, on_item=on_item)
 
     async def ping(self, timeout: float) -> bool:
-        """Whether Asterisk lives: it answered this Ping or, as it works in order, something before it.
+        """Whether Asterisk is alive: it answered this Ping within `timeout` or, as it works in order, something before
+        it.
 
-        An event is no life: they come from another thread than the one that may hang.
+        Events don't count: they come from another thread than the one that may hang.
         """
         answers = self._answers
         try:
@@ -242,10 +244,9 @@ class AmiConnection(asyncio.BufferedProtocol):
         return outcome
 
     def _send(self, data: bytes) -> None:
-        """Writes bytes to Asterisk.
+        """Writes bytes: the first at once, and what else comes in this turn of the event loop together.
 
-        The first at once, and what else comes in this turn of the loop in one piece: a thousand system calls would each
-        wake Asterisk, which then takes our core.
+        A thousand system calls would each wake Asterisk, which then takes our core.
         """
         if self._further is None:
             self._further = bytearray()
@@ -258,7 +259,7 @@ class AmiConnection(asyncio.BufferedProtocol):
             self._further.clear()
 
     def _send_further(self) -> None:
-        """Writes what was put together since the last write."""
+        """Writes the bytes that were gathered since the last write."""
         further, self._further = self._further, None
         if further and self.reason is None:
             self._transport.write(bytes(further))
@@ -278,7 +279,8 @@ class AmiConnection(asyncio.BufferedProtocol):
         return self._transport.get_write_buffer_size()
 
     async def ended_within(self, seconds: float) -> bool:
-        """Waits for the session's end. Raises what `on_event` raised: a bug is not a lost connection."""
+        """Waits for the session's end; returns whether it came. Raises what `on_event` raised: a bug is not a lost
+        connection."""
         try:
             async with asyncio.timeout(seconds):
                 await self._ended.wait()
@@ -304,7 +306,7 @@ class AmiConnection(asyncio.BufferedProtocol):
             self._transport.abort()
 
     def _end(self, reason: str) -> None:
-        """Ends everything that waits on this connection with the reason; the first reason counts."""
+        """Ends the session: fails everything that waits on it with this reason. Only the first reason counts."""
         if self.reason is not None:
             return
         self.reason = reason
@@ -314,14 +316,14 @@ class AmiConnection(asyncio.BufferedProtocol):
             awaited.set()  # whoever waits looks at `reason` next
 
     def _raise_if_ended(self) -> None:
-        """Raises Unavailable, or a handler's bug, where the connection has ended."""
+        """Raises Unavailable, or what `on_event` raised, where the session has ended."""
         if self._bug is not None:
             raise self._bug
         if self.reason is not None:
             raise Unavailable(f"{self._name}: {self.reason}")
 
     def _receive(self, message: Message) -> None:
-        """Hands a message to the action that it answers, or to whom the events go."""
+        """Hands a message to the action that it answers, or to `on_event`."""
         action_id = message.action_id or ""
         pending = self._pending.get(action_id)
         if message.response is not None:
@@ -347,7 +349,7 @@ class AmiConnection(asyncio.BufferedProtocol):
         return self._piece
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Takes the next bytes and every message that is whole; a bug of a handler ends the connection."""
+        """Takes received bytes and handles each complete message; what a handler raises ends the session."""
         self._wire.receive_data(self._piece[:nbytes])
         try:
             while self.reason is None and (message := self._wire.next_message()) is not None:
@@ -375,9 +377,9 @@ class AmiConnection(asyncio.BufferedProtocol):
 
 
 async def add_filters(connection: AmiConnection, filters: Iterable[str], *, timeout: float) -> None:
-    """Makes Asterisk send only the events that match one of the filters.
+    """Makes Asterisk send on this session only events that match one of the filters (`!Event: VarSet` keeps those out).
 
-    Eventfilters for this session (`!Event: VarSet` keeps those out). Needs write class system.
+    Needs write class system. Raises Refused or Unavailable.
     """
     for expression in filters:
         await connection.action("Filter", {"Operation": "Add", "Filter": expression}, timeout=timeout)

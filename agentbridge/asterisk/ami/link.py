@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """The limits of a link, all in seconds."""
+    """The time limits and waits of an AMI link, all in seconds."""
 
     connect: float = 10.0
     boot: float = 30.0  # 5,000 endpoints boot in 4 s; after this the link starts over, and waits again
@@ -36,10 +36,11 @@ class Timing:
 
 
 class AmiLink:
-    """Keeps one session up. The hooks are plain functions, called in the event loop; what they raise is
-    a bug and ends `run`. Events may come before `on_up`, which means: read everything now.
+    """Keeps one AMI session connected, logged in and filtered, and connects it again when it is lost.
 
-    shutdown: shared with the other links to this Asterisk, of which one `asks` whether it is over.
+    `on_up`, `on_down` and `on_event` are called in the event loop; what they raise is a bug and ends `run`. Events may
+    come before `on_up`, which means: read everything now. shutdown: shared with the other links to this Asterisk, of
+    which one `asks` whether it is over.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class AmiLink:
         return self._connection is not None and self._connection.reason is None and not self._shutdown.pending
 
     async def wait_up(self, timeout: float) -> None:
-        """Raises Unavailable when the link is not up by then."""
+        """Waits until the link is up. Raises Unavailable when it is not up within `timeout` seconds."""
         try:
             async with asyncio.timeout(timeout):
                 await self._up.wait()
@@ -81,9 +82,9 @@ class AmiLink:
             raise Unavailable(f"{self.name}: not connected to Asterisk within {timeout:g} s") from None
 
     async def action(self, action: str, fields: Fields = (), *, timeout: float) -> Message:
-        """Sends an action on the connection that is up.
+        """Sends an action and returns its answer; see AmiConnection.action.
 
-        See AmiConnection.action. Down is Unavailable at once: nothing is kept for later.
+        Raises Unavailable at once while the link is down: nothing is kept for later.
         """
         try:
             return await self._session().action(action, fields, timeout=timeout)
@@ -102,9 +103,10 @@ class AmiLink:
             raise
 
     async def command(self, line: str, *, timeout: float) -> str:
-        """Runs a command of Asterisk's command line.
+        """Runs a command of Asterisk's console; returns what it prints. Raises Refused with what it printed, or
+        Unavailable.
 
-        What a CLI command prints. Needs write class command. Raises Refused with what it printed.
+        Needs write class command.
         """
         return (await self.action("Command", {"Command": line}, timeout=timeout)).output
 
@@ -116,7 +118,7 @@ class AmiLink:
         return self._connection
 
     async def run(self) -> NoReturn:
-        """Connects, watches, connects again. Ends by cancellation, or with what a hook raised."""
+        """Keeps the session connected. Ends by cancellation, or with what a hook raised."""
         waits = Waits(first=self._timing.first_wait, longest=self._timing.longest_wait)
         await keep_connected(self._session_once, waits, errors=(Unavailable, Refused), on_failure=self._report)
 
@@ -153,7 +155,7 @@ class AmiLink:
         log.warning(event, link=self.name, reason=str(error))
 
     async def _serve(self, connection: AmiConnection) -> None:
-        """Tells that the link is up, watches it until it is lost, and tells that."""
+        """Calls `on_up`, watches the session until it is lost, then calls `on_down`."""
         self._connection = connection
         self._last_failure = ""
         self._up.set()
@@ -174,10 +176,7 @@ class AmiLink:
         self._on_down(connection.reason or "")
 
     async def _watch(self, connection: AmiConnection) -> None:
-        """Watches a connection and returns when it is lost.
-
-        Until the session ends: a Ping at intervals, while Asterisk shuts down the question whether it still does.
-        """
+        """Pings at intervals until the session is lost; while Asterisk shuts down it asks whether it still does."""
         waited, step = 0.0, min(PROBE_SECONDS, self._timing.ping_every)
         while not await connection.ended_within(step):
             waited += step
@@ -189,7 +188,7 @@ class AmiLink:
                     connection.abort(f"Asterisk did not answer a Ping within {self._timing.ping_within:g} s")
 
     async def _ask_whether_over(self, connection: AmiConnection) -> None:
-        """Asks whether a shutdown was taken back: Asterisk refuses every action while one is on."""
+        """Asks by an action whether the shutdown was taken back: Asterisk refuses every action while one is on."""
         if not self._asks:
             return
         try:

@@ -16,9 +16,10 @@ PROBE_SECONDS = 1.0
 
 
 class Shutdown:
-    """Knows whether this Asterisk is shutting down, as `core stop gracefully` makes it for as long as calls last.
+    """Whether this Asterisk is shutting down and so refuses every action, as `core stop gracefully` makes it during
+    calls.
 
-    `pending` from the first refusal until an action is taken again; then `on_over` is called.
+    `pending` from the first refusal until an action is accepted again; then `on_over` is called.
     """
 
     def __init__(self, on_begin: Callable[[str], None], on_over: Callable[[], None]) -> None:
@@ -27,7 +28,7 @@ class Shutdown:
         self.pending = False
 
     def check(self) -> None:
-        """Raises Unavailable while Asterisk is shutting down: nothing is to be sent."""
+        """Raises Unavailable while Asterisk is shutting down, so that nothing is sent."""
         if self.pending:
             raise Unavailable(_WORDS)
 

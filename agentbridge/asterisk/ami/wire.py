@@ -25,12 +25,12 @@ Fields = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
 class WireBroken(Unavailable):
-    """What arrived can't be AMI; the connection is of no more use."""
+    """The received bytes are not AMI, so the connection can't be used any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of Asterisk: its headers in order, repeated ones kept. Look-ups ignore case."""
+    """One AMI message: its headers in order, repeated ones kept. Look-ups ignore case."""
 
     headers: tuple[tuple[str, str], ...]
     _first: dict[str, str] = field(init=False, repr=False, compare=False)
@@ -44,7 +44,7 @@ class Message:
         return self._first.get(key.lower(), default)
 
     def get_all(self, key: str) -> list[str]:
-        """Every value of a header that repeats, such as Command's `Output`."""
+        """Returns every value of a header that repeats, such as Command's `Output`."""
         wanted = key.lower()
         return [value for name, value in self.headers if name.lower() == wanted]
 
@@ -70,7 +70,7 @@ class Message:
 
 
 def encode(action: str, fields: Fields, action_id: str) -> bytes:
-    """One action as bytes; `fields` in order, keys may repeat (`Variable`).
+    """Encodes an AMI action; `fields` in order, keys may repeat (`Variable`).
 
     Raises InvalidValue for what Asterisk would read otherwise than it was meant.
     """
@@ -113,7 +113,7 @@ def _bounded(key: str, line: str) -> bytes:
 
 
 class Wire:
-    """The receiving side of one session: bytes in, in any pieces, messages out."""
+    """The receiving side of one AMI session: takes bytes in any pieces, gives whole messages. No I/O."""
 
     __slots__ = ("_buffer", "_limit", "_scanned", "banner")
 
@@ -127,7 +127,7 @@ class Wire:
         self._buffer += data
 
     def next_message(self) -> Message | None:
-        """The next whole message, or None until more data came. Raises WireBroken."""
+        """Returns the next whole message, None until more bytes came. Raises WireBroken."""
         if self.banner is None and not self._read_banner():
             return None
         while self._buffer.startswith(b"\r\n"):
@@ -164,7 +164,7 @@ class Wire:
 
 
 def _parse(data: bytes) -> Message:
-    """Returns the message whose lines these are; a line without a colon belongs to the value before it."""
+    """Parses the lines of a message; a line without a colon belongs to the value before it."""
     headers: list[tuple[str, str]] = []
     for line in data.decode(errors="replace").split("\r\n"):
         key, colon, value = line.partition(":")

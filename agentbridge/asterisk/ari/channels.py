@@ -11,16 +11,17 @@ from agentbridge.errors import Refused
 
 
 class Channels:
-    """Does things with the calls in our Stasis application.
+    """Controls the calls in our Stasis application through ARI.
 
-    By ARI. A call that is gone meanwhile is Refused; Unavailable when Asterisk doesn't answer.
+    Methods raise Refused for a call that is gone, Unavailable when Asterisk doesn't answer.
     """
 
     def __init__(self, ari: Ari) -> None:
         self._ari = ari
 
     async def play(self, channel: str, playback: str, media: str) -> None:
-        """Starts to play; the playback's end comes as an event. Tones go on until they are stopped."""
+        """Starts to play `media` to the call and returns at once; an event tells its end. Tones go on until they are
+        stopped."""
         # in the body, since a comma in the query would part the media
         body = json.dumps({"media": [media]}).encode()
         await self._ari.request("POST", f"/channels/{quote(channel, safe='')}/play/{quote(playback, safe='')}", body)
@@ -30,9 +31,9 @@ class Channels:
         await self._ari.request("DELETE", f"/playbacks/{quote(playback, safe='')}", missing_ok=True)
 
     async def keep(self, channel: str, seconds: float) -> None:
-        """Sets the limit of the call's stay with us.
+        """Sets how many seconds from now the call may stay in the Stasis application.
 
-        So long may the call stay with us from now on: then the dialplan takes it back, whatever we do.
+        After them the dialplan takes it back, also from a daemon that hangs.
         """
         query = urlencode({"variable": "TIMEOUT(absolute)", "value": f"{seconds:.1f}"})
         await self._ari.request("POST", f"/channels/{quote(channel, safe='')}/variable?{query}")
@@ -44,7 +45,10 @@ class Channels:
     async def ring(
         self, device: str, context: str, extension: str, *, variables: Mapping[str, str], seconds: int
     ) -> str:
-        """Calls the endpoint; when it answers, the dialplan goes on there. Returns the Uniqueid of the new channel."""
+        """Calls the endpoint `device`; when it answers, its channel goes on at `extension` of the dialplan context.
+
+        Returns the Uniqueid of the new channel at once. seconds: how long it rings at most.
+        """
         query = urlencode(
             {
                 "endpoint": f"PJSIP/{device}",

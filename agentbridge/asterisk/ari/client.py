@@ -26,12 +26,11 @@ ID = re.compile(r"(?!\.+$)[A-Za-z0-9_.-]{1,80}")  # a path segment of its own, a
 
 
 class Ari:
-    """ARI over HTTP.
+    """A client of ARI over HTTP: reads, writes and deletes PJSIP objects, and sends other requests.
 
-    `async with Ari(url, user, secret) as ari`; `url` as in http://127.0.0.1:8088/ari.
-
-    Every request has `deadline` seconds in all. Raises Refused with Asterisk's message for a 4xx, Unavailable for a
-    5xx, no connection or no answer.
+    `async with Ari(url, user, secret) as ari`; `url` as in http://127.0.0.1:8088/ari. Every request has `deadline`
+    seconds in all. Methods raise Refused with Asterisk's message for a 4xx, Unavailable for a 5xx, no connection or no
+    answer.
     """
 
     def __init__(self, url: str, user: str, secret: str, *, deadline: float = 10.0) -> None:
@@ -56,20 +55,21 @@ class Ari:
             await self._session.close()
 
     async def info(self) -> dict[str, Any]:
-        """Returns version, build and `status.startup_time`, which tells a restart."""
+        """Returns Asterisk's version, build and `status.startup_time`; the last differs after a restart."""
         _, answer = await self.request("GET", "/asterisk/info")
         return dict(answer)
 
     async def put_object(self, kind: ObjectKind, object_id: str, fields: Mapping[str, str]) -> None:
-        """Makes the object or merges the fields into it: one left out keeps its value.
+        """Creates the object, or changes these fields of it: one left out keeps its value. Raises Refused or
+        Unavailable.
 
-        A field that Asterisk doesn't know or can't parse is Refused without its name; that is only in
-        Asterisk's log. The answer means visible, not yet on disk.
+        A field that Asterisk doesn't know or can't parse is Refused without its name; that is only in Asterisk's log.
+        The answer means that the object is visible, not that it is on disk.
         """
         await self.request("PUT", _object_path(kind, object_id), _body(fields))
 
     async def get_object(self, kind: ObjectKind, object_id: str) -> dict[str, str] | None:
-        """Every field of the object, defaults too; None where there is none."""
+        """Returns every field of the object, defaults included; None where there is no such object."""
         status, answer = await self.request("GET", _object_path(kind, object_id), missing_ok=True)
         if status == HTTPStatus.NOT_FOUND:
             return None
@@ -82,9 +82,10 @@ class Ari:
     async def request(
         self, method: str, path: str, body: bytes | None = None, *, missing_ok: bool = False
     ) -> tuple[int, Any]:
-        """Sends a request and returns its answer. Raises Refused or Unavailable.
+        """Sends a request for `path` below the base URL; returns the status and the decoded JSON, None for an empty
+        body.
 
-        Status and decoded JSON (None without a body) of `path` below the base URL.
+        missing_ok: a 404 is returned too. Raises Refused or Unavailable for other errors.
         """
         if self._session is None:
             raise RuntimeError("Ari is used outside its `async with`")
@@ -101,7 +102,7 @@ class Ari:
 
 
 def _object_path(kind: ObjectKind, object_id: object) -> str:
-    """Returns the path of a PJSIP object. Raises InvalidValue for a kind or id that there can't be."""
+    """Returns the URL path of a PJSIP object. Raises InvalidValue for a kind or id that can't exist."""
     if kind not in frozenset(ObjectKind):
         raise InvalidValue(f"kind: {kind!r} is none of {', '.join(ObjectKind)}")
     if not isinstance(object_id, str) or not ID.fullmatch(object_id):
@@ -110,7 +111,8 @@ def _object_path(kind: ObjectKind, object_id: object) -> str:
 
 
 def _body(fields: Mapping[str, str]) -> bytes:
-    """Returns the fields as ARI takes them. Raises InvalidValue, naming the field."""
+    """Returns the request body with these fields. Raises InvalidValue, naming the field, for a value that ARI can't
+    take."""
     pairs = [{"attribute": _text("attribute", key), "value": _text(key, fields[key])} for key in fields]
     body = json.dumps({"fields": pairs}, ensure_ascii=False).encode()
     if len(body) > BODY_BYTES:
@@ -119,7 +121,7 @@ def _body(fields: Mapping[str, str]) -> bytes:
 
 
 def _text(name: object, value: object) -> str:
-    """Returns the value. Raises InvalidValue, naming the field, for what ARI can't take."""
+    """Returns the value as text. Raises InvalidValue, naming the field, for one that ARI can't take."""
     if not isinstance(value, str):
         raise InvalidValue(f"{name}: must be text, not {type(value).__name__}: Asterisk would crash")
     # C strings end at NUL, and the AstDB wizard keeps what is left; lone surrogates are no UTF-8
@@ -129,7 +131,8 @@ def _text(name: object, value: object) -> str:
 
 
 def _judged(what: str, status: int, body: bytes, missing_ok: bool) -> tuple[int, Any]:
-    """Returns status and JSON of an answer. Raises Unavailable for a fault of the server, Refused for our own."""
+    """Returns status and JSON of an answer. Raises Unavailable for an error of the server, Refused for one of the
+    request."""
     if missing_ok and status == HTTPStatus.NOT_FOUND:
         return status, None
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -143,7 +146,7 @@ def _judged(what: str, status: int, body: bytes, missing_ok: bool) -> tuple[int,
 
 
 def _reason(body: bytes) -> str:
-    """Returns what ARI says is wrong in the body of an error; the body's start where that is not in a known form."""
+    """Returns the message in the body of an error from ARI; the beginning of the body where its form is not known."""
     try:
         answer = json.loads(body)
     except ValueError:

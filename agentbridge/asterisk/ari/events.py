@@ -42,12 +42,11 @@ class StasisListener(Protocol):
 
 
 class AriEvents:
-    """ARI's websocket: receives the events of our Stasis application, and comes back when it is lost.
+    """Receives the events of a Stasis application over ARI's websocket, which is connected again when it is lost.
 
-    While the websocket is up, Asterisk gives the calls of application `app` to us.
-
-    It is only made while `wanted()`: a second one takes the application away from the first. listener: is told of the
-    application's calls; what it raises is a bug and ends `run`.
+    While the websocket is up, Asterisk gives the calls of application `app` to us; so it is only opened while
+    `wanted()`: a second websocket would take the application away from the first. listener: gets the events; what it
+    raises is a bug and ends `run`.
     """
 
     def __init__(
@@ -71,7 +70,7 @@ class AriEvents:
         self.up = False
 
     async def run(self) -> NoReturn:
-        """Connects, listens, connects again, until it is cancelled."""
+        """Keeps the websocket connected, until it is cancelled."""
         async with aiohttp.ClientSession(headers=self._headers) as http:
 
             async def session() -> None:
@@ -83,7 +82,7 @@ class AriEvents:
             )
 
     async def _listen(self, http: aiohttp.ClientSession) -> None:
-        """Connects and hands over events until the websocket ends. Raises what aiohttp raises."""
+        """Connects and hands events to the listener until the websocket ends. Raises what aiohttp raises."""
         async with asyncio.timeout(CONNECT_SECONDS):
             socket = await http.ws_connect(
                 f"{self._url}/events",
@@ -106,13 +105,13 @@ class AriEvents:
         log.warning("ari.lost", app=self._app, reason=str(socket.exception() or f"closed with {socket.close_code}"))
 
     async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        """Hands events over until the websocket ends."""
+        """Hands events to the listener until the websocket ends."""
         async for message in socket:
             if message.type is aiohttp.WSMsgType.TEXT and (event := _event(message.data)) is not None:
                 self._listener.event(event)
 
     def _report(self, error: BaseException) -> None:
-        """Logs why the websocket could not be opened, once for each reason."""
+        """Logs why the websocket could not be opened; the same reason only once."""
         reason = f"{type(error).__name__}: {error}"
         if reason != self._last_failure:  # once, and not at every try of a long outage
             log.warning("ari.unavailable", app=self._app, reason=reason)
@@ -120,7 +119,7 @@ class AriEvents:
 
 
 def _event(text: str) -> Event | None:
-    """Returns the event of a message; None for what is no JSON object."""
+    """Parses a message of the websocket; returns None for one that is no JSON object."""
     try:
         event = json.loads(text)
     except ValueError:

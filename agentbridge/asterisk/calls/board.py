@@ -39,7 +39,7 @@ _TELEPHONE_KEY = re.compile(r"telephone/[^/]+/agent")
 
 
 class LiveStore(Protocol):
-    """The directory. Every method raises Unavailable."""
+    """The rows of live agents, calls and queues in the directory. Every method raises Unavailable."""
 
     async def write(
         self,
@@ -63,10 +63,12 @@ class LiveStore(Protocol):
 
 
 class Board:
-    """`on_event`, `on_device` and `on_policy` mark what changed; `run` writes it to the directory.
+    """Keeps the directory's live rows: each agent's state, its calls, and the queues' figures, for supervisors'
+    screens.
 
-    agents: the internal numbers that are ours. active: whether this daemon acts for its node; while it does not,
-    nothing is written, and the look that follows makes up for it. now: the time of day. clock: seconds, monotonic.
+    `on_event`, `on_device` and `on_policy` mark rows as changed; `run` writes them. agents: the internal numbers that
+    are ours. active: whether this daemon acts for its node; while it does not, nothing is written, and a full reading
+    follows. now: the time of day. clock: seconds, monotonic.
     """
 
     def __init__(
@@ -96,7 +98,8 @@ class Board:
     # ------------------------------------------------------------ what happens
 
     def on_event(self, event: Message) -> None:
-        """Takes what an event tells of calls, callers and members."""
+        """Takes an AMI event: notes changes of calls, waiting callers and members, and marks the rows that they
+        concern."""
         self._calls.on_event(event)
         match event.event:
             case "AgentCalled" | "AgentConnect" | "AgentComplete":
@@ -120,14 +123,15 @@ class Board:
         self._on_interface(f"PJSIP/{device}")
 
     def on_policy(self, path: str, value: str) -> None:
-        """A policy was written to Asterisk; value is '' when it was removed."""
+        """Marks the agent whom a policy entry concerns that was written to Asterisk's AstDB; value is '' when it was
+        removed."""
         if match := _AGENT_KEY.match(path):
             self._marks.agent(EndpointId(match[1]))
         elif _TELEPHONE_KEY.fullmatch(path) and value:
             self._marks.agent(EndpointId(value))
 
     def look_again(self) -> None:
-        """After a start, a reconnect, and at intervals: everything is read and written anew."""
+        """Makes everything be read and written anew: after a start, a reconnect, and at intervals."""
         self._look = True
         self._marks.wake.set()
 
@@ -136,7 +140,7 @@ class Board:
         self._calls.expect(uniqueid, number)
 
     def _on_queue_call(self, event: Message) -> None:
-        """Takes that a queue called an agent, the agent answered, or that call is over."""
+        """Takes the event that a queue called an agent, that the agent answered, or that this call is over."""
         queue = queue_name(event.get("Queue"))
         self._calls.came_by_queue(event.get("DestUniqueid"), queue)
         match event.event:
@@ -155,12 +159,12 @@ class Board:
             self._marks.agent(agent)
 
     def _agent_at(self, interface: str) -> EndpointId | None:
-        """The agent whose calls ring there; None for an interface of nobody's."""
+        """Returns the agent whose calls ring at this interface; None where there is none."""
         match = _DEVICE.fullmatch(interface)
         return agent_on(EndpointId(match[1]), self._policy) if match else None
 
     def _look_later(self, uniqueid: str) -> None:
-        """Marks a call, now and a few times more: what records or listens to it is known a little later."""
+        """Marks a call's row now and a few times later, since who records or spies on it is known with a delay."""
         if uniqueid in self._calls and len(self._later) < GONE:
             moment = self._clock()
             self._later += [(moment + seconds, uniqueid) for seconds in SETTLES_SECONDS]
@@ -179,7 +183,7 @@ class Board:
     # ------------------------------------------------------------ the loop
 
     async def run(self) -> NoReturn:
-        """Writes what is marked, for ever."""
+        """Writes marked rows to the directory, until it is cancelled."""
         await repeat(
             self._work,
             self._marks.wake,
@@ -189,7 +193,7 @@ class Board:
         )
 
     async def _work(self) -> None:
-        """Reads and writes everything where that is due, else what is marked. Raises Unavailable or Refused."""
+        """Writes the marked rows; reads and writes everything when that is due. Raises Unavailable or Refused."""
         began = self._clock()
         if not self._active():
             self._marks.clear()
@@ -213,7 +217,7 @@ class Board:
         await asyncio.sleep(max(0.0, began + WRITE_EVERY_SECONDS - self._clock()))
 
     def _mark_what_is_due(self) -> None:
-        """Marks the calls whose time has come to be written again; see `_look_later`."""
+        """Marks the calls that `_look_later` has put off and whose time has come."""
         moment = self._clock()
         due = [uniqueid for at, uniqueid in self._later if at <= moment]
         if due:
@@ -221,7 +225,7 @@ class Board:
             self._marks.calls.update(uniqueid for uniqueid in due if uniqueid in self._calls)
 
     async def _write_changes(self) -> None:
-        """Writes at most AT_ONCE marked rows of each kind."""
+        """Writes the marked rows, at most AT_ONCE of each kind. Raises Unavailable."""
         marks = self._marks
         agents, calls = take(marks.agents, AT_ONCE), take(marks.calls, AT_ONCE)
         ended = list(islice(marks.ended.values(), AT_ONCE))
@@ -246,7 +250,7 @@ class Board:
     # ------------------------------------------------------------ a look at everything
 
     async def _read_all(self) -> None:
-        """Reads callers, counts of the day and channels. Raises Unavailable or Refused."""
+        """Reads waiting callers, today's counts, wrap-up times and all channels. Raises Unavailable or Refused."""
         await self._around.refresh()
         if not self._counted:
             # events that came before this was known are added
@@ -262,7 +266,8 @@ class Board:
         self._calls.take_over(await channels(self._link), asked_at)
 
     async def _write_all(self) -> None:
-        """Writes every row in parts, so that nothing waits for a thousand agents; deletes what is not among them."""
+        """Writes every row, in parts so that nothing waits for a thousand agents, and deletes all other rows of this
+        node."""
         marks = self._marks
         agents = list(self._ours())
         self._agents.forget_others(agents)

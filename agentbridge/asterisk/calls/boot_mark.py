@@ -29,11 +29,11 @@ LONGEST_SECONDS = 5.0
 
 
 class BootMark:
-    """Tells the dialplan that this boot of Asterisk has been compared with the directory, so that queue calls may ring.
+    """Sets the global variable by which the dialplan lets queue calls ring, once this boot of Asterisk has been
+    compared.
 
-    `look_again` after each comparison; `run` sets the variables where they are missing.
-
-    settled: whether nothing waits to be written to Asterisk. clock: seconds, monotonic.
+    `look_again` after each comparison; `run` sets what is missing. settled: whether nothing waits to be written to
+    Asterisk. clock: seconds, monotonic.
     """
 
     def __init__(self, link: Asks, *, settled: Callable[[], bool], clock: Callable[[], float]) -> None:
@@ -49,7 +49,8 @@ class BootMark:
         await repeat(self._work, self._wake, name="boot_mark", retry_seconds=RETRY_SECONDS)
 
     async def _work(self) -> None:
-        """Sets the marks of this boot: pickup, and once all is written, that Asterisk was compared."""
+        """Sets the global variables of this boot: pickup at once, and that Asterisk was compared once all is
+        written."""
         if not self._due:
             return
         if not await variable(self._link, PICKUP):  # else it is the administrator's own

@@ -22,7 +22,7 @@ _YEAR, _PART_OF_DATE = re.compile(r"[0-9]{4}"), re.compile(r"[0-9]{2}")
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Of a file that is there: its bytes, and when it was last written to."""
+    """The size of a file that exists, and when it was last written to."""
 
     bytes: int
     written_at: datetime
@@ -30,12 +30,12 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """There is no such file."""
+    """Says that a file does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """The path can't be looked at; `folder` is the outermost one on the way that refuses."""
+    """Says that a path can't be looked at: `folder` is the outermost one on the way that can't be entered."""
 
     folder: str
     reason: str
@@ -58,7 +58,8 @@ def size_of(file: Path) -> Size | Missing | Unreadable:
 
 
 def refused(path: Path, error: OSError) -> Unreadable:
-    """Names the outermost folder that the daemon's user may not enter: that is where the cure belongs."""
+    """Finds the outermost folder on the path that the daemon's user may not enter: that is where permissions are to be
+    mended."""
     for folder in reversed(path.parents):
         if folder.is_dir() and not os.access(folder, os.X_OK):
             return Unreadable(str(folder), error.strerror or str(error))
@@ -66,7 +67,8 @@ def refused(path: Path, error: OSError) -> Unreadable:
 
 
 def on_disk(spool: Path, stem: str) -> RecordingFile | None:
-    """The recording with that path, whatever its suffix; None where there is none or it can't be looked at."""
+    """Returns the recording file with this path, whatever its suffix; None where there is none or it can't be looked
+    at."""
     for suffix in SUFFIXES:
         if isinstance(size_of(spool / f"{stem}.{suffix}"), Size):
             return recording_file(f"{stem}.{suffix}")
@@ -78,14 +80,14 @@ _Found = tuple[RecordingFile, Size]
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Some of the recordings in the folder, and what could not be listed on the way to them."""
+    """A part of the recording files in the folder, and the folders that could not be listed meanwhile."""
 
     files: list[_Found]
     unreadable: list[Unreadable]
 
 
 def slices(spool: Path, *, since: datetime | None, at_most: int) -> Iterator[Slice]:
-    """All recordings in parts of `at_most` files, or those that were written to since then; the rest is not ours."""
+    """Yields the recording files in parts of `at_most`: all, or those written to since then."""
     refusals: list[Unreadable] = []
     files = _files(spool / RECORDINGS, since, refusals)
     while part := list(islice(files, at_most)):
@@ -96,7 +98,7 @@ def slices(spool: Path, *, since: datetime | None, at_most: int) -> Iterator[Sli
 
 
 def _files(folder: Path, since: datetime | None, refusals: list[Unreadable]) -> Iterator[_Found]:
-    """Yields the recordings of the folder by day, those written to since then; refusals go into the list."""
+    """Yields the recording files of all days that were written to since then; adds unreadable folders to `refusals`."""
     # a file lies where its call began, however long that is ago
     first = f"{(since - LONGEST_CALL).astimezone():%Y/%m/%d}" if since else ""
     oldest = since.timestamp() if since else 0.0
@@ -112,7 +114,7 @@ def _folders(folder: Path, name: re.Pattern[str], refusals: list[Unreadable]) ->
 
 
 def _of_day(day: Path, oldest: float, refusals: list[Unreadable]) -> Iterator[_Found]:
-    """Yields the recordings of one day's folder that were written to after `oldest`, in seconds since 1970."""
+    """Yields the recording files in one day's folder that were written to after `oldest`, in seconds since 1970."""
     for entry in _entries(day, refusals):
         file = recording_file(entry.path)
         if file is None:
@@ -127,7 +129,8 @@ def _of_day(day: Path, oldest: float, refusals: list[Unreadable]) -> Iterator[_F
 
 
 def _entries(folder: Path, refusals: list[Unreadable]) -> list[os.DirEntry[str]]:
-    """In the order of their names; none where the folder is not there yet."""
+    """Returns the folder's entries by name; none where it does not exist. Adds a folder that can't be read to
+    `refusals`."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
@@ -139,7 +142,7 @@ def _entries(folder: Path, refusals: list[Unreadable]) -> list[os.DirEntry[str]]
 
 
 def still_closed(folder: str) -> bool:
-    """Whether a folder, or file, that refused still does."""
+    """Whether a folder, or file, that could not be read still can't be."""
     path = Path(folder)
     try:
         return not os.access(path, os.R_OK | os.X_OK if path.is_dir() else os.R_OK) and path.exists()

@@ -28,7 +28,7 @@ _TELEPHONE_KEY = re.compile(r"telephone/[^/]+/agent")
 
 
 class Lamp(StrEnum):
-    """Asterisk's names of the states of a custom device."""
+    """The states of a busy lamp, by Asterisk's names for those of a custom device."""
 
     FREE = "NOT_INUSE"
     BUSY = "INUSE"
@@ -49,16 +49,17 @@ _SHOWN = {
 
 
 def lamp_of(state: str) -> Lamp:
-    """Returns what a lamp shows for the state of a device.
-
-    A device that Asterisk does not know, or not yet, is away.
-    """
+    """Returns what a busy lamp shows for a device in this state; AWAY for a device that Asterisk does not know."""
     return _SHOWN.get(state, Lamp.AWAY)
 
 
 class Lamps:
-    """Writes only what differs from what Asterisk shows. `agents` are the internal numbers that are ours; `on_known`
-    is told of a device whose state was asked for, and was another one than known before."""
+    """Keeps the busy lamps right: the custom device `Custom:agent<internal>` shows the state of the agent's present
+    device.
+
+    Only lamps that Asterisk shows differently are written. agents: the internal numbers that are ours. on_known: called
+    with a device whose state was read and differs from the one known before.
+    """
 
     def __init__(
         self,
@@ -85,25 +86,20 @@ class Lamps:
             self._device_is(event.get("Device"), event.get("State"))
 
     def on_policy(self, path: str, value: str) -> None:
-        """Marks the agents whose lamps a policy that was written concerns.
-
-        An agent came, went, or takes its calls on another device.
-        """
+        """Marks the agents whose lamps are concerned by a policy entry that was written: an agent came, left, or
+        changed its device."""
         if match := _AGENT_KEY.fullmatch(path):
             self._mark(EndpointId(match[1]))
         elif _TELEPHONE_KEY.fullmatch(path) and value:
             self._mark(EndpointId(value))
 
     def look_again(self) -> None:
-        """After a reconnect: all states are read anew."""
+        """Makes all device states be read anew, after a reconnect."""
         self._look = True
         self._wake.set()
 
     def device_state(self, device: EndpointId) -> str:
-        """Returns the state of a device.
-
-        As Asterisk names it; '' for one whose state has never changed since Asterisk started.
-        """
+        """Returns a device's state by Asterisk's name; '' when it has not changed since Asterisk started."""
         return self._devices.get(device, "")
 
     def _mark(self, agent: EndpointId) -> None:
@@ -111,7 +107,7 @@ class Lamps:
         self._wake.set()
 
     def _device_is(self, device: str, state: str) -> None:
-        """Takes the state of a lamp or of a telephone, and marks the agent whose lamp may be wrong now."""
+        """Takes the state of a lamp or of a telephone, and marks the agent whose lamp may now be wrong."""
         if lamp := _LAMP.fullmatch(device):
             agent = EndpointId(lamp[1])
             self._newer.add(device)
@@ -162,7 +158,7 @@ class Lamps:
         self._dirty |= set(self._agents()) | self._lit.keys()
 
     async def _light(self, agent: EndpointId) -> None:
-        """Sets an agent's lamp where it is not as wanted; the agent stays marked where that fails."""
+        """Sets an agent's lamp where it is wrong; the agent stays marked where that fails."""
         try:
             if self._lit.get(agent, "") != await self._wanted(agent):
                 await self._room()
@@ -174,10 +170,7 @@ class Lamps:
             raise
 
     async def _room(self) -> None:
-        """Waits until one more lamp may be set.
-
-        A few are set at once, whatever waits: they follow a call. Many wait for Asterisk, AT_ONCE at a time.
-        """
+        """Waits until one more lamp may be set: a few at once always may; many wait for Asterisk's task processors."""
         self._lights += 1
         while self._lights > AT_ONCE:
             if await self._depth() <= DEEP:

@@ -21,7 +21,7 @@ Policy = Callable[[str], str]
 
 
 class Asks(Protocol):
-    """A link to Asterisk. Raises Unavailable, Refused."""
+    """A link through which Asterisk can be asked by AMI. Methods raise Refused or Unavailable."""
 
     async def action(self, action: str, fields: Fields = (), *, timeout: float) -> Message: ...
 
@@ -34,7 +34,7 @@ class Asks(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """A channel as CoreShowChannels lists it."""
+    """A channel in Asterisk, as CoreShowChannels lists it."""
 
     name: str
     uniqueid: str
@@ -60,10 +60,8 @@ class Channel:
 
 
 def endpoint_of_channel(name: str) -> EndpointId:
-    """Returns the endpoint id of a channel by its name.
-
-    `PJSIP/desk-7-0000001a` → `desk-7`: only the last part is Asterisk's own.
-    """
+    """Returns the endpoint id in a channel's name: `PJSIP/desk-7-0000001a` gives `desk-7`; '' for other
+    technologies."""
     return EndpointId(name.partition("/")[2].rpartition("-")[0])
 
 
@@ -77,7 +75,7 @@ async def channels(link: Asks) -> list[Channel]:
 
 
 def _channel(item: Message) -> Channel:
-    """Returns the channel of an item of the list."""
+    """Parses an item of CoreShowChannels."""
     return Channel(
         name=item.get("Channel"),
         uniqueid=item.get("Uniqueid"),
@@ -100,7 +98,7 @@ def known(text: str) -> str:
 
 
 def _seconds(duration: str) -> float:
-    """Returns the seconds of a duration such as `00:01:23`."""
+    """Parses a duration such as `00:01:23`; returns its seconds."""
     parts = duration.split(":")
     if not all(part.isdigit() for part in parts):
         return 0.0
@@ -108,7 +106,7 @@ def _seconds(duration: str) -> float:
 
 
 async def variable(link: Asks, name: str, channel: str = "") -> str:
-    """A variable or function of a channel, or a global one; '' where it or the channel is not there."""
+    """Returns a variable or function of a channel, or a global one; '' where it or the channel does not exist."""
     fields = {"Variable": name, **({"Channel": channel} if channel else {})}
     try:
         return (await link.action("Getvar", fields, timeout=TIMEOUT_SECONDS)).get("Value")
@@ -142,7 +140,10 @@ def is_gone(refused: Refused) -> bool:
 
 
 def agent_on(endpoint: EndpointId, policy: Policy) -> EndpointId | None:
-    """The agent whose calls this endpoint takes: its own number, or who is bound to the telephone."""
+    """Returns the number of the agent whose calls this endpoint takes; None where no agent is logged in there.
+
+    That is the endpoint's own number, or the agent who is logged in at the telephone.
+    """
     if policy(f"agent/{endpoint}/id"):
         return endpoint
     return EndpointId(policy(f"telephone/{endpoint}/agent")) or None

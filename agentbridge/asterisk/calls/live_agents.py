@@ -17,9 +17,9 @@ _ABSENT = frozenset({"", "UNAVAILABLE", "INVALID", "UNKNOWN"})
 
 
 class AgentStates:
-    """The agents' states, from their calls, memberships and devices; counted in their queues as rows are made.
+    """Each agent's state (ready, talking, paused, …) and since when, from its calls, memberships and device.
 
-    now: the time of day. clock: seconds, monotonic.
+    Making an agent's row also counts the agent in its queues. now: the time of day. clock: seconds, monotonic.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class AgentStates:
         return bool(self._policy(f"agent/{agent}/id"))
 
     def row(self, agent: EndpointId) -> LiveAgent:
-        """The agent as it is shown now."""
+        """Returns the agent's row for the directory, and counts the agent in its queues."""
         device = EndpointId(self._policy(f"agent/{agent}/device"))
         members = self._around.members_of(device) if device else {}
         # of an agent that is logged out its own phone counts: a browser's registers before the login
@@ -90,7 +90,8 @@ class AgentStates:
         return AgentState.PAUSED if paused else AgentState.READY
 
     def begin_wrapup(self, agent: EndpointId, seconds: float) -> None:
-        """The agent's call of a queue is over and so many seconds of wrap-up begin; the longest one counts."""
+        """Begins the agent's wrap-up of so many seconds after a queue's call; of two that overlap the longer one
+        counts."""
         self._wrapup[agent] = max(self._wrapup.get(agent, 0.0), self._clock() + seconds)
         self._marks.agent(agent)
 
@@ -102,12 +103,12 @@ class AgentStates:
             self._marks.agents.add(agent)
 
     def forget(self, agent: EndpointId) -> None:
-        """The agent is not ours any more."""
+        """Forgets an agent that is not ours any more."""
         self._since.pop(agent, None)
         self._wrapup.pop(agent, None)
         self._queues.count_agent(agent, {})
 
     def forget_others(self, ours: Iterable[EndpointId]) -> None:
-        """Whoever is not among these is not ours any more."""
+        """Forgets the agents that are not among these."""
         for agent in self._since.keys() - set(ours):
             self.forget(agent)

@@ -22,7 +22,7 @@ _CALLED = "(Outgoing Line)"
 
 @dataclass(slots=True)
 class AgentCall:
-    """A channel of an agent's device."""
+    """A running call of an agent: one channel of the agent's device."""
 
     name: str
     uniqueid: str
@@ -44,7 +44,8 @@ class AgentCall:
 
 
 class AgentCalls:
-    """The running calls, changed by events and by `take_over`; each change marks the call's and the agent's row.
+    """The agents' running calls, changed by events and by `take_over`; each change marks the row of the call and of its
+    agent.
 
     now: the time of day.
     """
@@ -76,7 +77,7 @@ class AgentCalls:
         return [self.row(self._calls[uniqueid]) for uniqueid in uniqueids if uniqueid in self._calls]
 
     def row(self, call: AgentCall) -> LiveCall:
-        """The call as it is shown, with what the other parts know of it."""
+        """Returns the call's row for the directory, with its recording and who listens."""
         recording, parts = self._around.recording_of(call.uniqueid, call.name)
         return LiveCall(
             channel=call.uniqueid,
@@ -97,7 +98,7 @@ class AgentCalls:
     # ------------------------------------------------------------ events
 
     def on_event(self, event: Message) -> None:
-        """Takes what an event tells of a call; those of nobody's channels are ignored."""
+        """Takes a channel's event and changes the call that it belongs to; ignores channels that are no agent's."""
         match event.event:
             case "Newchannel":
                 self._begin(event)
@@ -111,7 +112,8 @@ class AgentCalls:
                 pass
 
     def expect(self, uniqueid: str, number: str) -> None:
-        """Notes that this channel is rung to be connected to that number: its call goes out."""
+        """Notes that this channel will be connected to that number once its agent has answered, so that the call counts
+        as outgoing."""
         if (call := self._calls.get(uniqueid)) is not None:
             call.direction, call.number = Direction.OUT, number
             self._touch(call)
@@ -122,13 +124,14 @@ class AgentCalls:
 
     def _begin(self, event: Message) -> None:
         # a phone's own call begins as Ring; what is called is Down until it rings
+        """Adds the call of a new channel, if it is an agent's."""
         direction = Direction.OUT if event.get("ChannelStateDesc") == "Ring" else Direction.IN
         call = self._add(event.get("Channel"), event.get("Uniqueid"), event.get("Linkedid"), direction, self._now())
         if call is not None and direction is Direction.OUT:
             call.number = event.get("Exten")
 
     def _change(self, event: Message) -> None:
-        """Takes answer, party, hold and, of a BridgeEnter too, the linkedid, which a transfer changes."""
+        """Takes an event's answer, other party, hold or, of a BridgeEnter, the linkedid, which a transfer changes."""
         call = self._calls.get(event.get("Uniqueid"))
         if call is None:
             return
@@ -150,7 +153,7 @@ class AgentCalls:
         self._touch(call)
 
     def _take_caller(self, event: Message) -> None:
-        """Takes number and name of the caller's own channel, which are whole, whatever the telephone is told."""
+        """Takes the caller's number and name from the caller's own channel, where they are not masked."""
         call = self._calls.get(event.get("DestUniqueid"))
         if call is not None and call.direction is Direction.IN:
             call.number, call.party = known(event.get("CallerIDNum")), known(event.get("CallerIDName"))
@@ -158,13 +161,13 @@ class AgentCalls:
             self._touch(call)
 
     def came_by_queue(self, uniqueid: str, queue: QueueName) -> None:
-        """The queue called the agent with this channel."""
+        """Notes that the call on this channel came through the queue."""
         if (call := self._calls.get(uniqueid)) is not None:
             call.queue = queue
             self._touch(call)
 
     def _end(self, uniqueid: str) -> None:
-        """Forgets the call; nothing happens for a channel of nobody's."""
+        """Ends the call on this channel and keeps it for the history; ignores a channel that is no agent's."""
         self._expected.pop(uniqueid, None)
         call = self._calls.pop(uniqueid, None)
         if call is None:
@@ -180,7 +183,7 @@ class AgentCalls:
         self._marks.agent(call.agent)
 
     def _add(self, name: str, uniqueid: str, linkedid: str, direction: Direction, at: datetime) -> AgentCall | None:
-        """Adds a call; None for a channel of nobody's, or one that has ended."""
+        """Adds a call and returns it; None for a channel that is no agent's or has ended."""
         endpoint = endpoint_of_channel(name)
         agent = agent_on(endpoint, self._policy) if name.startswith("PJSIP/") else None
         if agent is None or uniqueid in self._gone:
@@ -200,7 +203,7 @@ class AgentCalls:
     # ------------------------------------------------------------ a look at everything
 
     def take_over(self, living: Sequence[Channel], asked_at: datetime) -> None:
-        """Adds calls that began, and drops calls that ended, without our being told.
+        """Corrects the calls by a list of all channels: adds those whose events were missed, drops those that are over.
 
         living: all channels, as listed at `asked_at`; a call that began later is not dropped.
         """
@@ -218,7 +221,7 @@ class AgentCalls:
                 self._find(channel, [other for other in by_call[channel.linkedid] if other is not channel])
 
     def _find(self, channel: Channel, others: Sequence[Channel]) -> None:
-        """Adds the call of a listed channel, if an agent's. others: the call's other channels."""
+        """Adds the call of a listed channel, if it is an agent's. others: the other channels of the call."""
         direction = Direction.IN if channel.data == _CALLED else Direction.OUT
         at = self._now() - timedelta(seconds=channel.seconds)
         call = self._add(channel.name, channel.uniqueid, channel.linkedid, direction, at)

@@ -17,7 +17,8 @@ _Row = TypeVar("_Row", bound=str)
 
 
 class Marks:
-    """Agents, calls (by Uniqueid) and queues whose rows changed, and calls that have ended."""
+    """Which live rows have changed and are to be written: agents, calls (by Uniqueid), queues, and calls that have
+    ended."""
 
     def __init__(self) -> None:
         self.agents: set[EndpointId] = set()
@@ -42,7 +43,7 @@ class Marks:
         self.wake.set()
 
     def call_ended(self, call: LiveCall) -> None:
-        """Keeps the last state of a call that is over, for the history; the oldest goes where there are too many."""
+        """Keeps the last row of a call that is over, for the history; above a bound the oldest is dropped."""
         self.calls.discard(call.channel)
         if len(self.ended) >= ENDED:
             del self.ended[next(iter(self.ended))]
@@ -50,7 +51,7 @@ class Marks:
         self.wake.set()
 
     def ended_written(self, calls: Iterable[LiveCall]) -> None:
-        """Forgets calls that are in the history."""
+        """Drops ended calls that have been written to the history."""
         for call in calls:
             self.ended.pop(call.channel, None)
 
@@ -67,14 +68,14 @@ class Marks:
 
 
 def take(marked: set[_Row], most: int) -> list[_Row]:
-    """Removes at most so many marks and returns them."""
+    """Removes at most `most` marks from the set and returns them."""
     taken = list(islice(marked, most))
     marked.difference_update(taken)
     return taken
 
 
 def in_parts(rows: Iterable[_Row], most: int) -> Iterable[list[_Row]]:
-    """The rows in lists of at most so many."""
+    """Yields the rows in lists of at most `most`."""
     left = iter(rows)
     while part := list(islice(left, most)):
         yield part

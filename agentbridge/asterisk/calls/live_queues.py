@@ -14,7 +14,7 @@ from agentbridge.model.live import AgentState, LiveQueue
 
 @dataclass(slots=True)
 class _Figures:
-    """One queue's callers, and its counts since midnight."""
+    """One queue's waiting callers and its counts since midnight."""
 
     callers: dict[str, datetime] = field(default_factory=dict)
     """Uniqueid → since when it waits"""
@@ -25,7 +25,10 @@ class _Figures:
 
 
 class QueueFigures:
-    """The figures of all queues; each change marks the queue's row. now: the time of day."""
+    """The waiting callers and today's counts of each queue, and its members by state; a change marks the queue's row.
+
+    now: the time of day.
+    """
 
     def __init__(self, marks: Marks, now: Callable[[], datetime]) -> None:
         self._marks, self._now = marks, now
@@ -40,7 +43,7 @@ class QueueFigures:
         return list(self._queues)
 
     def row(self, queue: QueueName) -> LiveQueue:
-        """The queue as it is shown."""
+        """Returns the queue's row for the directory."""
         figures = self._of(queue)
         return LiveQueue(
             queue=queue,
@@ -59,7 +62,7 @@ class QueueFigures:
     # ------------------------------------------------------------ events
 
     def caller_moved(self, event: Message) -> None:
-        """QueueCallerJoin, QueueCallerLeave and QueueCallerAbandon."""
+        """Takes the event that a caller joined, left or abandoned a queue."""
         queue, uniqueid = queue_name(event.get("Queue")), event.get("Uniqueid")
         figures = self._of(queue)
         if event.event == "QueueCallerJoin":
@@ -70,7 +73,7 @@ class QueueFigures:
         self._marks.queue(queue)
 
     def answered(self, queue: QueueName, waited: str) -> None:
-        """An agent answered a caller who had waited so many seconds, as Asterisk writes them."""
+        """Counts a call that an agent answered. waited: the caller's seconds in the queue, as Asterisk writes them."""
         figures = self._of(queue)
         figures.answered += 1
         if figures.level_seconds and waited.isdigit() and int(waited) <= figures.level_seconds:
@@ -78,7 +81,7 @@ class QueueFigures:
         self._marks.queue(queue)
 
     def count_agent(self, agent: EndpointId, places: Mapping[QueueName, AgentState]) -> None:
-        """Counts the agent in these queues with these states, and no longer as before."""
+        """Counts the agent in these queues, in each with its state there, in place of how it was counted before."""
         if (before := self._places.get(agent, {})) == places:
             return
         for queue, counted in before.items():
@@ -107,7 +110,7 @@ class QueueFigures:
         return self._day or self._today()
 
     def begin_day(self) -> None:
-        """Sets the counts to zero where the day, by the machine's zone, is not the one that was counted."""
+        """Sets the counts to zero when a new day has begun, by this machine's time zone."""
         if self._day is not None and self._day != self._today():
             for queue, figures in self._queues.items():
                 figures.answered = figures.abandoned = figures.in_level = 0
@@ -118,7 +121,8 @@ class QueueFigures:
         return self._now().astimezone().date()
 
     def add_counts(self, counts: Mapping[str, tuple[int, int, int]]) -> None:
-        """Adds what was counted before this daemon: queue → answered, abandoned, answered within its level."""
+        """Adds what was counted today before this daemon started: for a queue answered, abandoned, answered within its
+        level."""
         for queue, (answered, abandoned, in_level) in counts.items():
             figures = self._of(QueueName(queue))
             figures.answered += answered
@@ -128,9 +132,9 @@ class QueueFigures:
     # ------------------------------------------------------------ a look at everything
 
     def take_over(self, items: Sequence[Message], asked_at: datetime) -> None:
-        """Takes callers and service levels from the items of a QueueStatus that was asked for at `asked_at`.
+        """Takes waiting callers and service levels from the items of a QueueStatus that was requested at `asked_at`.
 
-        A queue that is not listed is forgotten, and a caller who has not joined since.
+        Queues that are not listed are forgotten, and so are callers, unless they joined later.
         """
         waiting: dict[QueueName, dict[str, datetime]] = {}
         for item in items:

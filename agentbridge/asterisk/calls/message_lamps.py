@@ -33,9 +33,9 @@ _TELEPHONE_KEY = re.compile(r"telephone/([^/]+)/agent")
 
 
 class MessageLamps:
-    """Tells telephones how many voicemail messages wait (MWI), by NOTIFY.
+    """Sends telephones the number of voicemail messages of the agent who sits there (MWI), by SIP NOTIFY.
 
-    `policy` is what is in Asterisk now; `agents` are the internal numbers that are ours.
+    policy: the entries that are in Asterisk's AstDB now. agents: the internal numbers that are ours.
     """
 
     def __init__(self, link: Asks, policy: Policy, agents: Callable[[], Iterable[EndpointId]]) -> None:
@@ -52,9 +52,9 @@ class MessageLamps:
             self._mark_box(event.get("Mailbox"))
 
     def on_policy(self, path: str, value: str) -> None:
-        """Marks the devices whose message lamp a policy that was written concerns.
+        """Marks the devices whose message lamp is concerned by a policy entry that was written.
 
-        An agent sat down, left, or got or lost its box.
+        An agent came, left, or got or lost its voicemail box.
         """
         if match := _TELEPHONE_KEY.fullmatch(path):
             self._mark(EndpointId(match[1]))
@@ -84,7 +84,8 @@ class MessageLamps:
         await repeat(self._work, self._wake, name="message_lamps", retry_seconds=RETRY_SECONDS)
 
     async def _work(self) -> None:
-        """Tells each marked device its count, a moment after the event: Asterisk counts late."""
+        """Notifies each marked device of its count, a moment after the event since Asterisk counts late. Raises
+        Unavailable."""
         if self._dirty:
             await asyncio.sleep(AFTER_SECONDS)
         while self._dirty:
@@ -96,7 +97,7 @@ class MessageLamps:
                 raise
 
     async def _show(self, device: EndpointId) -> None:
-        """Tells a device the messages of its agent; none where it has no agent, or the agent no voicemail."""
+        """Notifies a device of its agent's messages; of none where it has no agent, or the agent no voicemail."""
         agent = agent_on(device, self._policy)
         box = self._policy(f"agent/{agent}/id") if agent and self._policy(f"agent/{agent}/voicemail") == "1" else ""
         new, old = await self._count(box) if box else (0, 0)
@@ -107,7 +108,7 @@ class MessageLamps:
         await self._notify(device, new, old)
 
     async def _count(self, box: str) -> tuple[int, int]:
-        """Returns how many new and old messages a box has; none for a box that Asterisk does not know."""
+        """Returns how many new and old messages a voicemail box has; (0, 0) for one that Asterisk does not know."""
         try:
             answer = await self._link.action(
                 "MailboxCount", {"Mailbox": f"{box}@{MAILBOX_CONTEXT}"}, timeout=TIMEOUT_SECONDS
@@ -118,7 +119,7 @@ class MessageLamps:
         return urgent + new, old
 
     async def _notify(self, device: EndpointId, new: int, old: int) -> None:
-        """Sends the device a NOTIFY with its count. Where Asterisk can't, that is logged once."""
+        """Sends the device a NOTIFY with these counts. A failure is logged once."""
         body = (f"Messages-Waiting: {'yes' if new else 'no'}", f"Voice-Message: {new}/{old} (0/0)")
         fields = [
             ("Endpoint", device),

@@ -12,7 +12,7 @@ LOOKS = 12
 
 @dataclass(slots=True)
 class RecordedChannel:
-    """A channel on which something is recorded, or was."""
+    """A channel that is being recorded or was, with what events told of its recordings."""
 
     name: str
     paths: set[str] = field(default_factory=set)
@@ -28,14 +28,15 @@ class RecordedChannel:
     """the latest that was heard of: a transfer joins the call to an older one"""
 
     def count(self, change: int) -> None:
-        """Takes that one recording more or less runs, by Asterisk's events: the channel is to be looked at."""
+        """Notes by an event that one more (+1) or one less (-1) recording runs, so that the channel is compared with
+        Asterisk's list."""
         self.told = max(0, self.told + change)
         self.looks = LOOKS
         self.changes += 1
 
 
 class RecordedChannels:
-    """The recorded channels by their Uniqueid."""
+    """The channels that are being recorded, by their Uniqueid."""
 
     def __init__(self) -> None:
         self._channels: dict[str, RecordedChannel] = {}
@@ -49,10 +50,7 @@ class RecordedChannels:
         return self._channels.get(uniqueid)
 
     def add(self, uniqueid: str, name: str) -> RecordedChannel | None:
-        """The channel, added where it is new.
-
-        None for one that has ended: it would never be told of again, and stay here for ever.
-        """
+        """Returns the channel, which is added where it is new; None for one that has ended and must not come back."""
         if uniqueid in self._gone:
             return None
         return self._channels.setdefault(uniqueid, RecordedChannel(name))

@@ -30,8 +30,10 @@ _SPOOL = re.compile(r"^\s*Spool directory:\s+(/\S.*?)\s*$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Monitor:
-    """One running recording of ours. `stem` is its path below the spool without the suffix, which Asterisk
-    does not list."""
+    """A running recording of an agent's call: its channel, its MixMonitor id and its file's path without suffix.
+
+    `stem` is below the spool; Asterisk does not list the suffix.
+    """
 
     channel: str
     id: str
@@ -39,7 +41,7 @@ class Monitor:
 
 
 async def spool_folder(link: Asks) -> Path:
-    """Asterisk's astspooldir."""
+    """Asks Asterisk for its spool folder (astspooldir). Raises Refused or Unavailable."""
     shown = _SPOOL.search(await link.command("core show settings", timeout=TIMEOUT_SECONDS))
     if shown is None:
         raise Refused("core show settings: does not say where the spool directory is")
@@ -54,7 +56,7 @@ class SpoolFolder:
         self._folder: Path | None = None
 
     async def get(self) -> Path:
-        """Raises Unavailable or Refused where Asterisk does not tell it."""
+        """Returns Asterisk's spool folder. Raises Unavailable or Refused where Asterisk does not tell it."""
         if self._folder is None:
             self._folder = await spool_folder(self._link)
         return self._folder
@@ -70,7 +72,7 @@ async def monitors(link: Asks, channel: str) -> list[Monitor]:
 
 
 async def listed(link: Asks, channel: str) -> list[tuple[str, str]]:
-    """Id and path of all that records this channel, whoever began it."""
+    """Returns id and path of all recordings (MixMonitors) that run on this channel, whoever began them."""
     shown = await link.command(f"mixmonitor list {channel}", timeout=TIMEOUT_SECONDS)
     rows = (line.split("\t") for line in shown.splitlines() if line.startswith("0x"))
     return [(row[0], row[1]) for row in rows if len(row) > 1 and row[1]]
@@ -82,7 +84,7 @@ def ours(channel: str, rows: Iterable[tuple[str, str]]) -> list[Monitor]:
 
 
 def _stem(path: str) -> str | None:
-    """Returns a recording's path without suffix; None for a file that is not ours."""
+    """Returns a recording's path without suffix, relative to the spool; None for a file that is not ours."""
     # older versions list the suffix
     named = path if re.search(r"\.(wav|WAV|gsm)$", path) else f"{path}.wav"
     file = recording_file(named)
@@ -90,9 +92,9 @@ def _stem(path: str) -> str | None:
 
 
 async def mute(link: Asks, monitor: Monitor, *, muted: bool) -> None:
-    """Pauses one recording of a channel, or lets it go on.
+    """Pauses one recording of a channel (`muted`), in both directions, or resumes it.
 
-    Both directions. An Asterisk that does not know MixMonitorID takes it as the whole channel.
+    An Asterisk that does not know MixMonitorID does that to all recordings of the channel.
     """
     fields = {
         "Channel": monitor.channel,
@@ -104,7 +106,7 @@ async def mute(link: Asks, monitor: Monitor, *, muted: bool) -> None:
 
 
 async def resume_channel(link: Asks, channel: str) -> int:
-    """Lets all recordings of a channel go on; returns how many there are."""
+    """Resumes all recordings of a channel; returns how many there are."""
     found = await monitors(link, channel)
     for monitor in found:
         await mute(link, monitor, muted=False)
@@ -113,7 +115,10 @@ async def resume_channel(link: Asks, channel: str) -> int:
 
 
 class Recorder:
-    """The verbs, for an agent by its internal number. All raise Refused with what the agent should know."""
+    """Starts, stops, pauses and resumes recordings of an agent's calls, by the agent's internal number.
+
+    All methods raise Refused with the reason for the agent, or Unavailable.
+    """
 
     def __init__(self, link: Asks, *, now: Callable[[], datetime]) -> None:
         self._link = link
@@ -121,7 +126,7 @@ class Recorder:
         self._starting = asyncio.Lock()
 
     async def running(self, agent: EndpointId) -> list[Monitor]:
-        """What records now, on all calls of the agent; Refused when nothing does."""
+        """Returns the recordings that run on all calls of the agent. Raises Refused when none does."""
         calls = await self._calls(agent)
         found = [monitor for call in calls for monitor in await monitors(self._link, call.name)]
         if not found:
@@ -129,9 +134,9 @@ class Recorder:
         return found
 
     async def pause(self, agent: EndpointId) -> list[Monitor]:
-        """Pauses the recordings of the agent's calls. Raises Refused when nothing records.
+        """Pauses the recordings of the agent's calls and returns them. Raises Refused when none runs.
 
-        From now on silence is written, so that the timeline stays.
+        Silence is written meanwhile, so that the file's timeline stays right.
         """
         found = await self.running(agent)
         since = str(int(self._now().timestamp()))
@@ -142,16 +147,17 @@ class Recorder:
         return found
 
     async def resume(self, agent: EndpointId) -> list[Monitor]:
-        """Lets paused recordings of the agent's calls go on; safe to repeat. Raises Refused when nothing records."""
+        """Resumes the recordings of the agent's calls and returns them; safe to repeat. Raises Refused when none
+        runs."""
         found = await self.running(agent)
         for channel in {monitor.channel for monitor in found}:
             await resume_channel(self._link, channel)
         return found
 
     async def stop(self, agent: EndpointId) -> list[Monitor]:
-        """Ends the recordings of the agent's calls.
+        """Ends the recordings of the agent's calls and returns them. Raises Refused when none runs.
 
-        Ends all recordings; whether this agent may is the caller's to know.
+        Whether the agent may do that is checked by the caller.
         """
         found = await self.running(agent)
         for monitor in found:
@@ -160,10 +166,10 @@ class Recorder:
         return found
 
     async def start(self, agent: EndpointId) -> str:
-        """Records the agent's call into one more file; returns its path below the spool.
+        """Starts to record the agent's call into a further file; returns its path below the spool.
 
-        Refused unless the agent may record by hand (P4, W5) or its calls are recorded anyway, outside a call, and at a
-        third file.
+        Raises Refused unless the agent may record by hand (P4, W5) or its calls are recorded anyway; without a call;
+        and for a third file.
         """
         async with self._starting:  # two at a time would take the same file
             call = await self._call_to_record(agent)
@@ -185,13 +191,14 @@ class Recorder:
     # ------------------------------------------------------------ the agent's calls
 
     async def _calls(self, agent: EndpointId) -> list[Channel]:
-        """The agent's channels, the latest first: on the device that the policy names, or on its own."""
+        """Returns the channels of the agent's device, the latest first."""
         own = {agent, EndpointId((await self._policy(agent)).get("device", ""))}
         found = [channel for channel in await channels(self._link) if channel.endpoint in own]
         return sorted(found, key=_age, reverse=True)
 
     async def _call_to_record(self, agent: EndpointId) -> Channel:
-        """Returns the agent's channel that can be recorded. Raises Refused where there is none or it is not allowed."""
+        """Returns the channel of the agent's call that can be recorded. Raises Refused where there is none or it is not
+        allowed."""
         calls = await self._calls(agent)
         policy = await self._policy(agent)
         if policy.get("manual") != "1" and not policy.keys() & {"record", "recordmade"}:
@@ -202,7 +209,7 @@ class Recorder:
         raise Refused(f"{agent}: is in no call that could be recorded")
 
     async def _free_path(self, agent: EndpointId, call: Channel) -> str:
-        """Returns the path of the next recording of the call. Raises Refused where it has two already."""
+        """Returns the path for the next recording of the call. Raises Refused where it has two already."""
         running = {monitor.stem for monitor in await monitors(self._link, call.name)}
         # one that has just begun is not listed yet, and has no file
         latest = recording_file(await variable(self._link, FILE, call.name))
@@ -218,7 +225,7 @@ class Recorder:
         raise Refused(f"{agent}: this call has its two recordings already")
 
     async def _path(self, agent: EndpointId, linkedid: str, part: int) -> str:
-        """Returns the path of a part of a call's recording. Raises Refused where its name can't be a file's."""
+        """Returns the path for a part of a call's recording. Raises Refused where it can't be a file's name."""
         kind = Recording((await self._policy(agent)).get("record", Recording.WAV))
         path = recording_path(linkedid, agent, part, kind)
         if path is None:
@@ -226,7 +233,7 @@ class Recorder:
         return path
 
     def _made(self, spool: Path, path: str) -> bool:
-        """Whether this part of the call exists, in any format, on any day since the call began."""
+        """Whether a file of this part of the call exists, in any format, on any day since the call began."""
         file = recording_file(path)
         if file is None:
             return False
@@ -249,10 +256,8 @@ class Recorder:
         return (spool / RECORDINGS / f"{today - timedelta(days=back):%Y/%m/%d}" for back in range(max(days, 0) + 1))
 
     async def _policy(self, agent: EndpointId) -> dict[str, str]:
-        """Returns the agent's call policy.
-
-        As it is in Asterisk, so that the calls' rules hold without the directory.
-        """
+        """Returns the agent's entries in Asterisk's AstDB, so that the same rules hold as for calls, also without the
+        directory."""
         if not _INTERNAL.fullmatch(agent):
             raise Refused(f"{agent}: is no internal number")
         # Getvar reads DB() only on a channel
@@ -267,8 +272,6 @@ class Recorder:
 
 
 def _age(channel: Channel) -> tuple[float, ...]:
-    """Returns what channels are sorted by, from old to new.
-
-    Uniqueids grow: `lab-1795530769.12`.
-    """
+    """Returns the numbers of a channel's Uniqueid, such as `lab-1795530769.12`, by which channels sort from old to
+    new."""
     return tuple(float(part) for part in channel.uniqueid.rpartition("-")[2].split(".") if part.isdigit())

@@ -26,7 +26,7 @@ AT_ONCE = 1000
 
 
 class Ledger(Protocol):
-    """The directory. Every method raises Unavailable, and is safe to repeat."""
+    """The rows of recordings in the directory. Methods raise Unavailable and are safe to repeat."""
 
     async def start(self, rows: Sequence[Started]) -> set[str]:
         """Returns the paths that got no row: a third file of a call, where there may be two."""
@@ -59,7 +59,10 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ending:
-    """A file that nobody writes to any more. `at` None: its own time tells; `size` None: not there."""
+    """A recording that has ended and whose file is measured until it no longer grows.
+
+    `at` is None where the file's own time is to tell the end; `size` is None while no file is there.
+    """
 
     at: datetime | None
     size: int | None = None
@@ -74,11 +77,10 @@ class _Ending:
 
 
 class RecordingRows:
-    """The rows of recordings that are on their way to the directory.
+    """Keeps beginnings and ends of recordings until they are written to the directory.
 
-    Takes beginnings and ends at once; the `write_…` functions bring them to the directory and raise Unavailable.
-
-    now: the time of day. clock: seconds, monotonic.
+    `start` and `end` only take notes; the `write_…` methods write and raise Unavailable. now: the time of day. clock:
+    seconds, monotonic.
     """
 
     def __init__(
@@ -118,7 +120,7 @@ class RecordingRows:
         self._started[row.file.path] = row
 
     async def write_starts(self) -> None:
-        """Writes the beginnings."""
+        """Writes the rows of recordings that have begun. Raises Unavailable, and keeps them then."""
         while batch := list(islice(self._started.values(), AT_ONCE)):
             rejected = await self._ledger.start(batch)
             for row in batch:
@@ -133,9 +135,9 @@ class RecordingRows:
     def end(
         self, path: str, at: datetime | None, *, channel: str = "", linkedid: str = "", unanswered: bool = False
     ) -> None:
-        """Queues the end of a recording.
+        """Notes that a recording has ended; its file is measured until it no longer grows.
 
-        A recording is over: its file is measured until it is still. at: None where the file's own time tells.
+        at: None where the file's own time is to tell the end.
         """
         self._troubles.expect_no_more(path)
         if len(self._ending) >= KEPT:
@@ -145,9 +147,9 @@ class RecordingRows:
         self._ending[path] = _Ending(at=at, alarmed=alarmed, channel=channel, linkedid=linkedid)
 
     def end_all(self, found: Mapping[str, Size | Missing | Unreadable]) -> None:
-        """Queues the ends of recordings whose files were looked at.
+        """Notes the ends of recordings whose channels are gone and whose files were looked at.
 
-        Recordings of channels that are gone. A file that was written to a moment ago may still grow.
+        A file that was written to a moment ago may still grow and is measured again.
         """
         young = self._now() - timedelta(seconds=2 * STILL_SECONDS)
         for path, size in found.items():
@@ -161,14 +163,15 @@ class RecordingRows:
                     self.end(path, None)
 
     async def write_ends(self) -> None:
-        """Measures the files of recordings that are over, and writes the ends of those that are still."""
+        """Measures the files of recordings that have ended, and writes the ends of those that no longer grow. Raises
+        Unavailable."""
         if self._ending:
             found = await asyncio.to_thread(sizes, await self._spool.get(), list(self._ending))
             self._measure(found)
         await self.write_finished()
 
     async def write_finished(self) -> None:
-        """Writes the ends that need no measuring any more."""
+        """Writes the ends whose files need no measuring any more. Raises Unavailable."""
         while batch := list(islice(self._finished.values(), AT_ONCE)):
             await self._ledger.finish(batch)
             for row in batch:
@@ -178,7 +181,8 @@ class RecordingRows:
                 log.info("recording.finished", agent=agent, file=row.path, bytes=row.bytes)
 
     def _measure(self, found: Mapping[str, Size | Missing | Unreadable]) -> None:
-        """Finishes what has been still for long enough; what can't be looked at waits for the next comparison."""
+        """Takes the files' sizes: finishes those that have not grown for long enough; unreadable ones wait for the next
+        comparison."""
         moment = self._clock()
         for path, size in found.items():
             ending = self._ending.get(path)
@@ -203,6 +207,6 @@ class RecordingRows:
 
 
 def _joined(path: str, linkedid: str) -> str:
-    """The call that the recorded one was joined to; '' where it stayed by itself, or that is not known."""
+    """Returns the linkedid of the call that the recorded one was joined to; '' where there is none."""
     file = recording_file(path)
     return linkedid if file is not None and linkedid != file.linkedid else ""

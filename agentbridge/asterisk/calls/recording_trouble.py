@@ -24,7 +24,10 @@ CURE = "the daemon's user needs the group that may enter this folder: see Supple
 
 
 class RecordingTroubles:
-    """Finds and remembers what is wrong, and logs each thing once. clock: seconds, monotonic."""
+    """Finds recordings that Asterisk does not write and folders that the daemon can't read, and logs each once.
+
+    clock: seconds, monotonic.
+    """
 
     def __init__(self, channels: RecordedChannels, clock: Callable[[], float]) -> None:
         self._channels, self._clock = channels, clock
@@ -58,10 +61,7 @@ class RecordingTroubles:
         return bool(self._unproven)
 
     def expect(self, path: str) -> None:
-        """Expects the file of a recording.
-
-        A recording has begun: its file must be there after WRITTEN_WITHIN_SECONDS.
-        """
+        """Notes a recording that has begun: its file must exist after WRITTEN_WITHIN_SECONDS, which `prove` checks."""
         self._unproven[path] = self._clock() + WRITTEN_WITHIN_SECONDS
 
     def expect_no_more(self, path: str) -> None:
@@ -69,12 +69,12 @@ class RecordingTroubles:
         self._unproven.pop(path, None)
 
     def forget_call(self, uniqueid: str) -> None:
-        """Forgets that nothing was written of this call: it is over, and nothing can be done about it."""
+        """Forgets a call for which no file was written, because it is over."""
         for path in [path for path, silent in self._silent.items() if silent == uniqueid]:
             del self._silent[path]
 
     async def prove(self, spool: Path) -> None:
-        """Sounds an alarm for each recording whose file is not there in time.
+        """Logs an alarm for each expected recording whose file is not there in time.
 
         MixMonitor tells nobody when it can't open a file.
         """
@@ -96,7 +96,7 @@ class RecordingTroubles:
                 self.alarm(path, self._channels.recording(path))
 
     def alarm(self, path: str, uniqueid: str) -> None:
-        """Logs that no file was written; also of a call that is over: somebody will ask for its recording."""
+        """Logs that no file was written for a recording, and counts its call as unrecorded while it goes on."""
         file = recording_file(path)
         goes_on = uniqueid in self._channels
         what = "this call is not recorded" if goes_on else "this call was not recorded"
@@ -112,7 +112,7 @@ class RecordingTroubles:
     # ------------------------------------------------------------ what can't be looked at
 
     def note_unmeasured(self, path: str, why: Unreadable) -> None:
-        """Notes a file whose size can't be read."""
+        """Notes a recording that has ended and whose file's size can't be read."""
         self.note_closed(why)
         if len(self._unmeasured) < UNMEASURED:
             self._unmeasured[path] = why.folder
@@ -126,15 +126,12 @@ class RecordingTroubles:
         return self._unmeasured.keys() & set(paths)
 
     def keep_unmeasured(self, paths: Collection[str]) -> None:
-        """Forgets the unmeasured files that are not among these.
-
-        The rows of all other files are gone, or have their end.
-        """
+        """Forgets the unmeasured files that are not among these: their rows are gone or complete."""
         for path in self._unmeasured.keys() - set(paths):
             del self._unmeasured[path]
 
     def note_closed(self, why: Unreadable) -> None:
-        """Notes a folder that refuses; logged once for each reason."""
+        """Notes a folder that the daemon can't read; logs it once for each reason."""
         if self._closed.get(why.folder) != why.reason and len(self._closed) < CLOSED:
             log.error("recordings.unreadable", folder=why.folder, reason=why.reason, cure=CURE)
             self._closed[why.folder] = why.reason
@@ -145,7 +142,7 @@ class RecordingTroubles:
         return bool(self._closed)
 
     async def try_closed(self) -> bool:
-        """Looks at the folders that refused. True when one opens now: it may hold anything."""
+        """Tries the folders that could not be read again; returns True when one can be read now."""
         opened = False
         for folder in list(self._closed):
             if not await asyncio.to_thread(still_closed, folder):

@@ -33,11 +33,9 @@ OVERLAP = timedelta(minutes=5)
 
 
 class Recordings:
-    """Follows all recordings of agents' calls, and gives each a row in the directory.
+    """Follows all recordings of agents' calls, and keeps a row for each in the directory.
 
-    `on_event` notes what is recorded; `run` brings it to the directory.
-
-    now: the time of day. clock: seconds, monotonic.
+    `on_event` only takes notes; `run` writes. now: the time of day. clock: seconds, monotonic.
     """
 
     def __init__(self, link: Asks, ledger: Ledger, *, now: Callable[[], datetime], clock: Callable[[], float]) -> None:
@@ -55,7 +53,7 @@ class Recordings:
     # ------------------------------------------------------------ what happens
 
     def on_event(self, event: Message) -> None:
-        """Takes what an event tells of a recording, or of the end of a recorded channel."""
+        """Takes an event about a recording, or about the end of a channel that was recorded."""
         uniqueid = event.get("Uniqueid")
         match event.event:
             case "UserEvent" if event.get("UserEvent") == "AgentbridgeRecordingStarted":
@@ -73,13 +71,13 @@ class Recordings:
         self._wake.set()
 
     def look_again(self) -> None:
-        """After a start, a reconnect, and at intervals: the folder is compared with the rows."""
+        """Makes the folder of recordings be compared with the rows: after a start, a reconnect, and at intervals."""
         self._scan = True
         self._spool.forget()  # another Asterisk, or another asterisk.conf, may have another
         self._wake.set()
 
     def _take_file(self, event: Message) -> None:
-        """Takes which file the dialplan has begun; a name that is none of ours is logged."""
+        """Takes the name of a file that the dialplan has begun to record; logs one that is not named as ours are."""
         file = recording_file(event.get("File"))
         if file is None:
             log.warning("recording.misnamed", file=event.get("File"), agent=event.get("Agent"))
@@ -87,10 +85,7 @@ class Recordings:
         self._begin(file, event.get("Uniqueid"), event.get("Channel"))
 
     def _begin(self, file: RecordingFile, uniqueid: str, name: str) -> None:
-        """Notes that a recording runs.
-
-        A recording runs; told of once, though the dialplan, Asterisk and its list all say so.
-        """
+        """Notes that a recording runs; only once, though dialplan, Asterisk's events and its list all tell it."""
         channel = self._channels.add(uniqueid, name)
         if channel is None or file.path in channel.paths:
             return
@@ -101,7 +96,7 @@ class Recordings:
         log.info("recording.started", agent=file.internal, file=file.path)
 
     def _hang_up(self, uniqueid: str, linkedid: str = "") -> None:
-        """Ends what records this channel; most channels are not recorded."""
+        """Ends the recordings of a channel that has hung up; ignores one that was not recorded."""
         channel = self._channels.remove(uniqueid)
         if channel is None:
             return
@@ -123,19 +118,20 @@ class Recordings:
     # ------------------------------------------------------------ the loop
 
     async def run(self) -> NoReturn:
-        """Works for ever: when an event came, and while files are to be looked at."""
+        """Writes recordings' rows when events came, and while files are to be measured, until it is cancelled."""
         await repeat(
             self._work, self._wake, name="recordings", retry_seconds=RETRY_SECONDS, idle_seconds=self._idle_seconds
         )
 
     def _idle_seconds(self) -> float | None:
-        """Returns after how long to look without an event; None for never."""
+        """Returns after how many seconds to work without an event; None for never."""
         if self._rows.measures or self._channels.to_look_at():
             return LOOK_EVERY_SECONDS
         return WRITTEN_WITHIN_SECONDS if self._troubles.waits else None
 
     async def _work(self) -> None:
-        """Asks Asterisk, compares folder and rows where that is due, and writes; raises Unavailable or Refused.
+        """Asks Asterisk what runs, compares folder and rows where that is due, and writes. Raises Unavailable or
+        Refused.
 
         Asterisk is asked first: what it says is gone soon, while the rows wait.
         """
@@ -151,7 +147,7 @@ class Recordings:
         await self._tell_trouble()
 
     async def _tell_trouble(self) -> None:
-        """Writes what is wrong to metrics and directory, where it changed. Raises Unavailable."""
+        """Writes what is wrong with recordings to metrics and directory, where it changed. Raises Unavailable."""
         trouble = self._troubles.trouble
         metrics.RECORDINGS_UNMEASURED.set(trouble.unmeasured)
         metrics.RECORDINGS_SILENT.set(trouble.silent)
@@ -159,7 +155,8 @@ class Recordings:
             self._told_trouble = trouble
 
     async def _look_at(self, uniqueid: str, channel: RecordedChannel) -> None:
-        """Compares one channel with Asterisk's list; again later until that has all that the events told of."""
+        """Compares one channel's recordings with Asterisk's list; again later until the list has all that events
+        told."""
         changes = channel.changes
         rows = await listed(self._link, channel.name)
         if self._channels.get(uniqueid) is not channel:
@@ -191,7 +188,7 @@ class Recordings:
     # ------------------------------------------------------------ what was missed
 
     async def _compare(self) -> None:
-        """Compares the channels that live, the files in the folder and the directory's rows; again where it fails."""
+        """Compares Asterisk's channels, the files in the folder and the directory's rows. What fails is due again."""
         began = self._now()
         try:
             if await self._troubles.try_closed():
@@ -209,7 +206,7 @@ class Recordings:
             await self._ledger.note_listed(began)
 
     async def _end_what_is_gone(self, alive: Mapping[str, Channel]) -> None:
-        """Ends the rows without an end whose channel is gone, and takes over those whose channel lives."""
+        """Ends the unfinished rows whose channel is gone, and follows those whose channel lives."""
         last, unmeasured = "", set[str]()
         while rows := await self._ledger.unfinished(last, AT_ONCE):
             last = max(rows)
@@ -225,7 +222,7 @@ class Recordings:
         self._troubles.keep_unmeasured(unmeasured)
 
     def _resume(self, path: str, uniqueid: str, channel: Channel) -> None:
-        """Takes over a recording that this process has not seen begin."""
+        """Follows a running recording whose beginning this process has not seen."""
         found = self._channels.add(uniqueid, channel.name)
         if found is None:
             return
@@ -236,7 +233,7 @@ class Recordings:
             self._troubles.expect(path)
 
     async def _find_unknown(self, alive: Mapping[str, Channel]) -> None:
-        """Makes rows for the files of the folder that have none."""
+        """Makes rows for the files in the folder that have none."""
         since = self._scanned_at or await self._ledger.listed_at()
         parts = slices(await self._spool.get(), since=since - OVERLAP if since else None, at_most=AT_ONCE)
         running: dict[str, str] | None = None
@@ -252,7 +249,7 @@ class Recordings:
             await self._note_unknown([one for one in part.files if one[0].path in unknown], alive, running)
 
     async def _running(self, alive: Mapping[str, Channel]) -> dict[str, str]:
-        """Stem → Uniqueid of all that records now."""
+        """Returns the recordings that run now: from a file's path without suffix to the channel's Uniqueid."""
         return {
             monitor.stem: channel.uniqueid
             for channel in alive.values()
@@ -262,7 +259,7 @@ class Recordings:
     async def _note_unknown(
         self, files: Sequence[tuple[RecordingFile, Size]], alive: Mapping[str, Channel], running: Mapping[str, str]
     ) -> None:
-        """Makes the rows of these files; those that nobody writes to end at once."""
+        """Makes rows for these files; of those that nobody writes to, the end too."""
         for file, _ in files:
             uniqueid = running.get(file.stem, "")
             self._rows.start(Started(file=file, at=file.call_began, channel=uniqueid))

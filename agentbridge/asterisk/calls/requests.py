@@ -42,7 +42,7 @@ Result = Mapping[str, str | int]
 
 
 class Desk(Protocol):
-    """The directory. Every method raises Unavailable."""
+    """The requests in the directory, as far as they concern this node. Every method raises Unavailable."""
 
     async def open(self) -> Sequence[Request]:
         """What this node may still take, the oldest first."""
@@ -58,7 +58,7 @@ class Desk(Protocol):
 
 
 class Rings(Protocol):
-    """Calls a device and then goes on with the dialplan. Raises Unavailable, Refused."""
+    """Rings a device whose call then goes on in the dialplan. Raises Refused or Unavailable."""
 
     async def ring(
         self, device: str, context: str, extension: str, *, variables: Mapping[str, str], seconds: int
@@ -68,9 +68,10 @@ class Rings(Protocol):
 
 
 class Requests:
-    """Carries out what the directory asks of running calls.
+    """Carries out the requests about running calls that come through the directory: record, listen, dial, hang up,
+    answer.
 
-    `active`: whether this daemon is the one that acts for its node; else nothing is taken.
+    active: whether this daemon acts for its node; while it does not, no request is taken.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Requests:
         self._wake.set()
 
     async def run(self) -> NoReturn:
-        """Takes up requests for ever, each in a task of its own."""
+        """Takes open requests and carries each out in a task of its own, until it is cancelled."""
         async with asyncio.TaskGroup() as tasks:
 
             async def work() -> None:
@@ -113,14 +114,14 @@ class Requests:
         raise AssertionError("a loop without an end has ended")
 
     async def _open(self) -> Sequence[Request]:
-        """Returns requests that can be taken up now, no more than there is room for. Raises Unavailable."""
+        """Returns open requests, no more than may run at once. Raises Unavailable."""
         if not self._active():
             return ()
         room = AT_ONCE - len(self._running)
         return [request for request in await self._desk.open() if request.id not in self._running][:room]
 
     async def _serve(self, request: Request) -> None:
-        """Answers a request within its time; tells of the one that could not be."""
+        """Carries out a request within its deadline; logs one that can't be answered."""
         try:
             async with asyncio.timeout(request.seconds_left):
                 await self._answer(request)
@@ -130,7 +131,7 @@ class Requests:
             self._running.discard(request.id)
 
     async def _answer(self, request: Request) -> None:
-        """Carries a request out, or declines it, and tells the directory what became of it. Raises Unavailable."""
+        """Carries out a request, or declines it, and writes the result into the directory. Raises Unavailable."""
         if elsewhere := self._not_here(request):
             await self._desk.decline(request.id, elsewhere)
             return
@@ -146,7 +147,7 @@ class Requests:
         self._tell(request, "done")
 
     def _tell(self, request: Request, result: str, reason: str = "") -> None:
-        """Counts and logs what became of a request."""
+        """Counts and logs the result of a request."""
         metrics.REQUESTS.labels(request.verb.value, result).inc()
         told = {"request": request.id, "verb": request.verb.value, "agent": request.internal}
         if result == "done":
@@ -157,7 +158,7 @@ class Requests:
     # ------------------------------------------------------------ whose it is
 
     def _not_here(self, request: Request) -> str:
-        """Why it is not this node's to do; '' when it is."""
+        """Returns why another node must do the request; '' when this one can."""
         agent = request.internal
         match request.verb:
             case Verb.DIAL:
@@ -178,7 +179,7 @@ class Requests:
                 return f"{agent}: nothing is being recorded"
 
     def _no_device(self, agent: EndpointId) -> str:
-        """Returns why the agent can't be rung, '' where it can."""
+        """Returns why the agent's device can't be rung; '' where it can."""
         device = self._device(agent)
         if not device:
             return f"{agent}: is not logged in"
@@ -192,7 +193,7 @@ class Requests:
     # ------------------------------------------------------------ what is done
 
     async def _execute(self, request: Request) -> Result:
-        """Does what the request asks and returns what its asker is told. Raises Refused or Unavailable."""
+        """Does what the request asks; returns the result for whoever asked. Raises Refused or Unavailable."""
         agent = request.internal
         match request.verb:
             case Verb.RECORDING_START:
@@ -214,10 +215,8 @@ class Requests:
                 return await self._ring(agent, FEATURES, f"{code}{request.arguments['target']}")
 
     async def _hang_up(self, agent: EndpointId) -> Result:
-        """Hangs one call of the agent up. Raises Refused where there is none.
-
-        The call that goes on; else the one that rings; else what is on hold.
-        """
+        """Hangs up the agent's calls that are talked on; without any those that ring; else those on hold. Returns how
+        many."""
         calls = self._board.channel_names(agent)
         speaking = [
             name
@@ -231,10 +230,10 @@ class Requests:
         return {"calls": len(chosen)}
 
     async def _pick_up(self, agent: EndpointId) -> Result:
-        """Asks the ringing telephone to answer by itself: SIP event `talk`, within the dialog of its INVITE.
+        """Makes the agent's ringing telephone answer by itself, with SIP event `talk` in the dialog of its INVITE.
 
-        Asterisk does not tell what the telephone said to that, so this returns when the call is seen answered. Raises
-        Refused where none rings, where it ends, and where the telephone does not answer in time.
+        Asterisk does not tell how the telephone responded, so this returns when the call is seen answered. Raises
+        Refused where none rings, where the ringing ends, and where the telephone does not answer in time.
         """
         ringing = [
             (name, call.channel)
@@ -255,13 +254,16 @@ class Requests:
         raise Refused(f"{agent}: the telephone did not answer; it must know the SIP event talk")
 
     async def _dial(self, agent: EndpointId, number: str) -> Result:
-        """Rings the agent's device and then calls the number. Raises Refused where the agent is in a call."""
+        """Rings the agent's device and connects it to the number. Raises Refused where the agent is in a call."""
         if self._board.calls_of(agent) or self._around.device_state(self._device(agent)) != _FREE:
             raise Refused(f"{agent}: is in a call")
         return await self._ring(agent, OUTBOUND, number, number)
 
     async def _ring(self, agent: EndpointId, context: str, extension: str, shown: str = "") -> Result:
-        """Rings the agent's device and leads it to the extension when it answers. Raises Refused or Unavailable."""
+        """Rings the agent's device; when it answers, its call goes on at that extension. Raises Refused or Unavailable.
+
+        shown: the number that the device shows meanwhile.
+        """
         device = self._device(agent)
         # what the telephone shows while it rings: whom it is going to call
         variables = {"CONNECTEDLINE(num,i)": shown} if shown else {}

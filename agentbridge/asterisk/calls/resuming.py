@@ -19,10 +19,10 @@ RETRY_SECONDS = 1.0
 
 
 class Resumer:
-    """Lets a recording go on that has been paused for too long (V11).
+    """Resumes recordings that have been paused for too long (V11), so that a forgotten pause does not lose the rest of
+    a call.
 
-    Whoever paused it, by whatever way: Asterisk tells. `now` is the time of the epoch, `clock` only grows; both in
-    seconds.
+    It does not matter who paused it: Asterisk's events tell. now: seconds since 1970. clock: seconds, monotonic.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Resumer:
         self._wake = asyncio.Event()
 
     def on_event(self, event: Message) -> None:
-        """Takes from the events which recordings are paused; a channel that hung up is forgotten."""
+        """Takes the event that a recording was paused or resumed, or that its channel has hung up."""
         channel = event.get("Channel")
         match event.event:
             case "MixMonitorMute" if event.get("State") == "1":
@@ -49,7 +49,7 @@ class Resumer:
                 pass
 
     def _note_paused(self, channel: str) -> None:
-        """Notes when the channel's recording, which was paused, is to go on."""
+        """Notes that the channel's recording was paused, and when it is to be resumed."""
         # each of a call's recordings is told of
         if channel not in self._due:
             log.info("recording.paused", agent=endpoint_of_channel(channel), resumes_after_seconds=self._after)
@@ -67,12 +67,12 @@ class Resumer:
         return channel in self._due
 
     def look_again(self) -> None:
-        """After a reconnect: pauses that began, and ended, without us."""
+        """Makes all channels be asked for paused recordings, after a reconnect."""
         self._look = True
         self._wake.set()
 
     async def run(self) -> NoReturn:
-        """Resumes what has been paused for too long, for ever."""
+        """Resumes recordings that have been paused for too long, until it is cancelled."""
         await repeat(
             self._work, self._wake, name="resuming", retry_seconds=RETRY_SECONDS, idle_seconds=self._seconds_left
         )
@@ -103,7 +103,7 @@ class Resumer:
             await self._ask(name)
 
     async def _ask(self, channel: str) -> None:
-        """Asks one channel since when its recording is paused, and notes when that is to end."""
+        """Asks since when a channel's recording is paused, and notes when it is to be resumed. Raises Unavailable."""
         since = await variable(self._link, PAUSED, channel)
         if since.isdigit() and channel not in self._due:
             left = int(since) + self._after - self._now()

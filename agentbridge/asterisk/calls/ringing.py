@@ -30,7 +30,7 @@ _DIALLED = frozenset({"AppQueue", "AppDial", "AppDial2"})
 
 @dataclass(slots=True)
 class Wish:
-    """Which of a device's ringing legs are to end."""
+    """Which ringing calls of a device are to be hung up: those of these queues, direct ones, or all."""
 
     queues: set[QueueName] = field(default_factory=set)
     direct: bool = False
@@ -42,11 +42,9 @@ class Wish:
 
 
 class Ringing:
-    """Hangs up what rings and is not to ring any more.
+    """Hangs up calls that ring at a device and should not ring there any more (C4, C7); never one that was answered.
 
-    `silence` may be called from anywhere and returns at once; `run` hangs up.
-
-    An answered leg is never hung up: each is asked for its state right before.
+    `silence` notes it and returns at once; `run` asks each channel for its state and hangs up.
     """
 
     def __init__(self, link: Asks, clock: Callable[[], float]) -> None:
@@ -60,7 +58,7 @@ class Ringing:
     def silence(
         self, device: EndpointId, *, queue: QueueName | None = None, direct: bool = False, everything: bool = False
     ) -> None:
-        """The device's legs of this queue, of direct calls, or all of them are to end where they ring."""
+        """Notes that calls ringing at the device are to be hung up: those of this queue, direct ones, or all."""
         wish = self._wishes.setdefault(device, Wish())
         if queue is not None:
             wish.queues.add(queue)
@@ -73,7 +71,7 @@ class Ringing:
         return self._clock() - self._silenced.get(device, -AFTERMATH_SECONDS) < AFTERMATH_SECONDS
 
     async def run(self) -> NoReturn:
-        """Ends the ringing that was asked to end, until it is cancelled."""
+        """Hangs up the ringing calls that `silence` has noted, until it is cancelled."""
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -114,8 +112,6 @@ class Ringing:
 
 
 def _queue_of(item: Message) -> str:
-    """Returns the queue that offers this call; '' for a direct one.
-
-    Variables come as lines `Variable: NAME=value`.
-    """
+    """Returns the queue that a listed channel is called by, from its lines `Variable: NAME=value`; '' for a direct
+    call."""
     return item.get("Variable").removeprefix(f"{QUEUE}=")

@@ -24,7 +24,7 @@ AT_ONCE = 500
 
 
 class Audit(Protocol):
-    """The directory. Raises Unavailable; safe to repeat."""
+    """The log of listening in the directory. Methods raise Unavailable and are safe to repeat."""
 
     async def note_spying(self, attempts: Sequence[SpyAttempt]) -> None:
         """Writes these attempts, new ones and those that changed."""
@@ -36,7 +36,7 @@ class Audit(Protocol):
 
 
 class SpyAttempts:
-    """The attempts that go on, by the Uniqueid of the one who listens; `run` writes each change to the directory.
+    """The attempts to listen that are going on, by the listener's Uniqueid; `run` writes each change to the directory.
 
     now: the time of day.
     """
@@ -60,12 +60,12 @@ class SpyAttempts:
         return list(self._running.items())
 
     def spies_of(self, agent: EndpointId) -> tuple[str, ...]:
-        """Who listens to the agent now."""
+        """Returns the numbers of those who listen to the agent now."""
         listening = (one for one in self._running.values() if one.started_at is not None and one.target == agent)
         return tuple(sorted(one.spyer for one in listening))
 
     def keep(self, attempt: SpyAttempt) -> None:
-        """Keeps an attempt, new or changed."""
+        """Keeps an attempt that is new or has changed, and queues it for the directory."""
         self._running[attempt.channel] = attempt
         self._note(attempt)
 
@@ -74,13 +74,13 @@ class SpyAttempts:
         self._running.pop(channel, None)
 
     def end(self, channel: str, ending: str) -> None:
-        """Ends the attempt at this channel. ending: why."""
+        """Ends the attempt on this channel and queues it for the directory. ending: why."""
         attempt = self._running.pop(channel)
         log.info("spy.ended", **told(attempt), ending=ending)
         self._note(replace(attempt, channel=channel, ended_at=self._now(), ending=ending))
 
     def recall(self, living: Collection[str], stopped: Collection[str]) -> None:
-        """Compares what the directory says goes on with the channels that live, at the next write.
+        """Makes the next write compare the attempts without an end in the directory with the channels that live.
 
         stopped: channels that live and have stopped listening.
         """
@@ -89,7 +89,7 @@ class SpyAttempts:
         self._wake.set()
 
     def _note(self, attempt: SpyAttempt) -> None:
-        """Queues an attempt for the directory, up to a bound."""
+        """Queues an attempt for the directory; one that no longer fits into the queue is logged and dropped."""
         key = (attempt.channel, attempt.at)
         if key not in self._unwritten and len(self._unwritten) >= KEPT:
             log.error("spy.not_kept", **told(attempt))
@@ -113,7 +113,7 @@ class SpyAttempts:
                     del self._unwritten[key]
 
     async def _take_over(self, living: frozenset[str]) -> None:
-        """Takes from the directory the attempts that have no end, and ends those that are over.
+        """Reads from the directory the attempts without an end, ends those that are over and follows the others.
 
         They began before this daemon started, or ended while nobody saw it.
         """

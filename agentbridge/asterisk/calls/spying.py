@@ -50,9 +50,10 @@ _SPYER = "AGENTBRIDGE_SPYER"
 
 
 class Spying:
-    """Follows who listens to whom, keeps it for the audit, and ends what is not allowed any more.
+    """Follows who listens to whom (ChanSpy), keeps it for the audit, and hangs up listeners who are not allowed any
+    more.
 
-    `policy` is what is in Asterisk now; `now` the time of day.
+    policy: reads what is in Asterisk's AstDB now. now: the time of day.
     """
 
     def __init__(self, link: Asks, audit: Audit, policy: Policy, *, now: Callable[[], datetime]) -> None:
@@ -75,7 +76,7 @@ class Spying:
     # ------------------------------------------------------------ what is told
 
     def on_event(self, event: Message) -> None:
-        """Takes from the events who tries to listen, who listens, and who stopped."""
+        """Takes an event that somebody tries to listen, listens, or has stopped."""
         match event.event:
             case "UserEvent" if event.get("UserEvent") == "AgentbridgeSpy":
                 self._note_attempt(event)
@@ -90,7 +91,7 @@ class Spying:
                 pass
 
     def on_policy(self, path: str, value: str) -> None:
-        """A policy was written to Asterisk; '' when it was removed."""
+        """Notes a permission to listen that was written to Asterisk's AstDB; value is '' when it was removed."""
         if match := _CHANSPY_KEY.fullmatch(path):
             self._changed[EndpointId(match[1])] = value == "1"
             self._obey.set()
@@ -108,7 +109,7 @@ class Spying:
         return self._attempts.spies_of(agent)
 
     def _note_attempt(self, event: Message) -> None:
-        """Keeps an attempt that the dialplan has told of; a refused one is logged."""
+        """Keeps an attempt that the dialplan reports; logs one that was refused."""
         attempt = SpyAttempt(
             channel=event.get("Uniqueid"),
             at=self._now(),
@@ -124,7 +125,7 @@ class Spying:
             log.warning("spy.refused", **told(attempt), reason=attempt.reason)
 
     def _note_attached(self, event: Message) -> None:
-        """Somebody listens: notes it, and hangs the listener up where the agent may not be listened to."""
+        """Notes that somebody now listens; the listener is hung up where the agent may not be listened to."""
         channel = event.get("SpyerUniqueid")
         target = agent_on(endpoint_of_channel(event.get("SpyeeChannel")), self._policy)
         known = self._attempts.get(channel)
@@ -145,12 +146,14 @@ class Spying:
         self._attempts.keep(attempt)
 
     def _from_elsewhere(self, channel: str, event: Message, target: EndpointId) -> SpyAttempt:
-        """Returns the attempt of somebody who listens by an extension of the administrator's own."""
+        """Makes the attempt of a listener who came by an extension of the administrator's own, not by our feature
+        codes."""
         spyer = endpoint_of_channel(event.get("SpyerChannel"))
         return SpyAttempt(channel=channel, at=self._now(), spyer=spyer, target=target, allowed=True)
 
     def _note_ended(self, channel: str) -> None:
-        """The listener's channel or its listening is over: keeps the end, and why."""
+        """Notes that somebody has stopped listening, and whether by hanging up or because it was not allowed any
+        more."""
         self._elsewhere.pop(channel, None)
         attempt = self._attempts.get(channel)
         if attempt is None or attempt.started_at is None:
@@ -170,9 +173,9 @@ class Spying:
     # ------------------------------------------------------------ the loops
 
     async def run(self) -> NoReturn:
-        """Works for ever, in two loops.
+        """Hangs up who may not listen and writes the audit, until it is cancelled.
 
-        Two loops: a database that is away must not delay the taking back.
+        These are two loops: a database that is away must not delay the hanging up.
         """
         async with asyncio.TaskGroup() as loops:
             obeying = repeat(
@@ -183,14 +186,14 @@ class Spying:
         raise AssertionError("a loop without an end has ended")
 
     def _idle_seconds(self) -> float | None:
-        """Returns after how long to look without an event; None for never.
+        """Returns after how many seconds to look without an event; None for never.
 
-        A call that is listened to at the customer's end may come to another agent, and no event says so.
+        A customer whose channel is listened to may come to another agent, and no event says so.
         """
         return LOOK_SECONDS if self._elsewhere else None
 
     async def _enforce(self) -> None:
-        """Compares who listens with who may, and hangs up who may not. Raises Unavailable or Refused."""
+        """Compares who listens with who may, and hangs up the others. Raises Unavailable or Refused."""
         if not (self._look or self._judge or self._changed or self._expelled or self._elsewhere):
             return
         asked_at = self._now()
@@ -214,7 +217,7 @@ class Spying:
             self._expelled.discard(name)
 
     async def _apply(self, agent: EndpointId, living: Sequence[Channel], *, opened: bool) -> None:
-        """Opens the agent's calls to listeners, or closes them and hangs up who listens."""
+        """Lets listeners attach to the agent's running calls (`opened`), or prevents it and hangs up who listens."""
         theirs = self._endpoints_of(agent)
         calls = [channel for channel in living if channel.endpoint in theirs]
         if opened:
@@ -229,7 +232,7 @@ class Spying:
             await self._revoke(agent, channel)
 
     async def _revoke(self, agent: EndpointId, spy: Channel) -> None:
-        """Hangs up the listener, and notes why."""
+        """Hangs up the listener on channel `spy`, logs it, and notes that permission was the reason."""
         self._revoked.add(spy.uniqueid)
         log.warning("spy.revoked", agent=agent, spyer=spy.endpoint)
         await hang_up(self._link, spy.name)
@@ -246,7 +249,7 @@ class Spying:
                 yield channel
 
     def _end_what_is_gone(self, living: Sequence[Channel], asked_at: datetime) -> None:
-        """Ends the listening whose channel is gone: an event was lost with its connection."""
+        """Ends the attempts whose channel is gone, for which the event was lost with its connection."""
         alive = {channel.uniqueid for channel in living}
         self._revoked &= alive
         for channel, attempt in self._attempts.running():
@@ -254,7 +257,7 @@ class Spying:
                 self._note_ended(channel)
 
     def _find_elsewhere(self, living: Sequence[Channel]) -> None:
-        """Finds those who began to listen to a customer's channel while nobody saw it."""
+        """Finds listeners on a customer's channel whose beginning nobody saw."""
         for spy in living:
             prefix = spy.data.partition(",")[0] if spy.application == "ChanSpy" else ""
             spied = next((c for c in living if prefix and c.name.startswith(prefix)), None)
@@ -262,9 +265,9 @@ class Spying:
                 self._elsewhere[spy.uniqueid] = (spy.name, spied.name)
 
     def _judge_elsewhere(self, living: Sequence[Channel]) -> None:
-        """Looks whom those hear who listen to a customer's channel.
+        """Finds the agents whom listeners on a customer's channel hear now, and keeps that for the audit.
 
-        Whom each of them hears now: noted, and thrown out where that agent may not be listened to.
+        A listener is hung up where one of these agents may not be listened to.
         """
         named = {channel.name: channel for channel in living}
         for uniqueid, (spyer, spied) in list(self._elsewhere.items()):
@@ -281,7 +284,7 @@ class Spying:
                     break
 
     def _heard_with(self, spied: Channel | None, living: Sequence[Channel]) -> Iterable[EndpointId]:
-        """Yields the agents who are in one bridge with that channel and so are heard too."""
+        """Yields the agents who are in the same bridge as that channel and so are heard with it."""
         if spied is None or not spied.bridge:
             return
         for channel in living:
@@ -290,7 +293,7 @@ class Spying:
                 yield agent
 
     def _note_elsewhere(self, uniqueid: str, spyer: str, agent: EndpointId, *, opened: bool) -> None:
-        """Keeps that an administrator's own extension listens to an agent; one may have moved here from another."""
+        """Keeps that a listener by an administrator's own extension now hears this agent; ends what it heard before."""
         if self._attempts.get(uniqueid) is not None:  # the customer came to another agent
             self._attempts.end(uniqueid, "moved")
         now = self._now()
@@ -309,7 +312,8 @@ class Spying:
         self._attempts.keep(attempt)
 
     async def _judge_all(self, living: Sequence[Channel]) -> None:
-        """Hangs up every listener whose agent is closed, or who may not listen any more."""
+        """Hangs up every listener whose agent may not be listened to, or who may not listen. Raises Unavailable or
+        Refused."""
         self._judge = False  # before the policy is read: what changes meanwhile is judged again
         try:
             for channel in living:
@@ -322,9 +326,10 @@ class Spying:
             raise
 
     async def _may_listen(self, spy: Channel) -> bool:
-        """Whether the listener may still listen.
+        """Whether the listener on channel `spy` still has the permission.
 
-        By our codes: who is still the supervisor at this telephone. Other extensions ask for no such permission.
+        Who listens by our feature codes must still be a supervisor at this telephone; other extensions need no such
+        permission.
         """
         spyer = await variable(self._link, _SPYER, spy.name)
         if not spyer:
@@ -333,7 +338,8 @@ class Spying:
 
 
 def spied_endpoint(channel: Channel) -> EndpointId | None:
-    """Whom a channel in ChanSpy listens to: `PJSIP/1001-0000001a,ug(agentbridge)qSE` → 1001."""
+    """Returns the endpoint that a channel in ChanSpy listens to: `PJSIP/1001-0000001a,ug(agentbridge)qSE` gives 1001;
+    else None."""
     if channel.application != "ChanSpy":
         return None
     match = _SPIED.fullmatch(channel.data.partition(",")[0])

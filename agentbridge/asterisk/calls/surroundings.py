@@ -10,7 +10,7 @@ from agentbridge.model.live import RecordingState
 
 
 class Surroundings(Protocol):
-    """What the other parts know that is shown beside calls and agents."""
+    """What the live rows show that other parts know: device states, memberships, wrap-up, recordings, listeners."""
 
     def device_state(self, device: EndpointId) -> str:
         """The state as Asterisk names it; '' for a device that was never heard of."""

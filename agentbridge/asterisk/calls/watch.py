@@ -29,11 +29,11 @@ from agentbridge.model.live import RecordingState
 
 
 class CallLedger(Ledger, Audit, Protocol):
-    """What calls leave in the directory."""
+    """What is written into the directory about recordings and listening."""
 
 
 class Asterisk(Asks, Protocol):
-    """The node whose calls these are."""
+    """What following the calls needs of the node."""
 
     def policy(self, path: str) -> str: ...
 
@@ -45,10 +45,10 @@ class Asterisk(Asks, Protocol):
 
 
 class CallWatch:
-    """Told of everything by plain functions; works in `run`.
+    """Runs everything that follows running calls: recordings, spying, lamps, live rows, and requests about calls.
 
-    `resume_after` is in seconds; `active` says whether this daemon is the one that acts for its node, `settled` whether
-    nothing waits to be written to Asterisk.
+    `on_event`, `on_policy` and `look_again` only take notes; `run` does the work. resume_after: seconds. active:
+    whether this daemon acts for its node. settled: whether nothing waits to be written to Asterisk.
     """
 
     def __init__(
@@ -88,14 +88,14 @@ class CallWatch:
         self.message_lamps.on_event(event)
 
     def on_policy(self, path: str, value: str) -> None:
-        """A policy was written to Asterisk; '' when it was removed."""
+        """Tells each part of a policy entry that was written to Asterisk's AstDB; value is '' when it was removed."""
         self.spying.on_policy(path, value)
         self.lamps.on_policy(path, value)
         self.board.on_policy(path, value)
         self.message_lamps.on_policy(path, value)
 
     def look_again(self) -> None:
-        """After a start or a reconnect, and at intervals."""
+        """Makes each part compare its picture with Asterisk anew: after a start, a reconnect, and at intervals."""
         self.recordings.look_again()
         self.resumer.look_again()
         self.spying.look_again()
@@ -112,7 +112,7 @@ class CallWatch:
 
 
 class _Around:
-    """What the board shows of the other parts."""
+    """Gives the live rows what other parts know: device states, memberships, wrap-up times, recordings, listeners."""
 
     def __init__(self, node: Asterisk, watch: CallWatch) -> None:
         self._node, self._watch = node, watch
@@ -131,7 +131,7 @@ class _Around:
         return self._wrapups.seconds(queue)
 
     def recording_of(self, uniqueid: str, channel: str) -> tuple[RecordingState, tuple[int, ...]]:
-        """Returns how the channel is recorded, and which of the call's two files are being written."""
+        """Returns the recording state of the channel, and which of the call's two files are being written."""
         recordings = self._watch.recordings
         if recordings.is_silent(uniqueid):
             return RecordingState.FAILED, ()

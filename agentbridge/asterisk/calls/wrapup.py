@@ -21,9 +21,9 @@ LARGEST_FILE = 4 << 20
 
 
 class Wrapups:
-    """The wrap-up time of each queue, from queues.conf.
+    """The wrap-up time of each queue, read from queues.conf since AMI does not tell it.
 
-    Nothing is known, and no wrap-up shown, where the file can't be read; files that it includes are not followed.
+    Where the file can't be read no time is known, and no wrap-up shown; files that it includes are not followed.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Wrapups:
         return self._seconds.get(queue, 0.0)
 
     async def read(self, link: Asks) -> None:
-        """Reads the times anew: a `queue reload` may have changed them."""
+        """Reads the wrap-up times again, since a `queue reload` may have changed them. Raises Unavailable."""
         shown = _FOLDER.search(await link.command("core show settings", timeout=TIMEOUT_SECONDS))
         if shown is None:
             return
@@ -53,7 +53,8 @@ def _text_of(file: Path) -> str:
 
 
 def wrapup_times(text: str) -> dict[QueueName, float]:
-    """Of a queues.conf: queue → seconds, for each section and template that has them, its own or inherited."""
+    """Parses a queues.conf; returns the wrap-up seconds of each section and template that has them, its own or
+    inherited."""
     found: dict[QueueName, float] = {}
     section: QueueName | None = None
     for line in text.splitlines():

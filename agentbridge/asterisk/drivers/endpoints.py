@@ -50,9 +50,9 @@ _LINE_BYTES = 900
 
 
 class Endpoints:
-    """Writes and reads PJSIP objects.
+    """Writes PJSIP objects by ARI and reads them in bulk from the AstDB that stores them.
 
-    `apply` returns when Asterisk has the object, and sees it.
+    `apply` returns when Asterisk has the object and finds it.
     """
 
     def __init__(self, ari: Ari, actions: AmiLink, bulk: AmiLink, seen: Observation, contacts: Contacts) -> None:
@@ -70,18 +70,16 @@ class Endpoints:
         """AORs whose fixed address was changed beside a registered phone; see `_rewrite`"""
 
     def connected(self, capabilities: Capabilities) -> None:
-        """Takes what the Asterisk that was just connected to can do.
+        """Takes the capabilities of the Asterisk that was just connected; to be called before the first read of it.
 
-        Another Asterisk may read what the last one has stored: to be told before the first read of it.
+        Another version may read differently what the last one has stored.
         """
         self._capabilities = capabilities
         self.reloaded()
 
     def reloaded(self) -> None:
-        """Makes the next read prove that PJSIP has what the AstDB has.
-
-        Asterisk has read its own files anew: to be told before the next read.
-        """
+        """Makes the next read check that PJSIP has every object that the AstDB has, since Asterisk has read its own
+        files anew."""
         self._unproven = True
         self._others.pop(ObjectKind.AOR, None)
 
@@ -106,7 +104,7 @@ class Endpoints:
     async def _read_kind(self, kind: ObjectKind, *, proving: bool) -> None:
         """Reads all objects of a kind.
 
-        proving: also what of it Asterisk can read, and what it has by its own files.
+        proving: also checks which of them PJSIP could load, and which names Asterisk has from its own files.
         """
         readable = await self._readable(kind) if proving else frozenset()
         found = await self._read(kind, FAMILIES[kind])
@@ -123,10 +121,10 @@ class Endpoints:
         return frozenset(key for key in keys if not self._seen.object_touched(kind, key))
 
     async def _readable(self, kind: ObjectKind) -> frozenset[EndpointId]:
-        """Returns the ids of the objects that PJSIP has.
+        """Returns the ids of this kind that PJSIP lists.
 
-        What Asterisk itself lists of this kind. After a downgrade the store has values that it can't parse, and such an
-        object is not there for Asterisk.
+        After a downgrade the AstDB has values that this version can't parse, and such an object is not there for
+        PJSIP.
         """
         names: set[EndpointId] = set()
 
@@ -193,9 +191,9 @@ class Endpoints:
     # ------------------------------------------------------------ auths
 
     async def _put_auth(self, key: EndpointId, fields: Fields) -> None:
-        """Writes an auth.
+        """Writes all fields of an auth, under the names that this Asterisk knows.
 
-        In the words of this Asterisk. All of it: what another version has left is not readable to every other.
+        All of them: what another version has left can't be read by every version.
         """
         there = self._seen.state(key).objects.get(ObjectKind.AUTH)
         whole = {**(there or {}), **fields}
@@ -215,7 +213,7 @@ class Endpoints:
     # ------------------------------------------------------------ endpoints
 
     async def _put_endpoint(self, key: EndpointId, fields: Fields) -> None:
-        """Writes an endpoint, anew where a PUT could not take a field back.
+        """Writes an endpoint; deletes and writes it anew where a PUT could not take a field back.
 
         Deleting an endpoint costs its phone nothing: the AOR keeps the registration, and a call goes on.
         """
@@ -254,7 +252,7 @@ class Endpoints:
             raise
 
     async def _rewrite(self, key: EndpointId, fields: Fields) -> None:
-        """Changes the stored AOR and nothing else.
+        """Changes an AOR's fields in the AstDB, and nothing that Asterisk has in memory of it.
 
         A fixed address that is changed so is called at once, and Asterisk's state of it stays as it was: the AOR is
         made anew when the phone's registration ends.
@@ -278,9 +276,9 @@ class Endpoints:
         self._seen.object_put(ObjectKind.AOR, key, fields)
 
     async def _stored(self, key: EndpointId) -> dict[str, str] | None:
-        """Returns an AOR as the AstDB has it; None where there is none.
+        """Returns all fields of an AOR as the AstDB has them, ours and others; None where there is none.
 
-        The whole AOR with the fields that are not ours. DBGet would cut it at 256 bytes on Asterisk 16.
+        DBGet would cut it at 256 bytes on Asterisk 16.
         """
         path = f"aor/{key}"
         family = FAMILIES[ObjectKind.AOR]
@@ -292,7 +290,7 @@ class Endpoints:
         return None
 
     def _is_registered(self, key: EndpointId) -> bool:
-        """Whether a phone is there by its registration, and not by the fixed address."""
+        """Whether the AOR has a registered contact, besides the fixed address."""
         fixed = self._seen.state(key).objects.get(ObjectKind.AOR, {}).get("contact", "")
         return bool(self._contacts.uris(key) - {fixed})
 
@@ -301,7 +299,8 @@ class Endpoints:
         return key in self._late and not self._is_registered(key)
 
     def added_to(self, state: ObservedState, key: EndpointId) -> ObservedState:
-        """Shows an AOR that is due as one without its fixed address, so that it differs from what should be."""
+        """Returns the state; an AOR that is to be made anew is shown without its fixed address, so that it differs from
+        what should be."""
         if not self.is_due(key) or ObjectKind.AOR not in state.objects:
             return state
         aor = {**state.objects[ObjectKind.AOR], "contact": "?"}

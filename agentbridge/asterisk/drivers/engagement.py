@@ -43,7 +43,7 @@ Place = tuple[QueueName, Interface]
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """What QueueStatus says of a member's calls."""
+    """What QueueStatus says about a queue member that matters for whether it is busy."""
 
     interface: str
     """in lower case: Asterisk compares without"""
@@ -59,7 +59,7 @@ class _Member:
 
     @classmethod
     def of(cls, item: Message, *, ring_in_use: bool) -> _Member:
-        """Returns the member of a QueueMember item, which does not say whether it is rung in a call too."""
+        """Parses a QueueMember item. ring_in_use: known from elsewhere, since the item does not say it."""
         return cls(
             interface=item.get("Location").lower(),
             status=_number(item.get("Status")),
@@ -77,7 +77,10 @@ class _Member:
 
 
 class Engagement:
-    """wall_clock: seconds since 1970, of the machine where Asterisk runs."""
+    """Asks app_queue which members ring, are in a call or in wrap-up at this moment.
+
+    wall_clock: seconds since 1970, by the machine where Asterisk runs.
+    """
 
     def __init__(
         self,
@@ -94,7 +97,10 @@ class Engagement:
         self._wall_clock = wall_clock
 
     async def of(self, places: Collection[Place]) -> dict[Place, str]:
-        """Those of the members that are engaged, each with the word for it. Unavailable, Refused."""
+        """Returns those of these members that ring, are in a call or in wrap-up, each with the words for it.
+
+        Raises Unavailable or Refused.
+        """
         found: dict[Place, str] = {}
         for queue, here in _by_queue(places).items():
             words = await self._in_queue(queue, here)
@@ -102,10 +108,10 @@ class Engagement:
         return found
 
     async def hold(self, places: Collection[Place]) -> dict[Place, str]:
-        """Keeps free members from beginning to ring, for who takes them out next: puts them on pause.
+        """Pauses the free ones of these members, so that none begins to ring before it is taken out of its queue.
 
-        Only in queues where customers wait. Returns those that ring or are in a call nevertheless, each with the word
-        for it; they are left on pause. Unavailable, Refused.
+        Only in queues where customers wait. Returns those that ring or are in a call nevertheless, each with the words
+        for it; they stay paused. Raises Unavailable or Refused.
         """
         found: dict[Place, str] = {}
         for queue, here in _by_queue(places).items():
@@ -121,7 +127,7 @@ class Engagement:
         return found
 
     async def _in_queue(self, queue: QueueName, interfaces: Collection[str]) -> dict[str, str]:
-        """Returns which of these members of one queue are busy, each with the word for it."""
+        """Returns which of these members of one queue ring, are in a call or in wrap-up, each with the words for it."""
         members, _ = await self._shown(queue)
         for _ in range(READINGS):
             asked = [member for member in members if member.interface in interfaces]
@@ -140,7 +146,7 @@ class Engagement:
         return self._wall_clock() >= member.last_call + max(member.wrapup, GUESSED_WRAPUP_SECONDS)
 
     async def _shown(self, queue: QueueName) -> tuple[list[_Member], int]:
-        """Returns the members of a queue and the number of customers that wait in it."""
+        """Asks for the members of a queue and the number of customers who wait in it. Raises Unavailable or Refused."""
         items = await self._bulk.action_list("QueueStatus", {"Queue": queue}, timeout=TIMEOUT_SECONDS)
         mine = [item for item in items if queue_name(item.get("Queue")) == queue]
         members = [
@@ -155,7 +161,7 @@ class Engagement:
         return member is not None and member.ring_in_use is True
 
     async def _ready(self, queue: QueueName) -> int:
-        """How many members of it are free, not paused, and not in wrap-up."""
+        """Asks how many members of the queue are free, not paused and not in wrap-up. Raises Unavailable or Refused."""
         answer = await self._actions.action(
             "Getvar", {"Variable": f"QUEUE_MEMBER({queue},ready)"}, timeout=TIMEOUT_SECONDS
         )
@@ -163,7 +169,7 @@ class Engagement:
 
 
 def _by_queue(places: Collection[Place]) -> dict[QueueName, dict[str, Place]]:
-    """Returns the places of each queue by the interface in lower case."""
+    """Groups places by queue; each place is then found by its interface in lower case."""
     found: dict[QueueName, dict[str, Place]] = defaultdict(dict)
     for queue, interface in places:
         found[queue][interface.lower()] = queue, interface
@@ -175,7 +181,8 @@ def _busy(member: _Member) -> str:
 
 
 def _wrapping_up(asked: Sequence[_Member], members: Sequence[_Member], ready: int, now: float) -> set[str]:
-    """The interfaces of those of the asked members that are in wrap-up, as far as the count of the ready ones tells."""
+    """Returns the interfaces of the asked members that are in wrap-up, as far as the number of ready members shows
+    it."""
     free = sorted((member for member in members if member.is_ringable), key=lambda member: -member.last_call)
     in_wrapup = free[: max(0, len(free) - ready)]
     done = [member for member in free[len(in_wrapup) :] if member.last_call]
@@ -183,9 +190,10 @@ def _wrapping_up(asked: Sequence[_Member], members: Sequence[_Member], ready: in
 
 
 def _is_wrapping_up(member: _Member, in_wrapup: Sequence[_Member], done: Sequence[_Member], now: float) -> bool:
-    """Whether a member that is idle is in wrap-up at `now`, judged by the queue's other members.
+    """Whether an idle member is in wrap-up at `now`, concluded from the queue's other members.
 
-    in_wrapup, done: those of whom it is known. Asterisk tells no member's wrap-up, only how many are ready.
+    in_wrapup, done: members of which it is known that they are, or are not, in wrap-up. Asterisk tells no member's
+    wrap-up, only how many are ready.
     """
     if member.wrapup:
         return now < member.last_call + member.wrapup

@@ -44,10 +44,9 @@ MemberAction = AddMember | RemoveMember | PauseMember | SetPenalty | SetRingInUs
 
 
 def member_of(event: Message) -> Member:
-    """Returns the member that an event is about.
+    """Parses the member in a QueueMember… event, whose fields are named differently in QueueMember itself.
 
-    Takes QueueMember (which says Name and Location) and the other QueueMember… events. Never fails: a field that is
-    missing or malformed has its default, and the next read tells.
+    Never fails: a field that is missing or malformed has its default, and the next read tells.
     """
     interface = Interface(event.get("Interface") or event.get("Location"))
     paused = event.get("Paused") == "1"
@@ -66,15 +65,12 @@ def member_of(event: Message) -> Member:
 
 
 def _number(text: str) -> int:
-    """Returns the number in an event's field; 0 for what is none.
-
-    A malformed event must not end the daemon; the next read tells.
-    """
+    """Returns the number in an event's field; 0 for a malformed one, which must not end the daemon."""
     return int(text) if text.isdecimal() else 0
 
 
 class Members:
-    """Writes one member at a time and returns when app_queue's event shows it."""
+    """Writes and reads app_queue's members by AMI; a write returns when app_queue's event shows it."""
 
     def __init__(self, actions: AmiLink, bulk: AmiLink, seen: Observation, *, timeout: float = 5.0) -> None:
         self._actions = actions
@@ -88,7 +84,7 @@ class Members:
         """of each queue that was read for that the last time: what was asked before it began, and why it failed"""
 
     async def read_all(self) -> None:
-        """Every member of every queue: 0.1 to 0.4 s for 5,000."""
+        """Reads every member of every queue (0.1 to 0.4 s for 5,000). Raises Unavailable or Refused."""
         queues: list[QueueName] = []
         members: list[Member] = []
 
@@ -115,10 +111,10 @@ class Members:
         self._seen.queue_read(queue, [_with_ring_in_use(member, shown) for member in members])
 
     async def _read_queue_once(self, queue: QueueName) -> None:
-        """Returns when the queue was read from now on, by this call or by another one that waited before.
+        """Reads one queue for all who ask at the same time; returns when a read that began after the call is done.
 
-        When events are late, they are late for hundreds of writes at once: each reading its queue for itself would be
-        a message for each member of it, and keep Asterisk and this process from what they are late with. Raises
+        When events are late, they are late for hundreds of writes at once: each reading its queue for itself would be a
+        message for each member of it, and keep Asterisk and this process from what they are late with. Raises
         Unavailable or Refused.
         """
         self._asked += 1
@@ -136,7 +132,8 @@ class Members:
                 raise Unavailable(str(failure))
 
     async def _ring_in_use(self, queues: Iterable[QueueName]) -> dict[tuple[QueueName, str], bool]:
-        """P3 of each member by its interface in lower case: only the CLI shows it. Queue by queue, for the parsing."""
+        """Returns whether each member is rung while in a call (P3), by queue and interface in lower case; only the CLI
+        shows it."""
         found = {}
         for queue in queues:
             if _PLAIN_NAME.fullmatch(queue):  # else it is none of the directory's, and no word of a command line
@@ -152,7 +149,7 @@ class Members:
         return any(item.event == "QueueParams" and queue_name(item.get("Queue")) == queue for item in items)
 
     async def apply(self, action: MemberAction) -> None:
-        """Does it; returns when it was observed. Refused, InvalidValue, Unavailable."""
+        """Carries out the action and returns when it was observed. Raises Refused, InvalidValue or Unavailable."""
         queue, interface = _pair(action)
         name, fields = _request(action)
         event = self._seen.awaiting(queue, interface)
@@ -168,7 +165,8 @@ class Members:
         await self._read_queue_once(queue)
 
     async def add(self, action: AddMember) -> None:
-        """Adds a member, then says what QueueAdd has no field for: ring in use (P3), on an old Asterisk the reason."""
+        """Adds a member, then sets what QueueAdd has no field for: ring in use (P3), and on an old Asterisk the pause's
+        reason."""
         await self.apply(action)
         wanted = action.member
         there = self._seen.member(wanted.queue, wanted.interface)
@@ -180,9 +178,9 @@ class Members:
             await self.apply(PauseMember(wanted.queue, wanted.interface, True, wanted.reason))
 
     async def _is_new(self, name: str, fields: Sequence[tuple[str, str]]) -> bool:
-        """Sends the action.
+        """Sends an AMI action; returns False where Asterisk had it so already, so that no event follows.
 
-        Returns False where Asterisk had it so already, so that no event follows; raises Refused or Unavailable.
+        Raises Refused or Unavailable.
         """
         try:
             await self._actions.action(name, fields, timeout=self._timeout)
@@ -207,7 +205,8 @@ def _pair(action: MemberAction) -> tuple[QueueName, Interface]:
 
 
 def _request(action: MemberAction) -> tuple[str, Sequence[tuple[str, str]]]:
-    """Returns the AMI action and its fields. Raises InvalidValue for a value that Asterisk would cut or misread."""
+    """Returns the AMI action and its fields for this change. Raises InvalidValue for a value that Asterisk would cut or
+    misread."""
     queue, interface = _pair(action)
     where = [("Queue", _whole(queue, "queue")), ("Interface", _whole(interface, "interface"))]
     match action:
@@ -225,7 +224,7 @@ def _request(action: MemberAction) -> tuple[str, Sequence[tuple[str, str]]]:
 
 
 def _new(member: Member) -> list[tuple[str, str]]:
-    """Returns the fields of a member that is added, beside its queue and interface."""
+    """Returns the fields of QueueAdd besides queue and interface."""
     fields = [
         ("MemberName", _whole(member.name, "alias or full_name")),
         ("Penalty", str(member.penalty)),
@@ -239,7 +238,7 @@ def _new(member: Member) -> list[tuple[str, str]]:
 
 
 def _whole(text: str, field: str) -> str:
-    """Returns the text. Raises InvalidValue for one that app_queue would cut.
+    """Returns the text. Raises InvalidValue, naming the field, for a character at which app_queue would cut it.
 
     persistentmembers writes all members of a queue as one string, split at these three.
     """

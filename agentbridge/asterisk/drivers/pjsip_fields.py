@@ -59,9 +59,9 @@ _MD5 = "MD5:"
 
 
 def in_words_of(capabilities: Capabilities, kind: ObjectKind, fields: Fields, *, new: bool) -> Fields:
-    """Returns the fields of `desired` exactly as this Asterisk is told them by ARI.
+    """Translates the fields of a desired object into those that this version of Asterisk is told by ARI.
 
-    new: the object is not there yet. A new auth is told its algorithms too, which a later PUT would only add to.
+    new: the object does not exist yet. A new auth is told its algorithms too, which a later PUT would only add to.
     """
     if kind is ObjectKind.AUTH:
         fields = fields if capabilities.digest else _in_older_words(fields)
@@ -72,9 +72,9 @@ def in_words_of(capabilities: Capabilities, kind: ObjectKind, fields: Fields, *,
 
 
 def encoded(fields: Fields) -> Fields:
-    """Returns the fields in the words of ARI. Raises InvalidValue for a control character.
+    """Translates values to what ARI expects. Raises InvalidValue for a control character.
 
-    As ARI wants it. `allow` says first that nothing else is allowed, since a PUT would add.
+    `allow` says first that nothing else is allowed, since a PUT would add.
     """
     for name, value in fields.items():
         if any(ord(character) < 32 or ord(character) == 127 for character in value):
@@ -84,15 +84,15 @@ def encoded(fields: Fields) -> Fields:
 
 
 def _in_older_words(auth: Fields) -> Fields:
-    """An auth for an Asterisk without `password_digest`: the same digest."""
+    """Translates an auth for an Asterisk without `password_digest`: the same digest under its older name."""
     words = {name: value for name, value in auth.items() if name != DIGEST}
     return {**words, "auth_type": "md5", "md5_cred": auth[DIGEST].removeprefix(_MD5)}
 
 
 def _from_older_words(stored: dict[str, object]) -> dict[str, object]:
-    """Returns an auth of an older Asterisk in the words of `desired`.
+    """Translates an auth that an older Asterisk has stored back to the fields of `desired`.
 
-    As `desired` says it. What a newer Asterisk has stored means nothing to an older one, so it differs.
+    What a newer version has stored means nothing to an older one, so it is shown as differing.
     """
     older = stored.get("auth_type") == "md5"
     digest = f"{_MD5}{stored.get('md5_cred', '')}" if older else ""
@@ -100,10 +100,10 @@ def _from_older_words(stored: dict[str, object]) -> dict[str, object]:
 
 
 def decoded(kind: ObjectKind, stored: str, *, digest: bool = True) -> Fields:
-    """The managed fields of a stored object in the words of `desired`.
+    """Parses an object as Asterisk stores it; returns the fields that we manage, as `desired` writes them.
 
-    An object that is no JSON counts as one without fields, so it is written again. digest: whether this Asterisk
-    knows `password_digest`.
+    An object that is no JSON counts as one without fields, so it is written again. digest: whether this Asterisk knows
+    `password_digest`.
     """
     values = object_of(stored)
     if not values:
@@ -114,7 +114,7 @@ def decoded(kind: ObjectKind, stored: str, *, digest: bool = True) -> Fields:
 
 
 def object_of(stored: str) -> dict[str, object]:
-    """Returns the fields of a JSON object; {} for anything else."""
+    """Parses a JSON object; returns {} for anything else."""
     try:
         values = json.loads(stored)
     except ValueError:
@@ -123,10 +123,7 @@ def object_of(stored: str) -> dict[str, object]:
 
 
 def _plain(value: str) -> str:
-    """Returns the value as `desired` writes it.
-
-    Asterisk keeps a boolean as it likes: yes, true, Yes.
-    """
+    """Returns the value as `desired` writes it: Asterisk stores a boolean as yes, true or Yes."""
     return {"true": "yes", "false": "no", "Yes": "yes", "No": "no"}.get(value, value)
 
 

@@ -13,7 +13,8 @@ FAMILY = "agentbridge"
 
 
 class PolicyStore:
-    """AstDB is written when the answer comes; there are no events of it, so a wipe shows at a resync."""
+    """Writes and reads our family in Asterisk's AstDB by AMI; there are no events of it, so a wipe shows at a
+    resync."""
 
     def __init__(self, actions: AmiLink, bulk: AmiLink, seen: Observation, *, timeout: float = 5.0) -> None:
         self._actions = actions
@@ -22,7 +23,7 @@ class PolicyStore:
         self._timeout = timeout
 
     async def read_all(self) -> None:
-        """Reads our AstDB family. Raises Unavailable or Refused."""
+        """Reads our whole AstDB family. Raises Unavailable or Refused."""
         prefix = f"/{FAMILY}/"
         found = PolicyTree()
 

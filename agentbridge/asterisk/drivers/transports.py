@@ -25,9 +25,9 @@ log = structlog.get_logger()
 
 
 class Transports:
-    """Knows over which transport each device registered, and turns away who came over a wrong one.
+    """Knows over which transport each device registered, and deletes contacts over one that is not allowed (A5).
 
-    `on_registered` is told of a device that has a contact more than before.
+    on_registered: called with a device that has one contact more than before.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Transports:
         self._turned_away: dict[EndpointId, str] = {}
 
     def added_to(self, state: ObservedState, key: EndpointId) -> ObservedState:
-        """Returns the state with the contacts that registered, and with what was turned away."""
+        """Returns the state with the key's registered contacts and with what was turned away or displaced."""
         contacts, turned_away = self._contacts.uris(key), self._turned_away.get(key, "")
         displaced = self._displacements.pair(key)
         if not contacts and not turned_away and not displaced:
@@ -52,7 +52,7 @@ class Transports:
         return replace(state, contacts=contacts, turned_away=turned_away, displaced=displaced)
 
     def seen(self, event: Message) -> None:
-        """Takes a ContactStatus event."""
+        """Takes a ContactStatus event: notes contacts that came and went."""
         key, uri = EndpointId(event.get("AOR")), event.get("URI")
         before = self._contacts.uris(key)
         self._contacts.seen(event)
@@ -68,15 +68,13 @@ class Transports:
         self._on_registered(key)
 
     def forget(self, key: EndpointId) -> None:
-        """Forgets which registrations were turned away at this endpoint, and which devices pushed each other out.
-
-        The endpoint is gone: who gets its number next begins with neither.
-        """
+        """Forgets what was turned away and displaced at this endpoint, which was deleted: who gets its number next
+        begins anew."""
         self._turned_away.pop(key, None)
         self._displacements.forget(key)
 
     async def apply(self, action: DropContact) -> None:
-        """Deletes the contact; one that is gone already is fine. Raises Refused or Unavailable."""
+        """Deletes the contact; one that is gone already counts as deleted. Raises Refused or Unavailable."""
         # as the registrar names a contact: the AOR, then MD5 of the URI
         name = f"{action.id};@{hashlib.md5(action.uri.encode(), usedforsecurity=False).hexdigest()}"
         path = f"/asterisk/config/dynamic/res_pjsip/contact/{quote(name, safe='')}"

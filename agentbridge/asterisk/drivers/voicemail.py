@@ -38,9 +38,10 @@ class Console(Protocol):
 
 
 class Mailboxes:
-    """One row for an internal number: the column `internal` is ours, `mailbox` is what app_voicemail looks for.
+    """Writes and reads app_voicemail's boxes through Asterisk's console: one realtime row for an internal number.
 
-    Every command names its row by one column: of two, res_config_sqlite3's destroy forgets the first.
+    The column `internal` is ours, `mailbox` is what app_voicemail looks for. Every command names its row by one column:
+    of two, res_config_sqlite3's destroy forgets the first.
     """
 
     def __init__(self, actions: Console, bulk: Console, seen: Observation, *, timeout: float = 5.0) -> None:
@@ -57,14 +58,15 @@ class Mailboxes:
         self._seen.mailboxes_read(listed(await self._list()) if self._set_up else {})
 
     async def _list(self) -> str:
-        """Returns what Asterisk's console lists of our boxes. Raises Unavailable."""
+        """Returns what Asterisk's console prints of our boxes. Raises Unavailable."""
         try:
             return await self._bulk.command(f"voicemail show users for {MAILBOX_CONTEXT}", timeout=BULK_SECONDS)
         except Refused:
             return ""  # so it says when there is no box at all
 
     async def apply(self, action: PutMailbox | DeleteMailbox) -> None:
-        """Returns when Asterisk reads back what was written."""
+        """Writes or deletes a box; returns when Asterisk reads back what was written. Raises Refused, InvalidValue or
+        Unavailable."""
         if not self._set_up:
             raise Refused(NOT_SET_UP)
         match action:
@@ -95,7 +97,7 @@ class Mailboxes:
         return loaded(await self._tell(f"load voicemail internal {_number(key)}"))
 
     async def _tell(self, words: str) -> str:
-        """Gives a command of `realtime` and returns what it prints; '' where it printed an error."""
+        """Runs a console command of `realtime` and returns what it prints; '' where it printed an error."""
         try:
             return await self._actions.command(f"realtime {words}", timeout=self._timeout)
         except Refused:
@@ -108,7 +110,7 @@ def listed(shown: str) -> Mapping[EndpointId, Fields]:
 
 
 def _rows(shown: str) -> Iterator[Fields]:
-    """Yields the boxes of a listing, each as column → value; the first is empty."""
+    """Parses a listing of boxes; yields each as a map from column to value."""
     row: dict[str, str] = {}
     for line in shown.splitlines():
         if line.startswith("=== Mailbox"):
@@ -120,7 +122,7 @@ def _rows(shown: str) -> Iterator[Fields]:
 
 
 def loaded(shown: str) -> Fields:
-    """The box of `realtime load`; empty when there is none."""
+    """Parses what `realtime load` prints of one box; {} when there is none."""
     row = dict(_LOADED.findall(shown))
     return _managed(row) if row else {}
 
@@ -130,7 +132,7 @@ def _managed(row: Fields) -> Fields:
 
 
 def checked(key: EndpointId, fields: Fields) -> Fields:
-    """The fields, when each can stand between quotes in a command; InvalidValue when not."""
+    """Returns the fields. Raises InvalidValue for one that can't stand between quotes in a console command."""
     _number(key)
     _number(fields["mailbox"])
     if not _PIN.fullmatch(fields["password"]):
@@ -141,7 +143,7 @@ def checked(key: EndpointId, fields: Fields) -> Fields:
 
 
 def _number(text: str) -> str:
-    """Returns the number. Raises InvalidValue where it can't be a box's."""
+    """Returns the mailbox number. Raises InvalidValue for one that no box can have."""
     if not _WORD.fullmatch(text):
         raise InvalidValue(f"internal: {text!r} can't be the number of a voicemail box")
     return text

@@ -54,7 +54,10 @@ class NoContactListener:
 
 
 class Contacts:
-    """Counts contacts and not events: a phone that registers from another port is added first, then removed."""
+    """Knows which devices are registered with this Asterisk, by full reads and by events, and tells the listener.
+
+    It counts contacts, not events: a phone that registers from another port is added first, then removed.
+    """
 
     def __init__(self, bulk: AmiLink, listener: ContactListener, *, timeout: float = BULK_SECONDS) -> None:
         self._bulk = bulk
@@ -71,7 +74,7 @@ class Contacts:
         return frozenset(self._contacts.get(device, ()))
 
     def seen(self, event: Message) -> None:
-        """Takes a ContactStatus event, and tells the listener where the device came or went."""
+        """Takes a ContactStatus event, and tells the listener when the device has thereby come or gone."""
         device, uri = EndpointId(event.get("AOR")), event.get("URI")
         there = event.get("ContactStatus") not in _GONE
         self._touched[device, uri] = there
@@ -81,17 +84,15 @@ class Contacts:
             self._listener.changed(device, now)
 
     def forget(self, device: EndpointId, uri: str) -> None:
-        """Forgets a contact and tells the listener.
-
-        A contact that we have deleted; its event is on the way, or was here before the answer.
-        """
+        """Forgets a contact that we have deleted, and tells the listener; its event comes sooner or later."""
         self._touched[device, uri] = False
         self._note(self._contacts, device, uri, False)
         if not self.registered(device):
             self._listener.turned_away(device)
 
     async def read_all(self) -> None:
-        """Reads all contacts, keeps what events told meanwhile, tells the listener. Raises Unavailable or Refused."""
+        """Reads all contacts and tells the listener; what events told meanwhile is newer and stays. Raises Unavailable
+        or Refused."""
         self._touched.clear()
         found = await self._read()
         for (device, uri), there in self._touched.items():
@@ -100,12 +101,12 @@ class Contacts:
         self._listener.all_read(frozenset(found))
 
     def lost(self) -> None:
-        """Forgets all: the connection is gone."""
+        """Forgets all contacts and tells the listener that nothing is known, since the connection is gone."""
         self._contacts = {}
         self._listener.unknown()
 
     async def _read(self) -> dict[EndpointId, set[str]]:
-        """Returns the reachable contacts of each device."""
+        """Returns the reachable contacts of each device. Raises Unavailable or Refused."""
         found: dict[EndpointId, set[str]] = {}
 
         def take(item: Message) -> None:

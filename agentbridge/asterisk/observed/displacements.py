@@ -31,14 +31,18 @@ class _Key:
 
 
 class Displacements:
-    """Learns from contacts that come and go; keeps a few URIs of each key, and forgets them after the window."""
+    """Recognises two devices that register with one secret and displace one another (C8), by contacts that come and go.
+
+    It keeps a few URIs of each key, and forgets them after the window.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._keys: dict[EndpointId, _Key] = {}
 
     def came(self, key: EndpointId, uri: str, others: frozenset[str]) -> bool:
-        """A contact is there that was not; `others` are there as well. Whether two devices are known by it now."""
+        """Notes a new contact of the key, beside `others`; returns True when that shows for the first time that two
+        devices compete."""
         now = self._clock()
         seen = self._keys.get(key)
         if seen is None or not others or now - seen.gone.get(uri, -WINDOW_SECONDS) >= WINDOW_SECONDS:
@@ -58,7 +62,7 @@ class Displacements:
             gone.pop(old, None)
 
     def pair(self, key: EndpointId) -> tuple[str, ...]:
-        """The two URIs, or nothing."""
+        """Returns the URIs of the two devices that displace one another; empty where none do."""
         seen = self._keys.get(key)
         if seen is None or len(seen.returns) < RETURNS or self._clock() - seen.returns[0] >= WINDOW_SECONDS:
             return ()

@@ -19,7 +19,7 @@ _Pair = tuple[QueueName, Interface]
 
 
 def endpoint_of(interface: Interface) -> EndpointId | None:
-    """None for a member that is no PJSIP endpoint: it is not ours, whatever it is.
+    """Returns the endpoint id of a member's interface; None for one that is no PJSIP endpoint, which is not ours.
 
     Asterisk finds `pjsip/1001` as well, and takes it for the same member as `PJSIP/1001`.
     """
@@ -27,7 +27,7 @@ def endpoint_of(interface: Interface) -> EndpointId | None:
 
 
 class Observation:
-    """The store; `on_change` is told of keys that changed without our doing."""
+    """Stores what was last observed in Asterisk; `on_change` is called with keys that changed without our doing."""
 
     def __init__(self, on_change: Callable[[EndpointId], None]) -> None:
         self._on_change = on_change
@@ -77,7 +77,8 @@ class Observation:
         return self._policy.keys() | self._mailboxes.keys()
 
     def agent_of(self, key: EndpointId) -> AgentId | None:
-        """Whose number this is, or who is logged in at this telephone; None where our AstDB family names nobody."""
+        """Returns the row id of the agent whose number this is, or who is logged in at this telephone, by our AstDB
+        family; else None."""
         row_id = self._policy.agent_of(key)
         return AgentId(int(row_id)) if row_id.isdecimal() else None
 
@@ -96,10 +97,8 @@ class Observation:
     # ------------------------------------------------------------ events and writes
 
     def awaiting(self, queue: QueueName, interface: Interface) -> asyncio.Future[None]:
-        """Returns a future for the write of a member.
-
-        Done at the next event of this member; that event is then taken for our own doing.
-        """
+        """Returns a future that is done at the next event of this member; that event is then taken for the result of
+        our write."""
         future = asyncio.get_running_loop().create_future()
         self._awaited[queue, interface] = future
         return future
@@ -193,7 +192,7 @@ class Observation:
         self._touched_mailboxes.clear()
 
     def members_read(self, queues: Iterable[QueueName], members: Iterable[Member]) -> None:
-        """Takes all members of all queues from a full read."""
+        """Stores all members of all queues from a full read."""
         self._queues = frozenset(queues)
         fresh: dict[EndpointId, dict[QueueName, Member]] = {}
         for member in members:
@@ -210,9 +209,9 @@ class Observation:
             fresh.setdefault(key, {})[queue] = member
 
     def queue_read(self, queue: QueueName, members: Iterable[Member]) -> None:
-        """Takes the members of one queue.
+        """Stores all members of one queue; those stored before that are not among them are forgotten.
 
-        All members of one queue; an empty read of an unknown queue is how it shows that it is gone.
+        A queue that Asterisk does not know has no members: that is how it shows that the queue is gone.
         """
         before = {key: queues[queue] for key, queues in self._members.items() if queue in queues}
         found = {owner: member for member in members if (owner := endpoint_of(member.interface))}
@@ -231,13 +230,13 @@ class Observation:
         self._objects[kind] = fresh
 
     def mailboxes_read(self, boxes: Mapping[EndpointId, Fields]) -> None:
-        """Takes all voicemail boxes from a full read; what was written since its beginning is newer and stays."""
+        """Stores all voicemail boxes from a full read; those that were touched since its beginning stay."""
         fresh = {key: fields for key, fields in boxes.items() if key not in self._touched_mailboxes}
         kept = {key: fields for key, fields in self._mailboxes.items() if key in self._touched_mailboxes}
         self._mailboxes = fresh | kept
 
     def policy_read(self, fresh: PolicyTree) -> None:
-        """Takes our whole AstDB family from a full read."""
+        """Stores our whole AstDB family from a full read."""
         fresh.take_over(self._touched_paths, self._policy)
         before, self._policy = self._policy, fresh
         # what was ours and is not listed any more is in no list but this one

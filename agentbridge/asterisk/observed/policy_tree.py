@@ -11,7 +11,7 @@ _NOTHING: Fields = {}
 
 
 class PolicyTree:
-    """Paths such as `agent/1001/device` with their values."""
+    """The entries of our family in Asterisk's AstDB, such as `agent/1001/device`, found by endpoint id and by agent."""
 
     def __init__(self, paths: Fields = _NOTHING) -> None:
         self._values: dict[EndpointId, dict[str, str]] = {}
@@ -39,14 +39,15 @@ class PolicyTree:
         return (internal for internals in self._internals.values() for internal in internals)
 
     def agent_of(self, key: EndpointId) -> str:
-        """The row id of the agent whose number this is, or who is logged in at this telephone; '' for nobody's."""
+        """Returns the row id of the agent whose number this is, or who is logged in at this telephone; '' for none."""
         own = self.get(f"agent/{key}/id")
         if own is None and (internal := self.get(f"telephone/{key}/agent")):
             own = self.get(f"agent/{internal}/id")
         return own or ""
 
     def carriers(self, agent: str) -> Collection[EndpointId]:
-        """The endpoint ids that take the calls of this row id: its device, and every telephone that names it."""
+        """Returns the endpoint ids that take this agent's calls: its device, and every telephone that names it. agent:
+        the row id."""
         found: set[EndpointId] = set()
         for internal in self._internals.get(agent, ()):
             found.add(EndpointId(self.get(f"agent/{internal}/device") or internal))
@@ -87,10 +88,7 @@ class PolicyTree:
                 self.put(path, value)
 
     def _index(self, path: str) -> dict[str, tuple[EndpointId, ...]] | None:
-        """Returns the index that this path belongs to; None for most.
-
-        By its value, which is empty where nobody is meant, as at a free telephone.
-        """
+        """Returns the index that must change with the entry at this path; None for most entries."""
         match path.split("/"):
             case ["agent", _, "id"]:
                 return self._internals
