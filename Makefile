@@ -48,7 +48,7 @@ test-20: setup-20
 
 # Three Asterisks with an address each, in a network namespace of their own. What waits for outages is in `make test-nodes`
 # and `make faults`; AGENTBRIDGE_NODE_PAIRS=500 make test-nodes: the long run of simultaneous calls.
-NODES := unshare --net env AGENTBRIDGE_ASTERISK_ROOTS=22 $(PYTHON) -m pytest --tb=short
+NODES := unshare --net sh -c 'ip link set lo up && exec "$$@"' sh env AGENTBRIDGE_ASTERISK_ROOTS=22 $(PYTHON) -m pytest --tb=short
 test-nodes: setup
 	$(NODES) -s tests/nodes
 
@@ -91,7 +91,7 @@ bench: setup
 faults: setup-systemd setup-browser
 	$(PYTHON) -m pytest -s tests/faults --ignore=tests/faults/test_fault_browser.py -k "$(ONLY)"
 	unshare --net sh -c '$(NAMESPACE) && exec "$$@"' sh $(PYTHON) -m pytest -s tests/faults/test_fault_browser.py -k "$(ONLY)"
-	$(NODES) -s tests/nodes/test_node_losses.py -k "$(ONLY)"
+	$(NODES) -s tests/nodes/test_node_losses.py tests/nodes/test_node_load.py -k "$(ONLY)"
 
 deb:
 	packaging/build-deb dist

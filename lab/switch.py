@@ -78,7 +78,6 @@ class Switch:
         """Makes the bridge. Raises LabError in a network with cards: there it would be the machine's own."""
         if strangers := [name for _, name in socket.if_nameindex() if name != "lo"]:
             raise LabError(f"needs a network namespace of its own, as `make test-nodes` makes one; here is {strangers}")
-        await run("ip", "link", "set", "lo", "up")
         await run("ip", "link", "add", BRIDGE, "type", "bridge")
         self._stack.push_async_callback(run, "ip", "link", "del", BRIDGE)
         await run("ip", "address", "add", f"{HUB}/24", "dev", BRIDGE)

@@ -13,6 +13,7 @@ from agentbridge.directory import migrate
 from agentbridge.directory.connecting import Connection, translated
 from agentbridge.directory.listening import listen_works
 from agentbridge.errors import AgentbridgeError
+from agentbridge.model import Node
 from agentbridge.settings import Database, Settings
 
 REACH = "look at database.dsn, at whether PostgreSQL runs, and at whether its pg_hba.conf lets this machine in"
@@ -191,7 +192,7 @@ class Wanted:
 
     contexts: where calls of agents and telephones start. devices: endpoint ids. agents: number → username. transports:
     those of all devices. hosts: device → fixed address. range: the internal numbers that are given to new agents.
-    The flags: some agent has it.
+    nodes: those that are not retired. The flags: some agent has it.
     """
 
     queues: frozenset[str] = frozenset()
@@ -201,6 +202,7 @@ class Wanted:
     transports: frozenset[str] = frozenset()
     hosts: Mapping[str, str] = field(default_factory=dict)
     range: tuple[int, int] = (1, 0)
+    nodes: tuple[Node, ...] = ()
     prefix_missing: bool = False
     pickup: bool = False
     voicemail: bool = False
@@ -229,6 +231,7 @@ DEVICES = """
 select internal as device, username, host from agentbridge.agents
 union all select name, null, host from agentbridge.telephones
 """
+NODES = "select node, sip_host, sip_port from agentbridge.nodes where retired_at is null order by node"
 
 
 async def wanted(settings: Settings) -> Wanted:
@@ -239,6 +242,7 @@ async def wanted(settings: Settings) -> Wanted:
         with translated():
             [row] = await connection.fetch(WANTED)
             devices = await connection.fetch(DEVICES)
+            nodes = await connection.fetch(NODES)
     return Wanted(
         queues=frozenset(row["queues"]),
         contexts=frozenset(row["contexts"]),
@@ -247,6 +251,7 @@ async def wanted(settings: Settings) -> Wanted:
         transports=frozenset(row["transports"]),
         hosts={found["device"]: found["host"] for found in devices if found["host"] != "dynamic"},
         range=(row["internal_from"], row["internal_to"]),
+        nodes=tuple(Node(found["node"], found["sip_host"], found["sip_port"]) for found in nodes),
         prefix_missing=row["prefix_missing"],
         pickup=row["pickup"],
         voicemail=row["voicemail"],

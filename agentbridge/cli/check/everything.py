@@ -7,7 +7,20 @@ from pathlib import Path
 
 import asyncpg
 
-from agentbridge.cli.check import ami, ari, config, database, files, modules, recordings, sip, versions, webrtc, wiring
+from agentbridge.cli.check import (
+    ami,
+    ari,
+    config,
+    database,
+    files,
+    modules,
+    nodes,
+    recordings,
+    sip,
+    versions,
+    webrtc,
+    wiring,
+)
 from agentbridge.cli.check.daemon_user import DaemonUser
 from agentbridge.cli.check.findings import Finding, not_seen
 from agentbridge.cli.check.sight import Sight
@@ -68,6 +81,7 @@ async def _asterisk(
         ("ari", ari.findings(sight)),
         ("queues and dialplan", wiring.findings(sight)),
         ("sip", sip.findings(sight)),
+        ("nodes", nodes.findings(sight)),
         ("webrtc", webrtc.findings(sight)),
         ("files", files.findings(sight)),
         ("recordings", recordings.findings(sight, daemon)),
