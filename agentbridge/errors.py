@@ -6,7 +6,7 @@ everything else that is not handled where it happens is a bug or a mistake and i
 
 
 class AgentbridgeError(Exception):
-    """The base of every error that agentbridge raises on purpose."""
+    """Base class of the errors that agentbridge raises on purpose."""
 
 
 class ConfigError(AgentbridgeError):
@@ -18,8 +18,8 @@ class Unavailable(AgentbridgeError):
 
 
 class Refused(AgentbridgeError):
-    """A server understood and said no; the message is its own."""
+    """A server, or a rule of the directory, understood the request and refused it; the message gives its reason."""
 
 
 class InvalidValue(AgentbridgeError):
-    """A value can't be carried to Asterisk unharmed; the message names the field and the rule."""
+    """A value can't be sent to Asterisk unchanged; the message names the field and the rule."""

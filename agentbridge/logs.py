@@ -31,8 +31,10 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARN
 
 
 class Target:
-    """Writes lines to a file descriptor. A disk that is full, a pipe that is closed or that nobody reads
-    costs lines, which are counted and reported by the first that gets through; it never raises or blocks.
+    """Writes log lines to a file descriptor; it never raises and never blocks.
+
+    A full disk, or a pipe that is closed or that nobody reads, costs lines; they are counted, and reported by the next
+    line that gets through.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -53,7 +55,7 @@ class Target:
     log = debug = info = warn = warning = error = err = critical = fatal = exception = msg
 
     def _write(self, line: str) -> bool:
-        """Writes a line; False where it could not be written whole in the time that is left."""
+        """Writes a line; returns False where it could not be written whole in the time that is left."""
         # what a full disk tore in two must not take the next line with it
         data = (("\n" if self._torn else "") + line + "\n").encode(errors="backslashreplace")
         try:
@@ -72,14 +74,14 @@ class Target:
 
 
 def _lost_line(line: str, lost: int) -> str:
-    """In the format of the line that follows."""
+    """Returns the line that reports lost lines, in the format of the line that follows."""
     if line.startswith("{"):
         return json.dumps({"level": "warning", "event": "log.resumed", "lost": lost})
     return f"level=warning event=log.resumed lost={lost}"
 
 
 def configure(log: Log, node: str, *, descriptor: int = STDERR) -> None:
-    """From now on every logger of structlog, and of the libraries from `warning` on, writes this way."""
+    """Makes every logger of structlog, and libraries' from `warning` on, write one line an event in this format."""
     target = Target(descriptor)
     structlog.configure(
         processors=[_node(node), *_COMMON, *_renderers(_format(log.format, descriptor), colours=os.isatty(descriptor))],
@@ -149,7 +151,7 @@ _COMMON: list[Processor] = [
 
 
 def logfmt(_: WrappedLogger, __: str, event: EventDict) -> str:
-    """`timestamp=… level=… event=…`, then the fields as they were given; always one line."""
+    """Renders an event as one line: `timestamp=… level=… event=…`, then its fields in their order."""
     first = [key for key in ("timestamp", "level", "event") if key in event]
     rest = [key for key in event if key not in first]
     return " ".join(f"{_key(key)}={_value(event[key])}" for key in [*first, *rest])
@@ -184,7 +186,7 @@ def _shown(value: Any) -> Any:
 
 
 class _Libraries(logging.Handler):
-    """What asyncio, aiohttp and others say becomes an event of ours."""
+    """Takes the log records of asyncio, aiohttp and others, and logs them as events of ours."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Logs what a library logs, as one event of ours."""

@@ -17,13 +17,13 @@ from tenacity.wait import wait_base
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waits:
-    """Seconds between two tries: after the first failure, and at most."""
+    """The seconds between two tries to connect: after the first failure, and at most."""
 
     first: float
     longest: float
 
     def strategy(self) -> wait_base:
-        """Half of the wait is fixed and half is random, so that a try is never immediate."""
+        """Returns tenacity's wait: half of it is fixed and half is random, so that a try is never immediate."""
         fixed = wait_exponential(multiplier=self.first / 2, max=self.longest / 2)
         return fixed + wait_random_exponential(multiplier=self.first / 2, max=self.longest / 2)
 

@@ -25,7 +25,7 @@ _YES, _NO = frozenset({"yes", "true", "on", "1"}), frozenset({"no", "false", "of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Which part of a list: `sort` is a field, with `-` before it for the other way round."""
+    """Which part of a list to return, and in which order: `sort` is a field, with `-` before it for descending."""
 
     search: str = ""
     sort: str = ""
@@ -39,7 +39,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One field of a record that was changed."""
+    """A field of a record that was changed, with its old and new value."""
 
     field: str
     old: Any
@@ -59,10 +59,8 @@ class Avatar:
 
 
 async def listed(connection: Connection, kind: Kind, page: Page) -> list[Record]:
-    """Returns a page of the records of a kind, by the search, order and manager of `page`.
-
-    Raises Refused for a field to sort by that there is none of.
-    """
+    """Returns one page of a kind's records, filtered and sorted as `page` says. Raises Refused for an unknown field in
+    `sort`."""
     statement = await connection.prepare(f"select * from ({kind.listing}) l limit 0")  # noqa: S608 - SQL of kinds.py
     names = [attribute.name for attribute in statement.get_attributes()]
     field = page.sort.removeprefix("-") or kind.field
@@ -89,10 +87,8 @@ def _literally(text: str) -> str:
 
 
 async def shown(connection: Connection, kind: Kind, key: str) -> Record:
-    """Returns a record. Raises Refused where it is absent.
-
-    All fields that may be shown, in the table's order, and what belongs to the record.
-    """
+    """Returns a record with all fields that may be shown and what belongs to it. Raises Refused where it does not
+    exist."""
     record = await _record(connection, kind, key)
     details: Record = json.loads(await connection.fetchval(kind.details, key))
     hidden = kind.secret | kind.derived
@@ -119,8 +115,8 @@ async def _record(connection: Connection, kind: Kind, key: str, *, lock: bool = 
 
 
 async def agents_with_memberships(connection: Connection, usernames: Sequence[str]) -> list[Record]:
-    """All fields of many agents in one query, with `queues` (as in `sales:2`, where 2 is the penalty) and `teams` by
-    name; Refused when one does not exist."""
+    """Returns all fields of these agents with their queues, as `sales:2` for penalty 2, and teams. Raises Refused for
+    an unknown one."""
     await identifiers(connection, AGENT, usernames)
     rows = await connection.fetch(
         """
@@ -157,7 +153,7 @@ async def _columns(connection: Connection, kind: Kind) -> dict[str, str]:
 
 
 async def created(connection: Connection, kind: Kind, values: Mapping[str, Value]) -> str:
-    """Creates a record and returns its key; the fields left out get the database's defaults. Raises Refused."""
+    """Creates a record and returns its key; fields left out get the database's defaults. Raises Refused."""
     names = ", ".join(f'"{name}"' for name in values)
     places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
     return str(
@@ -169,10 +165,8 @@ async def created(connection: Connection, kind: Kind, values: Mapping[str, Value
 
 
 async def changed(connection: Connection, kind: Kind, key: str, values: Mapping[str, Value]) -> list[Change]:
-    """Changes fields of a record and returns the changes. Raises Refused.
-
-    What differs afterwards; a secret's values are not in it.
-    """
+    """Changes fields of a record; returns those that differ afterwards, without the values of secrets. Raises
+    Refused."""
     before = await _record(connection, kind, key, lock=True)
     assignments = ", ".join(f'"{name}" = ${number}' for number, name in enumerate(values, 2))
     key = await connection.fetchval(
@@ -227,10 +221,7 @@ async def secret(connection: Connection, kind: Kind, key: str) -> str:
 
 
 def parsed(known: Mapping[str, str], kind: Kind, texts: Mapping[str, str]) -> dict[str, Value]:
-    """Returns values of texts.
-
-    Texts as values of the fields' types. Refused names the field and the rule.
-    """
+    """Converts texts to values of the fields' types. Raises Refused, naming the field and the rule."""
     return {name: _value(name, _type(known, kind, name), text) for name, text in texts.items()}
 
 
@@ -243,7 +234,7 @@ def _type(known: Mapping[str, str], kind: Kind, name: str) -> str:
 
 
 def _known(name: str, names: Sequence[str] | Mapping[str, str]) -> None:
-    """Raises Refused, with a hint, for a name that there is none of."""
+    """Raises Refused, with the most similar name, for a name that is not among `names`."""
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
@@ -251,7 +242,7 @@ def _known(name: str, names: Sequence[str] | Mapping[str, str]) -> None:
 
 
 def _value(name: str, type_: str, text: str) -> Value:
-    """Returns the text as a value of that type of column. Raises Refused, naming the field, where it is none."""
+    """Converts a text to a value of that column type. Raises Refused, naming the field."""
     match type_:
         case "boolean":
             return _boolean(name, text)
@@ -268,7 +259,7 @@ def _value(name: str, type_: str, text: str) -> Value:
 
 
 def _boolean(name: str, text: str) -> bool:
-    """Returns yes or no. Raises Refused for any other word."""
+    """Converts a text such as yes or no. Raises Refused, naming the field."""
     word = text.strip().lower()
     if word not in _YES | _NO:
         raise Refused(f"{name}: must be yes or no (got {text})")
@@ -276,7 +267,7 @@ def _boolean(name: str, text: str) -> bool:
 
 
 def _integer(name: str, text: str, highest: int) -> int | None:
-    """Returns the number, None for an empty text. Raises Refused beyond `highest` and for what is no number."""
+    """Converts a text to a number, an empty one to None. Raises Refused beyond `highest` and for what is no number."""
     if not text.strip():
         return None
     try:
@@ -297,7 +288,7 @@ def absent(kind: Kind, key: str) -> Refused:
 
 
 async def identifiers(connection: Connection, kind: Kind, keys: Sequence[str]) -> list[int]:
-    """Row ids, in the order of the keys; Refused names those that don't exist."""
+    """Returns the row ids of these records, in the order of the keys. Raises Refused, naming those that don't exist."""
     rows = await connection.fetch(
         f"select {kind.key} as key, id from {kind.table} where {kind.key} = any($1::text[])",  # noqa: S608 - names of this program, never of a user
         list(keys),
@@ -319,7 +310,7 @@ async def all_keys(connection: Connection, kind: Kind) -> list[str]:
 
 
 async def queues_of(connection: Connection, channel: str | None) -> list[str]:
-    """The names of all queues, or of those of one channel."""
+    """Returns the names of all queues, or of those of one channel."""
     rows = await connection.fetch(
         "select address as name from agentbridge.queues where $1::text is null or channel = $1 order by 1", channel
     )
@@ -329,10 +320,7 @@ async def queues_of(connection: Connection, channel: str | None) -> list[str]:
 async def join_queues(
     connection: Connection, queues: Sequence[int], agents: Sequence[int], teams: Sequence[int], penalty: int
 ) -> None:
-    """Puts agents and teams into queues.
-
-    Each agent and each team into each queue; who is there already gets this penalty.
-    """
+    """Puts each of these agents and teams into each of these queues; one that is there already gets this penalty."""
     for table, column, members in (("queue_members", "agent_id", agents), ("team_queues", "team_id", teams)):
         await connection.execute(
             f"insert into agentbridge.{table} as m ({column}, queue_id, penalty)"  # noqa: S608 - names of this program, never of a user
@@ -348,10 +336,7 @@ async def join_queues(
 async def leave_queues(
     connection: Connection, queues: Sequence[int], agents: Sequence[int], teams: Sequence[int]
 ) -> None:
-    """Takes agents and teams out of queues.
-
-    Not being there is as good as having left.
-    """
+    """Takes these agents and teams out of these queues; one that is not there is no error."""
     for table, column, members in (("queue_members", "agent_id", agents), ("team_queues", "team_id", teams)):
         await connection.execute(
             f"delete from agentbridge.{table} where {column} = any($1::bigint[]) and queue_id = any($2::bigint[])",  # noqa: S608 - names of this program, never of a user
@@ -378,7 +363,7 @@ async def leave_team(connection: Connection, team: int, agents: Sequence[int]) -
 
 
 async def enable_queues(connection: Connection, user: str, queues: Sequence[int]) -> None:
-    """Lets a user manage the agents of these queues too."""
+    """Lets a user also manage the agents of these queues."""
     await connection.execute(
         "insert into agentbridge.user_queues (username, queue_id) select $1, q from unnest($2::bigint[]) q"
         " on conflict do nothing",
@@ -388,7 +373,7 @@ async def enable_queues(connection: Connection, user: str, queues: Sequence[int]
 
 
 async def disable_queues(connection: Connection, user: str, queues: Sequence[int]) -> None:
-    """Takes the agents of these queues from a user."""
+    """No longer lets a user manage the agents of these queues."""
     await connection.execute(
         "delete from agentbridge.user_queues where username = $1 and queue_id = any($2::bigint[])", user, list(queues)
     )

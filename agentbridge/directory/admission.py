@@ -23,12 +23,15 @@ ELSEWHERE = "the address of the database leads to another server now"
 
 
 class Elsewhere(Unavailable):
-    """The connection is to the server from before; the next one will be to the right one."""
+    """The connection leads to a server that is not the obeyed one; the next connection will lead to the right one."""
 
 
 class Admission:
-    """deadline: in seconds, of each connection that it makes and of each query on it. again_seconds: between two
-    looks for a confirmation."""
+    """Decides whether the database behind a connection may be obeyed, or has lost what Asterisk was told by it before.
+
+    deadline: seconds, for each connection that it makes and each query on it. again_seconds: between two looks for a
+    confirmation.
+    """
 
     def __init__(self, dsn: str, memory: Memory, *, node: str, deadline: float, again_seconds: float) -> None:
         self._dsn = dsn
@@ -45,20 +48,16 @@ class Admission:
         return self._memory.mark.lineage if self._memory.mark is not None else None
 
     def read_up_to(self, change: int, microseconds: int) -> None:
-        """Remembers how far this database was read.
-
-        The newest change of a read; both are 0 when there was none.
-        """
+        """Remembers the newest change that was read from this database; both are 0 when there was none."""
         if self._memory.mark is not None:
             self._memory.keep(self._memory.mark.with_change(change, microseconds))
 
     async def wait_until_obeyed(self, connection: Connection) -> bool:
-        """Waits until the database may be obeyed; returns whether nobody had to confirm that.
+        """Waits until this database may be obeyed: at once, or when somebody confirms one that is older than what
+        Asterisk was told.
 
-        A database that forgot what Asterisk was told changes nothing there before somebody says that it may.
-
-        False when the transactions that were read before were not this server's. Elsewhere when this connection is to
-        the old server, as that of a standby daemon which waited there for the lock.
+        Returns False when the changes that were read before were not this server's history. Raises Elsewhere when this
+        connection is to the old server, as that of a standby daemon which waited there for the lock.
         """
         async with self._beside((await _mark(connection)).lineage):
             pass
@@ -71,27 +70,20 @@ class Admission:
         return follows and not confirmed
 
     async def check_address(self) -> None:
-        """Looks where the address leads.
-
-        Elsewhere when who connects now meets another server than the obeyed one.
-        """
+        """Raises Elsewhere when the configured address now leads to another server than the obeyed one, Unavailable
+        when to none."""
         async with self._beside(self.lineage):
             pass
 
     async def _settle_in(self, connection: Connection) -> None:
-        """Prepares a database whose history is another one's.
-
-        After dump and restore into another cluster, whose transactions count from the beginning.
-        """
+        """Prepares a database that was restored from a dump in another cluster, whose transaction numbers start from
+        the beginning."""
         if not await connection.fetchval(QUERIES["at_home"]):
             await self._ask_beside(connection, "moved_in")
             log.warning("database.moved", node=self._node)
 
     async def _wait_for_confirmation(self, connection: Connection) -> bool:
-        """Waits until somebody confirms that an older database is obeyed.
-
-        False when none was needed.
-        """
+        """Waits until an older database is confirmed by somebody; returns False at once where it is not older."""
         reason = ""
         while reason := await self._why_older(connection, refused=bool(reason)):
             if await self._ask_beside(connection, "database_older", self._node, reason):
@@ -118,15 +110,15 @@ class Admission:
         return why_older(known, await _mark(connection), has_known=has_known, may_be_pruned=may_be_pruned)
 
     async def _ask_beside(self, connection: Connection, query: str, *arguments: object) -> bool:
-        """Asks the query on a connection of its own, since ours may be in a transaction that never commits; returns
-        whether it holds.
-        """
+        """Runs the query on a connection of its own and returns its boolean: ours may be in a transaction that never
+        commits."""
         async with self._beside((await _mark(connection)).lineage) as beside:
             return bool(await beside.fetchval(QUERIES[query], *arguments))
 
     @asynccontextmanager
     async def _beside(self, lineage: Lineage | None) -> AsyncIterator[Connection]:
-        """In a transaction on a new connection; Elsewhere when that is not to a server of this lineage."""
+        """Gives a new connection in a transaction. Raises Elsewhere when it does not lead to a server of this
+        lineage."""
         connection = await connect(self._dsn, deadline=self._deadline, name=f"agentbridge {self._node}")
         try:
             with translated():
@@ -138,10 +130,7 @@ class Admission:
 
 
 async def _check_lineage(connection: Connection, lineage: Lineage | None) -> None:
-    """Raises Elsewhere where the database behind this connection is not of this lineage, or not agentbridge's.
-
-    Without a lineage, none fits.
-    """
+    """Raises Elsewhere where the database behind this connection is not of this lineage, or not agentbridge's."""
     try:
         found = (await _mark(connection)).lineage
     except asyncpg.SyntaxOrAccessError as error:  # it has no such tables, or not for us
@@ -151,7 +140,7 @@ async def _check_lineage(connection: Connection, lineage: Lineage | None) -> Non
 
 
 async def _mark(connection: Connection) -> Mark:
-    """Returns how far the database's history goes."""
+    """Returns the mark of how far this database's history goes."""
     row = await connection.fetchrow(QUERIES["lineage"])
     if row is None:
         raise Unavailable("the database answered a query without a row")

@@ -17,7 +17,7 @@ from agentbridge.errors import Refused
 
 
 class Needs(StrEnum):
-    """What an operation asks its actor to be."""
+    """What a user must be to run an operation."""
 
     HOLDER = "holder"
     """of the configuration: for no user of the directory"""
@@ -67,7 +67,8 @@ ADMINISTRATORS_FIELDS = frozenset({"may_spy"})
 
 
 async def must(connection: Connection, actor: str | None, operation: str) -> None:
-    """Raises Refused unless the actor is what the operation needs; a name that no user has is refused as such."""
+    """Raises Refused unless the actor may run the operation, and for an actor that no user is. None may do
+    everything."""
     if actor is None:
         return
     needs = OPERATIONS.get(operation, Needs.HOLDER)
@@ -84,7 +85,8 @@ async def must_have_queue(connection: Connection, actor: str | None, queue: str)
 
 
 async def must_manage(connection: Connection, user: str | None, usernames: Sequence[str]) -> None:
-    """Raises Refused, naming them, for agents that the user may not manage; None is whoever has the database."""
+    """Raises Refused, naming them, for agents that the user may not manage; user None, with the database's own rights,
+    may all."""
     if user is None:
         return
     rows = await connection.fetch(

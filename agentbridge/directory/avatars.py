@@ -16,7 +16,10 @@ _TYPES = {"PNG": "image/png", "JPEG": "image/jpeg"}
 
 
 def check_avatar(content: bytes) -> str:
-    """Its type, `image/png` or `image/jpeg`; InvalidValue for everything else. Takes a while: call it in a thread."""
+    """Checks a picture by its content; returns `image/png` or `image/jpeg`. Raises InvalidValue for anything else.
+
+    It takes a while: call it in a thread.
+    """
     if len(content) > LARGEST_BYTES:
         raise InvalidValue(f"avatar: at most 8 MB (got {len(content) / 1024 / 1024:.1f} MB)")
     try:

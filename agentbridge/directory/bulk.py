@@ -29,7 +29,7 @@ Progress: TypeAlias = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A line of an import with its names resolved to ids."""
+    """One line of an import, with the names of queues and teams resolved to row ids."""
 
     line: int
     values: Mapping[str, admin.Value]
@@ -40,7 +40,7 @@ class _Row:
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """What a row may name."""
+    """The fields, queues and teams that exist and that a line of an import can name."""
 
     fields: Mapping[str, str]
     """name → type"""
@@ -48,7 +48,7 @@ class _Names:
     teams: Mapping[str, int]
 
     def row(self, line: int, texts: Texts) -> _Row:
-        """Returns the row of a line of texts. Raises Refused for an unknown name, field, or wrong value."""
+        """Checks a line and resolves its names. Raises Refused for an unknown name, field, or wrong value."""
         if "username" not in texts:
             raise Refused("username: is missing")
         own = {name: text for name, text in texts.items() if name not in MEMBERSHIPS}
@@ -67,11 +67,10 @@ class _Names:
 async def create_agents(
     connection: Connection, lines: Lines, *, at_most: int, progress: Progress
 ) -> list[tuple[int, str]]:
-    """Creates the agents of an import.
+    """Creates the agents of an import; returns line and reason of those that can't be created, at most `at_most` of
+    them.
 
-    Line and reason of what can't be made, up to `at_most` of them; when there are any, roll back.
-
-    progress: told how many rows were tried.
+    When it returns any, the caller must roll back. progress: called with the number of rows tried.
     """
     names = await _known(connection)
     rows, errors = _checked(names, lines)
@@ -96,7 +95,7 @@ async def _known(connection: Connection) -> _Names:
 
 
 def _checked(names: _Names, lines: Lines) -> tuple[list[_Row], list[tuple[int, str]]]:
-    """Returns the lines that can be imported, and of the others their number and what is wrong."""
+    """Checks all lines; returns the rows that can be imported, and number and reason of the lines that can't."""
     rows, errors = [], []
     for line, texts in lines:
         try:
@@ -107,7 +106,7 @@ def _checked(names: _Names, lines: Lines) -> tuple[list[_Row], list[tuple[int, s
 
 
 def names_in(field: str, text: str) -> list[str]:
-    """The names of a list; see `listed_names`. Refused where a quote is not closed."""
+    """Splits a list of names at its commas, see `listed_names`. Raises Refused where a quote is not closed."""
     try:
         parts = next(csv.reader([text], strict=True, skipinitialspace=True), [])
     except csv.Error:
@@ -116,17 +115,15 @@ def names_in(field: str, text: str) -> list[str]:
 
 
 def listed_names(names: Sequence[str]) -> str:
-    """Names with commas between them; one that holds a comma or a quote stands in quotes."""
+    """Joins names with commas; a name that holds a comma or a quote is put in quotes."""
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(names)
     return text.getvalue()
 
 
 def _with_penalty(text: str) -> tuple[str, int]:
-    """Returns name and penalty of a text such as `sales:2`.
-
-    `sales:2`: no queue's name has a colon.
-    """
+    """Splits `sales:2` into the queue's name and its penalty; no queue's name has a colon. Raises Refused for a wrong
+    penalty."""
     name, colon, penalty = text.partition(":")
     if colon and not (penalty.isdecimal() and len(penalty) < 6):
         raise Refused(f"queues: the penalty behind {name}: must be a whole number (got {penalty})")
@@ -149,7 +146,8 @@ def _parts(rows: Sequence[_Row]) -> Iterator[Sequence[_Row]]:
 
 
 async def _insert(connection: Connection, names: _Names, rows: Sequence[_Row], errors: list[tuple[int, str]]) -> None:
-    """Imports the rows together; where one is refused, by halves, so that only that one is left out."""
+    """Inserts the rows together; where some are refused, it tries by halves, so that only these are left out. Adds
+    their errors."""
     try:
         await _insert_or_nothing(connection, names, rows)
     except Refused as refused:
@@ -162,7 +160,7 @@ async def _insert(connection: Connection, names: _Names, rows: Sequence[_Row], e
 
 
 async def _insert_or_nothing(connection: Connection, names: _Names, rows: Sequence[_Row]) -> None:
-    """Imports all of these rows or, where one is refused, none of them, and raises Refused."""
+    """Inserts all of these rows, or none of them and raises Refused."""
     await connection.execute("savepoint part")
     try:
         with translated():
@@ -176,7 +174,7 @@ async def _insert_or_nothing(connection: Connection, names: _Names, rows: Sequen
 
 
 def _alike(rows: Iterable[_Row]) -> Iterable[list[_Row]]:
-    """Rows that name the same fields: those left out get the database's defaults."""
+    """Groups rows that name the same fields, so that the database's defaults apply to the fields left out."""
     groups: dict[frozenset[str], list[_Row]] = {}
     for row in rows:
         groups.setdefault(frozenset(row.values), []).append(row)
@@ -184,7 +182,7 @@ def _alike(rows: Iterable[_Row]) -> Iterable[list[_Row]]:
 
 
 async def _insert_agents(connection: Connection, names: _Names, rows: Sequence[_Row]) -> None:
-    """In the order of the rows."""
+    """Inserts agents that name the same fields, in the order of the rows."""
     columns = list(rows[0].values)
     listed = ", ".join(f'"{name}"' for name in columns)
     cast = ", ".join(_cast(name, names.fields[name]) for name in columns)
@@ -202,7 +200,7 @@ def _cast(name: str, type_: str) -> str:
 
 
 def _text(value: admin.Value) -> str | None:
-    """Returns the value as PostgreSQL reads it in a text array."""
+    """Returns the value as text that PostgreSQL takes in a text array; None for NULL."""
     match value:
         case None:
             return None

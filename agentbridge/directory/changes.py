@@ -44,7 +44,7 @@ FRESH_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pulse:
-    """`poll_seconds`: how often it asks without being woken, which is also the sign of life.
+    """How often the connection that follows changes asks the database, which also shows that the server is alive.
 
     A hung server is noticed after `poll_seconds + deadline_seconds` at most.
     """
@@ -61,7 +61,7 @@ class DirectoryListener(Protocol):
     """Is told what changes in the directory. Called synchronously: a method may not block."""
 
     def keys_changed(self, keys: set[EndpointId], reading: Reading | None) -> None:
-        """These keys changed, all of them where ALL_KEYS is among them.
+        """Takes keys that changed; ALL_KEYS among them stands for every key.
 
         reading: what the directory says about them, where they are few and it was read just now.
         """
@@ -81,10 +81,8 @@ class DirectoryListener(Protocol):
 
 
 class Changes:
-    """`run` connects, waits to be the node's only writer, then hands over keys until it is cancelled.
-
-    listener: is told what was found.
-    """
+    """Follows which keys change in the directory and tells the listener; before that it waits to be the node's only
+    daemon."""
 
     def __init__(
         self,
@@ -135,7 +133,7 @@ class Changes:
         return self._admission.older
 
     async def run(self) -> None:
-        """Follows the directory, session after session, until it is cancelled."""
+        """Follows the directory and connects again when it is lost, until it is cancelled."""
         async with asyncio.TaskGroup() as both:
             both.create_task(self._sessions())
             both.create_task(self._watch_address())
@@ -144,7 +142,8 @@ class Changes:
         await keep_connected(self._session_told, self._waits, errors=Unavailable)
 
     async def _session_told(self) -> None:
-        """One session, whose end is told. Raises Unavailable where the directory could not be obeyed in it."""
+        """Runs one session and tells the listener when it ends. Raises Unavailable where the directory could not be
+        obeyed in it."""
         try:
             await self._session()
         except Unavailable as lost:
@@ -154,7 +153,7 @@ class Changes:
                 raise
 
     def _went_down(self, reason: str) -> None:
-        """Tells, once for an outage, that the directory is not followed."""
+        """Tells listener and log, once for each outage, that the directory is not followed."""
         if self.up or not self._lost_told:
             log.warning("database.lost", node=self._node, reason=reason)
             self._listener.directory_lost(reason)
@@ -182,9 +181,8 @@ class Changes:
             connection.terminate()
 
     async def _follow(self, connection: Connection) -> None:
-        """Waits to be the writer of a database that is obeyed, then hands over keys for as long as the connection
-        lives.
-        """
+        """Takes the node's lock, waits until the database may be obeyed, then tells of changed keys until the
+        connection is lost."""
         connection.add_termination_listener(self._woken)
         pooled = await behind_pooler(connection)
         await self._lock.prepare(connection, pooled=pooled)
@@ -215,7 +213,7 @@ class Changes:
             raise Unavailable(found.problem)
 
     def _came_up(self) -> None:
-        """Tells that the directory is followed from now on."""
+        """Tells listener and log that the directory is followed from now on."""
         log.info("database.connected", node=self._node)
         self._lost_told = False
         self.up = True
@@ -236,7 +234,7 @@ class Changes:
         self._wake.set()
 
     async def _read(self, connection: Connection) -> None:
-        """Reads what changed since the last read and hands the keys over."""
+        """Reads the keys that changed since the last read and tells the listener."""
         asked = time.monotonic()
         rows = await connection.fetch(NEWS, self.snapshot, self._node)
         fresh = time.monotonic() - asked < FRESH_SECONDS  # else this process may have stood still meanwhile
@@ -251,14 +249,17 @@ class Changes:
         self._admission.read_up_to(news["newest"] or 0, news["newest_at"] or 0)
 
     async def _watch_address(self) -> None:
-        """An old primary that nobody stopped after a failover answers this connection for ever."""
+        """Checks at intervals that the address still leads to the obeyed server.
+
+        After a failover an old primary that nobody stopped answers the connection to it for ever.
+        """
         while True:
             await asyncio.sleep(self._pulse.address_seconds)
             if self.up:
                 await self._look_at_address()
 
     async def _look_at_address(self) -> None:
-        """Makes the session end where the address leads to another database by now."""
+        """Ends the session where the address leads to another database by now."""
         try:
             await self._admission.check_address()
         except Elsewhere as left:

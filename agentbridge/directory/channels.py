@@ -14,7 +14,8 @@ FIELDS = {"capacity": "integer", "auto_answer": "boolean", "auto_answer_delay": 
 
 
 async def set_channel(connection: Connection, username: str, channel: str, texts: Mapping[str, str]) -> None:
-    """The fields that are not named stay as they are, or get the database's defaults."""
+    """Sets an agent's capacity and automatic answer for one channel; fields left out stay as they are. Raises
+    Refused."""
     values = admin.parsed(FIELDS, AGENT, texts)
     if not values:
         raise Refused(f"name at least one of {', '.join(FIELDS)}, as in capacity=3")

@@ -30,9 +30,11 @@ refuses settings that it does not know."""
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """A rule of the directory: `Refused`. All else, lost, hung, read-only, or a statement that fails: `Unavailable`.
+    """Turns errors of PostgreSQL inside the block into ours: Refused for a rule of the directory, Unavailable for all
+    else.
 
-    So a value that can't be read, a missing right or another schema is told and tried again, and ends nobody.
+    All else is a server that is lost, hung or read-only, but also a missing right or another schema: that is logged and
+    tried again, and ends nobody.
     """
     try:
         yield
@@ -60,7 +62,8 @@ def _ours(error: asyncpg.PostgresError) -> Exception:
 
 
 def _advice(code: str) -> str:
-    """What helps where the fault is not in the data: the schema, or the rights of the role."""
+    """Returns what to do about this SQLSTATE, for the end of the message: about the schema or the role's rights; else
+    ''."""
     match code:
         case "42501":
             return "; use the database's owner, or grant its role what is missing: `agentbridge db grant`"
@@ -71,7 +74,10 @@ def _advice(code: str) -> str:
 
 
 def _rule(error: asyncpg.PostgresError) -> str:
-    """The rule that a constraint of ours is called by, instead of PostgreSQL's words and the row that breaks it."""
+    """Returns the name of our violated constraint, which is written as a rule; '' for others.
+
+    It is shown instead of PostgreSQL's words and the row that breaks it.
+    """
     name, column = (getattr(error, of, None) or "" for of in ("constraint_name", "column_name"))
     if error.sqlstate == "23502" and column:
         return f"{column}: must not be empty"
@@ -87,8 +93,11 @@ STATEMENTS_KEPT = 100
 
 
 def session_settings(name: str, statements: int) -> dict[str, str]:
-    """What a session starts with. A statement that is kept is planned once: with the keys of each call before
-    its eyes the planner takes eight times as long as the server needs to find one of them."""
+    """Returns the server settings with which a session starts. statements: how many prepared ones are kept.
+
+    A prepared statement is planned once: planning it for the keys of each call takes eight times as long as finding one
+    of them.
+    """
     if not statements:
         return {"application_name": name}
     return {
@@ -100,9 +109,10 @@ def session_settings(name: str, statements: int) -> dict[str, str]:
 
 
 async def connect(dsn: str, *, deadline: float, name: str = "agentbridge", statements: int = 0) -> Connection:
-    """`deadline`, in seconds, bounds the connecting and then each query of the connection.
+    """Connects to PostgreSQL. Raises Refused or Unavailable.
 
-    statements: how many to keep prepared; 0 works behind every pooler.
+    deadline: seconds for connecting, and then for each query. statements: how many to keep prepared; 0 works behind
+    every pooler.
     """
     with translated():
         try:
@@ -114,7 +124,7 @@ async def connect(dsn: str, *, deadline: float, name: str = "agentbridge", state
 
 
 async def _connect(dsn: str, deadline: float, name: str, statements: int) -> Connection:
-    """Opens a connection whose every step has the deadline, with so many prepared statements kept."""
+    """Opens a connection with this deadline for connecting and each query. Raises what asyncpg raises."""
     connection: Connection = await asyncpg.connect(
         dsn,
         timeout=deadline,
@@ -126,13 +136,14 @@ async def _connect(dsn: str, deadline: float, name: str, statements: int) -> Con
 
 
 async def behind_pooler(connection: Connection) -> bool:
-    """A pooler invents the process number that it tells its clients at the log-in."""
+    """Whether there is a pooler before the server: it invents the process number that it tells its clients at the
+    log-in."""
     return bool(await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid())
 
 
 @asynccontextmanager
 async def transaction(connection: Connection | PooledConnection, *, deadline: float) -> AsyncIterator[None]:
-    """One transaction that the server ends by itself after `deadline` seconds, whoever keeps it waiting.
+    """Opens a transaction that the server ends by itself after `deadline` seconds, whoever keeps it waiting.
 
     A hung connection is dropped, not closed: closing waits for the server.
     """
@@ -154,7 +165,7 @@ async def transaction(connection: Connection | PooledConnection, *, deadline: fl
 
 
 async def _roll_back(connection: Connection | PooledConnection) -> None:
-    """What made it necessary is the error to tell: that the server is gone shows here only as a consequence."""
+    """Rolls back and ignores errors of that: what made it necessary is the error to tell."""
     with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
         if not connection.is_closed():
             await connection.execute("ROLLBACK")

@@ -25,7 +25,8 @@ Lineage = tuple[str, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A moment in the history of a directory. `change` is 0 when there has been none."""
+    """A point in a directory's history: which database, its timeline and its newest change. `change` is 0 when there
+    was none."""
 
     cluster: str
     """PostgreSQL's system identifier: initdb makes it, and physical standbys have the same"""
@@ -40,7 +41,7 @@ class Mark:
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """None for what is no mark."""
+        """Parses a mark that was saved as text; returns None for anything else."""
         match text.split():
             case [cluster, *numbers] if len(numbers) == 3 and all(number.isdecimal() for number in numbers):
                 timeline, change, microseconds = map(int, numbers)
@@ -57,9 +58,10 @@ class Mark:
 
 
 def why_older(known: Mark, found: Mark, *, has_known: bool, may_be_pruned: bool) -> str:
-    """Why a database is not to be obeyed; empty when it may be.
+    """Returns why a database may not be obeyed, having lost changes that Asterisk was told; '' when it may.
 
-    has_known: it holds the known change. may_be_pruned: nothing that it holds says that it never had that change.
+    has_known: it holds the known change. may_be_pruned: the change may have been deleted as old; nothing shows that it
+    never was there.
     """
     if found.cluster == known.cluster and found.timeline < known.timeline:
         return f"it was overtaken by a failover, from timeline {found.timeline} to {known.timeline}"
@@ -75,7 +77,8 @@ def why_older(known: Mark, found: Mark, *, has_known: bool, may_be_pruned: bool)
 
 
 class Memory:
-    """The last mark, in a file when there is a place for it; else it lasts as long as the process."""
+    """Remembers the mark of the database that was last obeyed, in a file, or without one as long as the process
+    lives."""
 
     def __init__(self, file: Path | None, clock: Callable[[], float]) -> None:
         self._file = file
@@ -86,9 +89,8 @@ class Memory:
         self.read_file()
 
     def read_file(self) -> None:
-        """Takes the mark of the file where it is newer: another daemon of this node may have gone on while this one
-        stood by.
-        """
+        """Takes the file's mark where it is newer: another daemon of this node may have gone on while this one stood
+        by."""
         found = self._load()
         if found is None:
             return
@@ -96,7 +98,7 @@ class Memory:
             self.mark = found
 
     def keep(self, mark: Mark) -> None:
-        """Remembers the mark, and saves it to the file every SAVE_SECONDS at most."""
+        """Sets the mark, and saves it to the file at most every SAVE_SECONDS."""
         self.mark = mark
         if mark != self._saved and self._clock() - self._saved_at >= SAVE_SECONDS:
             self._save(mark)

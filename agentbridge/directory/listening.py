@@ -13,9 +13,9 @@ ARRIVES_WITHIN_SECONDS = 1.0
 
 
 async def listen_works(dsn: str, *, deadline: float) -> bool:
-    """False behind a pooler in transaction mode, where LISTEN is lost without a word; then changes wait for the poll.
+    """Whether notifications arrive; False behind a pooler in transaction mode, where LISTEN is lost without a word.
 
-    Two connections, since a notification from the same one would arrive with the answer.
+    It needs two connections, since a notification from the same one would arrive with the answer.
     """
     arrived = asyncio.Event()
     channel = f"agentbridge_check_{random.getrandbits(64):x}"
@@ -34,7 +34,7 @@ async def listen_works(dsn: str, *, deadline: float) -> bool:
 
 
 async def _within(event: asyncio.Event, seconds: float) -> bool:
-    """Whether the event came within so many seconds."""
+    """Waits for the event; returns whether it came within so many seconds."""
     try:
         async with asyncio.timeout(seconds):
             await event.wait()

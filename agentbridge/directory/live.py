@@ -20,7 +20,10 @@ IN_A_THREAD = 50
 
 
 class LiveTables:
-    """One node's. Each write is one statement and a transaction of its own, so that no node waits long for another."""
+    """Writes one node's live rows: its agents, calls and queues as they are now.
+
+    Each write is one statement and a transaction of its own, so that no node waits long for another.
+    """
 
     def __init__(self, directory: Directory, *, node: str) -> None:
         self._directory = directory
@@ -35,7 +38,11 @@ class LiveTables:
         gone_agents: Collection[str] = (),
         ended_calls: Sequence[LiveCall] = (),
     ) -> None:
-        """Also with nothing in it: it says that this node is alive. Calls that have ended go to the history."""
+        """Writes these rows, deletes those of `gone_agents`, and moves calls that have ended to the history. Raises
+        Unavailable.
+
+        Also with no rows at all: it shows that this node is alive.
+        """
         rows = (
             [*map(asdict, agents), *({"internal": one, "gone": True} for one in gone_agents)],
             [*map(asdict, calls), *(asdict(one) | {"gone": True} for one in ended_calls)],
@@ -52,7 +59,8 @@ class LiveTables:
         await self._directory.call(_KEEP, self._node, list(agents), list(calls), list(queues))
 
     async def counts_of(self, day: date) -> Mapping[str, tuple[int, int, int]]:
-        """Queue → answered, abandoned, answered within its service level."""
+        """Returns for each queue what this node counted that day: answered, abandoned, answered within the service
+        level."""
         async with self._directory.transaction() as connection:
             rows = await connection.fetch(_DAY, self._node, day)
         return {row["queue"]: (row["answered"], row["abandoned"], row["in_level"]) for row in rows}
@@ -63,7 +71,7 @@ def _texts(parts: Sequence[Sequence[Mapping[str, Any]]]) -> list[str]:
 
 
 def _plain(value: object) -> object:
-    """Returns a value of a live row as JSON takes it. Raises TypeError."""
+    """Converts a value of a live row for JSON. Raises TypeError for a type that there is none for."""
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, Mapping):

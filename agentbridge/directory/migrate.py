@@ -38,12 +38,12 @@ _MOVE = "stop the daemon, back the database up with pg_dump, then run `agentbrid
 
 
 class SchemaError(AgentbridgeError):
-    """The database's schema and this program don't go together; the message says what to do."""
+    """The database's schema does not fit this program; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One step of the tables."""
+    """One step of the tables' schema: its number, name and SQL."""
 
     version: int
     name: str
@@ -60,10 +60,10 @@ class Migration:
 
 @dataclass(frozen=True, slots=True)
 class SchemaStatus:
-    """What the database has beside what this program needs. `problem` is empty when both are the same.
+    """How the database's schema compares with what this program needs. `problem` is empty when they are the same.
 
-    pending: migrations that were not applied yet.
-    changed: files of functions and rights with another text than applied.
+    pending: migrations that were not applied yet. changed: files of functions and rights whose text differs from what
+    was applied.
     """
 
     current: int
@@ -84,7 +84,7 @@ class SchemaStatus:
 
 @dataclass(frozen=True, slots=True)
 class _Applied:
-    """What the database says was applied: versions and files with their checksums, and which of our roles it has."""
+    """What was applied to the database: migrations and files with their checksums, and which of our roles exist."""
 
     migrations: dict[int, str]
     files: dict[str, str]
@@ -98,7 +98,7 @@ class _Applied:
 
 @cache
 def migrations() -> tuple[Migration, ...]:
-    """Those of this program, in order."""
+    """Returns this program's migrations, in order."""
     found = [
         Migration(int(match["version"]), match["name"], file.read_text("utf-8"))
         for file in (_folder() / "migrations").iterdir()
@@ -109,14 +109,14 @@ def migrations() -> tuple[Migration, ...]:
 
 @cache
 def functions() -> dict[str, str]:
-    """The text of each file of functions, by its name without the ending, in the order of the names."""
+    """Returns the text of each file of SQL functions by its name without the ending, in the order of the names."""
     files = sorted((_folder() / "functions").iterdir(), key=lambda file: file.name)
     return {file.name.removesuffix(".sql"): file.read_text("utf-8") for file in files if file.name.endswith(".sql")}
 
 
 @cache
 def grants() -> dict[str, str]:
-    """The sections of grants.sql: what PUBLIC loses under "", then the text of each role under its name."""
+    """Returns the sections of grants.sql: under "" what PUBLIC loses, then each role's text under its name."""
     first, *rest = _SECTION.split((_folder() / "grants.sql").read_text("utf-8"))
     return {"": first, **dict(zip(rest[::2], rest[1::2], strict=True))}
 
@@ -127,7 +127,7 @@ def roles() -> tuple[str, ...]:
 
 
 async def status(connection: Connection) -> SchemaStatus:
-    """Changes nothing, and needs no more than to read the schema's own tables."""
+    """Compares the database's schema with what this program needs; only reads the schema's own tables."""
     with translated():
         return _compare(await _applied(connection))
 
@@ -148,22 +148,22 @@ async def migrate(connection: Connection, on_step: Callable[[str], None]) -> lis
 
 
 async def missing_roles(connection: Connection) -> list[str]:
-    """Those of grants.sql that this server has not got."""
+    """Returns the roles of grants.sql that this server does not have."""
     with translated():
         there = (await _applied(connection)).roles
     return [role for role in roles() if role not in there]
 
 
 def making_roles(missing: Sequence[str]) -> str:
-    """The SQL for a superuser, where the schema's owner may not create roles; with it the owner may hand them on."""
+    """Returns the SQL by which a superuser creates these roles and lets the schema's owner hand them on."""
     created = "".join(f"CREATE ROLE {role} LOGIN; " for role in missing)
     return f"{created}GRANT {', '.join(missing)} TO agentbridge WITH ADMIN OPTION;"
 
 
 async def grant(connection: Connection, role: str, group: str) -> None:
-    """Makes a role a member of one of ours, so that it may do what grants.sql gives that one.
+    """Makes a role a member of one of our groups, so that it gets the rights of that one in grants.sql.
 
-    Refused when either of them is not there, or the owner may not hand the group on; the message says what to run.
+    Raises Refused when either does not exist, or the owner may not hand the group on; the message says what to run.
     """
     with translated():
         missing = await missing_roles(connection)
@@ -182,9 +182,10 @@ async def grant(connection: Connection, role: str, group: str) -> None:
 
 
 async def move(connection: Connection) -> dict[str, int]:
-    """Takes over a database of the old numbering, in one transaction; returns how many rows each table got.
+    """Moves the rows of a database of the old numbering into the new schema, in one transaction; returns the rows of
+    each table.
 
-    The old schema stays beside the new one, as `agentbridge_old`. SchemaError when there is nothing to take over.
+    The old schema stays beside the new one, as `agentbridge_old`. Raises SchemaError when there is nothing to move.
     """
     with translated():
         async with connection.transaction():
@@ -232,7 +233,7 @@ async def _migrate(connection: Connection) -> list[str]:
 
 
 async def _create_roles(connection: Connection, existing: frozenset[str]) -> frozenset[str]:
-    """Those that there are now: an owner who may not create roles leaves out what is missing."""
+    """Creates our missing roles as far as the owner may; returns those that exist then."""
     if set(roles()) <= existing or not await connection.fetchval(
         "SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user"
     ):
@@ -270,7 +271,7 @@ async def _apply_file(connection: Connection, name: str, text: str) -> None:
 
 
 async def _applied(connection: Connection) -> _Applied:
-    """Nothing for a database that has no schema of ours."""
+    """Reads what was applied to the database; nothing for one that has no schema of ours."""
     there = await connection.fetchrow(
         "SELECT to_regclass('agentbridge.migrations') IS NOT NULL AS migrations,"
         " to_regclass('agentbridge.schema_files') IS NOT NULL AS files,"
@@ -291,7 +292,7 @@ async def _applied(connection: Connection) -> _Applied:
 
 
 def _compare(applied: _Applied) -> SchemaStatus:
-    """Returns how the database's schema stands to the one of this program, with the problem where it does not fit."""
+    """Compares what was applied with what this program needs."""
     known = {migration.version: migration for migration in migrations()}
     current, wanted = max(applied.migrations, default=0), max(known)
     if applied.encoding != "UTF8":
@@ -321,7 +322,7 @@ def _changed(applied: _Applied) -> tuple[str, ...]:
 
 
 def _to_do(current: int, wanted: int, pending: tuple[str, ...], changed: tuple[str, ...]) -> str:
-    """Returns what the administrator has to do; '' where the schema is up to date."""
+    """Returns what the administrator has to do about the schema; '' where it is up to date."""
     if pending:
         return f"the database's schema is at version {current}, {wanted} is needed: run `agentbridge db migrate`"
     if changed:

@@ -18,7 +18,10 @@ _KEEPALIVES = "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET
 
 
 class NodeLock:
-    """standby_seconds: between two tries while another daemon has it."""
+    """The lock in the database by which only one daemon works for a node; it is lost with the connection that took it.
+
+    standby_seconds: between two tries while another daemon has it.
+    """
 
     def __init__(self, node: str, *, standby_seconds: float) -> None:
         self._node = node
@@ -27,13 +30,13 @@ class NodeLock:
         """another daemon writes to this node's Asterisk; this one waits"""
 
     async def prepare(self, connection: Connection, *, pooled: bool) -> None:
-        """Before anything else on a connection that is to hold the lock."""
+        """Prepares a new connection for taking the lock; to be called before anything else on it."""
         # One transaction keeps the pooler's server ours, and the lock with it. Its statements have a snapshot
         # each and it writes nothing, so it keeps no vacuum waiting.
         await connection.execute("BEGIN" if pooled else _KEEPALIVES)
 
     async def take(self, connection: Connection, *, pooled: bool) -> None:
-        """Waits until it is ours, for ever."""
+        """Waits until this connection has the lock, however long another daemon has it."""
         lock, key = _OF_TRANSACTION if pooled else _OF_SESSION, lock_key(self._node)
         while not await connection.fetchval(lock, key):
             if not self.standby:

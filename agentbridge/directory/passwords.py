@@ -38,7 +38,10 @@ _NOBODY = _hasher.hash(token_urlsafe(16))
 
 
 def check_password(password: str, *, security_suite: bool) -> None:
-    """InvalidValue with what is missing. Without the security suite only the length is bounded."""
+    """Raises InvalidValue, naming what is missing, for a password that breaks the rule (A15).
+
+    Without the security suite only its length is bounded.
+    """
     if not password or len(password) > LONGEST:
         raise InvalidValue(f"password: must be 1 to {LONGEST} characters")
     if not security_suite:
@@ -64,7 +67,8 @@ def hash_password(password: str) -> str:
 
 
 def verify_password(stored: str | None, password: str) -> bool:
-    """Also when there is no stored hash it takes the same time, and is False."""
+    """Whether the password fits the stored hash; False for no hash, after the same time, so that nobody learns which it
+    was."""
     if len(password) > LONGEST:
         return False
     try:
@@ -80,7 +84,7 @@ Acquire = Callable[[], AbstractAsyncContextManager[PooledConnection]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mail:
-    """The mail server of resets. `link` holds `{token}`, e.g. `https://desk.example.com/reset?token={token}`."""
+    """How the mail server of password resets is reached. `link` holds `{token}`, where each e-mail has its own."""
 
     host: str
     port: int = 25
@@ -92,7 +96,7 @@ class Mail:
 
 
 class Passwords:
-    """Passwords and PINs of agents: set, checked, and reset by a link that is sent by mail."""
+    """Sets, checks and resets agents' passwords; a reset is a link that is sent by mail."""
 
     def __init__(
         self,
@@ -108,7 +112,7 @@ class Passwords:
         self._answer_seconds = answer_seconds
 
     async def set(self, username: str, password: str) -> None:
-        """Refused for an unknown agent, InvalidValue when the rule is not met."""
+        """Sets the agent's password. Raises Refused for an unknown agent, InvalidValue when the rule is not met."""
         await self._check(password)
         hashed = await asyncio.to_thread(hash_password, password)
         async with self._acquire() as connection:
@@ -116,7 +120,8 @@ class Passwords:
                 raise Refused(f"username: there is no agent {username}")
 
     async def verify(self, username: str, password: str) -> bool:
-        """Counts failures towards the lock (A10); a deactivated or locked agent is False, whatever the password."""
+        """Whether the password is the agent's; always False for a deactivated or locked agent. A failure counts towards
+        the lock (A10)."""
         async with self._acquire() as connection:
             row = await connection.fetchrow(QUERIES["password_of"], username)
         right = await asyncio.to_thread(verify_password, row["password_hash"] if row else None, password)
@@ -129,8 +134,11 @@ class Passwords:
             return bool(await connection.fetchval(QUERIES["may_log_in"], username))
 
     async def request_reset(self, email: str) -> None:
-        """Mails a link to the agents of this address. The answer is the same when there are none, and so is what
-        is asked of the mail server before the e-mail; one that does not work is `Unavailable` in both cases."""
+        """Mails a link for a new password to each agent with this address. Raises Unavailable without the mail server.
+
+        Nothing shows whether there are such agents: the mail server is asked the same before the e-mail, and fails the
+        same.
+        """
         if self._mail is None:
             raise Unavailable("no mail server is configured, so a password can't be reset by e-mail")
         clock = asyncio.get_running_loop().time
@@ -141,7 +149,7 @@ class Passwords:
             await asyncio.sleep(answer_at - clock())
 
     async def _links(self, mail: Mail, email: str) -> list[EmailMessage]:
-        """Makes a link for each agent of that address; returns the messages that bring them."""
+        """Creates a token for each agent of that address; returns the e-mails with the links."""
         async with self._acquire() as connection:
             rows = await connection.fetch(QUERIES["agents_of_email"], email)
             tokens = [self._token() for _ in rows]
@@ -150,7 +158,10 @@ class Passwords:
         return [message(mail, row["username"], row["email"], token) for row, token in zip(rows, tokens, strict=True)]
 
     async def reset(self, token: str, password: str) -> str:
-        """Sets the password of the token's agent and returns the username; a token works once."""
+        """Sets the password of the agent to whom the token was sent; returns the username. A token works once.
+
+        Raises Refused for a token that is not valid, InvalidValue when the rule is not met.
+        """
         await self._check(password)
         hashed = await asyncio.to_thread(hash_password, password)
         async with self._acquire() as connection:
@@ -160,14 +171,14 @@ class Passwords:
         return str(username)
 
     async def _check(self, password: str) -> None:
-        """Raises Refused for a password that the directory's rules don't allow."""
+        """Raises InvalidValue for a password that breaks the rule that the directory's settings choose."""
         async with self._acquire() as connection:
             suite = bool(await connection.fetchval(QUERIES["security_suite"]))
         check_password(password, security_suite=suite)
 
 
 def message(mail: Mail, username: str, address: str, token: str) -> EmailMessage:
-    """The e-mail with the link."""
+    """Returns the e-mail with the link for a new password."""
     written = EmailMessage()
     written["From"], written["To"] = mail.sender, address
     written["Subject"] = "Your new password"
@@ -180,7 +191,7 @@ def message(mail: Mail, username: str, address: str, token: str) -> EmailMessage
 
 
 async def send(mail: Mail, messages: Sequence[EmailMessage]) -> None:
-    """Sends the messages. Raises Unavailable, without the server's words where they might repeat a secret."""
+    """Sends the e-mails. Raises Unavailable, without the server's words where they might repeat a secret."""
     try:
         # smtplib blocks, and has a limit of its own for each step
         async with asyncio.timeout(2 * MAIL_DEADLINE_SECONDS):
@@ -196,9 +207,9 @@ async def send(mail: Mail, messages: Sequence[EmailMessage]) -> None:
 
 
 def _deliver(mail: Mail, messages: Sequence[EmailMessage]) -> None:
-    """Connects to the mail server and sends the messages; blocking.
+    """Connects to the mail server and sends the e-mails; blocks. Without e-mails it connects all the same.
 
-    All of it but the messages themselves is the same, and fails the same, when there are none.
+    So nobody can tell by time or error whether an address is known.
     """
     with _server(mail) as server:
         server.ehlo_or_helo_if_needed()

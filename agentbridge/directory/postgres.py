@@ -43,7 +43,7 @@ class Outcome(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """What `status` and the other nodes know of this daemon."""
+    """What a daemon reports of itself at intervals, for `status` and for the other nodes."""
 
     started_at: datetime
     snapshot: str | None
@@ -60,9 +60,10 @@ class Heartbeat:
 
 
 class Directory:
-    """`async with Directory(dsn, node="pbx1") as directory`. It opens without a database, and is then Unavailable.
+    """The directory in PostgreSQL as the loop reads and writes it, over a small pool of connections.
 
-    Every method raises Unavailable when the database is gone, hung or read-only, and Refused for a rule.
+    `async with Directory(dsn, node="pbx1") as directory` opens without a database too. Every method raises Unavailable
+    when the database is gone, hung or read-only, and Refused for a rule.
     """
 
     def __init__(self, dsn: str, *, node: str, connections: int = 4, deadline: float = DEADLINE_SECONDS) -> None:
@@ -88,8 +89,11 @@ class Directory:
             self._pool.terminate()
 
     def obey(self, lineage: Lineage | None) -> None:
-        """From now on only servers of this lineage: after a failover nothing is read from another one before
-        it is known how old that is, nor from the old one that comes back."""
+        """From now on works only with servers of this lineage (history of one database); with None it works with none.
+
+        So after a failover nothing is read from another server before it is known how old that is, nor from the old one
+        when it comes back.
+        """
         if lineage != self._lineage and self._pool is not None:
             self._pool.terminate()
             self._pool = None
@@ -98,7 +102,7 @@ class Directory:
     # ------------------------------------------------------------ what should be
 
     async def read(self, keys: Collection[EndpointId]) -> Reading:
-        """All that the directory says about these keys, at one moment.
+        """Returns all that the directory says about these keys, at one moment.
 
         A hundred rows hold up the event loop for 5 ms while they are decoded: ask for many part by part.
         """
@@ -111,7 +115,7 @@ class Directory:
             return {EndpointId(row["key"]) for row in await connection.fetch(QUERIES["all_keys"])}
 
     async def reserve(self) -> list[EndpointId]:
-        """The configured range of internal numbers, in order."""
+        """Returns the configured range of internal numbers, in order."""
         async with self.transaction() as connection:
             bounds = await connection.fetchrow(QUERIES["number_range"])
         if bounds is None:
@@ -121,7 +125,8 @@ class Directory:
     # ------------------------------------------------------------ what became of it
 
     async def record(self, snapshot: str, outcomes: Mapping[EndpointId, Outcome]) -> None:
-        """What a pass found, for the rows of `snapshot`; an empty error means that Asterisk has them."""
+        """Writes what a pass found for each key, by the rows of `snapshot`; an empty error means that Asterisk has
+        them."""
         if not outcomes:
             return
         errors = [outcome.error or None for outcome in outcomes.values()]
@@ -129,7 +134,8 @@ class Directory:
         await self._execute("record_applied", self._node, snapshot, list(outcomes), errors, waits)
 
     async def adopt_pause(self, key: EndpointId, queue: QueueName, reason: str) -> bool:
-        """A pause that app_queue decided; False when it is in the directory already, or the session is gone."""
+        """Makes a pause by app_queue the agent's pause in that queue; returns False when it is there already, or nobody
+        is logged in."""
         async with self.transaction() as connection:
             return bool(await connection.fetchval(QUERIES["adopt_pause"], key, queue, reason))
 
@@ -138,7 +144,8 @@ class Directory:
         await self._execute("hand_over", self._node, list(queues))
 
     async def judge(self, losses: Sequence[Loss]) -> dict[Loss, Fate]:
-        """What became of each loss: taken away by a statement, moved to another endpoint, or vanished."""
+        """Returns for each loss what became of it: taken away by a statement, moved to another endpoint, or
+        vanished."""
         columns = (
             [loss.key for loss in losses],
             [loss.kind.value for loss in losses],
@@ -151,9 +158,10 @@ class Directory:
         return fates | {losses[row["number"] - 1]: Fate(row["fate"]) for row in rows}
 
     async def hold(self, keys: Collection[EndpointId], owned: int) -> set[EndpointId]:
-        """Notes that the removal of these keys and no others is held back, of so many that Asterisk has.
+        """Notes that the removal of these keys and no others is held back. Returns those that an administrator
+        confirmed lately.
 
-        Returns those of them that an administrator has confirmed lately.
+        owned: how many agents and telephones Asterisk has, for the administrator to see.
         """
         async with self.transaction() as connection:
             confirmed = await connection.fetchval(QUERIES["hold"], self._node, list(keys), owned)
@@ -180,17 +188,17 @@ class Directory:
         )
 
     async def prune_changes(self) -> int:
-        """Removes hints that every living node has read; returns how many."""
+        """Deletes hints that every living node has read; returns how many."""
         async with self.transaction() as connection:
             return int(await connection.fetchval(QUERIES["prune_changes"]))
 
     async def prune_taken_away(self) -> int:
-        """Removes notes of what was taken away long ago; returns how many."""
+        """Deletes notes of what was taken away long ago; returns how many."""
         async with self.transaction() as connection:
             return int(await connection.fetchval(QUERIES["prune_taken_away"]))
 
     async def prune_old(self) -> bool:
-        """Removes some of what is older than the settings say; whether there may be more."""
+        """Deletes some of the rows that are past the retention of the settings; returns whether there may be more."""
         async with self.transaction() as connection:
             return bool(await connection.fetchval(QUERIES["prune_old"]))
 
@@ -201,19 +209,19 @@ class Directory:
             await connection.execute(QUERIES[query], *arguments)
 
     async def call(self, query: str, *arguments: object) -> object:
-        """The value of one statement, which is a transaction of its own: one round trip."""
+        """Runs one statement as a transaction of its own, in one round trip; returns its value."""
         async with self._reading() as connection:
             return await connection.fetchval(query, *arguments)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PooledConnection]:
-        """A connection with a transaction that commits at the end of the block."""
+        """Gives a connection in a transaction, which commits at the end of the block."""
         async with self._connection() as connection, transaction(connection, deadline=self._deadline):
             yield connection
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[PooledConnection]:
-        """A connection for single SELECTs, each a transaction of its own: one round trip instead of three.
+        """Gives a connection for single SELECTs, each a transaction of its own: one round trip instead of three.
 
         Behind a pooler they need a transaction, since else parsing and executing are on two servers.
         """
@@ -244,7 +252,7 @@ class Directory:
                 await pool.release(connection)
 
     async def _acquired(self) -> tuple[asyncpg.Pool[asyncpg.Record], PooledConnection]:
-        """Returns the pool and a connection of it, within the deadline."""
+        """Returns the pool and a connection of it. Raises TimeoutError after the deadline."""
         pool = await self._opened()
         try:
             return pool, await pool.acquire(timeout=self._deadline)
@@ -279,7 +287,7 @@ class Directory:
             return self._pool
 
     async def _check_lineage(self, connection: Connection) -> None:
-        """Raises Unavailable for a new connection to another database than the one that is obeyed."""
+        """Raises Unavailable where a new connection leads to another database than the one that is obeyed."""
         if self._lineage is None:
             return
         row = await connection.fetchrow(QUERIES["lineage"])

@@ -11,7 +11,7 @@ _NAME = re.compile(r"^-- name: ([a-z_]+)$", re.MULTILINE)
 
 
 def parse(text: str) -> Mapping[str, str]:
-    """What follows a line `-- name: something` up to the next one, by its name."""
+    """Splits the text at lines `-- name: something`; returns each block of SQL by its name."""
     _, *pieces = _NAME.split(text)
     names, blocks = pieces[::2], pieces[1::2]
     if len(set(names)) != len(names):

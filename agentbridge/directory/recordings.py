@@ -17,14 +17,16 @@ SQL = parse((resources.files("agentbridge.directory") / "recordings.sql").read_t
 
 
 class CallLedger:
-    """What one node's calls leave in the directory. Every method is safe to repeat; Unavailable as in Directory."""
+    """Writes one node's recordings and attempts to listen into the directory. Methods are safe to repeat, and raise
+    Unavailable."""
 
     def __init__(self, directory: Directory, *, node: str) -> None:
         self._directory = directory
         self._node = node
 
     async def start(self, rows: Sequence[Started]) -> set[str]:
-        """A row each; at most one for a file, and for each part of a call. Returns the paths that got none."""
+        """Makes a row for each recording, at most one for a file and for each part of a call; returns the paths that
+        got none."""
         files = [row.file for row in rows]
         async with self._directory.transaction() as connection:
             rejected = await connection.fetch(
@@ -51,19 +53,20 @@ class CallLedger:
         )
 
     async def unknown(self, paths: Sequence[str]) -> set[str]:
-        """Those without a row."""
+        """Returns those of these paths that have no row."""
         async with self._directory.transaction() as connection:
             rows = await connection.fetch(SQL["unknown_recordings"], self._node, list(paths))
         return {row["file"] for row in rows}
 
     async def unfinished(self, after: str, limit: int) -> Mapping[str, str]:
-        """Path → the Uniqueid that it ends with, for what has no end; in the order of paths, from beyond `after`."""
+        """Returns recordings without an end, from path to the Uniqueid that each ends with; at most `limit` paths,
+        beyond `after`."""
         async with self._directory.transaction() as connection:
             rows = await connection.fetch(SQL["unfinished_recordings"], self._node, after, limit)
         return {row["file"]: row["channel"] for row in rows}
 
     async def listed_at(self) -> datetime | None:
-        """When this node's whole folder was last compared with its rows; None: never."""
+        """Returns when this node's whole folder was last compared with its rows; None for never."""
         async with self._directory.transaction() as connection:
             found: datetime | None = await connection.fetchval(SQL["recordings_listed_at"], self._node)
         return found
@@ -73,7 +76,7 @@ class CallLedger:
             await connection.execute(SQL["note_recordings_listed"], self._node, at)
 
     async def note_trouble(self, trouble: RecordingTrouble) -> bool:
-        """For `status`. False while this node is not in the directory yet."""
+        """Writes what is wrong with recordings, for `status`; returns False while this node has no row there yet."""
         async with self._directory.transaction() as connection:
             done = await connection.execute(
                 SQL["note_recording_trouble"],
@@ -85,13 +88,13 @@ class CallLedger:
         return done == "UPDATE 1"
 
     async def note_spying(self, attempts: Sequence[SpyAttempt]) -> None:
-        """At most one row for a channel and a time."""
+        """Writes attempts to listen, at most one row for a channel and a time."""
         fields = ("channel", "at", "spyer", "target", "mode", "allowed", "reason", "started_at", "ended_at", "ending")
         columns = [[getattr(attempt, field) for attempt in attempts] for field in fields]
         await self._execute("note_spying", *columns)
 
     async def unended_spying(self) -> Sequence[SpyAttempt]:
-        """What goes on, as far as the directory knows."""
+        """Returns this node's attempts to listen that have no end in the directory."""
         async with self._directory.transaction() as connection:
             rows = await connection.fetch(SQL["unended_spying"], self._node)
         return [SpyAttempt(**row) for row in rows]
@@ -104,7 +107,7 @@ class CallLedger:
 async def listed(
     connection: Connection, agent: str, *, limit: int, offset: int, manager: str | None = None
 ) -> list[dict[str, Any]]:
-    """Recordings of an agent by username or number, the newest first; of all agents when it is empty.
+    """Returns the recordings of an agent, by username or number, newest first; of all agents when it is empty.
 
     manager: only those of agents whom this user manages.
     """
@@ -112,6 +115,6 @@ async def listed(
 
 
 async def agent_of(connection: Connection, agent: str) -> tuple[str, str] | None:
-    """Username and internal number of the agent who has this username or number."""
+    """Returns username and internal number of the agent who has this username or number; None where there is none."""
     row = await connection.fetchrow(SQL["agent_of"], agent)
     return (row["username"], row["internal"]) if row else None

@@ -30,14 +30,14 @@ LOOK_EVERY_SECONDS = 0.5
 
 
 class RequestDesk:
-    """One node's side."""
+    """The requests about running calls that one node's daemon may take, and their results."""
 
     def __init__(self, directory: Directory, dsn: str, *, node: str, deadline: float) -> None:
         self._directory = directory
         self._dsn, self._node, self._deadline = dsn, node, deadline
 
     async def open(self) -> Sequence[Request]:
-        """What this node may still take, the oldest first."""
+        """Returns the requests that this node may still take, the oldest first. Raises Unavailable."""
         async with self._directory.transaction() as connection:
             rows = await connection.fetch(_OPEN, self._node)
         return [
@@ -63,7 +63,8 @@ class RequestDesk:
         await self._directory.call(_DECLINE, request, self._node, reason)
 
     async def listen(self, on_asked: Callable[[], None]) -> NoReturn:
-        """Calls `on_asked` when somebody asks, on a connection of its own that comes back."""
+        """Calls `on_asked` whenever a request is made, on a connection of its own that is opened again when it is
+        lost."""
 
         async def session() -> None:
             """Listens on one connection until that is lost; looks once at its beginning."""
@@ -80,7 +81,7 @@ class RequestDesk:
         await keep_connected(session, WAITS, errors=Unavailable)
 
     async def _until_lost(self, connection: Connection) -> None:
-        """Probes the connection; returns when it is lost."""
+        """Probes the connection at intervals; returns when it is lost."""
         while True:
             await asyncio.sleep(PROBE_SECONDS)
             try:
@@ -91,9 +92,9 @@ class RequestDesk:
 
 
 async def answer_to(connection: Connection, request: int) -> dict[str, Any]:
-    """What became of a request, when that is known: `request_result`, waited for by its notification.
+    """Waits for the result of a request and returns it.
 
-    Refused with the reason when it was refused, or nobody answered by the deadline.
+    Raises Refused with the reason when it was refused, or when no daemon answered by the deadline.
     """
     answered = asyncio.Event()
     with translated():
@@ -112,14 +113,14 @@ async def answer_to(connection: Connection, request: int) -> dict[str, Any]:
 
 
 def _late(found: Mapping[str, Any]) -> str:
-    """Returns why a request was not answered in time."""
+    """Returns the message about a request that was not answered in time."""
     if found["node"]:
         return f"timed out: node {found['node']} took it and did not answer in time; it may have been done"
     return f"timed out: no daemon that has {found['username']}'s call or device answered in time"
 
 
 async def _until(answered: asyncio.Event) -> None:
-    """For a notification, or a little while: behind a pooler there is none."""
+    """Waits for the notification, but not long: behind a pooler there is none."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LOOK_EVERY_SECONDS):
             await answered.wait()

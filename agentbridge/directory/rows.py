@@ -26,13 +26,13 @@ from agentbridge.model import (
 
 
 class Row(Protocol):
-    """A record by column name."""
+    """A database record that gives its values by column name."""
 
     def __getitem__(self, column: str, /) -> Any: ...
 
 
 def reading(rows: Sequence[Row]) -> Reading:
-    """The rows of one query `subjects`, at least one."""
+    """Builds a Reading from the rows of the query `subjects`, at least one."""
     return Reading(
         snapshot=rows[0]["snapshot"],
         subjects={EndpointId(row["key"]): subject(row) for row in rows},
@@ -43,7 +43,7 @@ def reading(rows: Sequence[Row]) -> Reading:
 
 
 def subject(row: Row) -> Subject:
-    """One row of the query `subjects`."""
+    """Builds a Subject from a row of the query `subjects`; a row that can't be understood becomes its `problem`."""
     key = EndpointId(row["key"])
     try:
         return _subject(key, row)
@@ -52,7 +52,8 @@ def subject(row: Row) -> Subject:
 
 
 def _subject(key: EndpointId, row: Row) -> Subject:
-    """Returns what the directory says of a key: its agent, its telephone, and the agent who is logged in there."""
+    """Builds a Subject from a row: its agent, its telephone, and the agent who is logged in there. Raises what a bad
+    row causes."""
     agent = _agent(row) if row["id"] is not None else None
     telephone = _telephone(row) if row["telephone"] is not None else None
     return Subject(
@@ -82,7 +83,7 @@ def _agent(row: Row) -> Agent:
 
 
 def _options(row: Row) -> CallOptions:
-    """Returns the call options of a row, without what the directory does not allow the agent."""
+    """Returns the call options in a row, without those that the directory does not allow the agent."""
     return CallOptions(
         record=Recording(row["record_calls"]),
         record_made=row["record_made_calls"],
@@ -102,7 +103,7 @@ def _options(row: Row) -> CallOptions:
 
 
 def _session(row: Row) -> Session:
-    """Returns the session of a row whose agent is logged in."""
+    """Returns the login session in a row whose agent is logged in."""
     telephone = row["session_telephone"]
     return Session(
         paused=row["paused"],
@@ -114,7 +115,7 @@ def _session(row: Row) -> Session:
 def _memberships(
     queues: Sequence[str], penalties: Sequence[int], reasons: Sequence[str | None]
 ) -> tuple[Membership, ...]:
-    """Returns the memberships of a row, in the order of their queues."""
+    """Returns the queue memberships in a row, in the order of their queues."""
     return tuple(
         Membership(queue=queue_name(queue), penalty=penalty, paused=reason is not None, reason=reason or "")
         for queue, penalty, reason in sorted(zip(queues, penalties, reasons, strict=True), key=itemgetter(0))

@@ -27,7 +27,7 @@ Acquire = Callable[[], AbstractAsyncContextManager[PooledConnection]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """What was done to an agent because of its telephone: `pause`, `logout` or `unpause`."""
+    """What was done to an agent whose telephone was lost or came back: `pause`, `logout` or `unpause`."""
 
     agent: str
     telephone: EndpointId
@@ -36,7 +36,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Takeover:
-    """An administrator gave `telephone`, on which `agent` was, to `taken_by`."""
+    """An administrator gave `telephone`, at which `agent` was logged in, to `taken_by`."""
 
     agent: str
     telephone: EndpointId
@@ -45,7 +45,7 @@ class Takeover:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """The agent that a device speaks for. `own`: the device is the agent's own number."""
+    """The agent who is logged in at the calling device. `own`: the device is the agent's own number."""
 
     username: str
     internal: EndpointId
@@ -53,7 +53,7 @@ class Caller:
 
 
 class Telephones:
-    """Every method raises Unavailable when the database is away."""
+    """Keeps in the directory which telephones are registered with one node. Every method raises Unavailable."""
 
     def __init__(self, acquire: Acquire, node: str) -> None:
         self._acquire = acquire
@@ -71,7 +71,11 @@ class Telephones:
         await self._execute("telephones_unknown", self._node)
 
     async def settle_lost(self, after: float, action: str, back: str) -> list[Settled]:
-        """Does `action` to the agents whose telephone has been away for so many seconds, and `back` to others."""
+        """Does `action` to agents whose telephone is unregistered for `after` seconds, and `back` to those whose
+        telephone is back.
+
+        Returns what was done.
+        """
         async with self._acquire() as connection:
             rows = await connection.fetch(QUERIES["settle_lost_telephones"], after, action, back)
         return [
@@ -79,7 +83,7 @@ class Telephones:
         ]
 
     async def taken_over(self) -> list[Takeover]:
-        """Since the last look of any node's daemon."""
+        """Returns the takeovers since the last call by any node's daemon."""
         async with self._acquire() as connection:
             rows = await connection.fetch(QUERIES["takeovers_untold"])
         return [
@@ -93,7 +97,8 @@ class Telephones:
 
 
 class PhoneDesk:
-    """What agents do from a telephone. Refused for a rule of the directory, Unavailable without it."""
+    """Does in the directory what agents ask from a telephone. Methods raise Refused for a rule, Unavailable without the
+    database."""
 
     def __init__(self, acquire: Acquire) -> None:
         self._acquire = acquire
@@ -117,16 +122,17 @@ class PhoneDesk:
         )
 
     async def has_device(self, device: EndpointId) -> bool:
-        """Whether it is a telephone, or the own device of an agent."""
+        """Whether it is a telephone of the directory, or an agent's own device."""
         async with self._acquire() as connection:
             if await connection.fetchval(QUERIES["telephone_named"], device) is not None:
                 return True
             return await connection.fetchrow(QUERIES["agent_of_device"], device) is not None
 
     async def identify(self, internal: EndpointId, pin: str) -> str | None:
-        """The username where number and PIN belong together; a wrong PIN counts towards the lock (A10).
+        """Returns the username of the agent with this number and PIN, else None; a wrong PIN counts towards the lock
+        (A10).
 
-        A locked or deactivated agent is None too, and so is an unknown number, in the same time.
+        A locked or deactivated agent gives None too, and an unknown number, in the same time.
         """
         async with self._acquire() as connection:
             row = await connection.fetchrow(QUERIES["pin_of"], internal)
@@ -144,7 +150,7 @@ class PhoneDesk:
             return username if await connection.fetchval(QUERIES["may_log_in"], username) else None
 
     async def log_in(self, username: str, device: EndpointId) -> None:
-        """On the telephone that the call comes from, or on the agent's own device."""
+        """Logs the agent in at the telephone that the call comes from, or at the agent's own device."""
         async with self._acquire() as connection:
             telephone = await connection.fetchval(QUERIES["telephone_named"], device)
             if telephone is None and not await self._is_own(connection, username, device):
@@ -165,9 +171,10 @@ class PhoneDesk:
         await self._act("forward_by_phone", username, number)
 
     async def record(self, username: str, what: str, within: float) -> None:
-        """`pause`, `resume` or `start` of the recording of the agent's call; returns when it is done.
+        """Pauses, resumes or starts (`what`) the recording of the agent's call; returns when that is done.
 
-        Refused with the reason of the directory or of the daemon that has the call; Unavailable when none answers.
+        Raises Refused with the reason of the directory or of the daemon that has the call; Unavailable when none
+        answers within `within` seconds.
         """
         async with self._acquire() as connection:
             asked = await connection.fetchval(QUERIES[f"recording_{what}_by_phone"], username, within)
@@ -186,9 +193,10 @@ class PhoneDesk:
                     pass
 
     async def in_asterisk(self, username: str, within: float) -> str | None:
-        """Waits until Asterisk has what the directory says of this agent; else why not, or after the time.
+        """Waits until Asterisk has what the directory says of this agent; returns None then, else the error or that
+        time is up.
 
-        However many wait, there is one look for all of them, when some results are told.
+        However many wait, one query serves all of them, whenever results are written.
         """
         done: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._waiting[done] = username
@@ -204,11 +212,11 @@ class PhoneDesk:
             self._waiting.pop(done, None)
 
     def look(self) -> None:
-        """Some results were written: those who wait may have theirs."""
+        """Makes those who wait in `in_asterisk` look for their result, since some were written."""
         self._news.set()
 
     async def _look_for_all(self) -> None:
-        """Until nobody waits any more. A database that is away is told to all who wait."""
+        """Looks for the results of all who wait, until nobody does. Unavailable is raised to all of them."""
         while self._waiting:
             self._news.clear()
             try:
@@ -224,7 +232,7 @@ class PhoneDesk:
                     await self._news.wait()
 
     async def _answer(self) -> None:
-        """Asks for all who wait at once, and gives a result to those who have one."""
+        """Queries the state of all who wait at once, and ends the wait of those who have a result."""
         asked = dict(self._waiting)
         async with self._acquire() as connection:
             rows = await connection.fetch(QUERIES["in_asterisk"], list(set(asked.values())))
