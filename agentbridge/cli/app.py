@@ -61,6 +61,7 @@ for module in (agent_avatar, agent_channels, agent_files, agent_passwords, agent
 
 
 def _version(wanted: bool) -> None:
+    """Prints the version and ends the program, for `--version`."""
     if wanted:
         typer.echo(__version__)
         raise typer.Exit
@@ -80,10 +81,7 @@ def everywhere(
 
 
 def command() -> Any:
-    """Returns the whole command line.
-
-    All of it, with the gate before each command.
-    """
+    """Returns the whole command line, in which each command first asks whether the acting user may run it."""
     made = typer.main.get_command(app)
     for operation, leaf in leaves(made):
         leaf.callback = _gated(operation, leaf.callback)
@@ -91,7 +89,8 @@ def command() -> Any:
 
 
 def leaves(of: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """The commands that do something, each with its operation: `agent.login`."""
+    """Yields the commands that do something, without the groups above them, each with its operation such as
+    `agent.login`."""
     for name, below in getattr(of, "commands", {}).items():
         yield from leaves(below, (*path, name))
     if not hasattr(of, "commands"):
@@ -99,7 +98,7 @@ def leaves(of: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
 
 
 def _gated(operation: str, act: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns the command with the gate before it, which asks whether the acting user may do this."""
+    """Returns the command's function preceded by the question whether the acting user may run it."""
 
     @functools.wraps(act)
     def gated(**given: Any) -> Any:
@@ -110,7 +109,7 @@ def _gated(operation: str, act: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def main() -> None:
-    """Runs the command line; an error of ours ends it with a line on standard error and its exit status."""
+    """Runs the command line; one of our errors is printed to standard error and sets the exit status."""
     try:
         command()()
     except ConfigError as error:

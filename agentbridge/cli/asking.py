@@ -19,17 +19,16 @@ Agent = Annotated[str, typer.Argument(metavar="AGENT", help="A username or an in
 
 
 def ask(config: Path | None, verb: str, agents: list[str], *values: str) -> dict[str, Any]:
-    """Asks a daemon for something about running calls, and waits for the answer. Raises Refused or Unavailable.
+    """Requests `verb` for these agents' calls from the daemon that has them, and waits; returns the result.
 
-    The result of a request: `verb` for these agents, by username or number, with these values.
-
-    Refused with the reason when it was refused, or when no daemon answered in time.
+    agents: usernames or numbers. Raises Refused with the reason when it was refused or no daemon answered in time, or
+    Unavailable.
     """
     return asyncio.run(_asked(directory_settings_of(config), verb, agents, values))
 
 
 async def _asked(settings: DirectorySettings, verb: str, agents: list[str], values: tuple[str, ...]) -> dict[str, Any]:
-    """Asks a daemon for something about these agents' calls and waits for the answer. Raises Refused or Unavailable."""
+    """Requests `verb` for these agents' calls and waits; returns the result. Raises Refused or Unavailable."""
     async with connected(settings) as connection:
         names = [await _username(connection, agent) for agent in agents]
         arguments = [*names, *values]
@@ -44,7 +43,7 @@ async def _asked(settings: DirectorySettings, verb: str, agents: list[str], valu
 
 
 async def _username(connection: Connection, agent: str) -> str:
-    """Returns the agent's username, by that or by its number. Raises Refused for nobody."""
+    """Returns the username of the agent with this username or number. Raises Refused where there is none."""
     with translated():
         found = await recordings.agent_of(connection, agent)
     if found is None:

@@ -18,7 +18,7 @@ MIGRATION_SECONDS = 600.0
 
 
 class Kind(StrEnum):
-    """The roles that grants.sql knows."""
+    """The groups of grants.sql that a role can be put into."""
 
     app = "app"
     daemon = "daemon"
@@ -42,7 +42,7 @@ def migrate(config: ConfigPath = None) -> None:
 
 
 async def _migrate(settings: Settings) -> tuple[list[str], list[str]]:
-    """Migrates the schema; returns what was applied, and which roles could not be made."""
+    """Migrates the schema; returns the applied steps, and which of our roles could not be created."""
     async with connected(_patient(settings)) as connection:
         done = await schema.migrate(connection, lambda step: output.line(f"done: {step}"))
         return done, await schema.missing_roles(connection)
@@ -110,6 +110,6 @@ def status(config: ConfigPath = None, as_json: Json = False) -> None:
 
 
 async def _status(settings: Settings) -> schema.SchemaStatus:
-    """Returns how the database's schema stands to the one of this program."""
+    """Compares the database's schema with what this program needs."""
     async with connected(settings) as connection:
         return await schema.status(connection)

@@ -23,7 +23,8 @@ CONNECT_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The steps that would make Asterisk as the directory says, and the removals that would be refused."""
+    """The steps that would make Asterisk as the directory says, and which of its removals would be held back, if
+    any."""
 
     plan: Plan
     refusal: Refusal | None
@@ -68,10 +69,7 @@ async def _compared(settings: Settings, directory: Directory, node: Node) -> Dif
 
 
 async def _refusal(settings: Settings, directory: Directory, node: Node, planned: Plan) -> Refusal | None:
-    """Returns the removals that the daemon would hold; None where it would hold none.
-
-    As the daemon's guard decides, without what was confirmed.
-    """
+    """Returns which removals the daemon's guard would hold back, confirmations left aside; None for none."""
     if not await _vanished(directory, losses_of(planned, node)):
         return None
     limit = Limit(share=settings.limits.removals_share, at_least=settings.limits.removals_at_least)

@@ -41,7 +41,8 @@ def files(
 
 
 def _shipped() -> dict[str, Path]:
-    """Path below the folder → the file: of the installed wheel, else of the sources that we run from."""
+    """Returns the files that an installation gets, by path in it: from the installed wheel, else from the source
+    tree."""
     recorded = metadata.distribution("agentbridge").files or ()
     installed = {str(file).partition(SHARED)[2]: Path(str(file.locate())) for file in recorded if SHARED in str(file)}
     return installed or _of_sources(Path(agentbridge.__file__).parents[1])

@@ -60,10 +60,7 @@ def acting_user() -> str | None:
 
 
 def act_as(users: Sequence[str], config: Path | None) -> None:
-    """Sets for whom the command is run. Raises Refused for a second user.
-
-    For whom the command is run. Of two the second could not be who was meant: a rule of sudo names the first.
-    """
+    """Sets the user for whom the command runs. Raises Refused for more than one: a rule of sudo names the first."""
     if len(users) > 1:
         raise Refused(f"--user: name one user (got {', '.join(users)})")
     _user.set(users[0] if users else None)
@@ -71,19 +68,16 @@ def act_as(users: Sequence[str], config: Path | None) -> None:
 
 
 def _must_not_choose(config: Path | None) -> None:
-    """Raises Refused for a user who names the configuration.
+    """Raises Refused where an acting user also names a configuration.
 
-    A configuration of the user's own may name a database in which the user is what it likes.
+    It may name a database in which that user is what it likes.
     """
     if config is not None and acting_user() is not None:
         raise Refused("--config: not beside --user; whoever may choose the configuration sets AGENTBRIDGE_CONFIG")
 
 
 def gate(operation: str, config: Path | None) -> None:
-    """Asks the gate.
-
-    Before each command: whether the acting user may run it at all. Raises Refused.
-    """
+    """Raises Refused where the acting user may not run the operation. Without such a user everything is allowed."""
     user = acting_user()
     if user is None:
         return
@@ -102,10 +96,8 @@ def directory_settings_of(config: Path | None) -> DirectorySettings:
 
 @asynccontextmanager
 async def connected(settings: Settings | DirectorySettings, *, as_daemon: bool = False) -> AsyncIterator[Connection]:
-    """Opens a connection to the directory.
-
-    With the rights of the schema's owner, or with the daemon's.
-    """
+    """Opens a connection to the directory with the rights of the schema's owner, or with the daemon's. Raises
+    Unavailable."""
     url = settings.database.url() if as_daemon else settings.database.owner_url()
     connection = await connect(url, deadline=settings.database.connect_seconds, name="agentbridge cli")
     try:
@@ -132,7 +124,7 @@ def _schema_errors() -> Iterator[None]:
 def in_directory(
     config: Path | None, work: Callable[[Connection], Awaitable[T]], *, deadline: float | None = None
 ) -> T:
-    """What `work` returns, done in one transaction: all or nothing."""
+    """Runs `work` with a connection in one transaction, and returns its result. Raises Refused or Unavailable."""
     settings = settings_of(config)
 
     async def done() -> T:
@@ -146,7 +138,7 @@ def in_directory(
 
 
 def assignments(given: list[str] | None) -> dict[str, str]:
-    """field=value pairs by field."""
+    """Parses arguments `field=value`; returns the values by field. Raises BadParameter for others."""
     pairs = [item.partition("=") for item in given or ()]
     for name, sign, _ in pairs:
         if not sign:

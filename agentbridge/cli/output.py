@@ -46,7 +46,7 @@ def records(rows: Sequence[Row], *, as_json: bool) -> None:
 
 
 def record(row: Row, *, as_json: bool) -> None:
-    """Prints one record, a field a line."""
+    """Prints one record: as JSON, or with one field on each line."""
     if as_json:
         document(row)
         return
@@ -56,10 +56,8 @@ def record(row: Row, *, as_json: bool) -> None:
 
 
 def _table(rows: Sequence[Row]) -> None:
-    """Prints rows as a table.
-
-    Eighty columns hold it: without the fields that are empty or `no` in all rows, and nothing is cut off.
-    """
+    """Prints rows as a table that fits 80 columns: fields that are empty or `no` in all rows are left out, nothing is
+    cut off."""
     names = [name for name in (rows[0] if rows else ()) if any(told(row[name]) not in {"", "no"} for row in rows)]
     table = Table(*(Column(name, overflow="fold") for name in names), box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
@@ -73,10 +71,7 @@ def _short(value: Any) -> str:
 
 
 def _columns(rows: Sequence[Row]) -> None:
-    """Prints rows for other programs.
-
-    Fields apart by a tab, so that cut and awk find them; the first line names them.
-    """
+    """Prints rows for other programs such as cut and awk: fields separated by tabs, their names in the first line."""
     if rows:
         line("\t".join(rows[0]))
     for row in rows:
@@ -84,7 +79,7 @@ def _columns(rows: Sequence[Row]) -> None:
 
 
 def told(value: Any) -> str:
-    """Returns a value as people read it."""
+    """Returns a value as text for people."""
     match value:
         case None:
             return ""
@@ -101,8 +96,5 @@ def told(value: Any) -> str:
 
 
 def printable(text: str) -> str:
-    """Returns a text without control characters.
-
-    A name from the directory must not move the cursor of the terminal that shows it.
-    """
+    """Returns a text without control characters, so that a name from the directory can't move the terminal's cursor."""
     return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in text)

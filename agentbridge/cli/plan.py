@@ -57,7 +57,7 @@ def plan(
 
 
 def _confirm(config: Path | None, code: str | None) -> None:
-    """Lets the daemons do what they hold at this moment, and says what that is."""
+    """Confirms what the daemons hold back now, and prints what that is. Raises Refused where `code` does not fit it."""
 
     async def work(connection: Connection) -> tuple[list[str], int]:
         held = [row["key"] for row in await connection.fetch(_HELD, code)]
@@ -87,7 +87,7 @@ def _document(found: Difference) -> dict[str, Any]:
 
 
 def _plain(step: Step) -> dict[str, Any]:
-    """The action's fields without the digest of a secret or the PIN of a voicemail box."""
+    """Returns the action's fields for `--json`, without the digest of a secret or the PIN of a voicemail box."""
     fields = asdict(step.action)
     for name, value in fields.items():
         if isinstance(value, dict):
@@ -100,7 +100,7 @@ def _is_secret(field: str) -> bool:
 
 
 def _print(found: Difference) -> None:
-    """Prints the difference, a line a step."""
+    """Prints the difference, one line for each step."""
     for step in found.plan.steps:
         fields = " ".join(f"{name}={output.told(value)}" for name, value in _plain(step).items())
         output.line(f"{step.key}: {type(step.action).__name__} {fields}{f' (was {step.was})' if step.was else ''}")

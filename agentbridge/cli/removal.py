@@ -52,7 +52,8 @@ _INCLUDES_US = re.compile(r"^[^;]*agentbridge", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class _Ours:
-    """`plan` has the steps that take everything out; `lamps` are device states, `strangers` ids that stay."""
+    """What of agentbridge is in this Asterisk: `plan` takes it out, `lamps` are its device states, `strangers` ids that
+    stay."""
 
     plan: Plan
     lamps: Sequence[str]
@@ -82,7 +83,8 @@ async def take_all_out(settings: Settings, *, ask: bool, without_directory: bool
 
 @asynccontextmanager
 async def _reserved_node(settings: Settings, *, without_directory: bool) -> AsyncIterator[Collection[EndpointId]]:
-    """Inside the block no daemon of this node can begin its work; yields the ids that the directory may use."""
+    """Holds the node's lock inside the block, so that no daemon can begin there; yields the ids that the directory may
+    use."""
     if without_directory:
         yield ()
         return
@@ -151,9 +153,10 @@ async def _ours(node: Node, settings: Settings, known: Collection[EndpointId]) -
 
 
 def _is_remainder(found: ObservedState, *, in_directory: bool, spare: DesiredState) -> bool:
-    """Whether objects that our AstDB family does not list are ours: a number in reserve, or a half of an endpoint.
+    """Whether objects that our AstDB family does not list are ours: the AOR of a number in reserve, or a part of an
+    endpoint.
 
-    What has an endpoint and is not in our family was put there by somebody else.
+    A whole endpoint that is not in our family was put there by somebody else.
     """
     if ObjectKind.ENDPOINT in found.objects:
         return False
@@ -161,7 +164,7 @@ def _is_remainder(found: ObservedState, *, in_directory: bool, spare: DesiredSta
 
 
 async def _take_out(node: Node, settings: Settings, ours: _Ours) -> dict[EndpointId, str]:
-    """Takes all of it out; returns the ids that could not be, each with the reason."""
+    """Removes everything in `ours` from Asterisk; returns the ids that could not be removed, each with the reason."""
     writer = Writer(node, Pace(node.depth, clock=time.monotonic, ceiling=settings.pace.ceiling), time.monotonic)
     causes = {step.key: Cause.CHANGE for step in ours.plan.steps}
     failures = {**ours.plan.problems, **(await writer.write(ours.plan.steps, causes, lambda: None)).failures}
@@ -174,14 +177,15 @@ async def _take_out(node: Node, settings: Settings, ours: _Ours) -> dict[Endpoin
 
 
 async def _darken(node: Node, lamp: str) -> None:
-    """Tells who watches the lamp that nobody is there, and forgets it; UNKNOWN can't be set."""
+    """Sets a busy lamp to UNAVAILABLE, for the telephones that watch it, and deletes its device state; UNKNOWN can't be
+    set."""
     state = {"Variable": f"DEVICE_STATE(Custom:{lamp})", "Value": "UNAVAILABLE"}
     await node.action("Setvar", state, timeout=CONNECT_SECONDS)
     await node.action("DBDel", {"Family": "CustomDevstate", "Key": lamp}, timeout=CONNECT_SECONDS)
 
 
 def _counted(ours: _Ours) -> str:
-    """Returns how much that is, in words."""
+    """Returns in words how much would be removed."""
     words: dict[type, str] = {
         RemoveMember: "queue members",
         DeleteObject: "PJSIP objects",
@@ -195,7 +199,7 @@ def _counted(ours: _Ours) -> str:
 
 
 async def _left(node: Node, ours: _Ours) -> list[str]:
-    """What this command does not take away, each with where it is."""
+    """Returns what this command does not remove, each with where it is."""
     settings = await node.command("core show settings", timeout=CONNECT_SECONDS)
     found = _ETC.search(settings)
     etc = Path(found[1]) if found else Path("/etc/asterisk")
@@ -211,7 +215,7 @@ async def _left(node: Node, ours: _Ours) -> list[str]:
 
 
 def _files(etc: Path) -> list[Path]:
-    """Asterisk's files with a line that names us; none that can't be read."""
+    """Returns the files in Asterisk's configuration folder that mention agentbridge; unreadable ones are left out."""
     found = []
     for file in sorted(etc.glob("*.conf")):
         try:

@@ -68,10 +68,7 @@ def status(config: ConfigPath = None, as_json: Json = False) -> None:
 
 
 async def read(connection: Connection) -> dict[str, Any]:
-    """Returns the state of nodes and agents as the directory has it.
-
-    Refused where the schema is another one: what it says of the daemons could not be understood.
-    """
+    """Returns what the directory knows of nodes and agents. Raises Refused where its schema is not this program's."""
     if problem := (await migrate.status(connection)).problem:
         raise Refused(problem)
     found: dict[str, Any] = json.loads(await connection.fetchval(_STATUS, float(SILENT_SECONDS)))
@@ -108,7 +105,7 @@ def _print(found: dict[str, Any]) -> None:
 
 
 def _trouble(recordings: dict[str, Any]) -> list[str]:
-    """Returns lines about recordings that are not made or can't be measured."""
+    """Returns lines about recordings that are not written or can't be measured."""
     lines = []
     if unmeasured := recordings["unmeasured"]:
         lines.append(f"{unmeasured} recordings have no length and no end, since their files can't be looked at")
@@ -126,7 +123,7 @@ def _few(names: list[str]) -> str:
 
 
 def _some(what: str, lines: list[str]) -> None:
-    """Prints the first lines and how many there are more."""
+    """Prints the first of these lines, and how many more there are."""
     for line in lines[:SHOWN]:
         output.line(f"{what}: {line}")
     if len(lines) > SHOWN:

@@ -79,7 +79,7 @@ def watch(
 
 
 async def _watch(settings: DirectorySettings, queue: str, *, offline: bool, once: bool) -> None:
-    """Shows the floor in the terminal until it is interrupted, or once."""
+    """Prints agents and queues in the terminal until it is interrupted; with `once` a single time."""
     console = Console()
     async with connected(settings) as connection:
         if once:
@@ -100,10 +100,7 @@ async def _watch(settings: DirectorySettings, queue: str, *, offline: bool, once
 
 
 async def _frame(connection: Connection, queue: str, *, offline: bool, rows: int | None) -> Group:
-    """Returns what the screen shows now.
-
-    rows: how many fit on the screen in all; None: all of them.
-    """
+    """Returns what the screen shows now. rows: how many fit on the screen; None for all."""
     user = acting_user() or ""
     with translated():
         now: datetime = await connection.fetchval("select clock_timestamp()")
@@ -114,7 +111,7 @@ async def _frame(connection: Connection, queue: str, *, offline: bool, rows: int
 
 
 def _queues(rows: Sequence[Mapping[str, Any]], now: datetime) -> Table:
-    """Returns the table of the queues."""
+    """Makes the table of the queues."""
     names = ("queue", "waiting", "longest", "ready", "talking", "paused", "answered", "abandoned", "service level")
     table = Table(*(Column(name, no_wrap=True) for name in names), box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
@@ -128,7 +125,7 @@ def _queues(rows: Sequence[Mapping[str, Any]], now: datetime) -> Table:
 
 
 def _agents(rows: Sequence[Mapping[str, Any]], now: datetime, room: int | None) -> list[Table | Text]:
-    """Returns the table of the agents, as many as there is room for."""
+    """Makes the table of the agents, with as many as there is room for."""
     names = ("agent", "state", "for", "at", "call or pause")
     table = Table(*(Column(name, no_wrap=True) for name in names), box=SIMPLE_HEAD, pad_edge=False)
     shown = rows if room is None else rows[:room]
@@ -141,7 +138,7 @@ def _agents(rows: Sequence[Mapping[str, Any]], now: datetime, room: int | None) 
 
 
 def _lasted(since: datetime, now: datetime) -> str:
-    """Returns how long ago that was, as minutes and seconds."""
+    """Returns the time since then as minutes and seconds."""
     seconds = max(0, int((now - since).total_seconds()))
     minutes, hours = seconds // 60, seconds // 3600
     return f"{hours}:{minutes % 60:02}:{seconds % 60:02}" if hours else f"{minutes}:{seconds % 60:02}"

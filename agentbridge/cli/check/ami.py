@@ -22,7 +22,7 @@ _BY_CLASS = {"agent": "QueueAdd", "call": "Atxfer", "system": "DBPut", "command"
 
 
 class Manager:
-    """What several checks ask of Asterisk's manager."""
+    """The session with Asterisk's manager (AMI) through which the checks ask."""
 
     def __init__(self, session: Session, actions: frozenset[str] = frozenset()) -> None:
         self._session = session
@@ -31,7 +31,7 @@ class Manager:
 
     @classmethod
     async def connect(cls, ami: Ami) -> Manager:
-        """Raises Unavailable or Refused."""
+        """Logs in. Raises Unavailable or Refused."""
         session = await Session.connect(ami.host, ami.port, ami.username, ami.password())
         try:
             # only what this account may do is listed
@@ -48,10 +48,7 @@ class Manager:
         return "Command" in self.actions
 
     async def console(self, command: str) -> str:
-        """Runs a command of Asterisk's command line.
-
-        What it prints, also where it is an error; empty without the permission.
-        """
+        """Runs a console command and returns what it prints, errors too; '' where the account may not run commands."""
         if not self.has_console:
             return ""
         try:
@@ -60,10 +57,8 @@ class Manager:
             return str(refused)
 
     async def command(self, line: str, *, timeout: float) -> str:
-        """Runs a command of Asterisk's command line.
-
-        What it prints. Raises Unavailable, or Refused with what it prints as an error.
-        """
+        """Runs a console command and returns what it prints. Raises Refused with that where it is an error, or
+        Unavailable."""
         return await self._session.command(line, timeout=timeout)
 
     async def items(self, action: str, fields: Mapping[str, str] | None = None, *, timeout: float) -> list[Message]:
@@ -72,7 +67,7 @@ class Manager:
 
 
 def unreachable(ami: Ami, error: AgentbridgeError, etc: Path | None = None) -> Finding:
-    """Returns the finding for an AMI that could not be logged in to."""
+    """Returns the finding about an AMI that could not be logged in to, with the likely cause."""
     match error:
         case Refused() if _lets_in_with_that_secret(ami, (etc or DEFAULT_ETC) / "manager.conf"):
             return Finding(
@@ -99,10 +94,7 @@ def unreachable(ami: Ami, error: AgentbridgeError, etc: Path | None = None) -> F
 
 
 def _lets_in_with_that_secret(ami: Ami, file: Path) -> bool:
-    """Whether manager.conf has the account with the secret that we send.
-
-    False also where the file can't be read.
-    """
+    """Whether manager.conf has the account with the configured secret; False also where the file can't be read."""
     try:
         account = asterisk_conf.read(file).get(ami.username, {})
     except OSError:
@@ -111,7 +103,7 @@ def _lets_in_with_that_secret(ami: Ami, file: Path) -> bool:
 
 
 async def findings(manager: Manager, ami: Ami) -> AsyncIterator[Finding]:
-    """Yields what is wrong with the AMI account and how Asterisk offers it."""
+    """Checks the AMI account's permissions and where the manager listens."""
     shown = await manager.console(f"manager show user {ami.username}")
     for finding in _permissions(manager, ami, shown):
         yield finding
@@ -127,7 +119,7 @@ async def findings(manager: Manager, ami: Ami) -> AsyncIterator[Finding]:
 
 
 def _permissions(manager: Manager, ami: Ami, shown: str) -> Iterator[Finding]:
-    """Yields which permissions the AMI account lacks, and which it has too much."""
+    """Yields the permissions that the AMI account lacks, and those that it has too much."""
     if manager.has_console:
         may_read, may_write = _classes("read", shown), _classes("write", shown)
     else:
@@ -165,10 +157,8 @@ def _bound_elsewhere(shown: str) -> Iterator[Finding]:
 
 
 def loopback(address: str) -> bool:
-    """Whether only this machine reaches the address.
-
-    `address` as in 127.0.0.1:5038 or [::1]:5038; what is not an address listens nowhere.
-    """
+    """Whether an address as 127.0.0.1:5038 or [::1]:5038 is reachable from this machine only; True for what is no
+    address."""
     host = address.rpartition(":")[0].strip("[]")
     try:
         return ip_address(host).is_loopback

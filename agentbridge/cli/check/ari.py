@@ -30,11 +30,9 @@ SECTIONS = {
 
 
 def _objects(found: Capabilities) -> Mapping[ObjectKind, Mapping[str, str]]:
-    """Returns objects for a try of Asterisk's object store.
+    """Returns the objects that the check writes to try Asterisk's object store: what the daemon writes for an agent.
 
-    Exactly what the daemon writes for an agent, in the words of this Asterisk.
-
-    Nobody can register or call with it: the secret is forgotten, and the context has no extension.
+    Nobody can register or call with them: the secret is forgotten, and the context has no extension.
     """
     line = Line(secret=token_hex(16), context=NO_CALLS_CONTEXT)
     wanted = desired(Subject(key=PROBE, telephone=Telephone(name=PROBE, line=line)), SipDefaults())
@@ -43,7 +41,7 @@ def _objects(found: Capabilities) -> Mapping[ObjectKind, Mapping[str, str]]:
 
 
 async def findings(sight: Sight) -> AsyncIterator[Finding]:
-    """Yields what is wrong with ARI and with where Asterisk keeps PJSIP objects."""
+    """Checks that ARI answers and may write, and that Asterisk keeps PJSIP objects where it should."""
     manager, settings = sight.manager, sight.settings.ari
     for finding in _bound_elsewhere(sight.http):
         yield finding
@@ -94,7 +92,7 @@ def _unreachable(settings: AriSettings, error: AgentbridgeError, http: str) -> F
 
 
 def _url(http: str) -> str:
-    """Where ARI is by `http show status`; empty where the server is off, or its address can't be told."""
+    """Returns ARI's address by `http show status`; '' where the server is off, or its address can't be told."""
     bound = re.search(r"^Server Enabled and Bound to (\S+)", http, re.MULTILINE)
     prefix = re.search(r"^Prefix: *(\S*)", http, re.MULTILINE)
     if not bound or "/ari/..." not in http:
@@ -121,7 +119,7 @@ def _bound_elsewhere(shown: str) -> Iterator[Finding]:
 
 
 async def _sorcery(sight: Sight, ari: Ari) -> AsyncIterator[Finding]:
-    """Yields what is wrong with sorcery.conf, found by writing an object of each kind and deleting it again."""
+    """Checks sorcery.conf by writing an object of each kind and deleting it again; yields what is wrong."""
     manager = sight.manager
     found = await capabilities.ask(manager, MANAGED) if manager.has_console else Capabilities()
     try:
@@ -137,7 +135,8 @@ async def _sorcery(sight: Sight, ari: Ari) -> AsyncIterator[Finding]:
 
 
 async def _kept(manager: Manager, ari: Ari, kind: ObjectKind, fields: Mapping[str, str]) -> AsyncIterator[Finding]:
-    """Writes an object of the kind and yields a finding where Asterisk refuses it or keeps it elsewhere."""
+    """Writes an object of the kind; yields a finding where Asterisk refuses it or keeps it elsewhere than in the
+    AstDB."""
     try:
         await ari.put_object(kind, PROBE, fields)
     except (Refused, Unavailable) as error:
@@ -156,7 +155,7 @@ async def _kept(manager: Manager, ari: Ari, kind: ObjectKind, fields: Mapping[st
 
 
 async def _in_store(manager: Manager, kind: ObjectKind) -> bool:
-    """Whether the object that was written stands in the AstDB."""
+    """Whether the object that the check wrote is in the AstDB."""
     where = {"Family": FAMILIES[kind], "Key": f"{kind}/{PROBE}"}
     try:
         items = await manager.items("DBGetTree", where, timeout=SECONDS)

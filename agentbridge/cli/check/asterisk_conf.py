@@ -20,7 +20,8 @@ Sections = dict[str, dict[str, str]]
 
 
 def read(file: Path) -> Sections:
-    """Section → option → its last value, both in lower case but the section. Raises OSError."""
+    """Parses a configuration file of Asterisk; returns the last value by section and option, the option in lower case.
+    Raises OSError."""
     found: Sections = {}
     for category in _Normalised(str(file)).categories:
         options = found.setdefault(category.name, {})
@@ -30,7 +31,7 @@ def read(file: Path) -> Sections:
 
 
 def unknown_templates(file: Path) -> list[tuple[str, str]]:
-    """Section and template of each section that names one which does not stand above it. Raises OSError.
+    """Returns section and template for each section that uses a template not defined above it. Raises OSError.
 
     Asterisk then refuses the whole file.
     """
@@ -45,17 +46,15 @@ def unknown_templates(file: Path) -> list[tuple[str, str]]:
 
 
 class _Normalised(Config):  # type: ignore[misc]  # pyst2 has no types, so its class is Any
-    """pyst2's parser, fed with the plain sections and options that it understands."""
+    """pyst2's parser, given plain sections and options, which it understands."""
 
     def load(self) -> None:
         self.raw_lines = list(_expanded(_lines(Path(self.filename), 0)))
 
 
 def _lines(file: Path, depth: int) -> Iterator[str]:
-    """Yields the lines of an Asterisk file that say something, with those of the files that it includes.
-
-    Raises OSError.
-    """
+    """Yields the lines of a file without comments, and in place of an #include those of the included files. Raises
+    OSError."""
     text = _BLOCK_COMMENT.sub("", file.read_text("utf-8", errors="replace"))
     for raw in text.splitlines():
         line = _COMMENT.sub("", raw).replace("\\;", _SEMICOLON).strip()
@@ -75,7 +74,7 @@ def _included(folder: Path, pattern: str, depth: int) -> Iterator[str]:
 
 
 def _expanded(lines: Iterable[str]) -> Iterator[str]:
-    """Sections with their templates' options written out; templates themselves are left out."""
+    """Yields the lines with templates' options written out in the sections that use them; templates are left out."""
     options: dict[str, list[str]] = {}
     templates: set[str] = set()
     current = ""

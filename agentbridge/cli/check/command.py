@@ -55,7 +55,7 @@ def check(
 
 
 def _print(found: list[Finding], faults: int) -> None:
-    """Prints the findings, and how many there are."""
+    """Prints the findings, and how many of them are faults."""
     for finding in found:
         for line in str(finding).splitlines():
             output.line(line)

@@ -12,7 +12,7 @@ from agentbridge.settings import Settings, read_toml, secrets_in
 
 
 async def findings(path: Path, settings: Settings) -> AsyncIterator[Finding]:
-    """Yields what is wrong with the configuration's files: secrets that others can read, files that are missing."""
+    """Checks the configuration's files: yields secrets that others can read, and files that are missing."""
     content = read_toml(path)
     files = [path] if secrets_in(content) else []
     files += [Path(file) for group in content.values() if isinstance(group, dict) for file in _secret_files(group)]
@@ -31,7 +31,7 @@ async def findings(path: Path, settings: Settings) -> AsyncIterator[Finding]:
 
 
 def _judged(file: Path) -> Iterator[Finding]:
-    """Yields what is wrong with the rights of a file that holds a secret."""
+    """Yields a finding where others can read this file with a secret."""
     try:
         mode = file.stat().st_mode
     except OSError as error:

@@ -17,7 +17,7 @@ PROPERTIES = ("LoadState", "User", "Group", "SupplementaryGroups")
 
 @dataclass(frozen=True, slots=True)
 class DaemonUser:
-    """The user that the daemon runs as, and what it may read."""
+    """The system user as whom the daemon runs, to find out what it may read."""
 
     name: str
     uid: int
@@ -26,13 +26,13 @@ class DaemonUser:
 
     @classmethod
     def named(cls, name: str) -> DaemonUser:
-        """An account of this machine, with its groups. Raises LookupError."""
+        """Returns this account of the machine, with its groups. Raises LookupError."""
         account = pwd.getpwnam(name)
         return cls(name, account.pw_uid, account.pw_gid, tuple(os.getgrouplist(name, account.pw_gid)))
 
     @classmethod
     def of_unit(cls) -> DaemonUser | None:
-        """The user that systemd runs the unit as; None where there is no such unit, or no systemd."""
+        """Returns the user as whom systemd runs the unit; None where there is no such unit, or no systemd."""
         shown = _show()
         if shown.get("LoadState") != "loaded":
             return None
@@ -50,7 +50,7 @@ class DaemonUser:
         return os.geteuid() in (0, self.uid)
 
     def may(self, path: Path, *, listed: bool) -> bool:
-        """Whether it may go through the folder, and with `listed` see what is in it. Asked as that user."""
+        """Whether this user may enter the folder and, with `listed`, list what is in it. Runs `test` as that user."""
         reading = ("-a", "-r", str(path)) if listed else ()
         command = ("test", "-x", str(path), *reading)
         if os.geteuid() != 0:
@@ -60,7 +60,7 @@ class DaemonUser:
 
 
 def _show() -> dict[str, str]:
-    """Returns the unit's properties as systemd tells them; {} where there is no systemd."""
+    """Returns the unit's properties by systemctl; {} where there is no systemd."""
     command = ("systemctl", "show", UNIT, *(f"--property={name}" for name in PROPERTIES))
     try:
         shown = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
@@ -71,10 +71,7 @@ def _show() -> dict[str, str]:
 
 
 def _gid(group: str) -> int:
-    """Returns the group's number.
-
-    NOBODY's for a group that is not there: systemd would not start the unit.
-    """
+    """Returns the group's number; NOBODY for an unknown group, with which systemd would not start the unit."""
     if group.isdecimal():
         return int(group)
     try:

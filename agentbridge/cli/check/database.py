@@ -24,7 +24,7 @@ CREDENTIAL = (
 
 
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
-    """Yields what is wrong with the database: its reach, rights, settings, schema and notifications."""
+    """Checks the database: whether it is reached, its rights, settings, schema and notifications."""
     try:
         async with connected(settings, as_daemon=True) as connection:
             for finding in await _server(connection, settings.database):
@@ -62,10 +62,7 @@ AS_OWNER = Finding(
 
 
 async def _rights(connection: Connection) -> Finding | None:
-    """Returns a finding about the rights of the daemon's role; None where they are right.
-
-    What the daemon's role may do: all, since it owns the schema, too little, or what it should.
-    """
+    """Returns a finding where the daemon's role has too few rights, or all since it owns the schema; else None."""
     with translated():
         row = await connection.fetchrow(
             "select current_user::text as role, coalesce(pg_has_role(n.nspowner, 'usage'), false) as owner,"
@@ -85,7 +82,8 @@ async def _rights(connection: Connection) -> Finding | None:
 
 
 async def _durability(connection: Connection) -> AsyncIterator[Finding]:
-    """Whether a change that was committed, and so is in Asterisk, outlives a crash of the server."""
+    """Yields a finding where a change that was committed, and so is in Asterisk, may be lost in a crash of the
+    server."""
     with translated():
         settings = await connection.fetch(
             "select current_setting('synchronous_commit') as value, 'the server, or the database' as whose"
@@ -114,14 +112,14 @@ select pg_is_in_recovery() as standby,
 
 
 async def _server(connection: Connection, database: Database) -> list[Finding]:
-    """Returns which settings of the server would hurt the daemon."""
+    """Returns findings about settings of the server that would hurt the daemon."""
     with translated():
         [row] = await connection.fetch(SERVER)
     return list(_judged(row, database))
 
 
 def _judged(row: asyncpg.Record, database: Database) -> Iterator[Finding]:
-    """Yields which settings of the server would hurt the daemon."""
+    """Yields findings about these settings of the server that would hurt the daemon."""
     role, name = row["role"], row["database"]
     if row["standby"]:
         yield Finding(
@@ -159,10 +157,7 @@ async def _schema(connection: Connection) -> AsyncIterator[Finding]:
 
 
 async def _guessing(connection: Connection) -> AsyncIterator[Finding]:
-    """Yields a finding where agents' PINs can be guessed.
-
-    PINs are short; what keeps a telephone from trying them all is the lock (A10).
-    """
+    """Yields a finding where agents' short PINs can be guessed at a telephone, because no lock (A10) is set."""
     with translated():
         pins = await connection.fetchval(
             "select count(*) from agentbridge.agents cross join agentbridge.settings "
@@ -188,11 +183,11 @@ async def _notifications(database: Database) -> AsyncIterator[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the directory asks of the administrator's own files.
+    """What the directory needs in the administrator's own files.
 
-    contexts: where calls of agents and telephones start. devices: endpoint ids. agents: number → username. transports:
-    those of all devices. hosts: device → fixed address. range: the internal numbers that are given to new agents.
-    nodes: those that are not retired. The flags: some agent has it.
+    contexts: where calls of agents and telephones start. devices: endpoint ids. agents: from number to username.
+    transports: those of all devices. hosts: from device to fixed address. range: the internal numbers that are given to
+    new agents. The flags: some agent has it.
     """
 
     queues: frozenset[str] = frozenset()
@@ -235,7 +230,7 @@ NODES = "select node, sip_host, sip_port from agentbridge.nodes where retired_at
 
 
 async def wanted(settings: Settings) -> Wanted:
-    """Raises AgentbridgeError."""
+    """Asks the directory what it needs in the administrator's own files. Raises AgentbridgeError."""
     async with connected(settings, as_daemon=True) as connection:
         if (await migrate.status(connection)).current == 0:
             return Wanted()

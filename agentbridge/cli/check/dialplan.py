@@ -31,7 +31,7 @@ async def shown(manager: Manager) -> Dialplan:
 
 
 async def findings(manager: Manager, dialplan: Dialplan, wanted: Wanted) -> list[Finding]:
-    """Returns what is wrong with the administrator's dialplan as it meets ours."""
+    """Checks how the administrator's dialplan and ours work together; returns the findings."""
     if missing := [name for name in CONTEXTS if name not in dialplan.contexts]:
         return [_not_included(missing)]
     variables = dialplan_shown.variables(await manager.console("dialplan show globals"))
@@ -46,7 +46,7 @@ async def findings(manager: Manager, dialplan: Dialplan, wanted: Wanted) -> list
 
 
 def _not_included(missing: list[str]) -> Finding:
-    """Returns the finding for a dialplan without our contexts."""
+    """Returns the finding that these contexts of ours are not in Asterisk's dialplan."""
     return Finding(
         "dialplan.missing",
         f"the dialplan has no context {', '.join(missing)}: calls would not obey the agents' options",
@@ -56,7 +56,7 @@ def _not_included(missing: list[str]) -> Finding:
 
 
 def answers(dialplan: Dialplan, subroutine: str) -> bool:
-    """Whether a `membergosub` is agentbridge's, or one of the administrator's that goes there."""
+    """Whether a Queue's subroutine is agentbridge's, or one of the administrator's that leads there."""
     name = re.split("[,(]", subroutine)[0].strip()
     return name == ANSWERED or (name in dialplan.contexts and dialplan.leads(name, ANSWERED, around=OURS))
 
@@ -65,7 +65,7 @@ def answers(dialplan: Dialplan, subroutine: str) -> bool:
 
 
 def _from_agents(dialplan: Dialplan, wanted: Wanted) -> Iterator[Finding]:
-    """Yields what is wrong with the contexts in which agents' own calls start."""
+    """Checks the contexts in which agents' own calls start."""
     for name in sorted(wanted.contexts):
         if name not in dialplan.contexts:
             yield Finding(
@@ -79,7 +79,7 @@ def _from_agents(dialplan: Dialplan, wanted: Wanted) -> Iterator[Finding]:
 
 
 def _start(dialplan: Dialplan, name: str) -> Iterator[Finding]:
-    """Yields where the context does not lead that agents' calls start in."""
+    """Yields where this context, in which agents' calls start, does not lead to what it must."""
     for target, without in _STARTS:
         if not dialplan.leads(name, target, around=OURS):
             yield Finding(
@@ -103,7 +103,7 @@ _STARTS = (
 
 
 def _to_agents(dialplan: Dialplan) -> Iterator[Finding]:
-    """Yields a finding where no call of the administrator's contexts can reach an agent's number."""
+    """Yields a finding where no context of the administrator's leads calls to an agent's number."""
     theirs = [name for name in dialplan.contexts if not name.startswith(OURS)]
     if not any(_comes_to(dialplan, dialplan.contexts[name], AGENTS) for name in theirs):
         yield Finding(
@@ -122,7 +122,7 @@ def _comes_to(dialplan: Dialplan, context: Context, target: str) -> bool:
 
 
 def _queue_calls(dialplan: Dialplan, wanted: Wanted) -> Iterator[Finding]:
-    """Yields the Queue steps that do not run our subroutine before an agent rings."""
+    """Yields the Queue steps that don't run our subroutine before an agent rings."""
     names = {name.lower() for name in wanted.queues}
     for context, step in _theirs(dialplan, "Queue"):
         queue, options = (*step.arguments, "")[:2]
@@ -137,7 +137,7 @@ def _queue_calls(dialplan: Dialplan, wanted: Wanted) -> Iterator[Finding]:
 
 
 def _dials(dialplan: Dialplan, wanted: Wanted) -> Iterator[Finding]:
-    """Yields the Dial steps that call agents past their options."""
+    """Yields the Dial steps that call agents directly, without our options for them."""
     for context, step in _theirs(dialplan, "Dial"):
         places, options = step.arguments[0], (*step.arguments, "", "")[2]
         ours = any(_device(place) in wanted.devices for place in places.split("&"))
@@ -152,33 +152,29 @@ def _dials(dialplan: Dialplan, wanted: Wanted) -> Iterator[Finding]:
 
 
 def _theirs(dialplan: Dialplan, application: str) -> Iterator[tuple[str, Step]]:
-    """Yields each use of an application in the administrator's contexts, with its context.
-
-    In the administrator's contexts: those that Asterisk's modules make for themselves begin with __.
-    """
+    """Yields context and step of each use of an application in the administrator's contexts; those with __ are
+    Asterisk's own."""
     others = (OURS, "__")
     return ((name, step) for name, step in dialplan.calls_of(application) if not name.startswith(others))
 
 
 def _device(place: str) -> str:
-    """`PJSIP/1001` → 1001; a call over a trunk, PJSIP/1001@provider, is none of a device."""
+    """Returns what a PJSIP dial string calls: 1001 for `PJSIP/1001`, an agent's device; 1001@provider for a call over a
+    trunk.
+
+    '' for other technologies.
+    """
     technology, _, device = place.partition("/")
     return device if technology.upper() == "PJSIP" else ""
 
 
 def _hidden(options: str) -> bool:
-    """Whether the options are in a variable, so that they can't be judged.
-
-    A variable of theirs may hold what is looked for.
-    """
+    """Whether the options come from a variable, so that they can't be judged."""
     return _VARIABLE.search(options) is not None
 
 
 def _asks_about(queue: str, options: str) -> bool:
-    """Whether the Queue runs our subroutine with its own name.
-
-    It must name this very queue: the pause is asked there.
-    """
+    """Whether this Queue step runs our subroutine with this queue's own name, for which the pause is asked."""
     found = _ASKS.search(options)
     return found is not None and (found[1].lower() == queue.lower() or "${" in found[1])
 
@@ -187,7 +183,7 @@ def _asks_about(queue: str, options: str) -> bool:
 
 
 def _globals(dialplan: Dialplan, variables: dict[str, str], wanted: Wanted) -> Iterator[Finding]:
-    """Yields what is wrong with the global variables of our dialplan."""
+    """Checks the global variables that our dialplan reads."""
     outside = variables.get("AGENTBRIDGE_OUTBOUND", "")
     if outside and outside not in dialplan.contexts:
         yield Finding(

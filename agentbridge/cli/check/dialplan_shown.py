@@ -16,14 +16,14 @@ _WORD = re.compile(r"[\w.-]+")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One priority: an application and its data, before any substitution."""
+    """One priority of an extension: an application and its data, before any substitution."""
 
     application: str
     data: str
 
     @property
     def arguments(self) -> list[str]:
-        """Split at the commas that stand in no parentheses, brackets or braces."""
+        """Splits the data at commas outside parentheses, brackets and braces."""
         parts, depth = [""], 0
         for letter in self.data:
             depth += (letter in "([{") - (letter in ")]}")
@@ -36,7 +36,7 @@ class Step:
 
 @dataclass(slots=True)
 class Context:
-    """elsewhere: a switch asks another place for its extensions, which can't be seen from here."""
+    """A dialplan context: what it includes, and its steps. elsewhere: a switch asks another place for extensions."""
 
     includes: list[str] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
@@ -50,9 +50,9 @@ class Dialplan:
     contexts: Mapping[str, Context]
 
     def leads(self, start: str, target: str, *, around: str) -> bool:
-        """Whether a call may come from one context to the other, but not through those that begin with `around`.
+        """Whether a call may come from context `start` to `target` without passing one that begins with `around`.
 
-        By includes, and by every context that a step names: it sees a way too many rather than one too few.
+        By includes, and by every context that a step names: it finds a way too many rather than one too few.
         """
         seen, waiting = {start}, [start]
         while waiting:
@@ -70,12 +70,12 @@ class Dialplan:
         return False
 
     def named_in(self, context: Context) -> set[str]:
-        """The contexts that it includes, or that its steps speak of."""
+        """Returns the contexts that this one includes or that its steps mention."""
         words = {word for step in context.steps for word in _WORD.findall(step.data)}
         return {*context.includes, *(words & self.contexts.keys())}
 
     def calls_of(self, application: str) -> Iterator[tuple[str, Step]]:
-        """Context and step of each place where it is used."""
+        """Yields context and step of each use of an application."""
         for name, context in self.contexts.items():
             for step in context.steps:
                 if step.application.lower() == application.lower():
@@ -83,7 +83,7 @@ class Dialplan:
 
 
 def read(shown: str) -> Dialplan:
-    """Returns the dialplan from what `dialplan show` prints."""
+    """Parses the output of `dialplan show`."""
     contexts: dict[str, Context] = {}
     current = Context()
     for line in shown.splitlines():

@@ -34,10 +34,10 @@ CAUGHT = (AgentbridgeError, asyncpg.PostgresError, asyncpg.InterfaceError, OSErr
 async def findings(
     path: Path, settings: Settings, etc: Path | None = None, daemon: DaemonUser | None = None
 ) -> AsyncIterator[Finding]:
-    """Every finding. What can still be looked at is, whatever else is away, and what can't be is said.
+    """Runs all checks and yields their findings; what can't be looked at is a finding too, and the other checks go on.
 
-    etc: Asterisk's configuration folder; asked of Asterisk when not given. daemon: as whom the recordings are looked
-    at; when not given, as the user that the systemd unit names.
+    etc: Asterisk's configuration folder; None asks Asterisk for it. daemon: as whom the folder of recordings is looked
+    at; None takes the user that the systemd unit names.
     """
     async for finding in _looked("configuration", config.findings(path, settings)):
         yield finding
@@ -59,7 +59,7 @@ async def findings(
 async def _asterisk(
     manager: ami.Manager, settings: Settings, etc: Path | None, daemon: DaemonUser | None
 ) -> AsyncIterator[Finding]:
-    """Yields what is wrong with Asterisk, area by area; what can't be looked at is a finding too."""
+    """Runs the checks of Asterisk, area by area; what can't be looked at is a finding too."""
     try:
         wanted = await database.wanted(settings)
     except CAUGHT as error:
@@ -91,7 +91,7 @@ async def _asterisk(
 
 
 async def _looked(area: str, found: AsyncIterator[Finding]) -> AsyncIterator[Finding]:
-    """Yields an area's findings; where it can't be looked at, that is a finding."""
+    """Yields an area's findings; an error while looking becomes a finding."""
     try:
         async for finding in found:
             yield finding

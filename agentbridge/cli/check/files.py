@@ -15,7 +15,7 @@ QUEUES = "then `asterisk -rx 'queue reload all'`"
 
 
 async def findings(sight: Sight) -> AsyncIterator[Finding]:
-    """Yields what is wrong in Asterisk's configuration files that can't be asked of Asterisk itself."""
+    """Checks Asterisk's configuration files for what Asterisk itself can't be asked."""
     try:
         for finding in (*_in_queues_conf(sight), *_in_asterisk_conf(sight.etc / "asterisk.conf")):
             yield finding
@@ -30,7 +30,7 @@ async def findings(sight: Sight) -> AsyncIterator[Finding]:
 
 
 def _in_queues_conf(sight: Sight) -> Iterator[Finding]:
-    """Yields what is wrong with the directory's queues in queues.conf. Raises OSError."""
+    """Checks queues.conf where it concerns the directory's queues. Raises OSError."""
     file = sight.etc / "queues.conf"
     if not file.exists():
         return  # app_queue is then not loaded, which is found by asking it
@@ -83,7 +83,7 @@ def _of_all_queues(options: dict[str, str]) -> Iterator[Finding]:
 
 
 def _in_asterisk_conf(file: Path) -> Iterator[Finding]:
-    """Yields what is dangerous in asterisk.conf."""
+    """Yields options of asterisk.conf that endanger what agentbridge does."""
     options = asterisk_conf.read(file).get("options", {})
     if options.get("live_dangerously", "no").lower() in YES:
         yield Finding(
@@ -94,10 +94,7 @@ def _in_asterisk_conf(file: Path) -> Iterator[Finding]:
 
 
 def _astdb(sight: Sight) -> Iterator[Finding]:
-    """Yields a finding where others can read the AstDB's file.
-
-    A digest of a SIP password is as good as the password.
-    """
+    """Yields a finding where others can read the AstDB's file: a digest in it is as good as the SIP password."""
     base = folder(sight.core, "ASTDB")
     file = base.with_name(f"{base.name}.sqlite3") if base else None
     if file is not None and file.exists() and _open_to_all(file):

@@ -10,7 +10,7 @@ LACKS = "lacks"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A thing that is wrong, with what to do.
+    """A thing that is wrong and what to do about it.
 
     `name` is stable, as in `ami.permission`; `what` and `to_do` are for the person who reads it.
     """
@@ -38,6 +38,6 @@ def not_seen(area: str, why: str, to_do: str) -> Finding:
 
 
 def lacks(what: str, meaning: str) -> Finding:
-    """Says what this version of Asterisk can't do; the daemon does without it."""
+    """Makes the finding that this version of Asterisk lacks something; it is no fault, the daemon does without it."""
     name = f"{LACKS}.{what.split()[0]}"
     return Finding(name, f"this Asterisk has no {what}: {meaning}", "nothing, or a newer Asterisk")

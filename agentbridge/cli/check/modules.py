@@ -122,7 +122,7 @@ UNKNOWN = "a part of the dialplan of agentbridge fails"
 
 
 async def findings(sight: Sight) -> AsyncIterator[Finding]:
-    """Yields the modules that agentbridge needs and that Asterisk has not loaded."""
+    """Yields the modules of Asterisk that agentbridge needs and that are not loaded."""
     if sight.modules is None:
         return  # said once for all that needs the console
     missing = {name: without for name, without in NEEDED.items() if name not in sight.modules}
@@ -140,6 +140,7 @@ async def findings(sight: Sight) -> AsyncIterator[Finding]:
 
 
 def _no_action(name: str, without: str) -> Finding:
+    """Returns the finding about an AMI action that Asterisk does not know. without: what does not work then."""
     return Finding(
         f"action.{name}",
         f"this Asterisk has no AMI action {name}: {without}",
@@ -148,7 +149,7 @@ def _no_action(name: str, without: str) -> Finding:
 
 
 def not_loaded(module: str, without: str) -> Finding:
-    """Returns the finding for a module that is missing. without: what does not work then."""
+    """Returns the finding about a module that is not loaded. without: what does not work then."""
     return Finding(
         f"module.{module}",
         f"Asterisk has not loaded {module}: {without}",
@@ -158,10 +159,7 @@ def not_loaded(module: str, without: str) -> Finding:
 
 
 async def _of_the_dialplan(sight: Sight) -> AsyncIterator[tuple[str, str]]:
-    """Yields the modules that our dialplan needs and that are missing.
-
-    What the contexts of agentbridge call and Asterisk does not know: the module, and what happens without it.
-    """
+    """Yields the missing modules that provide what our dialplan calls, each with what does not work without it."""
     manager = sight.manager
     applications, functions = _used(sight.dialplan)
     for kind, names, table in (("application", applications, APPLICATIONS), ("function", functions, FUNCTIONS)):
@@ -172,7 +170,8 @@ async def _of_the_dialplan(sight: Sight) -> AsyncIterator[tuple[str, str]]:
 
 
 async def _of_the_daemon(sight: Sight) -> AsyncIterator[tuple[str, str, str]]:
-    """The actions that the daemon sends and Asterisk does not know: name, module, and what happens without it."""
+    """Yields the AMI actions that the daemon sends and Asterisk does not know: name, module, and what does not work
+    without it."""
     for name, (module, without) in ACTIONS.items():
         # those that this account may not do are not listed either; its permissions are a finding of their own
         if name not in sight.manager.actions and not await _describes(sight, name):
@@ -185,7 +184,8 @@ async def _describes(sight: Sight, action: str) -> bool:
 
 
 def _used(dialplan: dialplan_shown.Dialplan) -> tuple[set[str], set[str]]:
-    """The applications and functions of our contexts. The priorities of a hint name a device instead."""
+    """Returns the applications and functions that our dialplan's contexts call; hints, which name a device, don't
+    count."""
     ours: Iterable[dialplan_shown.Step] = (
         step for name, context in dialplan.contexts.items() if name.startswith(OURS) for step in context.steps
     )

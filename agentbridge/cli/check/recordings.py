@@ -13,7 +13,7 @@ OURS = "agentbridge"
 
 
 async def findings(sight: Sight, given: DaemonUser | None) -> AsyncIterator[Finding]:
-    """Yields a finding where the daemon may not read the folder of the recordings."""
+    """Checks whether the daemon's user may read the folder of recordings, where it measures each file."""
     spool = folder(sight.core, "Spool directory")
     if spool is None:
         return  # the console could not be asked, which is said already
@@ -41,7 +41,8 @@ async def findings(sight: Sight, given: DaemonUser | None) -> AsyncIterator[Find
 
 
 def _closed(daemon: DaemonUser, path: Path) -> Path | None:
-    """The first folder on the way that it may not enter, or the last when it may not be listed."""
+    """Returns the first folder on the way that this user may not enter, or the last when it may not be listed; else
+    None."""
     for step in (*reversed(path.parents), path):
         if not daemon.may(step, listed=step == path):
             return step if _there(step) else None
@@ -49,7 +50,7 @@ def _closed(daemon: DaemonUser, path: Path) -> Path | None:
 
 
 def _there(path: Path) -> bool:
-    """False before the first recording, when Asterisk has not made its folder yet."""
+    """Whether the path exists; False before the first recording, when Asterisk has not made its folder yet."""
     try:
         return path.exists()
     except PermissionError:
@@ -57,7 +58,7 @@ def _there(path: Path) -> bool:
 
 
 def _group_of(path: Path) -> str:
-    """Returns the group that may read the path."""
+    """Returns the name of the group that the path belongs to."""
     try:
         return path.group()
     except (OSError, KeyError):

@@ -29,21 +29,22 @@ _log.propagate = False
 
 
 class _Lines(AMIProtocol):  # type: ignore[misc]  # its class is Any
-    """Hands over whole lines: panoramisk decodes each read by itself and drops a character that two reads share."""
+    """The protocol of panoramisk, given whole lines only: it decodes each read by itself and drops a character split
+    between two."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._rest = b""
 
     def data_received(self, data: bytes) -> None:
-        """Hands on whole lines alone, so that no character is divided between two reads."""
+        """Takes received bytes and passes whole lines on."""
         whole, end, self._rest = (self._rest + data).rpartition(b"\r\n")
         if end:
             super().data_received(whole + end)
 
 
 class _Once(panoramisk.Manager):  # type: ignore[misc]  # its class is Any
-    """A connection that is made once: panoramisk would connect again for ever, also after its close."""
+    """A panoramisk connection that is made once and not again when it is lost or closed."""
 
     def __init__(self, **config: object) -> None:
         super().__init__(log=_log, protocol_factory=_Lines, **config)
@@ -62,14 +63,15 @@ class _Once(panoramisk.Manager):  # type: ignore[misc]  # its class is Any
 
 
 class Session:
-    """One log-in. `ask`, `items` and `command` raise Refused, Unavailable, or InvalidValue for what can't be sent."""
+    """A login to Asterisk's manager. `ask`, `items` and `command` raise Refused, Unavailable, or InvalidValue before
+    sending."""
 
     def __init__(self, manager: _Once) -> None:
         self._manager = manager
 
     @classmethod
     async def connect(cls, host: str, port: int, username: str, secret: str) -> Self:
-        """Logs in without events, by challenge. Raises Unavailable, or Refused with what Asterisk answers."""
+        """Connects and logs in by challenge, without events. Raises Unavailable, or Refused with Asterisk's answer."""
         where = f"{host}:{port}"
         manager = _Once(host=host, port=port, events="off")
         session = cls(manager)
@@ -115,7 +117,7 @@ class Session:
     async def _answers(
         self, action: str, fields: Mapping[str, str], *, as_list: bool | None, timeout: float
     ) -> list[Message]:
-        """Sends an action through panoramisk and returns its answers. Raises InvalidValue, Refused or Unavailable."""
+        """Sends an action and returns its answers. Raises InvalidValue, Refused or Unavailable."""
         for name, value in fields.items():
             if not value.isprintable():
                 raise InvalidValue(f"{action}, {name}: must be one line of printable text")

@@ -16,8 +16,12 @@ _MODULE = re.compile(r"^(\S+)\.so .*(?<!Not) Running ", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """modules: those that run, without `.so`; None where the account may not ask. http: `http show status`.
-    core: `core show settings`. dialplan: empty where the account may not ask. etc: Asterisk's configuration."""
+    """What the checks of Asterisk work with: the manager, the configuration, and answers that several checks need.
+
+    modules: those that run, without `.so`; None where the account may not ask. http: output of `http show status`.
+    core: of `core show settings`. dialplan: empty where the account may not ask. etc: Asterisk's configuration
+    folder.
+    """
 
     manager: Manager
     settings: Settings
@@ -30,7 +34,7 @@ class Sight:
 
     @classmethod
     async def of(cls, manager: Manager, settings: Settings, wanted: Wanted, etc: Path | None) -> Sight:
-        """Asks Asterisk once for all that several areas look at."""
+        """Asks Asterisk once for the answers that several checks need. Raises Refused or Unavailable."""
         core = await manager.console("core show settings")
         running = frozenset(_MODULE.findall(await manager.console("module show")))
         return cls(
@@ -45,11 +49,11 @@ class Sight:
         )
 
     def lacks(self, module: str) -> bool:
-        """Whether it is surely not running."""
+        """Whether the module is certainly not running."""
         return self.modules is not None and module not in self.modules
 
 
 def folder(core: str, name: str) -> Path | None:
-    """A folder or file of `core show settings`."""
+    """Returns a folder or file that `core show settings` names; None where it does not."""
     found = re.search(rf"^ *{re.escape(name)}: +(\S+)", core, re.MULTILINE)
     return Path(found[1]) if found else None

@@ -26,9 +26,9 @@ async def _settings(manager: Manager) -> Mapping[str, str]:
 
 
 async def findings(sight: Sight) -> AsyncIterator[Finding]:
-    """Yields what is wrong with PJSIP: global settings, transports, addresses, and names that are taken.
+    """Checks PJSIP: global settings, transports, addresses, and names that are taken. Raises Refused or Unavailable.
 
-    Nothing where modules are missing, which is a finding of its own. Raises Refused or Unavailable.
+    Yields nothing where modules are missing, which is a finding of its own.
     """
     if sight.modules is None or not sight.modules >= modules.ROOTS:
         return  # said already
@@ -45,7 +45,7 @@ async def findings(sight: Sight) -> AsyncIterator[Finding]:
 
 
 def _global(sight: Sight, settings: Mapping[str, str]) -> Iterator[Finding]:
-    """Yields which global settings of PJSIP keep phones from logging in."""
+    """Yields the global settings of PJSIP that keep phones from logging in."""
     realm = settings.get("default_realm", "")
     if realm and realm != sight.settings.sip.realm:
         yield Finding(
@@ -64,10 +64,7 @@ def _global(sight: Sight, settings: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _transports(sight: Sight, shown: str) -> Iterator[Finding]:
-    """Yields the transports that agents need and PJSIP does not have.
-
-    Of udp and tcp; browsers come by the HTTP server (webrtc.py).
-    """
+    """Yields the transports udp and tcp that agents need and PJSIP lacks; browsers' are checked in webrtc.py."""
     there = {name.lower() for name in _TRANSPORT.findall(shown)}
     for name in sorted({"udp", "tcp"} & sight.wanted.transports - there):
         yield Finding(
@@ -82,10 +79,8 @@ def _transports(sight: Sight, shown: str) -> Iterator[Finding]:
 
 
 def _addresses(sight: Sight, shown: str) -> Iterator[Finding]:
-    """Yields each `identify` that takes agents' phones for another endpoint.
-
-    A phone at an address that an `identify` names is taken for that endpoint, whatever it logs in as.
-    """
+    """Yields each `identify` whose addresses include an agent's phone: its calls count as another endpoint's, whatever
+    it logs in as."""
     endpoint = ""
     for row in _MATCH.finditer(shown):
         if row["endpoint"]:
@@ -103,7 +98,7 @@ def _addresses(sight: Sight, shown: str) -> Iterator[Finding]:
 
 
 def _inside(host: str, match: str) -> bool:
-    """Whether the address is in the network that an identify matches."""
+    """Whether the address is in the network that an `identify` matches."""
     try:
         return ip_address(host) in ip_network(match, strict=False)
     except ValueError:
@@ -114,10 +109,8 @@ def _inside(host: str, match: str) -> bool:
 
 
 async def _taken(sight: Sight) -> AsyncIterator[Finding]:
-    """Yields what Asterisk has by its own files and the directory names too.
-
-    Endpoints and AORs of the administrator's own files with a number or name of the directory, or of its range.
-    """
+    """Yields endpoints and AORs of the administrator's own files that have a number or name of the directory, or of its
+    range."""
     theirs = await _static(sight.manager)
     devices = {device.lower() for device in sight.wanted.devices}
     clashing = sorted(name for name in theirs if name.lower() in devices)
@@ -145,7 +138,7 @@ async def _taken(sight: Sight) -> AsyncIterator[Finding]:
 
 
 async def _static(manager: Manager) -> frozenset[str]:
-    """Ids of endpoints and AORs that are not kept in the AstDB, where agentbridge's are."""
+    """Returns the ids of endpoints and AORs that Asterisk has from its own files, not from the AstDB."""
     found: set[str] = set()
     for action, family, kind, key in (
         ("PJSIPShowEndpoints", "ps_endpoints", "endpoint", "ObjectName"),

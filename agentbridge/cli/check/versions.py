@@ -12,7 +12,7 @@ from agentbridge.cli.check.sight import Sight
 
 
 async def findings(sight: Sight) -> AsyncIterator[Finding]:
-    """Yields what this Asterisk can't do, and what that means."""
+    """Yields what this version of Asterisk lacks, and what follows from that."""
     if sight.modules is None or not sight.modules >= modules.ROOTS:
         return  # said already
     found = await capabilities.ask(sight.manager, MANAGED)

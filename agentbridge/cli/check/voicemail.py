@@ -17,7 +17,7 @@ PROBE = EndpointId("agentbridge-check")
 
 
 async def findings(manager: Manager) -> AsyncIterator[Finding]:
-    """Yields a finding where agents have voicemail and Asterisk can make no box."""
+    """Checks voicemail: yields a finding where agents have it and Asterisk can't keep their boxes."""
     if "is (are) not registered" in await manager.console("core show application VoiceMail"):
         yield Finding(
             "voicemail.not_loaded",
@@ -36,7 +36,7 @@ async def findings(manager: Manager) -> AsyncIterator[Finding]:
 async def _problem(manager: Manager) -> str:
     """Returns why no voicemail box can be written, '' where one can.
 
-    Tried by the daemon's own writer, unless there are boxes already: it would take the probe for a stray one.
+    It writes a box as the daemon does, unless there are boxes already: a daemon would take it for a stray one.
     """
     mapped = "=> voicemail (" in await manager.console("core show config mappings")
     if mapped and "=== Mailbox" in await manager.console(f"voicemail show users for {MAILBOX_CONTEXT}"):

@@ -18,7 +18,7 @@ HTTP = "restart Asterisk when no call is up"
 
 
 async def findings(sight: Sight) -> AsyncIterator[Finding]:
-    """Yields what keeps agents' browsers from being telephones."""
+    """Checks what browsers need to be agents' telephones: HTTPS, certificate, SIP over WebSocket, ICE."""
     if not sight.wanted.transports & {"ws", "wss"} or sight.modules is None or not sight.modules >= modules.ROOTS:
         return  # nobody asks for it, or it is said already that there is no PJSIP
     if sight.lacks("res_pjsip_transport_websocket") or not re.search(r"^/\S*ws\b", sight.http, re.MULTILINE):
@@ -51,7 +51,10 @@ async def findings(sight: Sight) -> AsyncIterator[Finding]:
 
 
 async def _certificate(address: str) -> str:
-    """What is wrong with it for every browser; an authority that only this machine does not know is no fault."""
+    """Returns what is wrong with the server's certificate for every browser; '' for nothing.
+
+    An authority that only this machine does not know is no fault.
+    """
     host, _, port = address.rpartition(":")
     host = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}.get(host, host.strip("[]"))  # noqa: S104 - nothing is bound
     context = ssl.create_default_context()

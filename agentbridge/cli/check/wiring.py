@@ -18,7 +18,7 @@ _LOCAL = re.compile(r"Local/([^@/]+)@", re.IGNORECASE)
 
 
 async def findings(sight: Sight) -> AsyncIterator[Finding]:
-    """Yields where Asterisk's queues, dialplan and services do not fit the directory."""
+    """Checks the administrator's queues, dialplan and services; yields where they don't fit the directory."""
     manager, wanted = sight.manager, sight.wanted
     async for finding in _queues(sight):
         yield finding
@@ -30,7 +30,7 @@ async def findings(sight: Sight) -> AsyncIterator[Finding]:
 
 
 async def _services(manager: Manager, wanted: Wanted) -> AsyncIterator[Finding]:
-    """Yields what is wrong with the log, pickup and voicemail, where agents need them."""
+    """Checks the log, pickup and voicemail, where agents need them."""
     for finding in _typed(await manager.console("logger show channels")):
         yield finding
     if wanted.pickup:
@@ -74,7 +74,8 @@ async def _queues(sight: Sight) -> AsyncIterator[Finding]:
 
 
 def _no_queues(sight: Sight) -> Finding:
-    """Looks for the cause where the file has one that makes app_queue refuse it."""
+    """Returns the finding that Asterisk knows no queue, with the line of queues.conf that makes app_queue refuse the
+    file."""
     file = sight.etc / "queues.conf"
     try:
         unknown = asterisk_conf.unknown_templates(file) if file.exists() else []
@@ -96,10 +97,8 @@ def _no_queues(sight: Sight) -> Finding:
 
 
 def _member(wanted: Wanted, member: Message) -> Iterator[Finding]:
-    """Yields a finding for a member of our queues that nobody takes out.
-
-    A member that is not the daemon's and still rings an agent, on pause or logged out.
-    """
+    """Yields a finding for a member of our queues that is not the daemon's and rings an agent, also on pause or logged
+    out."""
     location, queue = str(member["Location"]), str(member["Queue"])
     agent = _rung_by(wanted, location, str(member.get("StateInterface", "")))
     if agent is None:
@@ -122,7 +121,7 @@ def _member(wanted: Wanted, member: Message) -> Iterator[Finding]:
 
 
 def _rung_by(wanted: Wanted, location: str, state: str) -> str | None:
-    """The agent whose number or device that member is."""
+    """Returns the agent whom that member rings, by number or device; None for none."""
     numbers = [found[1] for text in (location, state) if (found := _LOCAL.match(text) or _DEVICE.match(text))]
     return next((wanted.agents[number] for number in numbers if number in wanted.agents), None)
 
@@ -144,10 +143,7 @@ def _typed(shown: str) -> Iterator[Finding]:
 
 
 def _pickup(shown: str) -> Iterator[Finding]:
-    """Yields a finding where the code of a pickup is taken away.
-
-    The row is `Pickup`, the code by default, and the code that holds, if there is one.
-    """
+    """Yields a finding where Asterisk's feature code for pickup is disabled."""
     found = re.search(r"^Pickup +\S+ *(\S*)", shown, re.MULTILINE)
     code = found[1] if found else ""
     if not code or OUR_CODES.fullmatch(code):

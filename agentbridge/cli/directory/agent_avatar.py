@@ -40,7 +40,7 @@ def avatar(
 
 
 def _checked(file: Path) -> admin.Avatar:
-    """Returns the picture of a file. Raises InvalidValue where it is none that agents may have."""
+    """Reads a picture and checks it. Raises InvalidValue where it is none that agents may have."""
     # Pillow takes a while to import, and only this command needs it
     from agentbridge.directory.avatars import LARGEST_BYTES, check_avatar
 

@@ -57,7 +57,7 @@ async def _found(connection: Connection, search: str) -> list[str]:
 
 
 def as_csv(fields: list[str], records: Iterable[admin.Record]) -> str:
-    """Returns the records as CSV, with nothing that a spreadsheet would take for a formula."""
+    """Returns the records as CSV in which no spreadsheet finds a formula."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(fields)
@@ -71,10 +71,8 @@ def _cell(name: str, value: Any) -> str:
 
 
 def _safe(text: str) -> str:
-    """Returns a cell that no spreadsheet runs.
-
-    A spreadsheet runs what starts like a formula; an apostrophe makes it text. `_unsafe` takes it back.
-    """
+    """Returns a cell with an apostrophe before it where a spreadsheet would run it as a formula; `_unsafe` removes
+    it."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 
@@ -93,10 +91,8 @@ def import_agents(
 
 
 def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yields the records of a CSV file. Raises Refused.
-
-    The number of each record's first line, and the fields that are not empty: an empty one means the default.
-    """
+    """Yields from a CSV file each record's first line number and its fields; empty ones are left out. Raises
+    Refused."""
     reader = csv.reader(io.StringIO(_text_of(file), newline=""), strict=True)
     names: list[str] = []
     line = 1
@@ -118,10 +114,7 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _text_of(file: Path) -> str:
-    """Returns the text of a file.
-
-    What is in it. Refused names the cause and the cure of what a spreadsheet saves otherwise.
-    """
+    """Returns the text of the file. Raises Refused, with cause and cure, for what spreadsheets save in another form."""
     content = file.read_bytes()
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content[:100]:
         raise Refused(f"{file}: is UTF-16 ('Unicode text'): {SAVE_AS}")
@@ -136,7 +129,7 @@ def _text_of(file: Path) -> str:
 
 
 def _check_header(file: Path, names: Sequence[str]) -> None:
-    """Raises Refused where the first line does not name the fields as an import needs it."""
+    """Raises Refused where the first line does not name the fields that an import needs."""
     if "username" not in names:
         apart = {";": "semicolons", "\t": "tabs"}
         for sign, word in apart.items():
@@ -148,10 +141,7 @@ def _check_header(file: Path, names: Sequence[str]) -> None:
 
 
 async def _imported(connection: Connection, rows: list[tuple[int, dict[str, str]]]) -> None:
-    """Imports the rows. Raises Refused.
-
-    Refused, and so undone, with the line and field of each error.
-    """
+    """Creates the agents. Raises Refused, with line and field of each error; the transaction is then rolled back."""
 
     await authority.must_administer(connection, acting_user(), "import agents")
 

@@ -21,7 +21,7 @@ from agentbridge.errors import Refused
 
 
 class Secret(StrEnum):
-    """Which of an agent's secrets is set."""
+    """Which of an agent's secrets is to be set."""
 
     WEB = "web"
     PIN = "pin"
@@ -59,7 +59,7 @@ def password(
 
 
 def _hashed(typed: str) -> str:
-    """Returns the argon2id hash of what was typed."""
+    """Returns the argon2id hash of a typed secret."""
     # argon2 is slow on purpose, and begins with it at its import
     from agentbridge.directory.passwords import hash_password
 
@@ -67,7 +67,7 @@ def _hashed(typed: str) -> str:
 
 
 async def _set_password(config: Path | None, username: str, typed: str) -> None:
-    """Sets the password of an agent's log-in to the desk. Raises Refused or Unavailable."""
+    """Sets the password with which an agent logs in to the desk. Raises Refused or Unavailable."""
     from agentbridge.directory.passwords import Passwords
 
     settings = settings_of(config)

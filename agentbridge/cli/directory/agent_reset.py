@@ -48,7 +48,7 @@ def reset(
 
 
 async def _mailed(settings: Settings, email: str) -> None:
-    """Mails a link for a new password to every agent of the address."""
+    """Mails a link for a new password to every agent with this address."""
     # an address that the mail server refuses would be told, and with it that the address is an agent's
     logs.configure(Log(level="error"), "cli")
     async with _passwords(settings, _mail(settings)) as passwords:
@@ -61,7 +61,7 @@ async def _set(settings: Settings, token: str, password: str) -> str:
 
 
 def _mail(settings: Settings) -> Mail:
-    """Returns how to send mail. Raises Refused where no mail server is configured."""
+    """Returns the mail server's settings. Raises Refused where none is configured."""
     from agentbridge.directory.passwords import Mail
 
     mail = settings.mail
@@ -80,7 +80,7 @@ def _mail(settings: Settings) -> Mail:
 
 @asynccontextmanager
 async def _passwords(settings: Settings, mail: Mail | None) -> AsyncIterator[Passwords]:
-    """Opens the directory's passwords, as the owner."""
+    """Opens the database as its owner and gives what sets and resets passwords."""
     # argon2 is slow on purpose, and begins with it at its import
     from agentbridge.directory.passwords import Passwords
 

@@ -32,7 +32,10 @@ Queue = Annotated[str | None, typer.Option(help="In this queue alone.")]
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """An SQL function of the directory; `call` takes the username as $1, then `arguments`."""
+    """A call of one of the directory's SQL functions for an agent: `call` takes the username as $1, then `arguments`.
+
+    `done` is what is printed afterwards.
+    """
 
     call: str
     arguments: tuple[str | None, ...]
@@ -99,7 +102,8 @@ def _run(config: Path | None, username: str, verb: Verb, wait_seconds: float | N
 
 
 async def _act(settings: Settings, username: str, verb: Verb, wait_seconds: float | None) -> None:
-    """Calls the verb, prints what it did and, where wanted, waits until Asterisk has it. Raises Refused."""
+    """Calls the verb's function, prints what it did and, if asked to, waits until Asterisk has it. Raises Refused or
+    Unavailable."""
     async with connected(settings) as connection:
         with translated():
             async with transaction(connection, deadline=settings.database.statement_seconds):
@@ -112,7 +116,8 @@ async def _act(settings: Settings, username: str, verb: Verb, wait_seconds: floa
 
 
 async def _applied(connection: Connection, username: str, wait_seconds: float) -> float:
-    """Seconds until no node has anything pending for the agent. Raises Unavailable with what is known."""
+    """Waits until every node has carried out the agent's changes; returns the seconds. Raises Unavailable with what is
+    known."""
     began = time.monotonic()
     news = asyncio.Event()
     await connection.add_listener(APPLIED_CHANNEL, lambda *_: news.set())

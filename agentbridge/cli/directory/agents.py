@@ -56,7 +56,8 @@ def create(
 
 
 async def join(connection: Connection, username: str, queues: list[str], teams: list[str]) -> None:
-    """Puts a new agent into queues and teams. Raises Refused for unknown ones and without the right to."""
+    """Puts a new agent into queues and teams. Raises Refused for unknown names, and where the acting user may not do
+    it."""
     [agent] = await admin.identifiers(connection, AGENT, [username])
     if ALL_QUEUES in queues:
         queues = await admin.all_keys(connection, QUEUE)

@@ -28,14 +28,17 @@ from agentbridge.directory.kinds import Kind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """A group of commands for one kind of record. metavar: what stands for its key in the help."""
+    """The commands for one kind of record, such as `agentbridge team`: each method adds some to it.
+
+    metavar: what stands for the record's key in the help.
+    """
 
     app: typer.Typer
     kind: Kind
     metavar: str
 
     def create(self, help_: str, told: Callable[[admin.Record], str]) -> None:
-        """Adds `create`; told: what is printed of the record that was made."""
+        """Adds the command `create`; told: returns the text to print about the new record."""
         key_type = Annotated[str, typer.Argument(metavar=self.metavar)]
 
         @self.app.command("create", help=help_)
@@ -49,7 +52,7 @@ class Group:
                 output.line(told(made))
 
     def list(self, help_: str) -> None:
-        """Adds `list`, in the order of the key."""
+        """Adds the command `list`, which sorts by the key unless told otherwise."""
 
         @self.app.command("list", help=help_)
         def list_(
@@ -65,7 +68,7 @@ class Group:
             editing.show_list(config, self.kind, page, as_json=as_json)
 
     def edit(self, *, show: str, delete: str, set_: str = "Change fields; shows what changed, old → new.") -> None:
-        """Adds `show`, `set` and `delete`, each with its help."""
+        """Adds the commands `show`, `set` and `delete`, each with its help text."""
         key_type = Annotated[str, typer.Argument(metavar=self.metavar)]
         keys_type = Annotated[list[str], typer.Argument(metavar=f"{self.metavar}...")]
 

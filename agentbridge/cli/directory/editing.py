@@ -17,7 +17,7 @@ from agentbridge.errors import Refused
 
 
 def show_list(config: Path | None, kind: Kind, page: admin.Page, *, as_json: bool) -> None:
-    """Prints a page of records, and how to see the next one."""
+    """Prints a page of records, and the command that shows the next page."""
     rows = in_directory(config, lambda connection: admin.listed(connection, kind, page))
     output.records(rows, as_json=as_json)
     if len(rows) == page.limit:
@@ -38,7 +38,7 @@ def show_one(config: Path | None, kind: Kind, key: str, *, as_json: bool) -> Non
 
 
 async def _must_own(connection: Connection, kind: Kind, keys: Sequence[str]) -> None:
-    """Raises Refused where the acting user may not change these records."""
+    """Raises Refused where the acting user may not change these records; without such a user everything is allowed."""
     if kind is AGENT:
         await authority.must_manage(connection, acting_user(), keys)
     else:
@@ -46,7 +46,10 @@ async def _must_own(connection: Connection, kind: Kind, keys: Sequence[str]) -> 
 
 
 async def create(connection: Connection, kind: Kind, key: str, given: dict[str, str]) -> admin.Record:
-    """Whether the user may manage a new agent is known when it is in its queues: see `agent create`."""
+    """Creates a record and returns it as shown. Raises Refused.
+
+    Whether the acting user may manage a new agent is known only when it is in its queues: see `agent create`.
+    """
     _refuse_secrets(kind, given)
     if kind is not AGENT:
         await _must_own(connection, kind, [key])
@@ -57,7 +60,7 @@ async def create(connection: Connection, kind: Kind, key: str, given: dict[str, 
 
 
 def _refuse_secrets(kind: Kind, given: Iterable[str]) -> None:
-    """Raises Refused for a secret on the command line."""
+    """Raises Refused for a secret given on the command line, which all users of the machine could see."""
     for name in given:
         if name in kind.typed:
             raise Refused(f"{name}: not on the command line, which all users of this machine see: {kind.typed[name]}")
@@ -85,7 +88,7 @@ def set_fields(config: Path | None, kind: Kind, key: str, given: Sequence[str], 
 
 
 def delete(config: Path | None, kind: Kind, keys: Sequence[str], *, yes: bool) -> None:
-    """Deletes records, after a question where there are several. Raises Refused."""
+    """Deletes records, after a question where there are several and `yes` is not given. Raises Refused."""
     if len(keys) > 1 and not yes:
         ask(f"Delete {len(keys)} {kind.name}s: {', '.join(keys)}?")
 
@@ -98,7 +101,7 @@ def delete(config: Path | None, kind: Kind, keys: Sequence[str], *, yes: bool) -
 
 
 def ask(question: str) -> None:
-    """Ends the command with status 1 unless the answer is yes."""
+    """Asks the user yes or no; ends the command with status 1 unless the answer is yes."""
     if not sys.stdin.isatty():
         output.message(f"{question} Say --yes to do it without being asked.")
         raise typer.Exit(1)
@@ -106,7 +109,7 @@ def ask(question: str) -> None:
 
 
 def sip_secret(config: Path | None, kind: Kind, key: str) -> None:
-    """Prints the SIP secret of a record. Raises Refused without the right to."""
+    """Prints the SIP secret of a record. Raises Refused where the acting user may not see it."""
 
     async def work(connection: Connection) -> str:
         await _must_own(connection, kind, [key])
@@ -116,10 +119,8 @@ def sip_secret(config: Path | None, kind: Kind, key: str) -> None:
 
 
 def set_sip_secret(config: Path | None, kind: Kind, key: str) -> None:
-    """Sets the SIP secret of a record.
-
-    Typed twice on a terminal, else the next line of standard input.
-    """
+    """Reads a SIP secret, typed twice on a terminal, else the next line of standard input, and sets it. Raises
+    Refused."""
     typed = typed_secret(f"New SIP secret of {key}")
 
     async def work(connection: Connection) -> None:
@@ -131,9 +132,9 @@ def set_sip_secret(config: Path | None, kind: Kind, key: str) -> None:
 
 
 def typed_secret(what: str, *, twice: bool = True) -> str:
-    """Returns a secret that the user types.
+    """Asks for a secret on a terminal, else reads the next line of standard input; returns it.
 
-    Asked for on a terminal, else the next line of standard input: never an argument, which all see.
+    It is never an argument, which all users of the machine could see.
     """
     if sys.stdin.isatty():
         return str(typer.prompt(what, hide_input=True, confirmation_prompt=twice, err=True))

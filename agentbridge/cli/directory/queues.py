@@ -36,7 +36,7 @@ Teams = Annotated[list[str] | None, typer.Option("--team", help="A team with all
 
 @dataclass(frozen=True, slots=True)
 class _Ids:
-    """Row ids of what was named on the command line."""
+    """The row ids of the queues, agents and teams that were named on the command line."""
 
     queues: Sequence[int]
     agents: Sequence[int]
@@ -111,10 +111,7 @@ def remove(
 
 
 async def _ids(connection: Connection, queue: str, agents: list[str], teams: list[str], channel: str | None) -> _Ids:
-    """Returns the row ids of what was named. Raises Refused for unknown names.
-
-    channel: with `*`, the queues of this channel alone.
-    """
+    """Looks up what was named. Raises Refused for unknown names. channel: with `*`, only the queues of this channel."""
     if not agents and not teams:
         raise typer.BadParameter("name agents, or teams with --team")
     if channel is not None and queue != ALL_QUEUES:
@@ -133,7 +130,7 @@ async def _ids(connection: Connection, queue: str, agents: list[str], teams: lis
 
 
 def _known(channel: str | None) -> str | None:
-    """Returns the channel. Raises BadParameter for one that there is none of."""
+    """Returns the channel. Raises BadParameter for an unknown one."""
     if channel is not None and channel not in CHANNELS:
         raise typer.BadParameter(f"--channel: must be one of {', '.join(CHANNELS)} (got {channel})")
     return channel
