@@ -187,7 +187,7 @@ class Wanted:
 
     contexts: where calls of agents and telephones start. devices: endpoint ids. agents: from number to username.
     transports: those of all devices. hosts: from device to fixed address. range: the internal numbers that are given to
-    new agents. The flags: some agent has it.
+    new agents. nodes: those that are not retired. The flags: some agent has it.
     """
 
     queues: frozenset[str] = frozenset()
