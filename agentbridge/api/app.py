@@ -57,7 +57,7 @@ Errors are RFC 9457 problems."""
 
 
 class Headers:
-    """The same headers on every answer, unless it has its own."""
+    """Adds the security headers to every HTTP answer, unless it sets its own."""
 
     def __init__(self, app: ASGIApp, *, secure: bool, wss: str) -> None:
         self._app = app
@@ -84,7 +84,7 @@ class Headers:
 
 
 def create(settings: ApiSettings, clock: Callable[[], float] = time.monotonic) -> FastAPI:
-    """The ASGI application. It starts without a database, and then answers 503."""
+    """Builds the ASGI application. It starts without a database, and then answers 503."""
     api = settings.api
     app = FastAPI(
         title="agentbridge",
@@ -124,7 +124,7 @@ def create(settings: ApiSettings, clock: Callable[[], float] = time.monotonic) -
 
 
 def _mail(settings: ApiSettings) -> Mail | None:
-    """Returns how to send mail; None where no mail server is configured."""
+    """Returns the settings of the mail server; None where none is configured."""
     mail = settings.mail
     if not mail.host:
         return None
@@ -141,7 +141,7 @@ def _mail(settings: ApiSettings) -> Mail | None:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Runs what works beside the requests, for as long as the server does."""
+    """Runs the background tasks for as long as the server runs."""
     from agentbridge.api.background import running
 
     async with app.state.database, running(app):
@@ -154,7 +154,7 @@ async def _on_fault(request: Request, error: Exception) -> Response:
 
 
 def _document(app: FastAPI) -> Callable[[], dict[str, Any]]:
-    """Returns the function that makes the OpenAPI document, once."""
+    """Returns a function that makes the OpenAPI document at its first call."""
 
     def made() -> dict[str, Any]:
         """Returns the document; its errors are problems (RFC 9457) instead of FastAPI's own bodies."""
@@ -176,7 +176,7 @@ def _document(app: FastAPI) -> Callable[[], dict[str, Any]]:
 
 
 def _secured(found: dict[str, Any]) -> None:
-    """Says in the document which operations need a session or a token."""
+    """Adds to the OpenAPI document which operations need a session or a token."""
     from agentbridge.api.operations import OPERATIONS
 
     for methods in found["paths"].values():

@@ -26,9 +26,9 @@ FOLDER = "monitor/agentbridge"
 
 
 class Audio:
-    """Recordings as browsers play them: as they are, or converted into a cache.
+    """Gives recordings as files that browsers play: wav as it is, wav49 and gsm converted to PCM and cached.
 
-    `spool` is Asterisk's; `cache` is this process's own, of at most so many bytes.
+    spool: Asterisk's folder. cache: this process's own, which holds at most `cache_bytes`.
     """
 
     def __init__(self, spool: Path, cache: Path, cache_bytes: int) -> None:
@@ -38,7 +38,8 @@ class Audio:
         self._turn = asyncio.Semaphore(AT_ONCE)
 
     async def playable(self, recording: int, file: str, kind: str) -> Path:
-        """Returns a file that a browser plays. Raises a Problem: 404 where it is gone, 503 where it can't be read."""
+        """Returns the path of a file that a browser plays. Raises a Problem: 404 where the file is gone, 503 where it
+        can't be read."""
         source = self._path(file, kind)
         if kind == "wav":
             return source
@@ -53,9 +54,9 @@ class Audio:
         return target
 
     def _path(self, file: str, kind: str) -> Path:
-        """Returns where the recording lies. Raises a Problem for a path that is none of ours.
+        """Returns the recording's path in the spool. Raises a Problem for one outside the recordings' folder.
 
-        Below the recordings' folder, whatever the row says: links that lead out of it are none of ours.
+        Links that lead out of that folder count as outside, whatever the row says.
         """
         name = file.removeprefix(f"{FOLDER}/")
         if _FILE.fullmatch(name) is None or Path(name).suffix != SUFFIXES.get(kind):
@@ -94,7 +95,8 @@ class Audio:
         self._make_room(target)
 
     def _make_room(self, keep: Path) -> None:
-        """Deletes the files of the cache that were not heard for the longest time, but not `keep`."""
+        """Deletes cached files, those not heard for the longest time first, until the cache is within its size; keeps
+        `keep`."""
         files = sorted(self._cache.glob("*.wav"), key=lambda path: path.stat().st_mtime)
         total = sum(path.stat().st_size for path in files)
         for path in files:
@@ -105,9 +107,9 @@ class Audio:
                 path.unlink(missing_ok=True)
 
     async def delete(self, recording: int, file: str, kind: str) -> None:
-        """Deletes the recording's file and its converted copy.
+        """Deletes the file of a recording whose row is deleted, and its converted copy.
 
-        Of a row that is deleted. The spool may be Asterisk's alone; then the file stays, and the log says so.
+        The spool may be Asterisk's alone; then the file stays, and the log says so.
         """
         (self._cache / f"{recording}.wav").unlink(missing_ok=True)
         try:

@@ -19,7 +19,8 @@ log = structlog.get_logger()
 
 @contextlib.asynccontextmanager
 async def running(app: FastAPI) -> AsyncIterator[None]:
-    """Runs the tasks beside the requests inside the block, and ends them after it."""
+    """Runs the API's background tasks inside the block: listening to the database, reading live rows, sending
+    e-mails."""
     state = app.state
     listener = Listener(state.database.dsn, deadline=state.settings.statement_seconds)
     listener.on("agentbridge_applied", lambda _: state.waiting.woken())
@@ -51,7 +52,7 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _event(app: FastAPI, text: str) -> None:
-    """Hands an event about one agent to that agent's client."""
+    """Sends an event about one agent to that agent's own streams."""
     try:
         told = json.loads(text)
         name, agent = str(told.pop("event")), str(told.pop("agent"))
@@ -63,7 +64,7 @@ def _event(app: FastAPI, text: str) -> None:
 
 
 async def _look_for_an_administrator(app: FastAPI) -> None:
-    """Says in the log what to do while nobody can log in as one."""
+    """Logs what to do as long as no administrator can log in."""
     with contextlib.suppress(Problem):
         if not await app.state.database.call("api_has_administrator"):
             hint = "agentbridge user create NAME role=admin; agentbridge user password NAME"
@@ -71,7 +72,7 @@ async def _look_for_an_administrator(app: FastAPI) -> None:
 
 
 def _session_ended(app: FastAPI, text: str) -> None:
-    """Ends the streams of a session that was ended; a notification without its id stands for many."""
+    """Closes the streams of a session that has ended; without its id all streams check theirs."""
     if text.isdigit():
         app.state.callers.forget(int(text))
         app.state.streams.session_ended(int(text))
@@ -81,10 +82,7 @@ def _session_ended(app: FastAPI, text: str) -> None:
 
 
 def _ended(task: asyncio.Task[None]) -> None:
-    """Ends the process where a task has ended by itself.
-
-    A part that ends by itself is a fault: the process ends, and systemd starts it anew.
-    """
+    """Ends the process when a background task ends by itself, which is a fault; systemd starts it again."""
     if not task.cancelled():
         log.critical("api.part_ended", part=task.get_name(), exc_info=task.exception())
         import os

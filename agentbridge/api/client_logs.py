@@ -19,18 +19,18 @@ _NAME = re.compile(r"[A-Za-z0-9._]{1,80}")
 
 
 class ClientLogs:
-    """Keeps what browsers log: a file `<role>-<username>.log` for each agent in the folder.
+    """Stores what agents' browsers log: a file `<role>-<username>.log` for each agent, in one folder.
 
-    A file that has grown too large is numbered and a new one begun; the oldest goes. Nothing reads them here.
+    A file that has grown too large is numbered and a new one begun; the oldest is deleted. Nothing reads them here.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def append(self, role: str, username: str, level: str, content: bytes) -> int:
-        """Adds lines of a browser's log to the agent's file.
+        """Appends lines of NDJSON that are as grave as `level` or graver to the agent's file; returns how many.
 
-        Of NDJSON, the lines that the level lets through; returns how many. Blocking: call it in a thread.
+        It blocks: call it in a thread.
         """
         lines = list(_lines(content, level))
         if not lines:
@@ -55,7 +55,7 @@ class ClientLogs:
 
 
 def _lines(content: bytes, level: str) -> Iterable[str]:
-    """Yields the lines of a browser's log that are as loud as `level`, or louder; what is no JSON is left out."""
+    """Yields the lines that are as grave as `level` or graver; leaves out what is no JSON."""
     loudest = LEVELS.index(level)
     for raw in content.decode("utf-8", "replace").splitlines():
         try:
@@ -67,10 +67,8 @@ def _lines(content: bytes, level: str) -> Iterable[str]:
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
-    """Returns the value with its control characters taken out, at whatever depth.
-
-    Without control characters, which would make one line two, or move a terminal's cursor.
-    """
+    """Returns the value without control characters, at whatever depth: they would break lines, or move a terminal's
+    cursor."""
     match value:
         case str():
             return "".join(c for c in value if unicodedata.category(c)[0] != "C")

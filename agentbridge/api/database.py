@@ -47,18 +47,18 @@ class Database:
         return self._dsn
 
     async def call(self, function: str, *arguments: object, seconds: float | None = None) -> Any:
-        """Calls a function that returns one value, and returns that; JSON comes as text.
+        """Calls an SQL function that returns one value, and returns that; JSON comes as text. Raises as `rows` does.
 
-        seconds: the limit for what takes longer than usual. Raises as `rows` does.
+        seconds: the limit for what takes longer than usual.
         """
         rows = await self.rows(function, *arguments, seconds=seconds)
         return rows[0][0] if rows else None
 
     async def rows(self, function: str, *arguments: object, seconds: float | None = None) -> list[asyncpg.Record]:
-        """Calls a function that returns rows, and returns those.
+        """Calls an SQL function that returns rows, and returns those.
 
         Raises a Problem: with the code of its rule where the directory refuses, 503 while the database is away. Raises
-        ValueError for a name that is none of a function.
+        ValueError for a name that is no function's.
         """
         if _NAME.fullmatch(function) is None:
             raise ValueError(f"{function!r} is no name of a function")
@@ -80,10 +80,7 @@ class Database:
             raise away() from error
 
     async def _opened(self) -> asyncpg.Pool[asyncpg.Record]:
-        """Returns the pool, made at its first use.
-
-        The pool connects when a connection is taken from it: a database that is away is noticed there, not here.
-        """
+        """Returns the pool, which is made at its first use and connects when a connection is taken from it."""
         async with self._opening:
             if self._pool is None:
                 self._pool = await asyncpg.create_pool(
@@ -103,10 +100,7 @@ class Database:
 
 
 async def _leave(_: object) -> None:
-    """Does nothing with a connection that goes back to the pool.
-
-    Nothing is left behind in a session here, so nothing has to be reset in a round trip.
-    """
+    """Does nothing, in place of asyncpg's reset of a connection: nothing is left behind in a session here."""
 
 
 def away() -> Problem:
@@ -114,7 +108,7 @@ def away() -> Problem:
 
 
 def _problem(error: asyncpg.PostgresError) -> Exception:
-    """Returns the answer to an error of PostgreSQL; the error itself where it is a bug."""
+    """Converts an error of PostgreSQL to a Problem; returns the error itself where it is a bug."""
     state = error.sqlstate or ""
     match state[:2]:
         case "AB":
@@ -130,10 +124,7 @@ def _problem(error: asyncpg.PostgresError) -> Exception:
 
 
 def _constraint(error: asyncpg.PostgresError, state: str) -> Problem:
-    """Returns the answer to a violated constraint.
-
-    What two did at the same moment; the constraint's name is the rule.
-    """
+    """Converts a violated constraint, whose name is the rule, to a Problem: two did something at the same moment."""
     rule = str(getattr(error, "constraint_name", None) or "a rule of the directory")
     if state in ("23505", "23503"):
         return Problem(409, rule, code="AB002")

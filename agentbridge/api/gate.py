@@ -36,7 +36,7 @@ _TOKEN = re.compile(r"ab_(?P<id>[a-z0-9]{8})_(?P<secret>[A-Za-z0-9_-]{43})")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. `proof` is what the SQL layer finds the person by."""
+    """Who makes a request: name, roles, scopes. `proof` is the hash by which the SQL layer finds them."""
 
     proof: bytes
     kind: str = ""
@@ -59,10 +59,9 @@ def digest(token: str) -> bytes:
 
 
 def proof_of(connection: HTTPConnection) -> bytes | None:
-    """Returns what the caller is found by, None for whoever shows nothing. Raises a Problem.
+    """Returns the hash of the token in the cookie or the header; None where the request has neither.
 
-    The hash of the cookie's or the header's token; None without one. Both together are refused, and so is a header that
-    holds something else.
+    Raises a Problem where it has both, or a header that holds something else.
     """
     header = connection.headers.get("authorization")
     cookie = connection.cookies.get(COOKIE)
@@ -81,10 +80,7 @@ def _unknown(detail: str) -> Problem:
 
 
 class Callers:
-    """Finds who a token belongs to.
-
-    Who a token is. Remembers it for seconds, so that a desk's requests don't ask twice each.
-    """
+    """Finds whom a token belongs to, and remembers it for seconds, so that a desk's requests don't ask twice each."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
@@ -92,7 +88,7 @@ class Callers:
         self._known: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
 
     async def find(self, proof: bytes) -> Caller:
-        """Returns who shows this proof. Raises a Problem (401) when the session is over."""
+        """Returns the caller with this proof. Raises a Problem (401) when the session is over."""
         at, caller = self._known.get(proof, (float("-inf"), NOBODY))
         if self._clock() - at < KEPT_SECONDS:
             return caller
@@ -135,19 +131,13 @@ def is_loopback(connection: HTTPConnection) -> bool:
 
 
 def must_be_private(connection: HTTPConnection) -> None:
-    """Raises a Problem for a request that others on the network could read.
-
-    People's cookies go over TLS, or stay on this machine.
-    """
+    """Raises a Problem for a request that others on the network could read: neither over TLS nor from this machine."""
     if connection.url.scheme in ("http", "ws") and not is_loopback(connection):
         raise Problem(403, "over plain HTTP people log in from this machine only; use https")
 
 
 def is_own_origin(connection: HTTPConnection, origins: frozenset[str]) -> bool:
-    """Whether the request comes from a page of this server.
-
-    The Origin header is this server's own, as configured, else as the Host header says.
-    """
+    """Whether the Origin header names this server, as configured or, without that, as the Host header says."""
     origin = connection.headers.get("origin")
     if origin is None:
         return False
@@ -160,7 +150,7 @@ def is_own_origin(connection: HTTPConnection, origins: frozenset[str]) -> bool:
 def must_be_from_here(connection: HTTPConnection, origins: frozenset[str]) -> None:
     """Raises a Problem for a request that a page of another site may have caused.
 
-    A page of another site can make a browser send the cookie, but not these headers.
+    Such a page can make a browser send the cookie, but not the headers that are asked for here.
     """
     site = connection.headers.get("sec-fetch-site")
     if site is not None and site != "same-origin":
@@ -175,7 +165,7 @@ def must_be_from_here(connection: HTTPConnection, origins: frozenset[str]) -> No
 
 
 async def admitted(connection: HTTPConnection, operation: Operation, *, changes: bool) -> Caller:
-    """Who asks, when they may do this; else a Problem."""
+    """Returns who makes the request. Raises a Problem unless they may ask for this operation in this way."""
     state = connection.app.state
     proof = proof_of(connection)
     by_cookie = "authorization" not in connection.headers
@@ -197,7 +187,7 @@ async def admitted(connection: HTTPConnection, operation: Operation, *, changes:
 
 
 def _check_body(request: Request, operation: Operation) -> None:
-    """Raises a Problem for a body that is too large, or of a kind that the operation does not take."""
+    """Raises a Problem for a body that is too large, or of a type that the operation does not take."""
     length = request.headers.get("content-length", "0")
     if length.isascii() and length.isdigit() and int(length) > operation.most_bytes:
         raise _too_large(operation)
@@ -214,10 +204,11 @@ def _too_large(operation: Operation) -> Problem:
 
 
 class GatedRoute(APIRoute):
-    """A route whose `operation_id` is a line of the table of operations."""
+    """A route that admits only who may ask for its operation: `operation_id` names a line of the table of
+    operations."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Returns the handler behind the gate: who asks is admitted first, and what is sent is bounded."""
+        """Returns the route's handler, which first checks who asks and bounds the body."""
         handle = super().get_route_handler()
         operation = OPERATIONS[str(self.operation_id)]
 
@@ -234,7 +225,7 @@ class GatedRoute(APIRoute):
 
 
 def _bounded(request: Request, operation: Operation) -> Request:
-    """The request with a body that ends when it is too long or too slow."""
+    """Returns the request with a body that raises a Problem when it is too long or comes too slowly."""
     taken = 0
     deadline = time.monotonic() + BODY_SECONDS
 

@@ -14,9 +14,9 @@ KEPT = 10_000
 
 
 class Buckets:
-    """Limits tries by name: a token bucket for each.
+    """A token bucket for each name: `size` tries at once, then one every `seconds`.
 
-    `size` tries at once, then one in `seconds`. clock: seconds, monotonic.
+    clock: seconds, monotonic.
     """
 
     def __init__(self, size: int, seconds: float, clock: Callable[[], float], kept: int = KEPT) -> None:
@@ -33,9 +33,7 @@ class Buckets:
         return 0.0 if left >= 1 else (1 - left) * self._seconds
 
     def take(self, name: str) -> None:
-        """Takes a try from the name's bucket; the bucket that was used longest ago is forgotten where there are too
-        many.
-        """
+        """Counts a try for the name; above a bound the name used longest ago is forgotten."""
         self._buckets[name] = (self._left(name) - 1, self._clock())
         self._buckets.move_to_end(name)
         while len(self._buckets) > self._kept:
@@ -54,10 +52,7 @@ class Buckets:
 
 
 class Guesses:
-    """Limits how fast passwords can be guessed, by name and by address.
-
-    `wait_seconds` before a password is looked at; 0 takes a try.
-    """
+    """Limits how often passwords can be guessed, by name and by address; to be asked before a password is looked at."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._addresses = Buckets(30, 10.0, clock)
@@ -67,7 +62,8 @@ class Guesses:
         """name and address where a log-in went well"""
 
     def wait_seconds(self, address: str, name: str) -> float:
-        """Counts a try with that name from that address; returns how long it must wait instead, 0 for not at all."""
+        """Counts a try with that name from that address and returns 0; without a try left returns the seconds to wait,
+        uncounted."""
         place = f"{address} {name}"
         names, key = (self._known, place) if place in self._places else (self._names, name)
         wait = max(self._addresses.wait_seconds(address), names.wait_seconds(key))
@@ -77,7 +73,7 @@ class Guesses:
         return wait
 
     def succeeded(self, address: str, name: str) -> None:
-        """Gives the try back: the password was right, and this address counts apart for this name from now on."""
+        """Takes a try back, since the password was right; from now on this address counts apart for this name."""
         place = f"{address} {name}"
         self._places[place] = None
         self._places.move_to_end(place)

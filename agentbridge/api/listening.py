@@ -20,10 +20,11 @@ PROBE_SECONDS = 5.0
 
 
 class Listener:
-    """Listens to PostgreSQL's notifications and calls whoever asked for a channel.
+    """Listens to PostgreSQL's notifications on one connection, which is opened again, and calls who asked for a
+    channel.
 
-    `on` before `run`. What is heard is called in the event loop; `on_up` too, after each connect, since what was
-    notified before is lost.
+    `on` before `run`. Callbacks are called in the event loop; so is `on_up` after each connect, since earlier
+    notifications are lost.
     """
 
     def __init__(self, dsn: str, *, deadline: float) -> None:
@@ -70,14 +71,14 @@ class Listener:
             connection.terminate()
 
     def _came_up(self) -> None:
-        """Tells whoever waits that notifications come from now on."""
+        """Calls `on_up`, since the connection listens from now on."""
         log.info("database.connected")
         self.up, self._lost_told = True, False
         for came_up in self._on_up:
             came_up()
 
     def _tell_lost(self, reason: BaseException) -> None:
-        """Logs that the connection is lost: once, and not at every try of a long outage."""
+        """Logs that the connection is lost, once for each outage."""
         if not self._lost_told:
             log.warning("database.lost", reason=str(reason))
         self._lost_told = True

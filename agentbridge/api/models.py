@@ -29,13 +29,13 @@ def optional() -> Any:
 
 
 class Given(BaseModel):
-    """A body: a field that is not known is refused."""
+    """The base of request bodies: an unknown field is refused."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, strict=True)
 
 
 class Page(BaseModel, Generic[Item]):
-    """A page of a list."""
+    """One page of a list, with the cursor of the next."""
 
     items: list[Item]
     next: str | None = Field(description="cursor of the next page; null at the end")
@@ -86,13 +86,13 @@ class ResetRequest(Given):
 
 
 class Changed(BaseModel):
-    """Whether anything was changed."""
+    """The answer to a change of an agent: whether anything was changed."""
 
     changed: bool
 
 
 class Applied(BaseModel):
-    """With `Prefer: wait`: 200 when Asterisk has it."""
+    """The answer to a change of an agent, with `Prefer: wait` also whether Asterisk has it: then the status is 200."""
 
     changed: bool
     applied_at: datetime | None = None
@@ -194,7 +194,10 @@ class AgentSummary(BaseModel):
 
 
 class AgentStatus(BaseModel):
-    """What became of the last change: `applied_at` is null while Asterisk does not have it."""
+    """Whether an agent is logged in and paused, and how far Asterisk has the last change.
+
+    `applied_at` is null while Asterisk does not have it.
+    """
 
     logged_in: bool
     paused: bool
@@ -208,7 +211,8 @@ class AgentStatus(BaseModel):
 
 
 class Channel(Given):
-    """How many interactions of a channel an agent takes at once."""
+    """An agent's settings for one channel: how many interactions at once, and whether they are answered
+    automatically."""
 
     capacity: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = 0
     auto_answer: bool = False
@@ -216,7 +220,7 @@ class Channel(Given):
 
 
 class Agent(BaseModel):
-    """Everything but secrets. Fields of the other typologies are there too."""
+    """An agent with all fields but secrets; those of other typologies are there too."""
 
     model_config = ConfigDict(extra="allow")
     username: str
@@ -242,7 +246,7 @@ class Usernames(Given):
 
 
 class Deleted(BaseModel):
-    """How many were deleted."""
+    """How many records were deleted."""
 
     deleted: int
 
@@ -312,7 +316,8 @@ class Me(BaseModel):
 
 
 class Profile(BaseModel):
-    """What the agent's client needs: of a phonebar P1 to P13, of a browser W3 to W9; the fields differ by typology."""
+    """The settings that the agent's client needs: of a phonebar P1 to P13, of a browser W3 to W9; they differ by
+    typology."""
 
     model_config = ConfigDict(extra="allow")
     typology: Typology
@@ -339,7 +344,7 @@ class PickableTelephone(BaseModel):
 
 
 class Colleague(BaseModel):
-    """Another agent as agents see it."""
+    """Another agent, as agents see one another."""
 
     username: str
     name: str
@@ -359,7 +364,7 @@ class SipSessionWish(Given):
 
 
 class SipSession(BaseModel):
-    """For the browser's phone, once: keep it in memory."""
+    """What a browser's phone registers with, told only once: keep it in memory."""
 
     uri: str
     display_name: str
@@ -521,7 +526,7 @@ class SettingFields(Given):
 
 
 class Settings(BaseModel):
-    """What holds for the whole directory."""
+    """The settings that hold for the whole directory."""
 
     model_config = ConfigDict(extra="allow")
     internal_from: int
@@ -613,7 +618,8 @@ class Nodes(BaseModel):
 
 
 class Plan(BaseModel):
-    """What Asterisk does not have as the directory says, and why."""
+    """Which agents' state Asterisk does not have as the directory says, which failed, and which removals are held
+    back."""
 
     pending: list[str]
     failed: list[dict[str, Any]]
@@ -636,7 +642,7 @@ class Confirmed(BaseModel):
 
 
 class AuditLine(BaseModel):
-    """Who did what to which object."""
+    """An entry of the audit: who did what to which object."""
 
     id: int
     at: datetime
@@ -744,14 +750,14 @@ class Spy(Given):
 
 
 class Asked(BaseModel):
-    """A request to a daemon that was just made."""
+    """The answer to a request to a daemon: its id, by which the result can be asked for, and its state."""
 
     id: int
     state: str
 
 
 class RequestResult(BaseModel):
-    """What became of a request to a daemon."""
+    """A request to a daemon about a running call, with its result."""
 
     id: int
     verb: str
@@ -766,7 +772,7 @@ class RequestResult(BaseModel):
 
 
 class Kept(BaseModel):
-    """How much of a browser's log was kept."""
+    """How many lines of a browser's log were stored, and from which level on."""
 
     on: bool = Field(description="the agent's log is switched on")
     level: Literal["error", "warning", "info", "debug"] | None = None

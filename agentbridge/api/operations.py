@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What somebody is who calls the API: it decides which operations are allowed."""
+    """The roles of those who call the API, which decide what operations they may ask for."""
 
     ADMIN = "admin"
     USER = "user"
@@ -20,7 +20,7 @@ class Role(StrEnum):
 
 
 class Scope(StrEnum):
-    """What a machine's token is good for."""
+    """The parts of the API that a machine's token may be used for."""
 
     READ = "read"
     AGENTS = "agents"
@@ -42,7 +42,10 @@ PEOPLE_ONLY = frozenset({"users.write", "tokens.list", "tokens.write"})
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one address. `rule` is the SQL layer's name of it; without roles it needs no session."""
+    """One operation of the API: a method of an address, who may ask for it, and what its body may be.
+
+    `rule` is its name in the SQL layer; without roles it needs no session.
+    """
 
     name: str
     rule: str
@@ -62,7 +65,7 @@ class Operation:
 
 
 def _may(text: str) -> tuple[frozenset[Role], frozenset[Scope]]:
-    """Returns the roles and scopes that the words name."""
+    """Parses who may ask for an operation; returns the roles and scopes."""
     words = text.split()
     return (
         frozenset(Role(word) for word in words if not word.startswith("scope:")),
@@ -204,7 +207,7 @@ _BODIES = {
 
 
 def _read(line: str) -> Operation:
-    """Returns the operation of a line of the table."""
+    """Parses a line of the table of operations."""
     name, rule, *who = line.split()
     body, most = _BODIES.get(name, (JSON, 256 * KILOBYTE))
     if who == ["public"]:

@@ -29,7 +29,7 @@ _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".webmanifest": "
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of the web pages as it is sent."""
+    """A file of the web application in memory: its content, also compressed, its type and its ETag."""
 
     content: bytes
     packed: bytes
@@ -39,7 +39,7 @@ class File:
 
     @classmethod
     def of(cls, name: str, content: bytes) -> File:
-        """Returns the file with its type, its hash, and packed where that is worth it."""
+        """Makes the entry of a file: its MIME type, the hash as ETag, and compressed where that makes it smaller."""
         suffix = name[name.rfind(".") :]
         kind = _TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
         packed = gzip.compress(content, mtime=0) if len(content) > WORTH_PACKING else b""
@@ -53,7 +53,8 @@ class File:
         )
 
     def answer(self, request: Request, cache: str) -> Response:
-        """Returns the answer to a request: 304 where the browser has it, packed where it takes that."""
+        """Returns the response to a request: 304 where the browser has this version, compressed where it accepts
+        that."""
         headers = {"Cache-Control": cache, "ETag": self.etag, "Vary": "Accept-Encoding"}
         if request.headers.get("if-none-match") == self.etag:
             return Response(status_code=304, headers=headers)
@@ -63,7 +64,7 @@ class File:
 
 
 class Web:
-    """All files of the folder, in memory."""
+    """All files of the web application, read into memory from `folder`."""
 
     def __init__(self, folder: Traversable) -> None:
         files = dict(sorted(_files(folder)))
@@ -79,7 +80,7 @@ class Web:
 
 
 def _files(folder: Traversable, before: str = "") -> list[tuple[str, bytes]]:
-    """Returns the files below the folder by their path."""
+    """Returns path and content of all files below the folder."""
     found: list[tuple[str, bytes]] = []
     for item in folder.iterdir():
         if item.name.startswith((".", "__")) or item.name.endswith(".py") or item.name == "node_modules":
@@ -92,7 +93,7 @@ def _files(folder: Traversable, before: str = "") -> list[tuple[str, bytes]]:
 
 
 def router(web: Web | None = None) -> APIRouter:
-    """Serves `web`, else what is in the package."""
+    """Returns the routes that serve the web application: `web`, else the one in the package."""
     found = web or Web(resources.files("agentbridge") / "web")
     routes = APIRouter(include_in_schema=False)
 

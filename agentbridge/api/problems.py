@@ -67,7 +67,10 @@ class ProblemBody(BaseModel):
 
 
 class Problem(HTTPException):
-    """Ends a request with this answer. FastAPI lets through what is an HTTPException, also while it reads a body."""
+    """An error that ends the request with this status, as an RFC 9457 body.
+
+    It is an HTTPException since FastAPI lets that through also while it reads a body.
+    """
 
     def __init__(
         self,
@@ -85,7 +88,7 @@ class Problem(HTTPException):
         self.more = more
 
     def response(self) -> Response:
-        """Returns the answer as RFC 9457 describes it."""
+        """Returns the HTTP response, as RFC 9457 describes it."""
         body: dict[str, Any] = {
             "type": "about:blank",
             "title": TITLES.get(self.status, "Error"),
@@ -115,10 +118,8 @@ async def on_problem(_: Request, problem: Exception) -> Response:
 
 
 async def on_invalid(_: Request, error: Exception) -> Response:
-    """Returns the answer to a request that does not fit the schema (422).
-
-    Values that don't go with the schema: each named with its rule, never with the value.
-    """
+    """Answers a request that does not fit the schema with 422: each wrong value by its place and rule, never the
+    value."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
     errors = [{"field": _place(item["loc"]), "rule": item["msg"]} for item in error.errors()[:50]]
     first = errors[0]
@@ -126,7 +127,7 @@ async def on_invalid(_: Request, error: Exception) -> Response:
 
 
 def _place(location: Sequence[Any]) -> str:
-    """Returns where in the request a value stands, without `body` or `query` before it."""
+    """Returns the path of a value in the request, without `body` or `query` before it."""
     parts = [str(part) for part in location]
     return ".".join(parts[1:] or parts)[:64]
 

@@ -23,9 +23,9 @@ WAITING = 100
 
 
 class Resets:
-    """Sends links for new passwords, and takes the passwords that come back.
+    """Mails links for new passwords, and sets the passwords that come back with them.
 
-    `ask` returns at once; `run` sends the e-mails one after the other until it is cancelled.
+    `ask` returns at once, so that its time tells nothing; `run` sends the e-mails one after the other.
     """
 
     def __init__(self, database: Database, mail: Mail | None, hashing: Hashing) -> None:
@@ -35,7 +35,8 @@ class Resets:
         self._asked: asyncio.Queue[str] = asyncio.Queue(WAITING)
 
     def ask(self, address: str) -> None:
-        """Asks for links to be sent to an address. Raises a Problem (503) where no mail server is configured."""
+        """Queues an address to which links are to be mailed. Raises a Problem (503) where no mail server is
+        configured."""
         if self._mail is None:
             raise Problem(503, "no mail server is configured, so a password can't be reset by e-mail")
         try:
@@ -44,7 +45,7 @@ class Resets:
             log.warning("reset.dropped", waiting=WAITING)
 
     async def run(self) -> NoReturn:
-        """Sends the links that were asked for, one address after the other, until it is cancelled."""
+        """Sends the links for queued addresses, until it is cancelled."""
         while True:
             address = await self._asked.get()
             try:
@@ -53,7 +54,7 @@ class Resets:
                 log.warning("reset.failed", reason=str(error))
 
     async def _send(self, address: str) -> None:
-        """Sends a link to each agent of that address; to none where nobody has it. Raises Unavailable or Problem."""
+        """Mails a link to each agent with that address, if there are any. Raises Unavailable or Problem."""
         if self._mail is None:
             return
         messages = []
@@ -65,9 +66,9 @@ class Resets:
             await send(self._mail, messages)
 
     async def use(self, token: str, password: str) -> None:
-        """Sets the new password of a link.
+        """Sets the password of the agent to whom the token was mailed.
 
-        Problem 422 for a password that breaks the rule, 404 for a link that was used or is too old.
+        Raises a Problem: 422 for a password that breaks the rule, 404 for a token that was used or is too old.
         """
         suite = await self._database.call("api_security_suite")
         try:

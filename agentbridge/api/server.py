@@ -24,7 +24,7 @@ WS_MOST_BYTES = 65536
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """Ends a connection whose request's headers take too long."""
+    """uvicorn's HTTP protocol with a limit: a connection whose request's headers take too long is closed."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)

@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 
 def written(records: Iterable[Row]) -> Iterator[str]:
-    """The lines of the file: a spreadsheet runs none of it."""
+    """Yields the lines of a CSV file with these agents, in which no spreadsheet finds a formula."""
     names: list[str] = []
     for record in records:
         if not names:
@@ -44,7 +44,7 @@ def _line(cells: list[str]) -> str:
 
 
 def _text(value: Any) -> str:
-    """Returns a value as a cell of a table."""
+    """Returns a value as text for a cell."""
     match value:
         case None:
             return ""
@@ -59,10 +59,7 @@ def _text(value: Any) -> str:
 
 
 def _quoted(name: str) -> str:
-    """Returns a name as it may stand in a list of names.
-
-    A name with a comma or a colon in it stays one name.
-    """
+    """Returns a name for a list of names: in quotes where it holds a comma or a colon."""
     return json.dumps(name, ensure_ascii=False) if re.search(r'[,:"]', name) else name
 
 
@@ -78,7 +75,8 @@ def _unsafe(text: str) -> str:
 
 
 def read(content: bytes) -> tuple[list[Row], list[Row]]:
-    """Rows with their line, and errors with theirs. Problem 422 for what is no such file."""
+    """Parses a CSV file of agents; returns the rows, and the errors, each with its line. Raises a Problem (422) for no
+    such file."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -92,7 +90,7 @@ def read(content: bytes) -> tuple[list[Row], list[Row]]:
 
 
 def _check_header(names: list[str]) -> None:
-    """Raises a Problem where the first line does not name the fields as an import needs it."""
+    """Raises a Problem where the first line does not name the fields that an import needs."""
     if len(names) > COLUMNS:
         raise Problem(422, f"file: the first line names more than {COLUMNS} fields", code="AB001")
     if "username" not in names:
@@ -103,7 +101,7 @@ def _check_header(names: list[str]) -> None:
 
 
 def _rows(reader: csv.DictReader[str]) -> tuple[list[Row], list[Row]]:
-    """Returns the agents of a table, and of lines that are none their number and what is wrong."""
+    """Parses the lines; returns the agents, and number and reason of the lines that are wrong."""
     rows: list[Row] = []
     errors: list[Row] = []
     begins = reader.line_num + 1
@@ -121,7 +119,7 @@ def _rows(reader: csv.DictReader[str]) -> tuple[list[Row], list[Row]]:
 
 
 def _row(line: int, cells: dict[str, Any]) -> Row:
-    """Returns the agent of a line. Raises ValueError, naming the field."""
+    """Parses the cells of one line. Raises ValueError, naming the field."""
     if cells.pop("", None):
         raise ValueError("more fields than the first line names")
     values = {name: _value(name, _unsafe(text)) for name, text in cells.items() if text}
@@ -135,7 +133,7 @@ def _row(line: int, cells: dict[str, Any]) -> Row:
 
 
 def _value(name: str, text: str) -> Any:
-    """Returns a cell as the field takes it. Raises ValueError."""
+    """Converts a cell to the type of its field. Raises ValueError."""
     if name == "queues":
         return dict(_membership(part) for part in _parts(text))
     if name in LISTS:
@@ -157,7 +155,7 @@ def _parts(text: str) -> list[str]:
 
 
 def _membership(part: str) -> tuple[str, int]:
-    """Returns queue and penalty of a text such as `sales:3`. Raises ValueError."""
+    """Splits `sales:3` into queue and penalty. Raises ValueError."""
     match = re.fullmatch(r'(?P<name>"(?:\\.|[^"\\])*"|.*?)(?::(?P<penalty>[0-9]{1,7}))?', part)
     if match is None:
         raise ValueError("queues: must be as in sales:0,support")
@@ -165,7 +163,7 @@ def _membership(part: str) -> tuple[str, int]:
 
 
 def _bare(name: str) -> str:
-    """Returns a name without the quotes around it. Raises ValueError where they don't end."""
+    """Returns a name without its quotes. Raises ValueError where they are not closed."""
     if name.startswith('"'):
         try:
             return str(json.loads(name))

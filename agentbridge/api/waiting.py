@@ -13,9 +13,9 @@ LOOK_SECONDS = 0.5
 
 
 class Waiting:
-    """Lets requests wait until their change has reached Asterisk.
+    """Lets requests with `Prefer: wait` wait until their change has reached Asterisk.
 
-    `woken` at each notification that some change was carried out; whoever waits looks at its own then.
+    `woken` is to be called at each notification of written results; whoever waits looks for its own then.
     """
 
     def __init__(self, database: Database) -> None:
@@ -31,7 +31,7 @@ class Waiting:
         return self._news
 
     async def soon(self, news: asyncio.Event, seconds: float) -> None:
-        """Returns at the news, and after a while at the latest: a lost notification costs no more."""
+        """Waits for the event, but not long: a lost notification costs no more than that."""
         try:
             async with asyncio.timeout(min(seconds, LOOK_SECONDS)):
                 await news.wait()
@@ -39,10 +39,9 @@ class Waiting:
             return
 
     async def applied(self, proof: bytes, username: str, seconds: float) -> dict[str, Any]:
-        """Waits for the agent's last change; returns {pending, applied_at, error}.
+        """Waits until Asterisk has the agent's last change, at most `seconds`; returns {pending, applied_at, error}.
 
-        At once when Asterisk has it, else after so many seconds. What failed is tried again, so an error is waited for
-        too.
+        What failed is tried again, so an error is waited for too.
         """
         clock = asyncio.get_running_loop().time
         until = clock() + seconds

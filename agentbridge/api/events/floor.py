@@ -22,7 +22,7 @@ UNKNOWN = "unknown"
 
 
 class Floor:
-    """Puts objects into `hub`."""
+    """Combines the directory's agents and queues with the daemons' live rows into the objects that the hub shows."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -41,10 +41,7 @@ class Floor:
     # ------------------------------------------------------------ the directory
 
     def directory(self, people: Mapping[str, Data], *, whole: bool) -> None:
-        """Takes agents of the directory and shows them.
-
-        whole: who is not in it is no more.
-        """
+        """Takes agents of the directory and shows them. whole: all agents that there are."""
         if whole:
             self._people, self._numbers = {}, {}
         self._people.update(people)
@@ -67,10 +64,7 @@ class Floor:
     # ------------------------------------------------------------ the daemons
 
     def live(self, news: Iterable[News], *, whole: bool) -> None:
-        """Takes rows of what goes on now, and shows what they concern.
-
-        whole: what is not in it is no more.
-        """
+        """Takes live rows and shows the agents, queues and calls that they concern. whole: all rows that there are."""
         before = self._shown_before(whole=whole)
         changed = before | {self._take(*item, whole=whole) for item in news}
         for kind, key in changed:
@@ -84,7 +78,8 @@ class Floor:
                     self._show_call(node, channel)
 
     def _shown_before(self, *, whole: bool) -> set[tuple[str, str]]:
-        """Forgets all that was known where everything comes anew (`whole`); returns what was shown of it."""
+        """With `whole` forgets all live rows and returns what was shown of them, by kind and key; else returns
+        nothing."""
         if not whole:
             return set()
         known = {("agent", key) for key in self._agents_live} | {("queue", key) for key in self._queues_live}
@@ -93,7 +88,7 @@ class Floor:
         return known
 
     def _take(self, kind: str, node: str, key: str, gone: bool, data: Data, *, whole: bool) -> tuple[str, str]:
-        """Takes a row of what goes on now; returns what has to be shown anew, by kind and key."""
+        """Stores a live row, or its end; returns what has to be shown again, by kind and key."""
         match kind:
             case "agent":
                 _note(self._agents_live.setdefault(key, {}), node, None if gone else data)
@@ -110,10 +105,7 @@ class Floor:
         return kind, key
 
     def silent(self, nodes: Collection[str]) -> None:
-        """Takes which nodes' daemons say nothing, and shows what those said as unknown.
-
-        The daemons of these say nothing: what they said is not known any more.
-        """
+        """Takes the nodes whose daemons are not heard of, and shows what they said before as unknown."""
         now = frozenset(nodes)
         if now == self._silent:
             return
@@ -129,10 +121,7 @@ class Floor:
                 self._show_call(node, channel)
 
     def _missed(self, call: Data | None) -> None:
-        """Sends the agent a notice of a missed call.
-
-        A call that rang an agent and ended without an answer.
-        """
+        """Sends the agent a notice when the call that ended rang and was not answered."""
         if call is None or call["direction"] != "in" or call["answered_at"] is not None:
             return
         username = call["username"]
@@ -145,7 +134,7 @@ class Floor:
     # ------------------------------------------------------------ objects
 
     def _show_agent(self, username: str) -> None:
-        """Shows an agent to everybody who may see it, and to itself."""
+        """Puts the agent's present data into the hub, for those who may see it and for the agent itself."""
         person = self._people.get(username)
         if person is None:
             return
@@ -154,7 +143,7 @@ class Floor:
         self._hub.put(Kind.ME, username, data, agent=username)
 
     def _state(self, person: Data) -> Data:
-        """Returns an agent's state over all nodes; unknown where no node that has it is heard of."""
+        """Returns the agent's live state over all nodes; unknown where none of its nodes is heard of."""
         rows = self._agents_live.get(person["internal"], {})
         heard = [row for node, row in rows.items() if node not in self._silent]
         if not heard:
@@ -165,7 +154,7 @@ class Floor:
         return {name: best[name] for name in ("state", "since", "device", "contact", "calls", "node")}
 
     def _show_call(self, node: str, channel: str) -> None:
-        """Shows a call and its recording, or that they are over."""
+        """Puts a call and its recording into the hub, or drops them when they are over."""
         call = self._calls.get((node, channel))
         if call is None:
             self._hub.drop(Kind.CALL, channel)
@@ -189,7 +178,7 @@ class Floor:
         self._hub.put(Kind.RECORDING, channel, recording, agent=username, queues=queues)
 
     def _show_queue(self, name: str) -> None:
-        """Shows a queue with its figures added up over the nodes that are heard of."""
+        """Puts a queue into the hub, with its figures added up over the nodes that are heard of."""
         queue = self._queues.get(name)
         if queue is None:
             return

@@ -30,7 +30,7 @@ ObjectId = tuple[Kind, str]
 
 @dataclass(slots=True)
 class Entry:
-    """An object as it is now; `data` None: it is gone."""
+    """The present version of an object that is shown live; `data` is None when it is gone."""
 
     kind: Kind
     key: str
@@ -44,14 +44,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a connection subscribed to."""
+    """What a stream has subscribed to: kinds of objects, and queues or all."""
 
     kinds: frozenset[Kind]
     queues: frozenset[str] | None = None
     """only these; None: all that the viewer sees"""
 
     def wants(self, entry: Entry) -> bool:
-        """Whether the viewer has asked for objects of this kind and queue."""
+        """Whether the stream has subscribed to objects of this kind and queue."""
         if entry.kind not in self.kinds:
             return False
         if self.queues is None or entry.kind in (Kind.TELEPHONE, Kind.NODE, Kind.ME):
@@ -61,7 +61,7 @@ class Wish:
 
 @dataclass(slots=True, eq=False)
 class Audience:
-    """Connections whose viewers see and want the same: each object is written once as JSON for all of them."""
+    """Streams with the same rights and subscription: each object is serialised once for all of them."""
 
     viewer: Viewer
     wish: Wish
@@ -69,8 +69,10 @@ class Audience:
     members: set[Outbox] = field(default_factory=set)
 
     def text(self, entry: Entry) -> str | None:
-        """The object as JSON for this group, null where it is gone or is not to be seen any more; None where it never
-        was."""
+        """Returns the object as JSON for this audience; with null where it is gone or must not be seen any more.
+
+        None where the audience never saw it.
+        """
         identity = (entry.kind, entry.key)
         visible = (
             entry.data is not None
@@ -92,10 +94,7 @@ class Audience:
 
 
 class Outbox:
-    """What is still to be sent to one connection.
-
-    What one connection is still to get. `ready` is set while there is something to take.
-    """
+    """What is still to be sent to one stream; `ready` is set while there is something to take."""
 
     def __init__(self) -> None:
         self._frame = ""
@@ -109,10 +108,7 @@ class Outbox:
         self.close_code = 0
 
     def offer(self, frame: str, objects: tuple[ObjectId, ...]) -> None:
-        """Takes a frame for the reader.
-
-        The frame when the reader waits for one, else a note of what is new.
-        """
+        """Takes a frame with these objects; while the stream is behind, only notes that the objects are new."""
         if self.sending or self._frame or self._new:
             self.note(objects)
         else:
@@ -120,13 +116,13 @@ class Outbox:
             self.ready.set()
 
     def note(self, objects: Iterable[ObjectId]) -> None:
-        """Notes that these objects are new to the reader."""
+        """Notes that these objects have changed and are to be sent; a waiting frame is replaced by its objects."""
         self._new.update(dict.fromkeys((*self._framed, *objects)))
         self._frame, self._framed = "", ()
         self.ready.set()
 
     def notice(self, text: str) -> None:
-        """Queues something that passes and has no state; a viewer that reads too slowly begins anew."""
+        """Queues a notice, such as a missed call; when too many wait, the stream gets a snapshot instead."""
         if len(self._notices) < NOTICES:
             self._notices.append(text)
             self.ready.set()
@@ -135,7 +131,7 @@ class Outbox:
             self.restart()
 
     def restart(self) -> None:
-        """Sends a snapshot of everything instead of what is noted."""
+        """Makes the stream get a snapshot of everything instead of what is noted."""
         self._frame, self._framed = "", ()
         self._new.clear()
         self._snapshot = True
@@ -146,7 +142,8 @@ class Outbox:
         self.ready.set()
 
     def take(self) -> tuple[bool, str, list[ObjectId], list[str]]:
-        """Whether a snapshot is due, else a whole frame or the objects that are new; and the notices."""
+        """Takes all that is to be sent: whether a snapshot is due, a whole frame, the changed objects, and the
+        notices."""
         taken = (self._snapshot, self._frame, list(self._new), list(self._notices))
         self._snapshot, self._frame, self._framed = False, "", ()
         self._new.clear()
@@ -156,7 +153,10 @@ class Outbox:
 
 
 class Hub:
-    """All objects and all connections. `run` hands changes out until it is cancelled."""
+    """Holds all objects that are shown live, and hands changes to the streams that may see them.
+
+    `run` does so until it is cancelled.
+    """
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
@@ -175,10 +175,7 @@ class Hub:
     def put(
         self, kind: Kind, key: str, data: Mapping[str, Any], *, agent: str = "", queues: Iterable[str] = ()
     ) -> None:
-        """Keeps an object, and shows it to whoever may see it.
-
-        The object as it is now; nothing happens when that is known.
-        """
+        """Stores an object's present data and marks it as changed; nothing happens when it is as before."""
         identity, places = (kind, key), frozenset(queues)
         entry = self._entries.get(identity)
         if entry is not None and (entry.data, entry.agent, entry.queues) == (data, agent, places):
@@ -187,7 +184,7 @@ class Hub:
         self._keep(identity, data, agent, places, ever)
 
     def drop(self, kind: Kind, key: str) -> None:
-        """Notes that an object is gone; its viewers are told null."""
+        """Marks an object as gone; its viewers are sent null."""
         entry = self._entries.get((kind, key))
         if entry is None or entry.data is None:
             return
@@ -197,13 +194,13 @@ class Hub:
             self._forget(self._gone.popleft())
 
     def replace(self, kind: Kind, keys: Collection[str]) -> None:
-        """Drops all objects of the kind but these."""
+        """Drops all objects of the kind that are not among these keys."""
         for known_kind, key in [*self._entries]:
             if known_kind is kind and key not in keys:
                 self.drop(kind, key)
 
     def own(self, kind: Kind, agent: str) -> list[tuple[str, Mapping[str, Any]]]:
-        """Key and data of an agent's objects of that kind."""
+        """Returns key and data of the objects of that kind that belong to the agent."""
         return [
             (entry.key, entry.data)
             for entry in self._entries.values()
@@ -218,14 +215,14 @@ class Hub:
         queues: frozenset[str],
         ever: frozenset[str],
     ) -> None:
-        """Keeps the newest version of an object, and wakes the sender."""
+        """Stores a new version of an object, and wakes `run`."""
         self._version += 1
         entry = Entry(*identity, self._version, data, agent, queues, ever)
         self._entries[identity] = self._changed[identity] = entry
         self._wake.set()
 
     def _forget(self, identity: ObjectId) -> None:
-        """Forgets an object that is gone; whoever resumes from before that begins anew."""
+        """Removes the entry of an object that is gone; a stream that resumes from before that gets a snapshot."""
         entry = self._entries.get(identity)
         if entry is not None and entry.data is None:
             del self._entries[identity]
@@ -234,13 +231,13 @@ class Hub:
     # ------------------------------------------------------------ who looks
 
     def join(self, viewer: Viewer, wish: Wish, outbox: Outbox) -> Audience:
-        """Adds a connection to the audience of its viewer and wish, and returns that."""
+        """Adds a stream to the audience with its rights and subscription; returns that."""
         group = self._groups.setdefault((viewer, wish), Audience(viewer, wish))
         group.members.add(outbox)
         return group
 
     def leave(self, group: Audience, outbox: Outbox) -> None:
-        """Takes a connection out of its audience."""
+        """Takes a stream out of its audience."""
         group.members.discard(outbox)
         if not group.members:
             self._groups.pop((group.viewer, group.wish), None)
@@ -249,7 +246,8 @@ class Hub:
         return [(group, outbox) for group in self._groups.values() for outbox in group.members]
 
     def first(self, group: Audience, cursor: str) -> list[str]:
-        """The first frames: what came after the cursor, else everything."""
+        """Returns a stream's first frames: what changed after the cursor, or everything where the cursor is too old or
+        empty."""
         since = self._position(cursor)
         entries = [entry for entry in self._entries.values() if since is None or entry.version > since]
         told = {"type": "snapshot" if since is None else "resumed", "cursor": self.cursor(), "now": self._stamp()}
@@ -257,7 +255,8 @@ class Hub:
         return [json.dumps(told), *([self.frame(texts)] if texts else [])]
 
     def _first_text(self, group: Audience, entry: Entry, since: int | None) -> str | None:
-        """Returns the object as JSON for a new connection: null where it went since its cursor, None for nothing."""
+        """Returns the object as JSON for a new stream, with null where it went after the cursor; None for nothing to
+        send."""
         text = group.text(entry)
         if text is None and since is not None and group.told_before(entry):
             return _object(entry, None)
@@ -267,7 +266,7 @@ class Hub:
         return {identity for identity, entry in self._entries.items() if group.text(entry) is not None}
 
     def fresh(self, group: Audience, objects: Iterable[ObjectId]) -> str:
-        """One frame of these objects as they are now; empty when none of them shows."""
+        """Returns one frame with these objects as they are now; '' when the audience sees none of them."""
         entries = (self._entries.get(identity) for identity in objects)
         texts = [_shown_or_gone(group, entry) for entry in entries if entry is not None]
         return self.frame(texts) if texts else ""
@@ -283,7 +282,7 @@ class Hub:
         return f"E{self._epoch}.{self._version}"
 
     def _position(self, cursor: str) -> int | None:
-        """Where the cursor stands; None for one that is too old, of another epoch or of nobody."""
+        """Returns the version that a cursor stands for; None for one that is too old, of another epoch or malformed."""
         epoch, _, version = cursor.removeprefix("E").partition(".")
         if epoch != self._epoch or not version.isascii() or not version.isdigit() or len(version) > 18:
             return None
@@ -293,14 +292,14 @@ class Hub:
         return self._now().isoformat()
 
     def notify(self, name: str, to: Callable[[Viewer], bool], **fields: Any) -> None:
-        """A notice to the connections of some viewers."""
+        """Sends a notice to the streams whose viewers `to` selects."""
         text = json.dumps({"type": "notice", "name": name, **fields}, default=str)
         for group, outbox in self.connections():
             if to(group.viewer):
                 outbox.notice(text)
 
     def notify_shown(self, name: str, to: Callable[[Viewer], bool], kind: Kind, data: Mapping[str, Any]) -> None:
-        """A notice that holds an object, to each viewer as it may see it."""
+        """Sends a notice with an object to the viewers that `to` selects, to each only what it may see of it."""
         for group, outbox in self.connections():
             if to(group.viewer):
                 shown = group.viewer.shown(kind, data)
@@ -309,7 +308,7 @@ class Hub:
     # ------------------------------------------------------------ handing out
 
     async def run(self) -> NoReturn:
-        """Sends what has changed, every FLUSH_SECONDS at most, until it is cancelled."""
+        """Hands changes to the streams, every FLUSH_SECONDS at most, until it is cancelled."""
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -317,7 +316,7 @@ class Hub:
             await asyncio.sleep(FLUSH_SECONDS)
 
     def flush(self) -> None:
-        """Sends what has changed to each group of viewers, written once for all of a group."""
+        """Hands what has changed to each audience, serialised once for all of its streams."""
         entries, self._changed = self._changed, {}
         for group in self._groups.values():
             shown = [(identity, text) for identity, entry in entries.items() if (text := group.text(entry)) is not None]
@@ -329,7 +328,7 @@ class Hub:
 
 
 def _shown_or_gone(group: Audience, entry: Entry) -> str:
-    """Of an object that the reader was told to look at: gone from its sight is null."""
+    """Returns the object as JSON for this audience, with null where it must not be seen or is gone."""
     text = group.text(entry)
     return _object(entry, None) if text is None else text
 

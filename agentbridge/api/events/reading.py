@@ -25,9 +25,9 @@ RETRY_SECONDS = 1.0
 
 
 class Reader:
-    """Reads from the database what is shown live.
+    """Reads from the database what is shown live, and puts it into the hub.
 
-    `directory_changed` and `live_changed` at each notification; `run` reads until it is cancelled.
+    `directory_changed` and `live_changed` are called at notifications; `run` reads.
     """
 
     def __init__(self, database: Database, hub: Hub) -> None:
@@ -52,13 +52,14 @@ class Reader:
         self._live_wake.set()
 
     def all_changed(self) -> None:
-        """Makes the next looks read everything."""
+        """Makes the next reads read everything."""
         self._directory_anew = self._live_anew = True
         self._directory_wake.set()
         self._live_wake.set()
 
     async def run(self) -> NoReturn:
-        """Three loops: what the daemons say waits for nothing else."""
+        """Reads at notifications and at intervals until it is cancelled, in three loops: live rows wait for nothing
+        else."""
         async with asyncio.TaskGroup() as loops:
             loops.create_task(self._follow(self._directory, self._directory_wake, SLOW_SECONDS))
             loops.create_task(self._follow(self._live, self._live_wake, SLOW_SECONDS))
@@ -66,10 +67,9 @@ class Reader:
         raise AssertionError("a loop without an end has ended")
 
     async def _follow(self, look: Callable[[], Awaitable[None]], wake: asyncio.Event, seconds: float) -> None:
-        """Looks at once, then at each notification and after so many seconds without one, until it is cancelled.
+        """Calls `look` at once, whenever `wake` is set, and after so many seconds without that, until it is cancelled.
 
-        wake: set by a notification. After a Problem, such as a database that is away, the next look comes a moment
-        later and reads everything.
+        After a Problem, such as a database that is away, the next look comes a moment later and reads everything.
         """
         while True:
             wake.clear()  # before reading: what commits during the read wakes again
@@ -84,7 +84,7 @@ class Reader:
                     await wake.wait()
 
     async def _directory(self) -> None:
-        """Reads the agents that changed, or all of them where their turn has come. Raises Problem."""
+        """Reads the agents that changed, or all of them when that is due. Raises Problem."""
         now = time.monotonic()
         whole = self._directory_anew or now - self._all_at >= ALL_SECONDS
         self._directory_anew = False
@@ -104,10 +104,8 @@ class Reader:
         self._floor.directory(found, whole=keys is None)
 
     async def _live(self) -> None:
-        """Reads what the daemons say goes on now. Raises Problem.
-
-        Another epoch, or rows that went before they were read: everything anew.
-        """
+        """Reads the changed live rows of the daemons; all of them after another epoch, or where rows were deleted
+        unread. Raises Problem."""
         anew, self._live_anew = self._live_anew, False
         nodes = await self._database.rows("api_live_nodes")
         epochs = {row["node"]: row["epoch"] for row in nodes}
@@ -122,14 +120,14 @@ class Reader:
             self._version = max([self._version, *(row["floor"] for row in nodes)])
 
     async def _slow(self) -> None:
-        """Reads what changes seldom: queues, telephones and nodes. Raises Problem."""
+        """Reads what rarely changes: queues, telephones and nodes. Raises Problem."""
         queues = await self._database.rows("api_queues_live")
         self._floor.queues({row["key"]: json.loads(row["data"]) for row in queues})
         for kind, function in ((Kind.TELEPHONE, "api_telephones_live"), (Kind.NODE, "api_nodes_live")):
             self._put(kind, await self._database.rows(function))
 
     def _put(self, kind: Kind, rows: list[asyncpg.Record]) -> None:
-        """Shows all objects of a kind; those that have no row are gone."""
+        """Puts all objects of a kind into the hub and drops the others of that kind."""
         for row in rows:
             self._hub.put(kind, row["key"], json.loads(row["data"]))
         self._hub.replace(kind, {row["key"] for row in rows})

@@ -21,7 +21,7 @@ Send = Callable[[str], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Who looks, and for how long: its session."""
+    """The viewer of a live stream, and the session on which the right to view depends."""
 
     proof: bytes
     viewer: Viewer
@@ -29,15 +29,15 @@ class Look:
 
 
 async def look(database: Database, proof: bytes) -> Look:
-    """Returns who looks. Raises a Problem when the session is over or may see nothing."""
+    """Finds out what this caller may view. Raises a Problem when the session is over or may see nothing."""
     found = json.loads(await database.call("api_viewer", proof))
     return Look(proof, Viewer.of(found), found["session"])
 
 
 class Stream:
-    """One viewer's stream of what goes on.
+    """The live stream to one viewer: first everything, then what changes, with a mark when nothing does.
 
-    `run` sends until the stream ends, and returns the code to close with.
+    `run` sends until the stream ends.
     """
 
     def __init__(self, hub: Hub, database: Database, seen_by: Look, wish: Wish, cursor: str, send: Send) -> None:
@@ -62,7 +62,8 @@ class Stream:
         self.outbox.ready.set()
 
     async def run(self) -> int:
-        """Sends the first picture and then what changes; returns the code with which the websocket is to be closed."""
+        """Sends the stream; returns the code with which the websocket is to be closed, also for a viewer that reads too
+        slowly."""
         group = self._group = self._hub.join(self._look.viewer, self._wish, self.outbox)
         try:
             for frame in self._hub.first(group, self._cursor):
@@ -77,7 +78,8 @@ class Stream:
                 self._hub.leave(self._group, self.outbox)
 
     async def _next(self) -> int:
-        """Sends what comes next; returns 0 to go on, else the code to close with."""
+        """Waits for something to send and sends it, or a mark after MARK_SECONDS; returns 0 to go on, else the code to
+        close with."""
         outbox = self.outbox
         try:
             async with asyncio.timeout(MARK_SECONDS):
@@ -103,7 +105,10 @@ class Stream:
         return 0
 
     async def _still_allowed(self) -> bool:
-        """Looks at the session again; other rights are another group, and a snapshot of what it sees."""
+        """Asks again what the viewer may see; returns False when the session is over. Other rights take effect at once.
+
+        While the database is away the rights stay as they were.
+        """
         self._doubted = False
         self._looked_at = asyncio.get_running_loop().time()
         try:
@@ -116,7 +121,7 @@ class Stream:
         return True
 
     def _move(self, again: Look) -> None:
-        """Moves the stream to what its viewer may see by now."""
+        """Moves the stream to the audience of its new rights, and sends what it sees differently now."""
         assert self._group is not None  # noqa: S101 - for the type checker
         seen = set(self._group.shown)
         self._hub.leave(self._group, self.outbox)
@@ -126,7 +131,7 @@ class Stream:
         self.outbox.note(seen | self._hub.visible_to(self._group))
 
     async def _sent(self, text: str) -> None:
-        """Sends a text, and raises TimeoutError where the viewer does not take it."""
+        """Sends a text. Raises TimeoutError where the viewer does not take it in time."""
         if not text:
             return
         self.outbox.sending = True
@@ -138,7 +143,7 @@ class Stream:
 
 
 class Streams:
-    """All streams of this process."""
+    """The live streams of this process, with whose they are."""
 
     def __init__(self) -> None:
         self._streams: dict[Stream, str] = {}
@@ -147,10 +152,7 @@ class Streams:
         return len(self._streams)
 
     def add(self, stream: Stream, name: str) -> None:
-        """Adds a stream.
-
-        name: whose it is.
-        """
+        """Adds a stream. name: whose it is."""
         self._streams[stream] = name
 
     def discard(self, stream: Stream) -> None:
@@ -166,6 +168,6 @@ class Streams:
                 stream.outbox.close(SESSION_OVER)
 
     def doubt_all(self) -> None:
-        """Makes every stream ask again what its viewer may see: somebody's rights changed."""
+        """Makes every stream ask again what its viewer may see, since somebody's rights changed."""
         for stream in self._streams:
             stream.doubt()

@@ -27,7 +27,8 @@ MASKED_FIELDS = ("number", "name")
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """A class of viewers: all that have the same rights share what is serialised for them."""
+    """What a viewer of the live stream may see. Viewers with equal rights are equal, and share what is serialised for
+    them."""
 
     sees_all: bool = False
     queues: frozenset[str] = frozenset()
@@ -42,7 +43,7 @@ class Viewer:
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> Viewer:
-        """Returns the viewer of a row of api_viewer."""
+        """Makes a Viewer from a row of the SQL function api_viewer."""
         roles = set(found["roles"])
         return cls(
             sees_all=found["all"],
@@ -71,8 +72,9 @@ class Viewer:
                 return self.sees_all or not self.queues.isdisjoint(queues)
 
     def shown(self, kind: Kind, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Returns what of an object this viewer may be sent: an agent is not told who listens, and masked numbers stay
-        masked.
+        """Returns the part of an object's data that this viewer may get.
+
+        An agent is not told who listens, and masked numbers stay masked.
         """
         if not self.agent or kind is not Kind.CALL:
             return data
@@ -83,7 +85,7 @@ class Viewer:
 
 
 def masked(text: Any, characters: int) -> Any:
-    """Returns the text with its last characters hidden, and all of a short one, as towards the agent's phone."""
+    """Hides the last characters of a text, and all of a short one, as the dialplan does towards the agent's phone."""
     if not isinstance(text, str) or not text:
         return text
     return text[:-characters] + "*" * min(characters, len(text))

@@ -264,7 +264,7 @@ async def profile(request: Request, caller: Asking, database: Directory, usernam
 
 
 async def profile_of(request: Request, caller: Asking, database: Directory, username: str) -> Response:
-    """Returns the agent's settings of the desk, with 304 where the browser has them."""
+    """Returns the agent's settings that its client needs; 304 where the browser has this version."""
     found = json.loads(await database.call("api_profile", caller.proof, username))
     headers = {"ETag": found["etag"], "Cache-Control": "private, no-cache"}
     if request.headers.get("if-none-match") == found["etag"]:
@@ -308,7 +308,7 @@ async def avatar_of(request: Request, caller: Asking, database: Directory, usern
 
 
 def hash_of(content: bytes) -> str:
-    """Returns a short hash of the content, for its ETag."""
+    """Returns a short hash of the content, for an ETag."""
     import hashlib
 
     return hashlib.sha256(content).hexdigest()[:20]

@@ -27,7 +27,7 @@ MOST_OF_TODAY = 500
 async def _outcome(
     request: Request, database: Database, caller: Caller, asked: int, prefer: str | None, done: int = 200
 ) -> Response:
-    """With `Prefer: wait`: what became of it; else, or after that time, 202 with the id."""
+    """Answers a request about a call: 202 with its id, or with `Prefer: wait` its result, if that comes in time."""
     clock = asyncio.get_running_loop().time
     until = clock() + wait_seconds(prefer)
     while True:
@@ -129,7 +129,7 @@ async def my_calls(request: Request, caller: Asking, database: Directory) -> Res
 
 
 def _must_be_mine(request: Request, caller: Caller, call: str) -> None:
-    """By the id of /me/calls, or the call's linkedid."""
+    """Raises a Problem unless the agent who asks has this call; `call` is its id in /me/calls, or its linkedid."""
     calls = request.app.state.hub.own(Kind.CALL, caller.name)
     if not any(call in (key, data["linkedid"]) for key, data in calls):
         raise Problem(404, f"id: there is no call {call[:60]} of yours", code="AB003")

@@ -29,7 +29,7 @@ Cursor = Annotated[str, Query(max_length=2000, pattern="^[A-Za-z0-9_-]*$", descr
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """Which page of a list is asked for, and in which order."""
+    """Which page of a list a request asks for, and in which order."""
 
     q: str
     sort: str
@@ -57,7 +57,8 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 class Routes:
-    """`@routes("agents.list", "GET", "/agents", Page[AgentSummary])`: a route of the table of operations."""
+    """Registers a handler as a route of an operation: `@routes("agents.list", "GET", "/agents",
+    Page[AgentSummary])`."""
 
     def __init__(self) -> None:
         self.router = APIRouter(route_class=GatedRoute)
@@ -73,7 +74,10 @@ class Routes:
         also: dict[int | str, dict[str, Any]] | None = None,
         body: type[BaseModel] | None = None,
     ) -> Callable[[Handler], Handler]:
-        """also: other answers than `model` and problems. body: the schema of a JSON body that the handler reads."""
+        """Returns the decorator that registers a handler for this operation.
+
+        also: other answers than `model` and problems. body: the schema of a JSON body that the handler reads itself.
+        """
         known = OPERATIONS[operation]
         usual = {400, 422, 429, 503}
         if not known.public:
@@ -107,14 +111,14 @@ _MODELS: dict[str, Any] = {}
 
 
 def _answer(status: int, model: Any) -> dict[int | str, dict[str, Any]]:
-    """Returns how the OpenAPI document describes the answer."""
+    """Returns the OpenAPI description of an answer."""
     if model is None:
         return {status: {"description": "Done"}}
     return {status: {"description": "As asked", "model": model}}
 
 
 def _body(model: type[BaseModel] | None) -> dict[str, Any] | None:
-    """Returns how the OpenAPI document describes the body; None for none."""
+    """Returns the OpenAPI description of a body; None for none."""
     if model is None:
         return None
     return {"requestBody": {"content": {JSON: {"schema": model.model_json_schema()}}}}
@@ -133,7 +137,7 @@ def document(value: Any, status: int = 200, etag: str | None = None) -> Response
 
 
 def record(text: str, status: int = 200) -> Response:
-    """{etag, record} of the SQL layer."""
+    """Makes the response from the SQL layer's {etag, record}: the record, with its ETag as header."""
     found = json.loads(text)
     return document(found["record"], status, found["etag"])
 
@@ -143,7 +147,10 @@ def nothing() -> Response:
 
 
 def place(cursor: str) -> str | None:
-    """What the SQL layer put into the cursor, as JSON."""
+    """Decodes a page's cursor; returns the SQL layer's place in the list as JSON, None for no cursor.
+
+    Raises a Problem (422) for a cursor that this server did not make.
+    """
     if not cursor:
         return None
     try:
@@ -155,7 +162,8 @@ def place(cursor: str) -> str | None:
 
 
 def numbered_place(cursor: str) -> str | None:
-    """The same of a list whose rows have numbers."""
+    """Decodes the cursor of a list whose rows have numbers, as `place` does. Raises a Problem (422) for another
+    list's."""
     text = place(cursor)
     if text is None:
         return None
@@ -171,7 +179,7 @@ def given(body: BaseModel, *without: str) -> str:
 
 
 def needed(if_match: str | None) -> str:
-    """Returns the ETag of If-Match. Raises a Problem (428) without one."""
+    """Returns the ETag in If-Match. Raises a Problem (428) for a request without one."""
     if if_match is None:
         raise Problem(428, "If-Match: send the ETag of the record that the change is made from")
     return if_match
@@ -180,7 +188,10 @@ def needed(if_match: str | None) -> str:
 async def changed(
     database: Directory, caller: Asking, kind: str, key: str, fields: str, if_match: str | None
 ) -> Response:
-    """A change of a record; 412 shows both."""
+    """Changes fields of a record and answers with the new record.
+
+    Raises a Problem: 412, with both versions, where somebody else has changed it since `if_match`.
+    """
     try:
         text = await database.call("api_change", caller.proof, kind, key, fields, needed(if_match))
     except Problem as problem:
@@ -201,7 +212,7 @@ def wait_seconds(prefer: str | None) -> float:
 
 
 async def outcome(request: Request, caller: Asking, username: str, changed_: bool, prefer: str | None) -> Response:
-    """200 when Asterisk has the agent's last change, else 202 with what is known."""
+    """Answers a change of an agent: 200 when Asterisk has it, else 202 with what is known; waits as `prefer` asks."""
     seconds = wait_seconds(prefer)
     found = await request.app.state.waiting.applied(caller.proof, username, seconds)
     headers = {"Preference-Applied": f"wait={seconds:g}"} if seconds else {}

@@ -93,7 +93,8 @@ async def _serve(socket: WebSocket, seen_by: Look, name: str) -> None:
 
 
 async def _read(socket: WebSocket, stream: Stream) -> None:
-    """Notices that the other side goes; a client that talks too much is closed."""
+    """Reads the websocket until the other side closes it, and ends the stream then; a client that sends too much is
+    closed."""
     for _ in range(MESSAGES_EACH):
         try:
             message = await socket.receive()
@@ -145,7 +146,8 @@ async def stream(
 
 
 async def _frames(request: Request, seen_by: Look, wish: Wish, cursor: str, name: str) -> AsyncIterator[str]:
-    """One frame at a time is on its way: the stream waits until the server has taken it."""
+    """Yields the stream's frames as Server-Sent Events, one at a time: the stream waits until the server has taken
+    each."""
     state = request.app.state
     handed: asyncio.Queue[str] = asyncio.Queue(1)
     one = Stream(state.hub, state.database, seen_by, wish, cursor, handed.put)

@@ -93,7 +93,8 @@ def _known(number: int) -> int:
 
 
 def _range(wanted: str | None, size: int) -> tuple[int, int]:
-    """First and last byte. A header of several ranges, or of none that is understood, is all of it."""
+    """Parses a Range header; returns the first and last byte. No header, several ranges or a malformed one mean all of
+    it."""
     if wanted is None or not wanted.startswith("bytes=") or "," in wanted:
         return 0, size - 1
     start, dash, end = wanted.removeprefix("bytes=").strip().partition("-")
@@ -114,7 +115,7 @@ def _no_range(size: int) -> Problem:
 
 
 def _streamed(path: Path, first: int, length: int, status: int, headers: dict[str, str]) -> Response:
-    """Returns an answer with that part of the file."""
+    """Returns a response that sends `length` bytes of the file, from `first` on."""
 
     async def parts() -> AsyncIterator[bytes]:
         left = length

@@ -223,7 +223,7 @@ async def set_user_password(
 async def set_password(
     request: Request, caller: Asking, database: Directory, kind: str, username: str, password: str
 ) -> None:
-    """By the rule of A15."""
+    """Hashes a user's or agent's new password and sets it. Raises a Problem for one that breaks the rule (A15)."""
     suite = await database.call("api_security_suite")
     try:
         check_password(password, security_suite=suite)

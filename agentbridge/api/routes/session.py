@@ -33,7 +33,7 @@ BUSY_SECONDS = 5
 
 
 class Hashing:
-    """argon2 in two threads, which leave the processor to everything else. Problem 429 when too many wait."""
+    """Runs argon2 in two threads with low priority. Raises a Problem (429) when too many wait."""
 
     def __init__(self) -> None:
         self._waiting = 0
@@ -57,7 +57,7 @@ class Hashing:
 
 
 def _yield_to_others() -> None:
-    """Linux knows a niceness of each thread; those that argon2 starts inherit it."""
+    """Lowers the priority of the calling thread; Linux has a niceness for each, which argon2's own threads inherit."""
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
@@ -67,9 +67,9 @@ def address_of(request: Request) -> str:
 
 
 def guess(request: Request, name: str) -> None:
-    """Counts a try at a password: with this name, and from the caller's address.
+    """Counts a try at a password, with this name and from the caller's address.
 
-    Raises a Problem (429) where either has no try left; that is not counted.
+    Raises a Problem (429), uncounted, where either has no try left.
     """
     wait = request.app.state.guesses.wait_seconds(address_of(request), name.lower())
     if wait:
@@ -107,7 +107,10 @@ async def log_in(request: Request, body: models.Credentials, database: Directory
 
 
 async def _checked(request: Request, body: models.Credentials, database: Database) -> tuple[str, bool]:
-    """Which kind of person, and whether they may log in; Problem 401, the same for every reason."""
+    """Checks the password; returns whether it is a user or an agent, and whether the login is allowed.
+
+    Raises a Problem (401), the same for every reason.
+    """
     rows = await database.rows("api_login_of", body.username, body.kind)
     stored = rows[0]["password_hash"] if rows else None
     if await request.app.state.hashing.verify(stored, body.password):
