@@ -22,9 +22,9 @@ _browsers = itertools.count(1)
 
 
 class Api:
-    """`async with Api(dsn) as api`: it answers inside the block, and is gone after it.
+    """Runs `agentbridge api` as a process of its own inside `async with Api(dsn) as api`.
 
-    dsn: with the API's own role. sections: over the configuration that this lab needs.
+    dsn: with the API's own role. sections: settings over the configuration that this lab needs.
     """
 
     def __init__(self, dsn: str, *, sections: Sections | None = None) -> None:
@@ -68,7 +68,7 @@ class Api:
         return self._process.pid
 
     async def start(self) -> None:
-        """Returns when it answers."""
+        """Starts the process; returns when it answers. Raises LabError."""
         await self._process.start(
             "setpriv", "--pdeathsig=KILL", sys.executable, "-m", "agentbridge", "api", "--config", str(self.config)
         )
@@ -78,7 +78,7 @@ class Api:
         self._process.send(number)
 
     async def stop(self) -> bool:
-        """SIGTERM; whether it obeyed."""
+        """Sends SIGTERM; returns whether the process ended by it."""
         self.send(signal.SIGTERM)
         return await self._process.gone(STOP_WITHIN_S)
 
@@ -86,6 +86,7 @@ class Api:
         await self._process.end(signal.SIGKILL)
 
     async def _answers(self) -> bool:
+        """Whether the process answers HTTP."""
         try:
             async with aiohttp.ClientSession() as session, session.get(f"{self.origin}/openapi.json") as answer:
                 return answer.status == 200
@@ -94,7 +95,8 @@ class Api:
 
 
 class Browser:
-    """`async with Browser(api) as browser`: cookies as a browser keeps them, and its headers; `token` for a machine."""
+    """An HTTP client that behaves as a browser: it keeps cookies and sends a browser's headers; with `token` as a
+    machine."""
 
     def __init__(self, api: Api, *, token: str = "", origin: str | None = None, address: str = "") -> None:
         self.api = api
@@ -126,6 +128,7 @@ class Browser:
         return self._session
 
     def headers(self) -> dict[str, str]:
+        """Returns the headers that each request carries."""
         if self._token:
             return {"Authorization": f"Bearer {self._token}"}
         found = {"Origin": self._origin, "Sec-Fetch-Site": "same-origin"} if self._origin else {}
@@ -134,7 +137,7 @@ class Browser:
     async def ask(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, **more: Any
     ) -> tuple[int, Any]:
-        """Status, and the answer: decoded where it is JSON, bytes for what else there is, None for nothing."""
+        """Sends a request; returns status and answer: decoded where it is JSON, else bytes, None for an empty one."""
         async with self.session.request(
             method,
             f"{self.api.origin}{path}",
@@ -152,6 +155,7 @@ class Browser:
             return answer.status, content or None
 
     async def log_in(self, username: str, password: str, kind: str | None = None) -> Any:
+        """Logs in and returns the answer. Raises AssertionError where that is refused."""
         given = {"username": username, "password": password} | ({"kind": kind} if kind else {})
         status, body = await self.ask("POST", "/v1/session", given)
         assert status == 201, (status, body)

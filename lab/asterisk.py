@@ -61,6 +61,7 @@ Queues = Mapping[str, Mapping[str, str]]
 
 
 def cache_folder() -> Path:
+    """Returns the folder where lab/setup puts the root folders of Asterisk."""
     if given := os.environ.get("AGENTBRIDGE_CACHE"):
         return Path(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agentbridge"
@@ -74,14 +75,15 @@ OWN_ROOTS = (22, 16)
 
 
 def roots() -> list[Path]:
-    """The root folders that tests are run on; LabError for a folder without Asterisk."""
+    """Returns the root folders of Asterisk on which tests run. Raises LabError for a folder without Asterisk."""
     if given := os.environ.get(ROOTS):
         return [_root(word) for word in given.split(":")]
     return [_root(str(OWN_ROOTS[0])), *(_root(str(major)) for major in OWN_ROOTS[1:] if _has_asterisk(_folder(major)))]
 
 
 def installed_root(major: int | None = None) -> Path:
-    """Where an Asterisk is: the first of `roots()`, or lab/setup's folder of that major version."""
+    """Returns the root folder of an Asterisk: the first of `roots()`, or lab/setup's of that major version. Raises
+    LabError."""
     if major is None:
         return _root(os.environ.get(ROOTS, str(OWN_ROOTS[0])).split(":")[0])
     return _root(str(major))
@@ -109,7 +111,7 @@ def _has_asterisk(root: Path) -> bool:
 
 
 def version_of(root: Path) -> str:
-    """Such as 22.10.1."""
+    """Returns the version of the Asterisk in this root folder, such as 22.10.1."""
     command = ["chroot", str(root)] if root != Path("/") else []
     shown = subprocess.run([*command, "/usr/sbin/asterisk", "-V"], capture_output=True, text=True, timeout=10).stdout
     found = re.search(r"Asterisk (?:certified/)?([0-9][0-9.]*)", shown)
@@ -131,12 +133,12 @@ def _machine_has_asterisk_22() -> bool:
 
 
 class Asterisk:
-    """`async with Asterisk() as asterisk`: booted inside the block, gone after it.
+    """A private Asterisk that runs inside `async with Asterisk() as asterisk` and is gone afterwards.
 
-    queues: name -> options of queues.conf, over QUEUE_DEFAULTS; dialled by name, by `queue-NAME`, or
-    by 800, 801, ... in their order. queue_options: what follows the name in `Queue()`, such as
-    `b(context^s^1)`. extra: file name -> text, added to the file of that name in etc, or making it.
-    site: whose network it is in, of several nodes; left out, ours.
+    queues: name -> options of queues.conf, over QUEUE_DEFAULTS; dialled by name, by `queue-NAME`, or by 800, 801, ...
+    in their order. queue_options: what follows the name in `Queue()`, such as `b(context^s^1)`. extra: file name ->
+    text, added to the file of that name in etc, or making it. site: whose network it is in, of several nodes; left out,
+    ours.
     """
 
     def __init__(
@@ -202,7 +204,7 @@ class Asterisk:
         return self.dir / "etc"
 
     async def start(self, *, wait: bool = True) -> None:
-        """Returns when Asterisk is fully booted, or at once without `wait`."""
+        """Starts Asterisk; returns when it is fully booted, or at once without `wait`. Raises LabError."""
         (self.dir / "run/asterisk.ctl").unlink(missing_ok=True)  # a killed one leaves its socket behind
         # the death signal: Asterisk must not outlive a lab that was killed
         network = () if self._site is None else self._site.inside
@@ -214,7 +216,7 @@ class Asterisk:
             await self.wait_booted()
 
     async def wait_booted(self, within: float = BOOT_WITHIN_S) -> None:
-        """LabError with the end of the log when it doesn't boot."""
+        """Waits until Asterisk has booted. Raises LabError, with the end of the log, when it doesn't in time."""
         await self._process.wait_ready(self._booted, within)
         self.astdb.chmod(0o640)  # as docs/installing.md says: it holds the digests of all phones
 
@@ -238,7 +240,7 @@ class Asterisk:
         self._process.send(signal.SIGCONT)
 
     async def cli(self, command: str, within: float = 10.0) -> str:
-        """What Asterisk's console answers, through its control socket: no account of AMI takes part."""
+        """Runs a console command through Asterisk's control socket, without AMI; returns what it prints."""
         inside = ("nsenter", f"--target={self.pid}", "--mount", "--root", "--wd")
         console = ("/usr/sbin/asterisk", "-C", f"{self.etc}/asterisk.conf", "-rx", command)
         return (await run(*inside, *console, within=within)).removeprefix(NO_CARD)
@@ -248,7 +250,7 @@ class Asterisk:
         (self.etc / name).write_text(text)
 
     async def set_queues(self, queues: Queues) -> None:
-        """Write queues.conf and the extensions of the queues anew, and reload both."""
+        """Writes queues.conf and the queues' extensions anew, and reloads both."""
         self.queues = dict(queues)
         self._write_all()
         await self.cli("queue reload all")
@@ -264,7 +266,7 @@ class Asterisk:
             return False  # the socket is there a moment before it answers
 
     def _write_music(self) -> None:
-        """What is heard on hold: one second of a pure tone of MUSIC_HZ, over and over."""
+        """Writes the music on hold: one second of a pure tone of MUSIC_HZ, repeated."""
         samples = (int(8000 * math.sin(2 * math.pi * MUSIC_HZ * n / 8000)) for n in range(8000))
         with wave.open(str(self.dir / "lib/moh/tone.wav"), "wb") as file:
             file.setparams((1, 2, 8000, 0, "NONE", ""))
@@ -297,7 +299,7 @@ class Asterisk:
         self._make_mailboxes()
 
     def _make_mailboxes(self) -> None:
-        """The file of voicemail boxes, by the statement that is shipped for it."""
+        """Creates the database of voicemail boxes with the statement that agentbridge ships."""
         with closing(sqlite3.connect(self.dir / "lib/agentbridge-voicemail.sqlite3")) as boxes:
             boxes.executescript(MAILBOXES.read_text())
 
@@ -320,6 +322,7 @@ class Asterisk:
         return re.sub(r"@([A-Z_]+)@", lambda found: values[found[1]], template)
 
     def _queue_sections(self) -> str:
+        """Returns the sections of queues.conf."""
         sections = []
         for name, options in self.queues.items():
             lines = (f"{key} = {value}" for key, value in (QUEUE_DEFAULTS | dict(options)).items())
@@ -327,6 +330,7 @@ class Asterisk:
         return "\n\n".join(sections) + "\n"
 
     def _queue_extensions(self) -> str:
+        """Returns the extensions by which the queues are dialled."""
         return "\n".join(
             f"exten => {dialled},1,Goto(queue-{name},1)"
             for number, name in enumerate(self.queues, 800)

@@ -30,7 +30,7 @@ Sections = Mapping[str, Mapping[str, object]]
 
 
 def unit_groups() -> tuple[int, ...]:
-    """The groups that the shipped unit gives the daemon beside its own, by their numbers in the lab.
+    """Returns the group ids that the shipped unit gives the daemon besides its own, as the lab has them.
 
     Debian's `asterisk`, whose spool the recordings are in, is SPOOL_GROUP there. Raises LabError for another group.
     """
@@ -42,7 +42,7 @@ def unit_groups() -> tuple[int, ...]:
 
 
 async def prepare(dsn: str, *, numbers: range = range(1000, 1050)) -> None:
-    """Bring the schema up to date and set which internal numbers agents get: few, for a quick first start."""
+    """Migrates the schema, and sets a small range of internal numbers for a quick first start."""
     connection = await asyncpg.connect(dsn)
     try:
         await migrate.migrate(connection, lambda _: None)
@@ -54,11 +54,12 @@ async def prepare(dsn: str, *, numbers: range = range(1000, 1050)) -> None:
 
 
 class Bridge:
-    """`async with Bridge(asterisk, dsn) as bridge`: its folder is there, and gone after it with the process.
+    """Runs the daemon as a process of its own, beside a lab's Asterisk and PostgreSQL; its folder lasts as long as the
+    block.
 
-    dsn: the owner's, for commands; the daemon has its own role. sections: over the configuration that this lab needs.
-    ami_port, ari_port: of a proxy before Asterisk.
-    groups: beside the daemon's own; left out, those of the unit.
+    dsn: the owner's, for commands; the daemon has its own role. sections: settings over the configuration that this lab
+    needs. ami_port, ari_port: of a proxy before Asterisk. groups: besides the daemon's own; left out, those of the
+    unit.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class Bridge:
             shutil.rmtree(self.dir)
 
     def write_config(self, sections: Sections) -> None:
+        """Writes the configuration file with these sections."""
         lines: list[str] = []
         for section, values in sections.items():
             # JSON's strings, numbers and lists are TOML's as well
@@ -124,7 +126,8 @@ class Bridge:
         return self._process.running
 
     async def start(self, *, wait: str = "daemon.ready", within: float = 60.0) -> None:
-        """Returns when it has logged a line with that; at once for an empty one."""
+        """Starts the daemon; returns when it has logged an event with the name `wait`, or at once for ''. Raises
+        LabError."""
         before = len(self.lines())
         given = ("HOME=/", f"STATE_DIRECTORY={self.dir}")  # as by systemd
         command = ("env", *given, sys.executable, "-m", "agentbridge", "run", "--config", str(self.config))
@@ -149,7 +152,7 @@ class Bridge:
         self._process.send(number)
 
     async def stop(self) -> bool:
-        """SIGTERM; whether it obeyed."""
+        """Sends SIGTERM; returns whether the daemon ended by it."""
         self.send(signal.SIGTERM)
         return await self._process.gone(STOP_WITHIN_S)
 
@@ -166,12 +169,12 @@ class Bridge:
         return self.log.read_text().splitlines() if self.log.exists() else []
 
     def events(self, name: str = "", *, since: int = 0, **fields: object) -> list[dict[str, Any]]:
-        """Its log lines as JSON, from that line on, with that event and those fields."""
+        """Returns the daemon's log lines as JSON, from line `since` on, with that event name and those fields."""
         parsed = (json.loads(line) for line in self.lines()[since:] if line.startswith("{"))
         return [line for line in parsed if _matches(line, name, fields)]
 
     async def logged(self, name: str, *, within: float = 5.0, since: int = 0, **fields: object) -> dict[str, Any]:
-        """The first such line, waited for."""
+        """Waits for the first log line with that event name and those fields, and returns it. Raises LabError."""
 
         async def there() -> bool:
             return bool(self.events(name, since=since, **fields))
@@ -180,7 +183,7 @@ class Bridge:
         return self.events(name, since=since, **fields)[0]
 
     async def line_with(self, text: str, *, within: float = 10.0) -> str:
-        """The first line with it, whatever the format; waited for."""
+        """Waits for the first log line that contains the text, in whatever format, and returns it. Raises LabError."""
 
         async def there() -> bool:
             return any(text in line for line in self.lines())
@@ -189,12 +192,14 @@ class Bridge:
         return next(line for line in self.lines() if text in line)
 
     async def _until(self, there: Callable[[], Awaitable[bool]], within: float, what: str) -> None:
+        """Waits until the condition holds. Raises LabError, with the end of the log, after `within` seconds."""
         try:
             await until(there, within=within, what=what)
         except LabError as late:
             raise LabError("\n".join((str(late), "the log ends in:", *self.lines()[-20:]))) from None
 
     def _secret(self, name: str, secret: str) -> str:
+        """Writes a secret to a file that only the daemon may read; returns its path."""
         file = self.dir / f"{name}.secret"
         file.write_text(secret)
         file.chmod(0o600)
@@ -203,10 +208,10 @@ class Bridge:
 
 
 def _daemon_user() -> int:
-    """Returns the user that root runs the daemon as.
+    """Returns the user id as which root runs the daemon.
 
-    Of a program below a folder that is root's alone, such as /root, it is root without the rights that make it root:
-    it reads what root owns and nothing else.
+    Of a program in a folder that is root's alone, such as /root, it is root without the rights that make it root: it
+    reads what root owns and nothing else.
     """
     programs = (Path(sys.executable), Path(sys.executable).resolve(), Path(agentbridge.__file__).resolve())
     folders = {folder for path in programs for folder in path.parents}
@@ -214,7 +219,7 @@ def _daemon_user() -> int:
 
 
 def _give(path: Path) -> None:
-    """Makes the daemon's user the owner, where root runs the lab."""
+    """Makes the daemon's user the owner of the path, where root runs the lab."""
     if os.geteuid() == 0:
         os.chown(path, _daemon_user(), DAEMON_USER)
 

@@ -119,7 +119,8 @@ async def chromium(*more: str, throttled: bool = False) -> AsyncIterator[Browser
 
 
 class Seat:
-    """One person at one browser. `tone`: what the microphone hums, in Hz; `faults`: what the page complained of."""
+    """One person's page in a browser. `tone`: what its microphone plays, in Hz. `faults`: errors that the page
+    reported."""
 
     def __init__(self, context: BrowserContext, page: Page, origin: str, tone: int) -> None:
         self.context, self.page, self.origin, self.tone = context, page, origin, tone
@@ -129,10 +130,12 @@ class Seat:
 
     def _console(self, told: Any) -> None:
         # an answer of 4xx is the test's own business
+        """Notes an error that the page wrote to its console."""
         if told.type == "error" and "Failed to load resource" not in told.text:
             self.faults.append(told.text)
 
     async def log_in(self, username: str, password: str) -> None:
+        """Logs in by the log-in page; returns when that has led to another page."""
         await self.page.goto(f"{self.origin}/login")
         await self.page.get_by_label("Username").fill(username)
         await self.page.get_by_label("Password").fill(password)
@@ -140,19 +143,19 @@ class Seat:
         await self.page.wait_for_url(lambda url: "/login" not in url, timeout=20_000)
 
     async def hears(self, hertz: int, *, within_ms: int = 10_000) -> None:
-        """Until the tone is most of what is heard; AssertionError when it never is."""
+        """Waits until this tone is most of what the page plays. Raises AssertionError after `within_ms`."""
         for _ in range(max(1, within_ms // 400)):
             if await self.page.evaluate(f"window.__hears({hertz}, 300)") > HEARD:
                 return
         raise AssertionError(f"{hertz} Hz is not heard")
 
     async def hears_nothing(self, hertz: int, *, for_ms: int = 1500) -> None:
-        """The tone is not heard for so long."""
+        """Checks that the tone is not played for so long. Raises AssertionError when it is."""
         for _ in range(max(1, for_ms // 400)):
             assert await self.page.evaluate(f"window.__hears({hertz}, 300)") < HEARD, f"{hertz} Hz is heard"
 
     async def picture(self, name: str) -> Path:
-        """A screenshot into build/screenshots/."""
+        """Takes a screenshot into build/screenshots/ and returns its path."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         path = SCREENSHOTS / f"{name}.png"
         await self.page.screenshot(path=str(path), full_page=False)

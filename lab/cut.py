@@ -15,7 +15,7 @@ _LOCAL = ("pref", "100", "lookup", "local")
 
 @asynccontextmanager
 async def cut(address: str) -> AsyncIterator[None]:
-    """Inside the block nothing that is sent to or from the address arrives."""
+    """Drops all packets from and to the address inside the block; nobody is told, as in a dead network."""
     # the kernel looks at its own addresses first: that rule must come after ours
     await run("ip", "rule", "add", *_LOCAL)
     await run("ip", "rule", "del", "pref", "0")

@@ -53,12 +53,12 @@ INSERT INTO agentbridge.agents (username, full_name, internal, may_spy) VALUES (
 
 
 class StepFailed(Exception):
-    """The message says what was expected, and what came instead."""
+    """A step of the demo did not show what was expected; the message says that, and what came instead."""
 
 
 @contextlib.asynccontextmanager
 async def step(what: str) -> AsyncIterator[None]:
-    """Prints what was seen and how long it took."""
+    """Runs a step of the demo: prints what it showed and how long it took. Raises StepFailed for its errors."""
     started = time.monotonic()
     try:
         yield
@@ -68,7 +68,7 @@ async def step(what: str) -> AsyncIterator[None]:
 
 
 def first(fault: BaseException) -> BaseException:
-    """What went wrong inside a group."""
+    """Returns the first error that is no group, of what went wrong in a TaskGroup."""
     while isinstance(fault, BaseExceptionGroup):
         fault = fault.exceptions[0]
     return fault
@@ -96,6 +96,8 @@ class Stage:
         return (await members(self.asterisk, [queue])).get((queue, f"PJSIP/{internal}"))
 
     async def until_member(self, internal: str, *, paused: bool) -> None:
+        """Waits until the agent is a member of the queue, paused or not."""
+
         async def there() -> bool:
             seen = await self.member(internal)
             return seen is not None and seen.paused is paused
@@ -103,7 +105,7 @@ class Stage:
         await self.until(there, f"{internal} in queue sales, paused={paused}")
 
     async def in_asterisk(self) -> None:
-        """Until the daemon says of every agent that Asterisk has it."""
+        """Waits until Asterisk has what the directory says of every agent."""
 
         async def applied() -> bool:
             query = "SELECT bool_and(applied_at IS NOT NULL) FROM agentbridge.agent_status"
@@ -112,7 +114,7 @@ class Stage:
         await self.until(applied, "every agent being in Asterisk")
 
     async def converged(self) -> bool:
-        """The full comparison after the restart may still be under way."""
+        """Whether `agentbridge status` says that Asterisk has all that the directory says."""
         try:
             await self.bridge.cli("status")
         except LabError:
@@ -125,7 +127,7 @@ class Stage:
 
 @contextlib.asynccontextmanager
 async def servers() -> AsyncIterator[tuple[Postgres, Asterisk]]:
-    """Both at once; gone after the block."""
+    """Starts PostgreSQL and Asterisk at the same time; both are gone after the block."""
     async with contextlib.AsyncExitStack() as stack:
         asterisk = Asterisk(queues={name: {"servicelevel": "20"} for name in ("sales", "support")})
         version = version_of(asterisk.root)
@@ -159,7 +161,7 @@ async def stage() -> AsyncIterator[Stage]:
 
 
 async def tell(on: Stage) -> None:
-    """Shows the product step by step."""
+    """Runs all steps of the demo in their order."""
     async with step("agentbridge run: the daemon is connected to both"):
         await on.sql(SET_UP)
         await on.bridge.start()
@@ -179,13 +181,14 @@ async def tell(on: Stage) -> None:
 
 
 async def their_phones(on: Stage) -> list[Phone]:
+    """Makes and registers the phones of the demo's agents."""
     async with step("their phones register with what the daemon pushed"):
         rows = await on.db.fetch("SELECT internal, sip_secret FROM agentbridge.agents ORDER BY internal")
         return await on.farm.register({row["internal"]: row["sip_secret"] for row in rows})
 
 
 async def first_call(on: Stage, ana: Phone) -> tuple[Call, Phone]:
-    """The customer's call, which goes on, and the customer."""
+    """Calls a queue as a customer until an agent answers; returns the call, which goes on, and the customer's phone."""
     async with step("ana logs in by SQL: a member of queue sales"):
         await on.sql("SELECT agentbridge.login('ana', source => 'phonebar')")
         await on.until_member("1001", paused=False)
@@ -211,6 +214,7 @@ async def listening(on: Stage, call: Call, customer: Phone, ana: Phone, sue: Pho
 
 
 async def pause_of_the_recording(on: Stage) -> None:
+    """Shows that the recording of a call is paused and goes on."""
     async with step("agentbridge recording pause ana: she takes down the number of a card"):
         await on.bridge.cli("recording", "pause", "ana")
         await asyncio.sleep(2 * SILENT_S)  # what she is told: on a fast machine the next command comes sooner
@@ -267,7 +271,7 @@ async def the_recording(on: Stage, ana: Phone, customer: Phone) -> None:
 
 
 async def over_http(on: Stage) -> None:
-    """The same over HTTP: an administrator pauses ana, and a viewer sees it happen."""
+    """Shows the HTTP API: an administrator pauses ana, and a viewer of the live stream sees it."""
     hashed = hash_password(PASSWORD)
     await on.db.execute(
         "INSERT INTO agentbridge.users (username, role, password_hash) VALUES ('boss', 'admin', $1)", hashed
@@ -314,7 +318,7 @@ async def kill_of_asterisk(on: Stage, ana: Phone) -> None:
 
 
 async def hear_each_other(call: Call, caller: Phone, answered: Call, agent: Phone) -> None:
-    """Each phone plays a tone of its own."""
+    """Checks that each of the two phones hears the other's tone."""
     await call.hears(agent.tone or 0, timeout=5)
     await answered.hears(caller.tone or 0, timeout=5)
 
@@ -328,7 +332,7 @@ INSERT INTO agentbridge.queue_members (agent_id, queue_id)
 
 
 async def people(on: Stage) -> None:
-    """Who may log in to the desk, and the agents of the little centre."""
+    """Creates the users and agents of the little centre, with their passwords."""
     hashed = hash_password(PASSWORD)
     await on.db.execute(
         "INSERT INTO agentbridge.users (username, role, may_spy, download_recordings, password_hash)"
@@ -366,7 +370,7 @@ async def little_centre(on: Stage, *, hurry: float) -> AsyncIterator[LivingCentr
 
 
 async def wallboard(on: Stage) -> None:
-    """What a supervisor's wallboard is told within a few seconds of the little centre."""
+    """Shows what a supervisor's live stream receives from the little centre within a few seconds."""
     async with Browser(on.api) as vera:
         await vera.log_in("vera", PASSWORD)
         stream = await vera.session.ws_connect(f"{on.api.origin}/v1/events", headers=vera.headers())
@@ -385,7 +389,7 @@ async def wallboard(on: Stage) -> None:
 
 
 def directions(on: Stage) -> str:
-    """Returns what a spectator may type while everything stays up."""
+    """Returns the text with what a spectator may type while everything stays up."""
     asterisk, config = on.asterisk, on.bridge.config
     inside = f"nsenter --target={asterisk.pid} --mount --root --wd"
     return f"""
@@ -425,7 +429,7 @@ async def keep(on: Stage) -> None:
 
 
 def cancel_on_signals() -> None:
-    """So that all servers are ended in order, whichever way the demo is ended."""
+    """Makes SIGINT and SIGTERM cancel the demo, so that all servers are ended in order."""
     loop, this = asyncio.get_running_loop(), asyncio.current_task()
     assert this is not None
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -16,7 +16,7 @@ _ERROR_500 = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnec
 
 
 class Fault(enum.Enum):
-    """What a proxy does with connections old and new, until it is told otherwise."""
+    """What the proxy does with new and existing connections, until another fault is set."""
 
     NONE = enum.auto()
     HALF_OPEN = enum.auto()
@@ -30,10 +30,10 @@ class Fault(enum.Enum):
 
 
 class FaultProxy:
-    """`async with FaultProxy(port) as proxy`: what connects to `proxy.port` gets to the server on `port`.
+    """A TCP proxy before the server on port `target`, which simulates faults of network and server.
 
-    target: may be changed; new connections go there.
-    delay: seconds, at most, by which each piece is held up; how long is drawn from `seed`.
+    Clients connect to `proxy.port` inside `async with FaultProxy(port) as proxy`. target: may be changed; new
+    connections go there. delay: seconds, at most, by which each piece is held up; how long is drawn from `seed`.
     """
 
     def __init__(self, target: int, *, seed: int = 0) -> None:
@@ -68,13 +68,13 @@ class FaultProxy:
 
     @fault.setter
     def fault(self, fault: Fault) -> None:
-        """Whoever was held up by a half-open connection finds it reset at the end of the fault."""
+        """Sets the fault from now on. A connection that was half-open is reset when that fault ends."""
         was, self._fault = self._fault, fault
         if fault is Fault.REFUSED or was is Fault.HALF_OPEN:
             self.cut()
 
     def cut(self) -> None:
-        """All connections of now are reset."""
+        """Resets all present connections."""
         for end in list(self._ends):
             end.transport.abort()
 
@@ -83,10 +83,11 @@ class FaultProxy:
         self._cut_after = request
 
     async def flood(self, message: bytes, *, per_second: int, seconds: float, within: float) -> float:
-        """Puts so many messages a second into what each client reads, until each has taken all of them.
+        """Sends the message `per_second` times a second to each client, for so many seconds; returns how long the
+        clients took.
 
-        Who is slower gets the rest afterwards. Returns how long it took. Raises TimeoutError, also when a client
-        that was there at the beginning has gone.
+        Who is slower gets the rest afterwards. Raises TimeoutError after `within` seconds, also when a client has
+        gone.
         """
         loop = asyncio.get_running_loop()
         started, taken = loop.time(), dict.fromkeys(self._whole, 0)

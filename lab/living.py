@@ -28,10 +28,11 @@ CALM = (TimeoutError, OSError, asyncpg.PostgresError, RegistrationRefusedError)
 
 
 class LivingCentre:
-    """`async with LivingCentre(...).at_work(): ...` keeps it busy inside the block, and lets all calls end after it.
+    """A small contact centre in motion, inside `async with LivingCentre(...).at_work()`: callers call, agents answer
+    and pause.
 
-    db: a connection of its own. phones: the agents', registered. callers: who call the queues again and again.
-    hurry: divides every wait.
+    db: a connection of its own. phones: the agents', registered. callers: the customers' phones, which call the queues
+    again and again. hurry: divides every wait.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class LivingCentre:
                 await call.hangup()
 
     async def _pauses(self) -> None:
-        """Somebody goes on pause, and somebody comes back."""
+        """Pauses agents and ends their pauses, at random."""
         away: list[str] = []
         while True:
             await self._wait(2, 6)
@@ -94,6 +95,7 @@ class LivingCentre:
                 await self._say("pause", away[-1], self._chance.choice(REASONS))
 
     async def _say(self, verb: str, username: str, *more: str) -> None:
+        """Calls an SQL function of the directory for an agent."""
         places = ", ".join(f"${n}" for n in range(1, len(more) + 2))
         with contextlib.suppress(*CALM):
             await self._db.fetchval(f"SELECT agentbridge.{verb}({places}, source => 'admin')", username, *more)

@@ -16,7 +16,7 @@ Message = dict[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """A member as app_queue reports it; `reason` is empty when it is not paused."""
+    """A queue member as app_queue reports it; `reason` is that of its pause, empty when it is not paused."""
 
     name: str
     penalty: int
@@ -25,7 +25,11 @@ class Seen:
 
 
 class Manager:
-    """`async with Manager(asterisk) as manager`. With `events`, messages that answer nothing go to `on_event`."""
+    """A bare AMI client, logged in inside `async with Manager(asterisk) as manager`; it shares no code with
+    agentbridge.
+
+    events: the classes of events to receive; they go to `on_event`.
+    """
 
     def __init__(
         self, asterisk: Asterisk, *, events: str = "off", on_event: Callable[[Message], None] | None = None
@@ -66,12 +70,13 @@ class Manager:
         self._writer.write("\r\n".join(lines).encode())
 
     async def _answer(self) -> Message:
+        """Reads messages until the answer to the last action comes; hands others to `on_event`."""
         while "Response" not in (message := await self.read()):
             self._on_event(message)
         return message
 
     async def read(self) -> Message:
-        """The next message of whatever kind; ConnectionError when Asterisk has gone."""
+        """Returns the next message of whatever kind. Raises ConnectionError when Asterisk has gone."""
         block = await self._reader.readuntil(b"\r\n\r\n")
         pairs = (line.partition(": ") for line in block.decode("utf-8", "replace").split("\r\n") if line)
         return {name: value for name, _, value in pairs}
@@ -80,7 +85,7 @@ class Manager:
 async def members(
     asterisk: Asterisk, queues: Iterable[str] = (), *, within: float = WITHIN_S
 ) -> dict[tuple[str, str], Seen]:
-    """Every member by its queue and interface, as panoramisk sees it; of some queues, or of all."""
+    """Returns every queue member by queue and interface, asked through panoramisk; of these queues, or of all."""
     status = await _listed(asterisk, "QueueStatus", within)
     wanted = set(queues)
     return {
@@ -91,13 +96,13 @@ async def members(
 
 
 async def channels(asterisk: Asterisk) -> list[Message]:
-    """Every channel, as panoramisk sees it."""
+    """Returns every channel, asked through panoramisk."""
     items = await _listed(asterisk, "CoreShowChannels", WITHIN_S)
     return [dict(item) for item in items if item.get("Event") == "CoreShowChannel"]
 
 
 async def _listed(asterisk: Asterisk, action: str, within: float) -> Iterable[Message]:
-    """Asks by a connection of its own; returns each event of the answer. Raises TimeoutError after `within` seconds."""
+    """Sends a list action on a connection of its own; returns its items. Raises TimeoutError after `within` seconds."""
     witness = panoramisk.Manager(
         host=asterisk.host,
         port=asterisk.ami_port,
@@ -115,7 +120,7 @@ async def _listed(asterisk: Asterisk, action: str, within: float) -> Iterable[Me
 
 
 def _seen(item: Message) -> Seen:
-    """Returns the member of a QueueMember item."""
+    """Parses a QueueMember item."""
     paused = item["Paused"] == "1"
     return Seen(
         name=item["Name"],

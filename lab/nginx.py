@@ -33,7 +33,8 @@ http {{
 
 
 class Nginx:
-    """`async with Nginx(api_port, closed="/v1/x") as nginx`: TLS on `port`; nginx itself refuses what is `closed`."""
+    """Runs nginx before `agentbridge api`, with the shipped configuration, TLS on `port`; nginx refuses the path
+    `closed` itself."""
 
     def __init__(self, api_port: int, *, closed: str) -> None:
         self.dir = Path(tempfile.mkdtemp(prefix="agentbridge-nginx-"))
@@ -62,7 +63,7 @@ class Nginx:
         shutil.rmtree(self.dir)
 
     def _snippet(self) -> str:
-        """Returns the shipped configuration with this machine's ports and files."""
+        """Returns the shipped configuration with this lab's ports and files in it."""
         text = SNIPPET.read_text()
         for old, new in {
             "    listen [::]:80;\n": "",
@@ -81,6 +82,7 @@ class Nginx:
         return text
 
     def tls(self) -> ssl.SSLContext:
+        """Returns a client's TLS context that trusts this nginx's certificate."""
         found = ssl.create_default_context(cafile=str(self.dir / "cert.pem"))
         found.check_hostname = False
         return found

@@ -28,8 +28,8 @@ def _can_bind(kind: socket.SocketKind, port: int) -> bool:
 class PortBlock:
     """A thousand ports of 127.0.0.1 for one server, claimed against every other lab on the machine.
 
-    The claim is a UDP socket on the first port, held until close(): the ports behind it may be
-    opened, closed and opened again by a server that restarts.
+    A UDP socket on the first port is the claim, held until `close`: the ports behind it may be opened, closed and
+    opened again by a server that restarts.
     """
 
     def __init__(self, *, tcp: int) -> None:
@@ -61,7 +61,7 @@ class PortBlock:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
+    """Returns a TCP port of 127.0.0.1 on which nobody listens now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -31,7 +31,7 @@ StopMode = Literal["smart", "fast", "immediate"]
 
 
 def server_programs() -> Path:
-    """The folder with initdb and postgres of the newest server on the machine."""
+    """Returns the folder with initdb and postgres of the newest server on this machine. Raises LabError without one."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: float(path.parts[-3]))
     if found:
         return found[-1].parent
@@ -46,9 +46,9 @@ def as_role(dsn: str, role: str) -> str:
 
 
 class Postgres:
-    """`async with Postgres() as server`: running inside the block, gone after it.
+    """A private PostgreSQL server that runs inside `async with Postgres() as server` and is gone afterwards.
 
-    fsync=False makes tests faster and a power cut fatal; a killed server recovers all the same.
+    fsync=False makes tests faster and a power cut fatal; a server that was only killed recovers all the same.
     """
 
     def __init__(self, *, fsync: bool = True) -> None:
@@ -89,7 +89,7 @@ class Postgres:
         return f"postgresql://{user}@{self.host}:{self.port}/{database}"
 
     async def create_database(self, name: str, template: str | None = None) -> str:
-        """The DSN of a new database that role agentbridge owns, a copy of `template` when given."""
+        """Creates a database that the role agentbridge owns, as a copy of `template` when given; returns its DSN."""
         await self._execute(f'CREATE DATABASE "{name}" OWNER {OWNER} TEMPLATE "{template or "template0"}"')
         return self.dsn(name)
 
@@ -98,7 +98,7 @@ class Postgres:
         await self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     async def start(self) -> None:
-        """Returns when the server answers queries."""
+        """Starts the server; returns when it answers queries. Raises LabError."""
         arguments = [f"--{name}={value}" for name, value in self._settings().items()]
         await self._process.start(*self._as_server("postgres", *arguments))
         await self._process.wait_ready(self._answers, READY_WITHIN_S)
@@ -112,7 +112,7 @@ class Postgres:
         await self.start()
 
     async def kill(self) -> None:
-        """The whole server at once, as a power cut would: returns when no process of it is left."""
+        """Kills all of the server's processes at once, as a power cut would; returns when none is left."""
         if not self.running:
             return
         family = [self.pid, *children(self.pid)]
@@ -126,7 +126,7 @@ class Postgres:
         await until(nobody_left, within=10.0, what="the end of PostgreSQL's processes")
 
     def pause(self) -> None:
-        """Hang: connections stay open and nobody answers."""
+        """Stops all of the server's processes, as a hang would: connections stay open and nobody answers."""
         # the postmaster first, so that no child is born that still answers
         self._process.send(signal.SIGSTOP)
         _signal_all(children(self.pid), signal.SIGSTOP)
@@ -136,6 +136,7 @@ class Postgres:
             _signal_all([*children(self.pid), self.pid], signal.SIGCONT)
 
     async def _end(self) -> None:
+        """Kills the server and removes its folder."""
         try:
             if self.running:
                 await self.stop("immediate")
@@ -156,12 +157,14 @@ class Postgres:
         }
 
     def _give_folder_to_the_server(self) -> None:
+        """Makes the server's user the owner of its folder, where root runs the lab."""
         if os.geteuid() == 0:
             account = pwd.getpwnam("postgres")
             os.chown(self.dir, account.pw_uid, account.pw_gid)
 
     def _as_server(self, program: str, *arguments: str) -> list[str]:
         # PostgreSQL refuses to run as root; and it must not outlive a lab that was killed
+        """Returns the command that runs a program of PostgreSQL as the server's user."""
         account = ["--reuid=postgres", "--regid=postgres", "--init-groups"] if os.geteuid() == 0 else []
         command = [str(self._programs / program), "-D", str(self.dir / "data"), *arguments]
         return ["setpriv", *account, "--pdeathsig=INT", "--", *command]
@@ -171,6 +174,7 @@ class Postgres:
         await run(*self._as_server("initdb", *options), within=60.0)
 
     async def _answers(self) -> bool:
+        """Whether the server answers a query."""
         try:
             await self._execute("SELECT 1")
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
@@ -178,6 +182,7 @@ class Postgres:
         return True
 
     async def _execute(self, sql: str) -> None:
+        """Runs SQL as the superuser in the database postgres."""
         connection = await asyncpg.connect(self.dsn("postgres", "postgres"), timeout=5.0)
         try:
             await connection.execute(sql, timeout=60.0)
@@ -186,6 +191,7 @@ class Postgres:
 
 
 def _signal_all(pids: list[int], number: signal.Signals) -> None:
+    """Sends a signal to these processes; one that is gone is no error."""
     for pid in pids:
         try:
             os.kill(pid, number)

@@ -27,7 +27,7 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], *, within: floa
 
 
 async def run(*argv: str, within: float = 60.0) -> str:
-    """What a command printed; LabError with it when the command fails or takes too long."""
+    """Runs a command and returns what it printed. Raises LabError, with that, when it fails or takes too long."""
     process = await asyncio.create_subprocess_exec(
         *argv,
         stdin=asyncio.subprocess.DEVNULL,
@@ -50,7 +50,7 @@ async def run(*argv: str, within: float = 60.0) -> str:
 
 
 def children(pid: int) -> list[int]:
-    """The direct children of a process; none when it is gone."""
+    """Returns the process ids of a process's direct children; none when it is gone."""
     try:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except (FileNotFoundError, ProcessLookupError):
@@ -67,7 +67,8 @@ def alive(pid: int) -> bool:
 
 
 class Process:
-    """A server process; its standard output and error go to a file beside its log."""
+    """A server process that the lab starts, signals and ends; its standard output and error go to a file beside its
+    log."""
 
     def __init__(self, name: str, log: Path) -> None:
         self.name = name
@@ -80,6 +81,7 @@ class Process:
 
     @property
     def pid(self) -> int:
+        """The process id. Raises LabError for a process that was never started."""
         if self._process is None:
             raise LabError(f"{self.name} was never started")
         return self._process.pid
@@ -98,12 +100,12 @@ class Process:
             )
 
     def send(self, number: signal.Signals) -> None:
-        """Nothing when the process is gone already."""
+        """Sends a signal; does nothing when the process is gone."""
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
 
     async def gone(self, within: float) -> bool:
-        """Whether the process ended in so many seconds."""
+        """Waits for the process to end; returns whether it did within so many seconds."""
         if self._process is None:
             return True
         try:
@@ -114,7 +116,7 @@ class Process:
         return True
 
     async def end(self, number: signal.Signals, within: float = 10.0) -> None:
-        """Ask with a signal, and kill when that is not obeyed in so many seconds."""
+        """Ends the process with a signal, and kills it when it has not ended within so many seconds."""
         if number is not signal.SIGKILL:
             # A stopped process does not act on what it is asked. Before the question: asking a process that is just
             # ending for anything more takes its exit status away from the event loop.
@@ -125,7 +127,8 @@ class Process:
             await self.gone(within)
 
     async def wait_ready(self, ready: Callable[[], Awaitable[bool]], within: float) -> None:
-        """LabError with the end of the log when the process dies or isn't ready in so many seconds."""
+        """Waits until `ready` returns True. Raises LabError, with the end of the log, when the process dies or time is
+        up."""
 
         async def ready_or_dead() -> bool:
             return not self.running or await ready()
@@ -138,7 +141,7 @@ class Process:
             raise LabError(f"{self.name} ended while it was starting\n{self.tail()}")
 
     def tail(self, lines: int = 40) -> str:
-        """The last lines of what it printed and logged."""
+        """Returns the last lines of what the process printed and logged."""
         paths = [path for path in (self.log.with_suffix(".out"), self.log) if path.exists()]
         texts = [path.read_text(errors="replace").splitlines() for path in paths]
         return "\n".join(line for text in texts for line in text[-lines:])

@@ -9,7 +9,8 @@ from lab.phones.audio import AUDIBLE, PERIOD, RATE, loudness
 
 
 def samples_of(file: Path) -> list[int]:
-    """Of a wav file of 8000 samples a second, as Asterisk's format wav is; ValueError for another."""
+    """Reads a wav file of 8000 samples a second, as Asterisk writes it; returns its samples. Raises ValueError for
+    another format."""
     with wave.open(str(file)) as sound:
         if sound.getframerate() != RATE:
             raise ValueError(f"{file}: has {sound.getframerate()} samples a second, not {RATE}")
@@ -18,7 +19,8 @@ def samples_of(file: Path) -> list[int]:
 
 
 def heard_at(samples: Sequence[int], tone: int | None) -> list[float]:
-    """The seconds at which a phone's tone is audible, in steps of 40 ms; ValueError for a phone without one."""
+    """Returns the seconds at which a phone's tone is audible, in steps of 40 ms. Raises ValueError for a phone without
+    a tone."""
     if tone is None:
         raise ValueError("a phone without a tone is heard nowhere")
     stretches = range(0, len(samples) - PERIOD + 1, PERIOD)

@@ -21,7 +21,8 @@ ENDS_WITHIN_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """Calls that ended well and not; seconds from the INVITE to its answer, at worst (NaN without a call)."""
+    """The result of SIPp's calls: how many ended well, how many not, and the longest time from INVITE to answer (NaN
+    without calls)."""
 
     answered: int
     lost: int
@@ -29,7 +30,7 @@ class Heard:
 
 
 class Customers:
-    """`async with Customers(asterisk) as customers`: they call an extension all the time, until `heard()`."""
+    """Runs SIPp inside `async with Customers(asterisk) as customers`, which calls an extension at a steady rate."""
 
     def __init__(self, asterisk: Asterisk, extension: str = "tone", *, rate: float = 2.0) -> None:
         self._asterisk, self._extension, self._rate = asterisk, extension, rate
@@ -63,7 +64,7 @@ class Customers:
         shutil.rmtree(self._dir)
 
     async def heard(self) -> Heard:
-        """Lets the calls under way end."""
+        """Stops new calls, waits for those under way, and returns how they went."""
         self._process.send(signal.SIGUSR1)
 
         async def ended() -> bool:
@@ -76,7 +77,7 @@ class Customers:
         )
 
     def errors(self) -> str:
-        """What SIPp complained of."""
+        """Returns the errors that SIPp wrote."""
         path = self._dir / "errors.log"
         return path.read_text(errors="replace") if path.exists() else ""
 

@@ -28,7 +28,8 @@ NOWHERE = "02:00:00:00:00:fe"
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A machine of its own, as far as the network goes. pid: of the process that holds its namespace."""
+    """A simulated machine: a network namespace with an address on the bridge. pid: of the process that holds the
+    namespace."""
 
     number: int
     pid: int
@@ -59,7 +60,7 @@ class Site:
 
 @asynccontextmanager
 async def parted(one: Site, other: Site) -> AsyncIterator[None]:
-    """Inside the block nothing passes between the two; everybody else reaches both."""
+    """Cuts the network between the two sites inside the block; others still reach both."""
     await asyncio.gather(one.lose(other.address), other.lose(one.address))
     try:
         yield
@@ -68,7 +69,7 @@ async def parted(one: Site, other: Site) -> AsyncIterator[None]:
 
 
 class Switch:
-    """`async with Switch(log folder) as switch`: the bridge, to which sites are joined."""
+    """The bridge that connects sites; inside `async with Switch(log folder) as switch` sites can be added."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -90,7 +91,7 @@ class Switch:
         await self._stack.aclose()
 
     async def site(self, number: int) -> Site:
-        """A new site with the address 10.98.0.number, until the switch closes."""
+        """Makes a site with the address 10.98.0.number, which lives until the switch is closed."""
         holder = Process(f"the network of site {number}", self._folder / f"site{number}.log")
         await holder.start("unshare", "--net", "setpriv", "--pdeathsig=KILL", "sleep", "infinity")
         self._stack.push_async_callback(holder.end, signal.SIGKILL)

@@ -63,7 +63,7 @@ exec env -i container=lab PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/system
 
 
 def installed_systemd_root() -> Path:
-    """The root folder that `lab/setup --systemd` made; LabError when it is not there."""
+    """Returns the root folder that `lab/setup --systemd` made. Raises LabError when it is not there."""
     root = cache_folder() / "systemd"
     if not (root / "lib/systemd/systemd").exists():
         raise LabError(f"no root folder with systemd in {root}: run lab/setup --systemd as root")
@@ -71,7 +71,8 @@ def installed_systemd_root() -> Path:
 
 
 def wheels() -> Path:
-    """The folder with wheels of all locked dependencies for the root folder's Python."""
+    """Returns the folder with wheels of all locked dependencies for the root folder's Python. Raises LabError without
+    it."""
     folder = cache_folder() / "systemd-wheels"
     if not folder.is_dir():
         raise LabError(f"no wheels in {folder}: run lab/setup --systemd")
@@ -79,7 +80,10 @@ def wheels() -> Path:
 
 
 class SystemdRoot:
-    """`async with SystemdRoot() as root`: booted inside the block, gone after it with all that was written."""
+    """Boots a Debian in namespaces of its own, with systemd as PID 1, inside `async with SystemdRoot() as root`.
+
+    All that was written in it is gone afterwards.
+    """
 
     def __init__(self) -> None:
         self._lower = installed_systemd_root()
@@ -111,7 +115,7 @@ class SystemdRoot:
 
     @property
     def pid(self) -> int:
-        """The process that is PID 1 in there, as this machine counts."""
+        """The process id, on this machine, of the systemd that is PID 1 in there."""
         found = children(self._process.pid)
         if not found:
             raise LabError(f"systemd ended\n{self._process.tail()}")
@@ -122,7 +126,7 @@ class SystemdRoot:
         return Path(f"/proc/{self.pid}/root{inside}")
 
     async def run(self, *argv: str, within: float = 60.0) -> str:
-        """What a command printed that ran in there as root; LabError with it when the command failed."""
+        """Runs a command in there as root; returns what it printed. Raises LabError, with that, when it failed."""
         # no environment of ours: what is tried is what root has there
         clean = ("env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root")
         return await run(*self._enter(), *clean, *argv, within=within)
@@ -133,7 +137,7 @@ class SystemdRoot:
 
     @contextmanager
     def network(self) -> Iterator[None]:
-        """Sockets that this thread opens inside the block are in there: its 127.0.0.1 is the root folder's.
+        """Inside the block, sockets that this thread opens are in the root folder's network: 127.0.0.1 is its own.
 
         Processes that are started inside the block are there with their network as well.
         """
@@ -170,7 +174,7 @@ class SystemdRoot:
         self.dir.rmdir()
 
     async def _cgroup_is_gone(self) -> bool:
-        """A cgroup can be removed when the killed processes in it have left."""
+        """Removes the cgroup; returns False while killed processes are still in it."""
         for folder, _, _ in os.walk(self._cgroup, topdown=False):
             with suppress(OSError):
                 os.rmdir(folder)  # noqa: PTH106 - a control file, not a disk: it does not block
@@ -178,7 +182,7 @@ class SystemdRoot:
 
 
 def _cgroup2() -> Path:
-    """Where this machine has cgroup2 mounted, beside the older kind or alone."""
+    """Returns where this machine has cgroup2 mounted, beside the older kind or alone."""
     for line in Path("/proc/self/mounts").read_text().splitlines():
         _, where, kind, *_ = line.split()
         if kind == "cgroup2":
@@ -187,6 +191,7 @@ def _cgroup2() -> Path:
 
 
 def _set_network(namespace: int) -> None:
+    """Puts this thread into that network namespace."""
     if ctypes.CDLL(None, use_errno=True).setns(namespace, CLONE_NEWNET) != 0:
         number = ctypes.get_errno()
         raise LabError(f"can't enter the network namespace: {os.strerror(number)}")

@@ -19,7 +19,7 @@ _LINE = re.compile(rb"(?m)^Output: (\S+) +\d+ +(\d+) +(\d+) ")
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """Tasks that wait now, and that waited at most since the start or the last `reset`."""
+    """One task processor of Asterisk: tasks waiting now, and at most since the start or the last `reset`."""
 
     name: str
     now: int
@@ -27,9 +27,10 @@ class Depth:
 
 
 class TaskProcessors:
-    """`async with TaskProcessors(asterisk) as processors`. Asterisk itself keeps the maxima: none is missed.
+    """Reads the depth of Asterisk's task processors on an AMI connection of its own.
 
-    After a restart of Asterisk it connects again, and the maxima begin anew.
+    Asterisk itself keeps the maxima, so none is missed. After a restart of Asterisk it connects again, and they begin
+    anew.
     """
 
     def __init__(self, asterisk: Asterisk) -> None:
@@ -42,6 +43,7 @@ class TaskProcessors:
         return self
 
     async def _connect(self) -> None:
+        """Connects to AMI and logs in."""
         asterisk = self._asterisk
         self._reader, self._writer = await asyncio.open_connection(asterisk.host, asterisk.ami_port, limit=ANSWER_LIMIT)
         await self._ask(f"Login\r\nUsername: {asterisk.ami_user}\r\nSecret: {asterisk.ami_secret}\r\nEvents: off")
@@ -56,13 +58,14 @@ class TaskProcessors:
         return max(await self._read(), key=lambda depth: depth.most)
 
     async def reset(self) -> None:
-        """Forget the maxima."""
+        """Sets the maxima in Asterisk back."""
         for depth in await self._read():
             if depth.most >= WORTH_A_RESET:
                 await self._ask(f"Command\r\nCommand: core reset taskprocessor {depth.name}")
 
     async def idle(self, *, within: float, at_most: int = 5) -> None:
-        """Until nowhere more tasks than that wait."""
+        """Waits until no task processor has more than `at_most` tasks waiting. Raises LabError after `within`
+        seconds."""
 
         async def calm() -> bool:
             return max(depth.now for depth in await self._read()) <= at_most
@@ -70,12 +73,14 @@ class TaskProcessors:
         await until(calm, within=within, what="Asterisk having done its tasks")
 
     async def _read(self) -> list[Depth]:
+        """Returns the depth of every task processor."""
         if self._reader.at_eof() or self._reader.exception():  # Asterisk was started anew since the last reading
             self._writer.transport.abort()
             await self._connect()
         return list(_parsed(await self._ask("Command\r\nCommand: core show taskprocessors")))
 
     async def _ask(self, action: str) -> bytes:
+        """Sends an AMI action and returns the bytes of its answer."""
         self._writer.write(f"Action: {action}\r\n\r\n".encode())
         async with asyncio.timeout(WITHIN_S):
             return await self._reader.readuntil(b"\r\n\r\n")

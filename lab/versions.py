@@ -20,7 +20,10 @@ SINCE: Final = {
 
 
 def has(version: str, feature: str) -> bool:
-    """`version` such as 22.10.1, or 20.7 for certified 20.7, which is what that is made of."""
+    """Whether this version of Asterisk has the feature, by its change logs.
+
+    version: such as 22.10.1, or 20.7 for certified 20.7, which is what that is made of.
+    """
     found = re.match(r"(\d+)\.(\d+)", version)
     if found is None:
         raise ValueError(f"{version!r} is no version of Asterisk")

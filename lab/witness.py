@@ -13,7 +13,11 @@ _UP = "Up"
 
 
 class Witness:
-    """`async with Witness(asterisk) as witness`: `answered` are all channels of phones that were up, by Uniqueid."""
+    """Notes the calls that Asterisk's own events tell, inside `async with Witness(asterisk) as witness`, without
+    agentbridge's code.
+
+    `answered` are all channels of phones that were up, by Uniqueid.
+    """
 
     def __init__(self, asterisk: Asterisk) -> None:
         self._asterisk = asterisk
@@ -41,6 +45,7 @@ class Witness:
             self._note(await self._manager.read())
 
     def _note(self, event: Message) -> None:
+        """Takes an event: notes a channel that is up."""
         if event.get("Event") != "Newstate" or event.get("ChannelStateDesc") != _UP:
             return
         # of a call to a phone the linkedid is another channel's; a phone's own call begins one
@@ -48,7 +53,7 @@ class Witness:
             self.answered[event["Uniqueid"]] = event["Linkedid"]
 
     async def calls(self, numbers: Iterable[str]) -> set[tuple[str, str, bool]]:
-        """Uniqueid, endpoint and whether it is up, of each channel of these endpoints now."""
+        """Asks for the channels of these endpoints now; returns Uniqueid, endpoint and whether each is up."""
         wanted = set(numbers)
         found = (
             (one["Uniqueid"], one["Channel"].removeprefix("PJSIP/").rpartition("-")[0], one["ChannelStateDesc"] == _UP)

@@ -24,6 +24,7 @@ DIGITS = "0123456789*#ABCD"
 
 
 def _decode_ulaw(byte: int) -> int:
+    """Returns the 16 bit sample of a ulaw byte."""
     inverted = ~byte & 0xFF
     magnitude = (((inverted & 0x0F) << 3) + 0x84) << ((inverted & 0x70) >> 4)
     return 0x84 - magnitude if inverted & 0x80 else magnitude - 0x84
@@ -33,7 +34,7 @@ LINEAR: tuple[int, ...] = tuple(_decode_ulaw(byte) for byte in range(256))
 
 
 def encode_ulaw(sample: int) -> int:
-    """One 16 bit sample as its ulaw byte (G.711)."""
+    """Returns the ulaw byte of a 16 bit sample (G.711)."""
     sign = 0x80 if sample < 0 else 0
     magnitude = min(abs(sample), 32635) + 0x84
     exponent = max(magnitude.bit_length() - 8, 0)
@@ -42,7 +43,8 @@ def encode_ulaw(sample: int) -> int:
 
 @cache
 def tone_packets(frequency: int) -> tuple[bytes, bytes]:
-    """The two packets (320 samples) that repeat for ever. ValueError unless a multiple of 25 Hz."""
+    """Returns the two packets (320 samples) of a tone, to be repeated. Raises ValueError unless it is a multiple of 25
+    Hz."""
     if frequency % 25 or not 0 < frequency < RATE // 2:
         raise ValueError(f"a tone is a multiple of 25 Hz below 4000 Hz, not {frequency}")
     step = 2 * math.pi * frequency / RATE
@@ -52,6 +54,7 @@ def tone_packets(frequency: int) -> tuple[bytes, bytes]:
 
 @cache
 def _waves(frequency: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Returns one cosine and one sine wave of the frequency, for measuring it."""
     step = 2 * math.pi * frequency / RATE
     return (
         tuple(math.cos(step * i) for i in range(PERIOD)),
@@ -60,7 +63,7 @@ def _waves(frequency: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def fold(packets: Sequence[bytes]) -> list[float]:
-    """The mean of all 40 ms stretches: what is periodic in 40 ms stays, the rest averages out.
+    """Returns the mean of all 40 ms stretches: what has a period of 40 ms stays, the rest averages out.
 
     Of an odd number of packets the oldest is left out; empty for fewer than two.
     """
@@ -72,13 +75,13 @@ def fold(packets: Sequence[bytes]) -> list[float]:
 
 
 def loudness(folded: Sequence[float], frequency: int) -> float:
-    """The amplitude of one frequency, in units of 16 bit samples."""
+    """Returns the amplitude of one frequency, in units of 16 bit samples."""
     cosine, sine = _waves(frequency)
     return math.hypot(sum(map(mul, folded, cosine)), sum(map(mul, folded, sine))) * 2 / PERIOD
 
 
 def heard_in(packets: Sequence[bytes], among: Iterable[int]) -> frozenset[int]:
-    """Which of those frequencies are audible in the packets."""
+    """Returns which of these frequencies are audible in the packets."""
     folded = fold(packets)
     if not folded:
         return frozenset()

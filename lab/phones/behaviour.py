@@ -9,14 +9,15 @@ from lab.phones.sip_message import NameAddr, Request, parse_name_addr
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Pick up; with `after` seconds, ring until then."""
+    """Answers the call; with `after` seconds, rings until then."""
 
     after: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """Ring until the test answers, rejects, or the caller gives up; with `talk`, until that SIP event says so too."""
+    """Rings until the test answers or rejects, or the caller gives up; with `talk`, also until the SIP event talk
+    comes."""
 
     talk: bool = False
 
@@ -30,12 +31,12 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Ignore:
-    """Answer nothing at all, not even to a CANCEL, as without network. The INVITE still counts."""
+    """Answers nothing at all, not even a CANCEL, as without network. The INVITE still counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """Forward the call to a number by itself: 302 with that number as the contact."""
+    """Forwards the call itself, with 302 and that number as the contact."""
 
     user: str
 
@@ -56,7 +57,7 @@ class Invite:
 
     @property
     def asserted(self) -> NameAddr | None:
-        """P-Asserted-Identity, where there is one."""
+        """The P-Asserted-Identity, None where there is none."""
         value = self.request.first("P-Asserted-Identity")
         return parse_name_addr(value) if value else None
 

@@ -24,7 +24,7 @@ class State(Enum):
 
 
 class Call:
-    """Made by `Phone`: `dial` for one that goes out, `ring` and `answer` for one that comes in.
+    """One call of a phone: outgoing ones begin with `dial`, incoming ones with `ring` and `answer`. Made by Phone.
 
     `status` is the final answer to the INVITE (487 when cancelled, 408 when nobody answered), None before it.
     `received` are all messages of the other end but the ACKs, in order.
@@ -75,7 +75,7 @@ class Call:
             raise TimeoutError(f"waited {timeout} s for the call {what}; it is {self.state.name}") from None
 
     async def answered(self, timeout: float) -> int:
-        """Wait for the final answer and return its status. Raises TimeoutError."""
+        """Waits for the final answer to the INVITE and returns its status. Raises TimeoutError."""
         await self._until(lambda: self.status is not None, timeout, "to be answered or refused")
         return self.status or 0
 
@@ -135,11 +135,12 @@ class Call:
         self.agent.send(self._ack)
 
     def acknowledge_again(self) -> None:
-        """The other end sent its 200 once more: the ACK was lost."""
+        """Sends the ACK again, since the other end has repeated its 200."""
         if self._ack is not None:
             self.agent.send(self._ack)
 
     def _send_cancel(self) -> None:
+        """Sends a CANCEL for our INVITE."""
         self._cancelling = False
         if self._invite is not None:
             request = cancel(self._invite)
@@ -151,7 +152,7 @@ class Call:
         self._reply_to_invite(180)
 
     def answer(self) -> None:
-        """Answer with 200, again and again until it is acknowledged. Does nothing once the call has ended."""
+        """Answers with 200, repeated until it is acknowledged. Does nothing once the call has ended."""
         if self.state is not State.RINGING or self._invite is None:
             return
         try:
@@ -164,22 +165,24 @@ class Call:
         self._changed.set()
 
     def reject(self, status: int = 486) -> None:
+        """Refuses the call with that status."""
         if self.state is State.RINGING:
             self._reply_to_invite(status)
             self._end(status)
 
     def redirect(self, user: str) -> None:
-        """Ask the other end to call that number instead."""
+        """Asks the caller to call that number instead (302)."""
         if self.state is State.RINGING:
             self._reply_to_invite(302, contact=f"<{self.agent.uri(user)}>")
             self._end(302)
 
     def _describe(self, request: Request) -> bytes:
-        """Our answer to its offer; without one, an offer that the ACK answers."""
+        """Returns our session description: the answer to an offer or, without one, an offer that the ACK answers."""
         self._offer_open = not request.body
         return self.media.answer(request.body) if request.body else self.media.offer()
 
     def _reply_to_invite(self, status: int, body: bytes = b"", contact: str = "") -> Response:
+        """Answers the INVITE and returns the answer."""
         if self._invite is None:
             raise RuntimeError("an outgoing call can't be answered by its caller")
         return self._reply(self._invite, status, body, contact)
@@ -232,12 +235,14 @@ class Call:
         self._changed.set()
 
     def _acknowledged(self, ack: Request) -> None:
+        """Takes the ACK of our 200: stops repeating it."""
         self._stop_retransmission()
         if self._offer_open and ack.body:
             self._offer_open = False
             self.media.accept(ack.body)
 
     def _cancelled(self, request: Request) -> None:
+        """Takes a CANCEL: ends a call that is not answered yet."""
         self._reply(request, 200)
         if self.state is State.RINGING:
             self._reply_to_invite(487)
@@ -259,13 +264,14 @@ class Call:
             self._send_until_acknowledged(response, T1)
 
     def _told_to_talk(self, request: Request) -> None:
+        """Takes a NOTIFY with the SIP event talk: answers the call, if the phone does that."""
         knows = self.answers_talk and self.state is State.RINGING
         self._reply(request, 200 if knows else 489)
         if knows:
             self.answer()
 
     def _notified(self, request: Request) -> None:
-        """A progress report of our REFER: its body is the first line of the transferred call's answer."""
+        """Takes a report on our REFER: its body is the first line of the answer to the transferred call."""
         words = request.body.decode("utf-8", "replace").split()
         if len(words) > 1 and words[0] == "SIP/2.0" and int(words[1]) >= 200:
             self._transfers.append(int(words[1]))
@@ -273,6 +279,8 @@ class Call:
     # What we ask within the call
 
     async def _ask(self, method: str, headers: Headers, body: bytes, timeout: float) -> Response:
+        """Sends a request in this call's dialog; returns the final answer. Raises TimeoutError."""
+
         def make(credentials: Headers) -> Request:
             return self.dialog.request(self.agent, method, (*headers, *credentials), body)
 
@@ -296,15 +304,16 @@ class Call:
         return response.status
 
     async def transfer(self, user: str, timeout: float = 10.0) -> int:
-        """Blind: send the other end to a number. The status it reports of that call.
+        """Transfers the other end to a number, blind; returns the status that Asterisk reports of that call.
 
-        Asterisk refuses with 400 while the call isn't bridged: wait until the other end is heard. After a
-        success the phone hangs up; after a refusal it still has the call.
+        Asterisk refuses with 400 while the call isn't bridged: wait until the other end is heard. After a success the
+        phone hangs up; after a refusal it still has the call.
         """
         return await self._refer(f"<{self.agent.uri(user)}>", timeout)
 
     async def transfer_to(self, other: Call, timeout: float = 10.0) -> int:
-        """Attended: connect the other end of this call with the other end of that one."""
+        """Connects the other end of this call with that of the other call (attended transfer); returns the reported
+        status."""
         target = f"<{other.dialog.target}?Replaces={quote(other.dialog.replaces(), safe='')}>"
         return await self._refer(target, timeout)
 
@@ -325,7 +334,7 @@ class Call:
         return bool(self._transfers) or self.state is State.ENDED
 
     async def hangup(self, timeout: float = 5.0) -> None:
-        """End it, whatever it is doing: CANCEL, 603 or BYE. Raises TimeoutError where nobody confirms."""
+        """Ends the call, whatever its state: by CANCEL, 603 or BYE. Raises TimeoutError where nobody confirms."""
         match self.state:
             case State.CALLING:
                 self._cancelling = True
@@ -340,6 +349,8 @@ class Call:
         await self.ended(timeout)
 
     def _send_bye(self) -> None:
+        """Sends a BYE."""
+
         def make(credentials: Headers) -> Request:
             return self.dialog.request(self.agent, "BYE", credentials)
 

@@ -11,7 +11,10 @@ from lab.phones.user_agent import ALLOW, UserAgent
 
 @dataclass(slots=True)
 class Dialog:
-    """`local` and `remote` are whole From/To values; the remote tag comes with the first answer."""
+    """The state of a SIP dialog: Call-ID, both ends, the other end's address and the sequence number.
+
+    `local` and `remote` are whole From/To values; the remote tag comes with the first answer.
+    """
 
     call_id: str
     local: str
@@ -21,6 +24,7 @@ class Dialog:
 
     @classmethod
     def outgoing(cls, agent: UserAgent, user: str, display: str) -> Dialog:
+        """Makes the dialog of a call to `user`, before its INVITE."""
         me = f'"{display}" ' if display else ""
         me += f"<{agent.uri(agent.credentials.user)}>;tag={secrets.token_hex(8)}"
         target = agent.uri(user)
@@ -40,14 +44,14 @@ class Dialog:
         return parse_name_addr(self.remote).tag
 
     def learn(self, message: Request | Response) -> None:
-        """The other end's tag and address, as an answer or a target refresh gives them."""
+        """Takes the other end's tag and address from an answer or a target refresh."""
         if isinstance(message, Response) and message.receiver.tag:
             self.remote = message.first("To")
         if contact := message.first("Contact"):
             self.target = parse_name_addr(contact).uri
 
     def request(self, agent: UserAgent, method: str, headers: Headers = (), body: bytes = b"") -> Request:
-        """The next request of this dialog; an ACK takes the number of the INVITE before it."""
+        """Makes the next request of this dialog; an ACK gets the number of its INVITE."""
         if method != "ACK":
             self.cseq += 1
         fixed = (

@@ -21,7 +21,7 @@ class Challenge:
 
 
 def parse_challenge(header: str) -> Challenge:
-    """A `WWW-Authenticate` or `Proxy-Authenticate` value. ValueError if it isn't Digest."""
+    """Parses a `WWW-Authenticate` or `Proxy-Authenticate` header. Raises ValueError if it isn't Digest."""
     scheme, _, rest = header.partition(" ")
     if scheme.lower() != "digest":
         raise ValueError(f"only Digest is spoken here, not {scheme!r}")
@@ -32,7 +32,10 @@ def parse_challenge(header: str) -> Challenge:
 
 
 def choose(headers: list[str]) -> Challenge:
-    """The challenge to answer, of all that came: Asterisk 22 may offer SHA-256 beside MD5. Raises ValueError."""
+    """Returns the challenge that the client answers, of all that came. Raises ValueError without MD5.
+
+    Asterisk 22 may offer SHA-256 beside MD5.
+    """
     challenges = [parse_challenge(header) for header in headers]
     for challenge in challenges:
         if challenge.algorithm.upper() == "MD5":
@@ -48,7 +51,7 @@ class Credentials:
     secret: str
 
     def answer(self, challenge: Challenge, method: str, uri: str, cnonce: str) -> str:
-        """The value of the `Authorization` header, for the first use of this nonce."""
+        """Returns the value of the `Authorization` header, for the first use of this nonce."""
         first = _md5(f"{self.user}:{challenge.realm}:{self.secret}")
         second = _md5(f"{method}:{uri}")
         middle = f"{challenge.nonce}:00000001:{cnonce}:auth" if challenge.qop else challenge.nonce

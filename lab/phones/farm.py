@@ -17,11 +17,11 @@ LEAVE_WITHIN = 3.0
 
 
 class Farm:
-    """`async with Farm((host, sip_port)) as farm:` and at its end all phones hang up, unregister and close.
+    """Makes phones that share one clock, and ends them: at the end of `async with Farm((host, sip_port))` all hang up
+    and close.
 
     Every phone gets the next tone of `TONES` unless it is given one; farms whose phones meet share their `tones`.
-    `audio=False` sends no RTP, for load.
-    What went wrong inside a phone is raised at the end as an ExceptionGroup.
+    `audio=False` sends no RTP, for load. What went wrong inside a phone is raised at the end as an ExceptionGroup.
     """
 
     def __init__(
@@ -52,12 +52,13 @@ class Farm:
             raise ExceptionGroup("inside the phones", faults)
 
     async def _all_leave(self) -> None:
+        """Lets all phones hang up and unregister at the same time."""
         async with asyncio.TaskGroup() as tasks:
             for phone in self.phones:
                 tasks.create_task(self._leave(phone))
 
     async def dismissed(self) -> None:
-        """All phones of now hang up, unregister and close; new ones may come."""
+        """Makes all present phones hang up, unregister and close; new ones may be made."""
         await self._all_leave()
         for phone in self.phones:
             phone.close()
@@ -75,6 +76,7 @@ class Farm:
             self.unconfirmed.append(phone.user)
 
     def _close(self) -> None:
+        """Closes all phones and the clock."""
         for phone in self.phones:
             phone.close()
         if self._ticker is not None:
@@ -83,7 +85,7 @@ class Farm:
     async def phone(
         self, user: str, secret: str, tone: int | None = None, *, transport: str = "", display: str = ""
     ) -> Phone:
-        """A phone that is open and not registered. Raises OSError, TimeoutError for TCP without a server."""
+        """Makes a phone that is open and not registered. Raises OSError, or TimeoutError for TCP without a server."""
         phone = Phone(
             user,
             secret,
@@ -98,7 +100,7 @@ class Farm:
         return phone
 
     async def register(self, secrets: Mapping[str, str], timeout: float = 10.0) -> list[Phone]:
-        """A registered phone for each user and secret, all at once. Failures come in a group."""
+        """Makes a registered phone for each user and secret, all at once. Failures are raised as a group."""
         phones = [await self.phone(user, secret) for user, secret in secrets.items()]
         async with asyncio.TaskGroup() as tasks:
             for phone in phones:

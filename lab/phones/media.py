@@ -15,13 +15,14 @@ ENOUGH = 8  # packets: 160 ms, before 'heard' or 'not heard' is said
 
 
 class NotAcceptableError(ValueError):
-    """An offer without ulaw: the phone answers 488."""
+    """The other side offers no ulaw, so the phone answers 488."""
 
 
 class Media:
-    """Without a ticker the phone is silent and deaf, for load; everything is negotiated all the same.
+    """The audio of one call: negotiates it, plays the phone's tone, tells which tones and digits are heard.
 
-    host: the phone's own address, for its audio.
+    Without a ticker it is silent and deaf, for load; everything is negotiated all the same. host: the phone's own
+    address.
     """
 
     def __init__(self, tone: int | None, ticker: Ticker | None, host: str, tones: Sequence[int] = TONES) -> None:
@@ -38,7 +39,7 @@ class Media:
         return self._describe(Direction.SENDONLY if self.held else Direction.SENDRECV)
 
     def answer(self, offer: bytes) -> bytes:
-        """The description to answer with. Raises NotAcceptableError."""
+        """Takes an offer; returns the session description to answer with. Raises NotAcceptableError."""
         theirs = self._accept(offer)
         return self._describe(answer_to(theirs.direction, held=self.held))
 
@@ -76,7 +77,7 @@ class Media:
         await self._until(lambda new: frequency in heard_in(new, (frequency,)), timeout, f"to hear {frequency} Hz")
 
     async def stops_hearing(self, frequency: int, timeout: float) -> None:
-        """Wait for 160 ms without a tone, be it other audio or none at all. Raises TimeoutError."""
+        """Waits for 160 ms without the tone, be it other audio or none at all. Raises TimeoutError."""
 
         def silent(new: list[bytes]) -> bool:
             return frequency not in heard_in(new, (frequency,))
@@ -99,12 +100,13 @@ class Media:
         raise TimeoutError(f"waited {timeout} s {what}; now {sorted(self.heard())} of the farm's tones are heard")
 
     async def _tick(self) -> None:
+        """Waits for the next beat of the clock."""
         if self._ticker is None:
             raise RuntimeError("a farm with audio=False can't listen or send digits")
         await self._ticker.tick()
 
     async def send_digits(self, digits: str, timeout: float) -> None:
-        """Send DTMF (RFC 4733), 260 ms a digit, and wait until all is sent. Raises TimeoutError."""
+        """Sends DTMF (RFC 4733), 260 ms a digit, and waits until all is sent. Raises TimeoutError."""
         if self._event_payload is None:
             raise RuntimeError("the other side takes no telephone-event")
         self.stream.send_digits(digits, self._event_payload)
@@ -113,7 +115,7 @@ class Media:
                 await self._tick()
 
     async def receives_digits(self, digits: str, timeout: float) -> None:
-        """Wait until the digits received so far end in these. Raises TimeoutError with what came."""
+        """Waits until the digits received so far end in these. Raises TimeoutError, with what came."""
         end = self._loop.time() + timeout
         while not self.stream.digits.endswith(digits):
             if self._loop.time() > end:

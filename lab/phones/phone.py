@@ -21,7 +21,7 @@ REFRESH_AT = 0.8  # of the registration's life
 
 
 class RegistrationRefusedError(Exception):
-    """Asterisk's last word on a REGISTER; `status` 401 or 403 for a wrong secret or an unknown user."""
+    """Asterisk refused a REGISTER; `status` is 401 or 403 for a wrong secret or an unknown user."""
 
     def __init__(self, user: str, status: int) -> None:
         super().__init__(f"the registration of {user} was refused with {status}")
@@ -29,13 +29,13 @@ class RegistrationRefusedError(Exception):
 
 
 class Phone:
-    """A phone with a tone of its own, by which others know that they hear it.
+    """A SIP phone that registers, calls and is called; its own tone lets others know that they hear it.
 
-    `server` is host and SIP port of Asterisk. Without a `ticker` (of the farm) there is no audio. It calls
-    without being registered as well: so does a trunk, as a static endpoint with user name and password.
-    `registrations` counts the confirmed ones since it last was unregistered; `invites` are all calls that
-    ever reached it, `calls` all that it had, in and out, `notified` all NOTIFYs outside of calls. `most_at_once`: how
-    many of them it had at the same moment.
+    `server` is host and SIP port of Asterisk. Without a `ticker` (of the farm) there is no audio. It calls without
+    being registered as well: so does a trunk, as a static endpoint with user name and password. `registrations` counts
+    the confirmed ones since it last was unregistered; `invites` are all calls that ever reached it, `calls` all that it
+    had, in and out, `notified` all NOTIFYs outside of calls. `most_at_once`: how many of them it had at the same
+    moment.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Phone:
         await self._agent.open()
 
     async def register(self, expires: int = 3600, timeout: float = 5.0) -> None:
-        """Register, and again before it expires. Raises RegistrationRefusedError, TimeoutError."""
+        """Registers, and again before the registration expires. Raises RegistrationRefusedError or TimeoutError."""
         await self.open()
         response = await self._agent.request(lambda extra: self._register_request(expires, extra), timeout)
         if not response.success:
@@ -97,6 +97,7 @@ class Phone:
         await self.register(expires=0, timeout=timeout)
 
     def _registered_for(self, expires: int) -> None:
+        """Notes a confirmed registration and plans its renewal; 0 seconds are an unregistration."""
         self.registrations = self.registrations + 1 if expires else 0
         if self._refreshing is not None:
             self._refreshing.cancel()
@@ -118,7 +119,7 @@ class Phone:
         self._agent.ask(lambda extra: self._register_request(expires, extra), answered)
 
     def _register_request(self, expires: int, extra: Headers) -> Request:
-        """Returns a REGISTER."""
+        """Makes a REGISTER."""
         agent = self._agent
         self._register_cseq += 1
         me = f"<{agent.uri(self.user)}>"
@@ -138,7 +139,7 @@ class Phone:
     # Calling
 
     def dial(self, user: str, *, asserted: str = "", headers: Headers = ()) -> Call:
-        """Start a call and don't wait. `asserted`: the number given as P-Asserted-Identity, for a trunk."""
+        """Starts a call and returns it at once. asserted: the number sent as P-Asserted-Identity, for a trunk."""
         call = Call(self._agent, Dialog.outgoing(self._agent, user, self.display), self._media())
         self._keep(call)
         if asserted:
@@ -147,7 +148,8 @@ class Phone:
         return call
 
     async def call(self, user: str, timeout: float, *, asserted: str = "", headers: Headers = ()) -> Call:
-        """A call with its final `status`. Raises TimeoutError, with the call cancelled."""
+        """Calls and waits for the final answer; returns the call with its `status`. Raises TimeoutError, with the call
+        cancelled."""
         await self.open()
         call = self.dial(user, asserted=asserted, headers=headers)
         try:
@@ -158,7 +160,8 @@ class Phone:
         return call
 
     async def rings(self, timeout: float) -> Call:
-        """The next call that reaches the phone, or reached it unasked for. Raises TimeoutError.
+        """Waits for the next call that reaches the phone, or has reached it since the last `rings`. Raises
+        TimeoutError.
 
         It may be answered or over by then; calls under `Ignore` are only in `invites`.
         """
@@ -180,6 +183,7 @@ class Phone:
         return Media(self.tone, self._ticker, self._agent.wire.local[0])
 
     def _keep(self, call: Call) -> None:
+        """Adds a call to the phone's calls."""
         self.calls.append(call)
         self._by_call_id[call.call_id] = call
         self.most_at_once = max(self.most_at_once, len(self.live_calls))
@@ -208,12 +212,13 @@ class Phone:
             self._agent.reply(request, request.answer(481, tag=secrets.token_hex(8)))
 
     def _handle_stray(self, response: Response) -> None:
+        """Takes an answer that belongs to no request of ours: acknowledges a repeated 200."""
         call = self._by_call_id.get(response.call_id)
         if call is not None and response.cseq_method == "INVITE" and response.success:
             call.acknowledge_again()
 
     def _receive_call(self, request: Request) -> None:
-        """Takes a new call, as the phone's behaviour says."""
+        """Takes a new call and does with it what the phone's behaviour says."""
         self.invites.append(Invite(time.monotonic(), request))
         if isinstance(self.behaviour, Ignore):
             self._ignored.add(request.call_id)
@@ -258,12 +263,13 @@ class Phone:
         return timer
 
     def _cancel_timers(self) -> None:
+        """Cancels what `_later` has planned."""
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
 
     async def leave(self, timeout: float = 2.0) -> None:
-        """Hang up and unregister. Raises TimeoutError where Asterisk does not confirm."""
+        """Hangs up all calls and unregisters. Raises TimeoutError where Asterisk does not confirm."""
         async with asyncio.TaskGroup() as tasks:
             for call in self.live_calls:
                 tasks.create_task(call.hangup(timeout))
@@ -271,7 +277,7 @@ class Phone:
             await self.unregister(timeout)
 
     def close(self) -> None:
-        """Without power: no BYE, no unregistration; the port is free again."""
+        """Closes the phone as a power cut would: no BYE, no unregistration; its port is free again."""
         self._cancel_timers()
         for call in self.live_calls:
             call.drop()

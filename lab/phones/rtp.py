@@ -22,7 +22,7 @@ EVENT_PACKETS, END_PACKETS, PAUSE_PACKETS = 5, 3, 5
 
 
 class Ticker:
-    """Calls each stream every 20 ms, by one timer of the event loop for all. `fault` gets what they raise."""
+    """Calls each audio stream every 20 ms, by one timer for all. `fault` gets what the streams raise."""
 
     def __init__(self, fault: Callable[[Exception], None]) -> None:
         self._streams: set[RtpStream] = set()
@@ -40,13 +40,14 @@ class Ticker:
         self._streams.discard(stream)
 
     async def tick(self) -> None:
-        """Wait for the next beat; it comes within 20 ms while the loop lives."""
+        """Waits for the next beat."""
         waiter = self._loop.create_future()
         self._waiters.append(waiter)
         self._start()
         await waiter
 
     def _start(self) -> None:
+        """Starts the timer for the first stream."""
         if self._timer is None:
             self._due = self._loop.time() + TICK
             self._timer = self._loop.call_at(self._due, self._beat)
@@ -76,7 +77,7 @@ class Ticker:
 
 
 class RtpStream:
-    """A socket of its own on a free port of `host`. Sends its tone while `sending`, keeps the last 2 s it got."""
+    """The audio of one call on a UDP socket: sends its tone while `sending`, keeps the last 2 s that it received."""
 
     def __init__(self, tone: int | None, host: str) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -100,7 +101,8 @@ class RtpStream:
         self._socket.close()
 
     def latest(self, seconds: float, after: float = 0.0) -> list[bytes]:
-        """The ulaw payloads of the last seconds before the last beat, and read after that time of the loop.
+        """Returns the ulaw payloads of the last seconds before the last beat that were read after the loop time
+        `after`.
 
         Counted from the beat and not from now: in a busy loop what waits in the socket is not yet read.
         """
@@ -108,6 +110,7 @@ class RtpStream:
         return [payload for at, payload in self._heard if at > start][-round(seconds / TICK) :]
 
     def beat(self, now: float) -> None:
+        """Receives what has come and sends the next packet."""
         self._receive(now)
         self.read_at = now
         if self.sending and self.remote is not None:
@@ -156,12 +159,15 @@ class RtpStream:
         return bool(self._events)
 
     def send_digits(self, digits: str, payload_type: int) -> None:
-        """Queue them in place of the tone, 260 ms each. Raises ValueError for what is no DTMF digit."""
+        """Queues DTMF digits, which are sent in place of the tone, 260 ms each. Raises ValueError for what is no DTMF
+        digit."""
         for digit in digits:
             self._events.extend(_event_packets(DIGITS.index(digit), payload_type))
 
 
 def _event_packets(event: int, payload_type: int) -> Iterator[tuple[int, bytes] | None]:
+    """Yields the RTP type byte and the payload of each packet of one digit (RFC 4733), then None for each packet of
+    pause."""
     for i in range(1, EVENT_PACKETS + 1):
         yield payload_type | (0x80 if i == 1 else 0), EVENT.pack(event, 10, i * PACKET)
     for _ in range(END_PACKETS):

@@ -11,7 +11,7 @@ DEFAULT_EVENT_PAYLOAD = 101
 
 
 class Direction(StrEnum):
-    """Who sends and who receives."""
+    """Which of the two sides send audio."""
 
     SENDRECV = "sendrecv"
     SENDONLY = "sendonly"
@@ -28,7 +28,7 @@ class Direction(StrEnum):
 
 
 def answer_to(offered: Direction, *, held: bool) -> Direction:
-    """What a phone answers to an offer, when it may itself have put the call on hold."""
+    """Returns the direction with which a phone answers an offer; held: the phone itself has put the call on hold."""
     sends, receives = offered.receives, offered.sends and not held
     match sends, receives:
         case True, True:
@@ -43,7 +43,10 @@ def answer_to(offered: Direction, *, held: bool) -> Direction:
 
 @dataclass(frozen=True, slots=True)
 class Sdp:
-    """`event_payload` is the payload type of telephone-event, None where the other side has none."""
+    """A session description with one audio stream.
+
+    `event_payload` is the payload type of telephone-event, None where the other side has none.
+    """
 
     host: str
     port: int
@@ -70,7 +73,7 @@ class Sdp:
 
 
 def parse_sdp(body: bytes) -> Sdp:
-    """The first audio stream of a description. Raises ValueError where there is none."""
+    """Parses the first audio stream of a session description. Raises ValueError where there is none."""
     text = body.decode("utf-8", "replace")
     media = re.search(r"^m=audio (\d+) \S+ ([\d ]+)", text, re.MULTILINE)
     if media is None:

@@ -25,12 +25,12 @@ MAX_HEAD = 65_536
 
 
 class SipSyntaxError(ValueError):
-    """Bytes that are no SIP message; the text says what is wrong with them."""
+    """The bytes are no SIP message; the text says what is wrong with them."""
 
 
 @dataclass(frozen=True, slots=True)
 class NameAddr:
-    """`"Display" <sip:user@host>;tag=x` taken apart; `params` are those of the header, not of the URI."""
+    """The parts of a header such as `"Display" <sip:user@host>;tag=x`; `params` are the header's, not the URI's."""
 
     display: str
     uri: str
@@ -48,7 +48,7 @@ class NameAddr:
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """What requests and responses have in common."""
+    """Base class of requests and responses: headers and body."""
 
     headers: Headers
     body: bytes
@@ -87,6 +87,7 @@ class _Message:
         return self.first("CSeq").partition(" ")[2].strip()
 
     def _encode(self, start: str) -> bytes:
+        """Returns the message as bytes, with this start line."""
         lines = [start, *(f"{name}: {value}" for name, value in self.headers)]
         lines += [f"Content-Length: {len(self.body)}", "", ""]
         return "\r\n".join(lines).encode() + self.body
@@ -103,7 +104,7 @@ class Request(_Message):
         return self._encode(f"{self.method} {self.uri} SIP/2.0")
 
     def answer(self, status: int, *, tag: str = "", headers: Headers = (), body: bytes = b"") -> Response:
-        """The response to this request; `tag` marks the To header where it has none yet."""
+        """Makes a response to this request; `tag` is added to the To header where it has none yet."""
         to = self.first("To")
         if tag and not self.receiver.tag:
             to = f"{to};tag={tag}"
@@ -132,7 +133,7 @@ class Response(_Message):
 
 
 def reason(status: int) -> str:
-    """Returns the words for a status."""
+    """Returns the reason phrase of a status."""
     if status in REASONS:
         return REASONS[status]
     try:
@@ -142,20 +143,20 @@ def reason(status: int) -> str:
 
 
 def acknowledge_refusal(invite: Request, refusal: Response) -> Request:
-    """The ACK of a refusal: same Via and branch as the INVITE (RFC 3261, 17.1.1.3)."""
+    """Makes the ACK of a refused INVITE, with the same Via and branch (RFC 3261, 17.1.1.3)."""
     kept = [(name, value) for name, value in invite.headers if name in {"Via", "Max-Forwards", "From", "Call-ID"}]
     kept += [("To", refusal.first("To")), ("CSeq", f"{invite.cseq_number} ACK")]
     return Request(tuple(kept), b"", "ACK", invite.uri)
 
 
 def cancel(invite: Request) -> Request:
-    """The CANCEL of an INVITE that has no final answer yet (RFC 3261, 9.1)."""
+    """Makes the CANCEL of an INVITE that has no final answer yet (RFC 3261, 9.1)."""
     kept = [(name, v) for name, v in invite.headers if name in {"Via", "Max-Forwards", "From", "To", "Call-ID"}]
     return Request((*kept, ("CSeq", f"{invite.cseq_number} CANCEL")), b"", "CANCEL", invite.uri)
 
 
 def parse_name_addr(value: str) -> NameAddr:
-    """Returns the parts of a From, To or Contact header."""
+    """Parses a From, To or Contact header."""
     display, bracket, rest = value.partition("<")
     if not bracket:
         uri, _, params = value.partition(";")
@@ -170,7 +171,7 @@ def _params(text: str) -> dict[str, str]:
 
 
 def parse(data: bytes) -> Request | Response:
-    """One whole message, as a datagram carries it. Raises SipSyntaxError."""
+    """Parses one whole message, as a datagram carries it. Raises SipSyntaxError."""
     head, blank, body = data.partition(b"\r\n\r\n")
     if not blank:
         raise SipSyntaxError("no empty line after the headers")
@@ -180,7 +181,7 @@ def parse(data: bytes) -> Request | Response:
 
 
 def _start_line(start: str, headers: Headers, body: bytes) -> Request | Response:
-    """Returns the message that begins with this line. Raises SipSyntaxError."""
+    """Parses the start line and makes the request or response. Raises SipSyntaxError."""
     first, _, rest = start.partition(" ")
     second, _, third = rest.partition(" ")
     if first == "SIP/2.0" and second.isdigit():
@@ -191,7 +192,7 @@ def _start_line(start: str, headers: Headers, body: bytes) -> Request | Response
 
 
 def _unfold(lines: list[str]) -> list[str]:
-    """Returns the header lines with those joined that go on in the next one."""
+    """Joins header lines that go on in the next line."""
     unfolded: list[str] = []
     for line in lines:
         if line[:1] in {" ", "\t"} and unfolded:
@@ -202,6 +203,7 @@ def _unfold(lines: list[str]) -> list[str]:
 
 
 def _header(line: str) -> tuple[str, str]:
+    """Splits a header line into name and value. Raises SipSyntaxError."""
     name, colon, value = line.partition(":")
     if not colon:
         raise SipSyntaxError(f"a header without a colon: {line[:80]!r}")
@@ -218,7 +220,8 @@ class StreamParser:
         self._buffer = b""
 
     def feed(self, data: bytes) -> list[Request | Response]:
-        """The messages that are whole now. Raises SipSyntaxError for what can't become one."""
+        """Takes received bytes; returns the messages that are whole now. Raises SipSyntaxError for what can't become
+        one."""
         self._buffer += data
         messages: list[Request | Response] = []
         while (message := self._next()) is not None:

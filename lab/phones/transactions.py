@@ -19,7 +19,7 @@ Key = tuple[str, str]
 
 
 class _Transaction:
-    """A request that waits for its final response, sent again on UDP."""
+    """A request that waits for its final response; over UDP it is sent again and again."""
 
     __slots__ = ("_interval", "_limit", "_resend", "_wire", "on_response", "request")
 
@@ -31,13 +31,14 @@ class _Transaction:
         self._send()
 
     def _send(self) -> None:
+        """Sends the request, and plans the next time."""
         self._wire.send(self.request.encode())
         if not self._wire.reliable:
             self._resend = asyncio.get_running_loop().call_later(self._interval, self._send)
             self._interval = min(2 * self._interval, T2)
 
     def calm(self) -> None:
-        """A provisional answer: the other side has the request, an INVITE may now wait for a person."""
+        """Stops repeating, since a provisional answer came: an INVITE may now wait for a person."""
         self._stop(self._resend)
         if self.request.method == "INVITE":
             self._stop(self._limit)
@@ -64,12 +65,13 @@ class Transactions:
         self._open[key] = _Transaction(wire, request, on_response, lambda: self._expire(key))
 
     def _expire(self, key: Key) -> None:
+        """Ends a transaction to which nobody answered."""
         transaction = self._open.pop(key)
         transaction.close()
         transaction.on_response(None)
 
     def receive(self, wire: Wire, response: Response) -> bool:
-        """Whether the response belonged to a transaction; a 2xx sent twice to an INVITE does not."""
+        """Gives a response to its transaction; returns whether it had one. A repeated 2xx to an INVITE has none."""
         key = (response.branch, response.cseq_method)
         if (ack := self._acknowledged.get(key)) is not None:
             wire.send(ack.encode())
@@ -96,6 +98,7 @@ class Transactions:
                 self._acknowledged.popitem(last=False)
 
     def close(self) -> None:
+        """Ends all transactions."""
         for transaction in self._open.values():
             transaction.close()
         self._open.clear()

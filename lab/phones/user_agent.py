@@ -18,7 +18,11 @@ ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, REFER, NOTIFY, INFO, MESSAGE
 
 
 class UserAgent:
-    """`on_request` gets each new request once, `on_stray` the answers that nobody waits for."""
+    """The SIP side of a phone: sends requests, with credentials when challenged, and answers each received request
+    once.
+
+    `on_request` gets each new request, `on_stray` the answers that belong to none of ours.
+    """
 
     def __init__(self, credentials: Credentials, server: Address, transport: str) -> None:
         self.credentials, self.server, self.transport = credentials, server, transport
@@ -30,7 +34,7 @@ class UserAgent:
         self._wire: Wire | None = None
 
     async def open(self) -> None:
-        """Open it, or open it anew after Asterisk closed its connection. Raises OSError, TimeoutError."""
+        """Opens the transport, again after Asterisk has closed the connection. Raises OSError or TimeoutError."""
         if not self.is_open:
             self._wire = await open_wire(self.transport, self.server, self._receive, self.faults.append)
 
@@ -42,6 +46,7 @@ class UserAgent:
 
     @property
     def wire(self) -> Wire:
+        """The open transport. Raises ConnectionError while there is none."""
         if self._wire is None or self._wire.lost:
             raise ConnectionError(f"the phone {self.credentials.user} has no connection")
         return self._wire
@@ -60,7 +65,7 @@ class UserAgent:
         return f"SIP/2.0/{self.wire.name} {host}:{port};rport;branch=z9hG4bK{secrets.token_hex(8)}"
 
     def uri(self, user: str = "") -> str:
-        """The address of a user at the server."""
+        """Returns the SIP URI of a user at the server; without one, the server's own."""
         host, port = self.server
         return f"sip:{user}@{host}:{port}" if user else f"sip:{host}:{port}"
 
@@ -68,7 +73,8 @@ class UserAgent:
         self.wire.send(message.encode())
 
     def ask(self, make: Make, on_response: OnResponse) -> Request:
-        """Send what `make` makes, and once more with credentials if it is challenged."""
+        """Sends the request that `make` makes, and again with credentials when it is challenged; the answer goes to
+        `on_response`."""
         request = make(())
 
         def answered(response: Response | None) -> None:
@@ -82,13 +88,15 @@ class UserAgent:
         return request
 
     def _credentials_for(self, request: Request, challenged: Response) -> Headers:
+        """Returns the header that answers the server's challenge."""
         proxy = challenged.status == 407
         challenge = choose(challenged.all("Proxy-Authenticate" if proxy else "WWW-Authenticate"))
         value = self.credentials.answer(challenge, request.method, request.uri, secrets.token_hex(8))
         return (("Proxy-Authorization" if proxy else "Authorization", value),)
 
     async def request(self, make: Make, timeout: float) -> Response:
-        """The final answer. Raises TimeoutError where there is none in `timeout` seconds."""
+        """Sends a request; returns its final answer. Raises TimeoutError where there is none within `timeout`
+        seconds."""
         answer: asyncio.Future[Response | None] = asyncio.get_running_loop().create_future()
 
         def finished(response: Response | None) -> None:
@@ -106,7 +114,7 @@ class UserAgent:
         return response
 
     def reply(self, request: Request, response: Response) -> None:
-        """Send it, and send it again whenever the request comes again."""
+        """Sends the response, and again whenever the request is repeated."""
         data = response.encode()
         self._answers[request.branch, request.method] = data
         self.wire.send(data)
@@ -130,6 +138,7 @@ class UserAgent:
             self.wire.send(answer)
 
     def _remember(self, key: tuple[str, str]) -> None:
+        """Keeps an answer for repetitions of its request; the oldest is dropped above a bound."""
         self._answers[key] = None
         if len(self._answers) > REMEMBERED:
             self._answers.popitem(last=False)

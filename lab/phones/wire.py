@@ -15,7 +15,8 @@ Fault = Callable[[Exception], None]
 
 
 def local_host(server: Address) -> str:
-    """The address of this machine from which a server is reached; raises OSError where there is no way to it."""
+    """Returns the address of this machine from which the server is reached. Raises OSError where there is no way to
+    it."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(server)  # of a datagram socket: nothing is sent
         host: str = probe.getsockname()[0]
@@ -23,9 +24,10 @@ def local_host(server: Address) -> str:
 
 
 class Wire(Protocol):
-    """`name` is the transport as Via spells it.
+    """A transport that carries SIP messages between one phone and its server.
 
-    `reliable` says that nothing need be sent twice, `lost` that it carries nothing any more.
+    `name` is as Via spells it; `reliable` says that nothing need be sent twice, `lost` that it carries nothing any
+    more.
     """
 
     name: str
@@ -39,10 +41,7 @@ class Wire(Protocol):
 
 
 class UdpWire:
-    """A datagram socket on a free port, read by the event loop's own readiness callback.
-
-    It hears its server and nobody else.
-    """
+    """A SIP transport over UDP, on a free port; it ignores packets that are not the server's."""
 
     name = "UDP"
     reliable = False
@@ -76,7 +75,7 @@ class UdpWire:
 
 
 class TcpWire(asyncio.Protocol):
-    """One connection to the server, kept: Asterisk sends its requests back through it."""
+    """A SIP transport over one TCP connection, which is kept: Asterisk sends its requests back through it."""
 
     name = "TCP"
     reliable = True
@@ -96,6 +95,7 @@ class TcpWire(asyncio.Protocol):
         self.lost = True
 
     def data_received(self, data: bytes) -> None:
+        """Takes received bytes and hands on each whole message."""
         try:
             for message in self._stream.feed(data):
                 self._receive(message)
@@ -110,7 +110,7 @@ class TcpWire(asyncio.Protocol):
 
 
 async def open_wire(transport: str, server: Address, receive: Receive, fault: Fault, timeout: float = 5.0) -> Wire:
-    """A wire of the transport `udp` or `tcp`. Raises OSError, TimeoutError, ValueError."""
+    """Opens a transport `udp` or `tcp` to the server. Raises OSError, TimeoutError, or ValueError for another word."""
     match transport:
         case "udp":
             return UdpWire(server, receive, fault)
