@@ -607,8 +607,13 @@ class Node(BaseModel):
     version: str
     alive: bool
     asterisk_up: bool
+    state: str = Field(description="up, ill, lost (others serve its queues) or new (its daemon was never there)")
+    trouble: str = Field(description="what is wrong with it, in words; empty for nothing")
     pending: int
     failed: int
+    queues: int = Field(description="how many it serves")
+    members: int
+    devices: int = Field(description="how many are registered there; 0 where there is one node")
 
 
 class Nodes(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import structlog
 
@@ -26,8 +26,8 @@ from agentbridge.asterisk.drivers.transports import Transports
 from agentbridge.asterisk.drivers.voicemail import Mailboxes
 from agentbridge.asterisk.listener import AsteriskListener
 from agentbridge.asterisk.missing_queues import MissingQueues
-from agentbridge.asterisk.observed.contacts import ContactListener, Contacts, NoContactListener
-from agentbridge.asterisk.observed.observation import Observation, endpoint_of
+from agentbridge.asterisk.observed.contacts import Contact, ContactListener, Contacts, NoContactListener
+from agentbridge.asterisk.observed.observation import Observation, device_of
 from agentbridge.asterisk.silencing import Silencing
 from agentbridge.errors import Refused, Unavailable
 from agentbridge.model import (
@@ -40,6 +40,7 @@ from agentbridge.model import (
     DesiredState,
     DropContact,
     EndpointId,
+    Fields,
     Interface,
     ObservedState,
     PauseMember,
@@ -166,6 +167,22 @@ class Node:
         """What this Asterisk can't do, by name; known once it was read."""
         return self._capabilities.lacks
 
+    def contacts(self) -> Mapping[EndpointId, Contact]:
+        """Returns every device that is registered here, with where it is reached."""
+        return self._contacts.all()
+
+    def contact(self, device: EndpointId) -> Contact | None:
+        """Returns where a device that is registered here is reached."""
+        return self._contacts.contact(device)
+
+    def located(self, moments: Mapping[EndpointId, float]) -> None:
+        """Notes as of which moment the directory knew where these devices are; see Contacts.located."""
+        self._contacts.located(moments)
+
+    def unreachable(self, names: Collection[str]) -> list[str]:
+        """Returns those of these nodes that this Asterisk can't reach: the AOR of a trunk has its node's name."""
+        return self._contacts.unreachable(names)
+
     def is_telephone(self, key: EndpointId) -> bool:
         """Whether our AstDB family lists it as a telephone."""
         return self._seen.is_telephone(key)
@@ -199,6 +216,10 @@ class Node:
     def policy(self, path: str) -> str:
         """The value at a path below our AstDB family, e.g. `agent/1001/chanspy`; '' where there is none."""
         return self._seen.policy(path)
+
+    def queue_policy(self) -> Fields:
+        """What our AstDB family says of queues, by its path, e.g. `queue/sales/node`."""
+        return self._seen.queue_policy()
 
     def agents(self) -> Collection[EndpointId]:
         """The internal numbers that are ours."""
@@ -351,7 +372,7 @@ class Node:
         """Takes a member's pause; one by app_queue itself goes to the listener, or is undone where our hang-up caused
         it."""
         member = member_of(event)
-        key = endpoint_of(member.interface)
+        key = device_of(member)
         if key is not None and member.paused and member.reason == AUTOPAUSE:
             if self._silencing.is_own_pause(key, member.queue):
                 return

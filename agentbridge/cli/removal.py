@@ -33,6 +33,7 @@ from agentbridge.model import (
     ObjectKind,
     ObservedState,
     RemoveMember,
+    Step,
 )
 from agentbridge.plan.difference import Plan, plan
 from agentbridge.reconcile.pace import Pace
@@ -149,6 +150,7 @@ async def _ours(node: Node, settings: Settings, known: Collection[EndpointId]) -
     planned = plan(dict.fromkeys(ours, DesiredState()), node, node.queues())
     # registrations go with their AORs
     steps = tuple(step for step in planned.steps if not isinstance(step.action, DropContact))
+    steps += tuple(Step(EndpointId(path), DeletePolicy(path)) for path in node.queue_policy())
     return _Ours(replace(planned, steps=steps), lamps, sorted(stored - ours))
 
 

@@ -22,7 +22,8 @@ _STATUS = """
 select jsonb_build_object(
     'nodes', coalesce((select jsonb_agg(jsonb_build_object(
             'node', n.node, 'version', n.version, 'started_at', n.started_at, 'seen_at', n.seen_at,
-            'alive', n.seen_at > clock_timestamp() - make_interval(secs => $1),
+            'alive', coalesce(n.seen_at > clock_timestamp() - make_interval(secs => $1), false),
+            'state', s.state, 'trouble', s.trouble, 'queues', s.queues,
             'asterisk_up', n.asterisk_up, 'lag_seconds', n.lag_seconds, 'pending', n.pending, 'failed', n.failed,
             'lacks', n.lacks, 'taken', n.taken,
             'refused', (select jsonb_build_object('removals', count(*), 'of', max(h.owned), 'since', min(h.since),
@@ -32,13 +33,14 @@ select jsonb_build_object(
                 'closed', n.recordings_closed),
             'older', (select reason from agentbridge.older_databases o
                 where o.node = n.node and o.confirmed_at is null)) order by n.node)
-        from agentbridge.nodes n), '[]'),
+        from agentbridge.nodes n join agentbridge.node_status s using (node) where n.retired_at is null), '[]'),
     'pending_agents', coalesce((select jsonb_agg(username order by username) from agentbridge.agent_status s
         where s.pending and s.error is null), '[]'),
     'waits', coalesce((select jsonb_object_agg(username, waits_for) from agentbridge.agent_status
         where waits_for is not null), '{}'),
     'failed', coalesce((select jsonb_agg(jsonb_build_object('node', node, 'key', key, 'error', error)
-        order by node, key) from agentbridge.applied where error is not null), '[]'),
+        order by node, key) from agentbridge.applied
+        where error is not null and node in (select k.node from agentbridge.known_nodes() k)), '[]'),
     'agents', (select count(*) from agentbridge.agents),
     'logged_in', (select count(*) from agentbridge.sessions),
     'paused', (select count(*) from agentbridge.sessions where paused))
@@ -81,7 +83,9 @@ def judged(found: dict[str, Any]) -> Exit:
     if not alive:
         return Exit.NO_DAEMON
     fine = len(alive) == len(found["nodes"]) and all(
-        node["asterisk_up"] and not (node["pending"] or node["failed"] or node["refused"] or node["older"])
+        node["asterisk_up"]
+        and node["state"] == "up"
+        and not (node["pending"] or node["failed"] or node["refused"] or node["older"])
         for node in alive
     )
     return Exit.CONVERGED if fine and not found["pending_agents"] and not found["failed"] else Exit.NOT_CONVERGED
@@ -132,11 +136,14 @@ def _some(what: str, lines: list[str]) -> None:
 
 def _told(node: dict[str, Any]) -> str:
     """Returns the state of one node in words."""
+    if node["state"] in {"lost", "new"}:
+        return f"lost: {node['trouble']}" if node["state"] == "lost" else "its daemon was never there"
     if not node["alive"]:
         return f"no daemon since {node['seen_at']}"
     asterisk = "Asterisk up" if node["asterisk_up"] else "Asterisk away"
     lag = f", lag {node['lag_seconds']:.3f} s" if node["lag_seconds"] is not None else ""
-    text = f"{asterisk}, {node['pending']} pending, {node['failed']} failed{lag}"
+    reach = f", {words}" if (words := node["trouble"]).startswith("not reached") else ""
+    text = f"{asterisk}, {node['pending']} pending, {node['failed']} failed{lag}{reach}"
     if refused := node["refused"]:
         text += (
             f", refused to remove {refused['removals']} of {refused['of']}, gone from the directory without "

@@ -62,6 +62,12 @@ where ($2 = '' or l.queue = lower($2)) and ($1 = '' or exists (select from agent
 group by l.queue order by l.queue
 """
 
+# Where there are several, those that are not well.
+_NODES = """
+select node, state, trouble from agentbridge.node_status
+where state in ('ill', 'lost') and (select count(*) from agentbridge.nodes where retired_at is null) > 1 order by node
+"""
+
 
 def register(app: typer.Typer) -> None:
     app.command()(watch)
@@ -106,8 +112,12 @@ async def _frame(connection: Connection, queue: str, *, offline: bool, rows: int
         now: datetime = await connection.fetchval("select clock_timestamp()")
         queues = [dict(row) for row in await connection.fetch(_QUEUES, user, queue)]
         agents = [dict(row) for row in await connection.fetch(_AGENTS, user, queue, offline)]
+        ill = [
+            Text(f"node {row['node']} is {row['state']}: {row['trouble']}", style="bold red")
+            for row in await connection.fetch(_NODES)
+        ]
     room = None if rows is None else max(1, rows - min(len(queues), rows // 2))
-    return Group(_queues(queues if rows is None else queues[: rows // 2], now), *_agents(agents, now, room))
+    return Group(*ill, _queues(queues if rows is None else queues[: rows // 2], now), *_agents(agents, now, room))
 
 
 def _queues(rows: Sequence[Mapping[str, Any]], now: datetime) -> Table:

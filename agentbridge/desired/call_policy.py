@@ -26,6 +26,7 @@ def _agent_policy(agent: Agent) -> Fields:
     """Returns an agent's AstDB entries, each path beginning with `agent/<number>`; empty values are left out."""
     values = {
         "id": str(agent.id),
+        "node": agent.node,
         "device": agent.device or "",
         "callerid": _desk_caller_id(agent),
         **_pause_sources(agent),
@@ -50,9 +51,10 @@ def _pause_sources(agent: Agent) -> Fields:
     Where a direct call learns whether the agent is on pause: app_queue knows it, so a pause is one write.
 
     Queues that have a pause of their own don't tell. Three, in case that Asterisk does not know one of them. An agent
-    in no queue has its pause here.
+    in no queue has its pause here, and so has every agent where there are several nodes: the node that has the phone
+    need not have the queue.
     """
-    if not agent.memberships:
+    if agent.among_several or not agent.memberships:
         return {"paused": _flag(agent.session is not None and agent.session.paused)}
     telling = [m.queue for m in agent.memberships if not m.paused] or [m.queue for m in agent.memberships]
     return {"queues": "&".join(sorted(telling)[:PAUSE_SOURCES])}

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from agentbridge.desired.call_policy import policy_of
 from agentbridge.desired.caller_id import caller_id, clipped, member_text, merged
 from agentbridge.model import (
+    REMOTE_CONTEXT,
     SIP_PORT,
     Agent,
     DesiredState,
@@ -62,6 +63,11 @@ def interface_of(endpoint: EndpointId) -> Interface:
     return Interface(f"PJSIP/{endpoint}")
 
 
+def remote_interface_of(agent: Agent) -> Interface:
+    """Returns how a queue calls an agent whose device is registered with another node."""
+    return Interface(f"Local/{agent.internal}@{REMOTE_CONTEXT}")
+
+
 def desired(subject: Subject, sip: SipDefaults) -> DesiredState:
     """Returns what should be in Asterisk for `subject.key`; an empty state means that nothing of it should be.
 
@@ -75,6 +81,7 @@ def desired(subject: Subject, sip: SipDefaults) -> DesiredState:
             mailbox=_mailbox(subject.agent),
             transports=_transports(subject),
             agent=subject.carried.id if subject.carried else None,
+            moved_at=subject.moved_at,
             problem=subject.problem,
         )
     except ValueError as error:
@@ -316,7 +323,7 @@ def _member(key: EndpointId, agent: Agent, session: Session, membership: Members
     reason = session.reason if session.paused else membership.reason
     return Member(
         queue=membership.queue,
-        interface=interface_of(key),
+        interface=remote_interface_of(agent) if agent.node else interface_of(key),
         # without a name app_queue takes the interface
         name=member_text(agent.display_name) or interface_of(key),
         penalty=membership.penalty,

@@ -121,7 +121,7 @@ QUEUE = Kind(
         "id": "nothing",
         "created_at": "nothing",
         "address": "nothing",
-        "home_node": "the daemons",
+        "home_node": "`node home`",
         "serving_node": "the daemons",
         "serving_since": "the daemons",
     },

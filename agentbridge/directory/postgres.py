@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
@@ -57,6 +58,18 @@ class Heartbeat:
     """what this Asterisk can't do, by name"""
     taken: tuple[str, ...] = ()
     """internal numbers that this Asterisk has by its own files: no agent is given one"""
+    unreachable: tuple[str, ...] = ()
+    """nodes that this Asterisk can't reach by SIP"""
+
+
+@dataclass(frozen=True, slots=True)
+class Centre:
+    """The nodes beside this one."""
+
+    others: tuple[str, ...] = ()
+    """empty: this one is alone"""
+    queues: Mapping[QueueName, str] = field(default_factory=dict)
+    """those that others serve, each with its node"""
 
 
 class Directory:
@@ -171,10 +184,9 @@ class Directory:
         """What Asterisk's registrar says; None is unknown. Decides which telephones are available."""
         await self._execute("telephones_registered", self._node, list(registered), list(registered.values()))
 
-    async def heartbeat(self, beat: Heartbeat) -> None:
-        """Writes that this node's daemon lives, and how it is."""
-        await self._execute(
-            "heartbeat",
+    async def heartbeat(self, beat: Heartbeat) -> Centre:
+        """Writes that this node's daemon lives, and how it is; returns what else there is in the centre."""
+        arguments = (
             self._node,
             beat.started_at,
             beat.snapshot,
@@ -185,7 +197,13 @@ class Directory:
             beat.version,
             list(beat.lacks),
             list(beat.taken),
+            list(beat.unreachable),
         )
+        async with self.transaction() as connection:
+            row = await connection.fetchrow(QUERIES["heartbeat"], *arguments)
+        if row is None:
+            raise Unavailable("the database gave no answer to a heartbeat")
+        return Centre(others=tuple(row["others"]), queues=json.loads(row["elsewhere"] or "{}"))
 
     async def prune_changes(self) -> int:
         """Deletes hints that every living node has read; returns how many."""

@@ -1,12 +1,15 @@
 -- What the daemon asks of the directory. Each block is one statement and so one snapshot.
 
 -- name: subjects
--- The memberships only of agents that are logged in, since nobody else is a member. $2: the snapshot up to which hints
--- of changes have come; $3: this node.
+-- The memberships only of agents that are logged in, since nobody else is a member, and of queues that this node serves.
+-- $2: the snapshot up to which hints of changes have come; $3: this node.
 with hints as materialized (
     select c.keys from agentbridge.changes c
     where c.xid >= pg_snapshot_xmin($2::text::pg_snapshot)
         and not pg_visible_in_snapshot(c.xid, $2::text::pg_snapshot)
+),
+centre as materialized (
+    select exists (select from agentbridge.nodes n where n.node <> $3::text and n.retired_at is null) as among_several
 ),
 people as (
     select w.key, t.id as telephone_id, coalesce(own.id, bound.agent_id) as agent_id
@@ -44,12 +47,19 @@ select
     (select mask_characters from agentbridge.settings) as mask_characters,
     case when a.prefix_required then array(select prefix from agentbridge.prefixes order by 1) end as prefixes,
     s.agent_id is not null as logged_in, s.paused, s.pause_reason, st.name as session_telephone,
-    m.queues, m.penalties, m.reasons
+    m.queues, m.penalties, m.reasons,
+    (select among_several from centre) as among_several,
+    case when place.node <> $3::text then place.node end as node,
+    case when here.node <> $3::text then extract(epoch from here.since)::float8 end as moved_at
 from people p
 left join agentbridge.telephones t on t.id = p.telephone_id
 left join agentbridge.agents a on a.id = p.agent_id
 left join agentbridge.sessions s on s.agent_id = p.agent_id
 left join agentbridge.telephones st on st.id = s.telephone_id
+-- where the key is registered, and where the device is that takes the agent's calls
+left join agentbridge.device_locations here on here.device = p.key
+left join agentbridge.device_locations place on place.device = case when a.hot_desk then st.name else a.internal end
+left join agentbridge.nodes reached on reached.node = place.node
 left join lateral (
     select array_agg(q.name) as queues, array_agg(e.penalty) as penalties,
         array_agg(r.reason) as reasons      -- null: not on pause in this queue
@@ -57,6 +67,9 @@ left join lateral (
     join agentbridge.queues q on q.id = e.queue_id and q.channel = 'voice'
     left join agentbridge.queue_pauses r on r.agent_id = e.agent_id and r.queue_id = e.queue_id
     where e.agent_id = s.agent_id
+        and (q.serving_node = $3::text or q.serving_node is null and not (select among_several from centre))
+        -- nobody rings a device of a node that is gone
+        and reached.lost_at is null and reached.retired_at is null
 ) m on s.agent_id is not null
 
 -- name: all_keys
@@ -141,13 +154,17 @@ select agentbridge.prune_taken_away()
 select agentbridge.prune_old()
 
 -- name: heartbeat
-insert into agentbridge.nodes as n (node, started_at, seen_at, snapshot, asterisk_up, lag_seconds, pending, failed,
-    version, lacks, taken)
-values ($1, $2, clock_timestamp(), $3::text::pg_snapshot, $4, $5, $6, $7, $8, $9::text[], $10::text[])
-on conflict (node) do update set started_at = excluded.started_at, seen_at = excluded.seen_at,
-    snapshot = excluded.snapshot, asterisk_up = excluded.asterisk_up, lag_seconds = excluded.lag_seconds,
-    pending = excluded.pending, failed = excluded.failed, version = excluded.version,
-    lacks = excluded.lacks, taken = excluded.taken
+select others, elsewhere from agentbridge.heartbeat($1, $2, $3::text::pg_snapshot, $4, $5, $6, $7, $8, $9::text[], $10::text[], $11::text[])
+
+-- name: devices_registered
+select device, node, since from agentbridge.devices_registered($1, $2::text[], $3::text[])
+
+-- name: devices_gone
+select agentbridge.devices_gone($1, $2::text[])
+
+-- name: devices_of_node
+select device, node, since
+from agentbridge.devices_of_node($1, $2::text[], $3::text[], $4::text[], $5::timestamptz[])
 
 -- name: telephones_registered
 select agentbridge.telephones_registered($1, $2::text[], $3::boolean[])

@@ -61,6 +61,7 @@ def _subject(key: EndpointId, row: Row) -> Subject:
         agent=agent if agent is not None and agent.internal == key else None,
         telephone=telephone,
         carried=agent if agent is not None and agent.device == key else None,
+        moved_at=row["moved_at"],
     )
 
 
@@ -78,6 +79,8 @@ def _agent(row: Row) -> Agent:
         active=not (row["deactivated"] or row["locked"]),
         session=_session(row) if row["logged_in"] else None,
         memberships=_memberships(row["queues"] or (), row["penalties"] or (), row["reasons"] or ()),
+        node=row["node"] or "",
+        among_several=row["among_several"],
         options=_options(row),
     )
 

@@ -40,6 +40,7 @@ from agentbridge.model.directory import (
 from agentbridge.model.keys import (
     ALL_KEYS,
     AUTOPAUSE,
+    REMOTE_CONTEXT,
     AgentId,
     EndpointId,
     Fields,
@@ -59,6 +60,7 @@ from agentbridge.model.state import (
 __all__ = [
     "ALL_KEYS",
     "AUTOPAUSE",
+    "REMOTE_CONTEXT",
     "SIP_PORT",
     "Action",
     "AddMember",

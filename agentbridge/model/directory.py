@@ -127,6 +127,11 @@ class Agent:
     """neither deactivated nor locked (A10)"""
     session: Session | None = None
     memberships: tuple[Membership, ...] = ()
+    """in the queues that this node serves"""
+    node: str = ""
+    """where its device is registered; empty: with this node, or nowhere"""
+    among_several: bool = False
+    """there are other nodes, which have queues of this agent"""
     options: CallOptions = field(default_factory=lambda: CallOptions())
 
     @property
@@ -160,6 +165,8 @@ class Subject:
     agent: Agent | None = None
     telephone: Telephone | None = None
     carried: Agent | None = None
+    moved_at: float | None = None
+    """when it registered with another node, in seconds since 1970 by the database's clock; None: it is with no other"""
     problem: str = ""
     """a row that could not be understood; nothing is changed for this key, and the reason is reported"""
 

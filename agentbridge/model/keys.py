@@ -16,6 +16,8 @@ Interface = NewType("Interface", str)
 Fields = Mapping[str, str]
 """Attributes of one PJSIP object. Always strings: anything else crashes Asterisk."""
 
+REMOTE_CONTEXT = "agentbridge-remote"
+"""of the dialplan: calls the agent of an internal number at the node where its device is registered"""
 AUTOPAUSE = "Auto-Pause"
 """app_queue's own reason, when it pauses a member that did not answer"""
 

@@ -51,6 +51,8 @@ class DesiredState:
     """whose calls the endpoint takes"""
     transports: frozenset[str] = frozenset()
     """how a client may be registered; empty: any way"""
+    moved_at: float | None = None
+    """when the device registered with another node, by the database's clock; None: it is with no other"""
     problem: str = ""
     """why this key can't be worked on; nothing of it is changed then"""
 
@@ -68,6 +70,9 @@ class ObservedState:
     mailbox: Fields = field(default_factory=dict)
     contacts: frozenset[str] = frozenset()
     """the URIs at which the endpoint is reached"""
+    located_at: float | None = None
+    """the moment of the device's place that the directory knew when it was told of these contacts, by the database's
+    clock; None: it was not told yet"""
     turned_away: str = ""
     """the transport of a client whose registration was taken back, until another registers"""
     displaced: tuple[str, ...] = ()

@@ -99,6 +99,9 @@ class Registrations:
 
     # ------------------------------------------------------------ what Asterisk says
 
+    def came(self, device: EndpointId) -> None:
+        """Ignored: whether a telephone is registered is all that counts."""
+
     def changed(self, device: EndpointId, registered: bool) -> None:
         """Notes that a telephone registered, or is not registered any more."""
         if not self._is_telephone(device):

@@ -34,7 +34,7 @@ from agentbridge.model import (
     SetRingInUse,
     Step,
 )
-from agentbridge.plan.registration import changes_hands, complaint, strays
+from agentbridge.plan.registration import changes_hands, complaint, has_moved, strays
 
 
 class Observed(Protocol):
@@ -81,7 +81,8 @@ def plan(desired: Mapping[EndpointId, DesiredState], observed: Observed, queues:
         for queue, member in taken.items():
             waiting[key] = f"waits until {member.interface} has left {queue}: no call or wrap-up is interrupted"
             steps += (Step(key, action, was=shown_member(member)) for action in in_place(wanted.members[queue], member))
-        dropped = found.contacts if changes_hands(key, wanted, found) else strays(wanted, found)
+        gone = changes_hands(key, wanted, found) or has_moved(wanted, found)
+        dropped = found.contacts if gone else strays(wanted, found)
         steps += (Step(key, DropContact(key, uri), was=uri) for uri in sorted(dropped))
         steps += _object_steps(key, wanted, found)
         steps += _policy_steps(key, wanted.policy, found.policy)

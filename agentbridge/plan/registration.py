@@ -29,6 +29,14 @@ def changes_hands(key: EndpointId, wanted: DesiredState, found: ObservedState) -
     return holder in found.policy and found.policy[holder] != wanted.policy.get(holder)
 
 
+def has_moved(wanted: DesiredState, found: ObservedState) -> bool:
+    """Whether the device registered with another node after it had registered here: the newest one wins.
+
+    A reading that is older than the contact here says nothing of it.
+    """
+    return wanted.moved_at is not None and found.located_at is not None and wanted.moved_at >= found.located_at
+
+
 def strays(wanted: DesiredState, found: ObservedState) -> list[str]:
     """Returns the URIs of registered contacts that are to be deleted: those over a transport that the row does not
     allow.

@@ -89,6 +89,8 @@ async def serve(parts: Parts, settings: Settings) -> None:
         "calls": parts.calls.run(),
         "requests": parts.requests.listen(parts.calls.requests.look),
         "telephones": parts.registrations.run(),
+        "queue_nodes": parts.queue_nodes.run(),
+        "locations": parts.locations.run(parts.node),
         "phone": parts.phone.run(),
         "addresses": Addresses(settings.http.bind, health).run(),
     }

@@ -48,7 +48,9 @@ class Health:
             now, state = time.monotonic(), self._summary()
             if state != told or now - sent >= HEARTBEAT_SECONDS:
                 with contextlib.suppress(Unavailable):  # the changes' connection says that the database is lost
-                    await self._parts.directory.heartbeat(self._heartbeat())
+                    centre = await self._parts.directory.heartbeat(self._heartbeat())
+                    self._parts.locations.heard(centre.others)
+                    self._parts.queue_nodes.heard(centre.queues)
                 systemd.status(state)
                 sent, told = now, state
             await asyncio.sleep(LOOK_SECONDS)
@@ -114,6 +116,7 @@ class Health:
             version=__version__,
             lacks=tuple(parts.node.lacks),
             taken=tuple(sorted(parts.reconciler.taken)),
+            unreachable=tuple(parts.node.unreachable(parts.locations.others)),
         )
 
     def _pending(self) -> int:

@@ -13,14 +13,18 @@ from agentbridge.asterisk.ari.client import Ari
 from agentbridge.asterisk.ari.events import AriEvents
 from agentbridge.asterisk.calls.watch import CallWatch
 from agentbridge.asterisk.node import Node
+from agentbridge.asterisk.observed.contacts import ContactListeners
+from agentbridge.asterisk.queue_nodes import QueueNodes
 from agentbridge.desired.state import SipDefaults
 from agentbridge.directory.changes import Changes, Pulse
 from agentbridge.directory.lineage import Memory
 from agentbridge.directory.live import LiveTables
+from agentbridge.directory.places import Places
 from agentbridge.directory.postgres import Directory
 from agentbridge.directory.recordings import CallLedger
 from agentbridge.directory.requests import RequestDesk
 from agentbridge.directory.telephones import PhoneDesk, Telephones
+from agentbridge.phone.locations import Locations
 from agentbridge.phone.registrations import Registrations
 from agentbridge.phone.service import APP, PhoneService
 from agentbridge.plan.limit import Limit
@@ -43,6 +47,8 @@ class Parts:
     calls: CallWatch
     requests: RequestDesk
     registrations: Registrations
+    locations: Locations
+    queue_nodes: QueueNodes
     desk: PhoneDesk
     phone: PhoneService
     phone_events: AriEvents
@@ -59,13 +65,14 @@ def build(settings: Settings, directory: Directory, ari: Ari) -> Parts:
         active=relay.is_active,
         clock=time.monotonic,
     )
+    locations = Locations(Places(directory.transaction, name), active=relay.is_active, elsewhere=relay.key_drifted)
     account = Account(
         host=settings.ami.host,
         port=settings.ami.port,
         username=settings.ami.username,
         secret=settings.ami.password(),
     )
-    node = Node(account, ari, relay, contacts=registrations)
+    node = Node(account, ari, relay, contacts=ContactListeners(registrations, locations))
     channels = Channels(ari)
     requests = RequestDesk(directory, database.url(), node=name, deadline=database.statement_seconds)
     desk = PhoneDesk(directory.transaction)
@@ -106,6 +113,8 @@ def build(settings: Settings, directory: Directory, ari: Ari) -> Parts:
         ),
         requests=requests,
         registrations=registrations,
+        locations=locations,
+        queue_nodes=QueueNodes(node, active=relay.is_active),
         desk=desk,
         phone=phone,
         phone_events=AriEvents(

@@ -12,7 +12,7 @@ async def test_the_settings_are_listed_and_changed_old_to_new(shell: Shell) -> N
     assert len(kept) == 6, "how long what grows is kept"
     assert settings == {
         "internal_from": 1000, "internal_to": 1999, "strict_full_name": False, "security_suite": False,
-        "lock_after": 0, "mask_characters": 4, "screen_recording_path": "",
+        "lock_after": 0, "mask_characters": 4, "screen_recording_path": "", "queue_failover_seconds": 20,
     }  # fmt: skip
     ran = await shell("setting", "set", "lock_after=5", "security_suite=yes", "mask_characters=4")
     assert ran.out == "lock_after: 0 → 5\nsecurity_suite: no → yes\n"

@@ -250,11 +250,14 @@ async def test_a_request_is_done_by_the_node_that_has_the_call(centre: Centre) -
     ):
         await bridge.start()
         await centre.settled()
+        # callers of the queue come to that node
+        await centre.db.execute("SELECT agentbridge.node_home('other', '{sales}')")
         secret = await centre.db.fetchval("SELECT sip_secret FROM agentbridge.agents")
         (phone,) = await farm.register({internal: secret})
         at_other = f"{AGENT} AND node = 'other'"
         await shows(centre, at_other, internal, state="ready", contact=True)
         await shows(centre, f"{AGENT} AND node = 'lab'", internal, state="unreachable")
+        await centre.settled()
         customer = await farm.phone(asterisk.caller_user, asterisk.caller_secret)
         call = await customer.call("sales", timeout=10)
         assert phone.tone

@@ -89,6 +89,8 @@ async def test_of_several_nodes_the_worst_counts(sql: Connection, database: str)
         row = await status(sql, "anna")
         assert (row["applied_at"], row["error"]) == (None, "no such transport")
         await applied(second, number)
+        assert (await status(sql, "anna"))["applied_at"] is None, "with a second node the first must look again"
+        await applied(first, number)
         assert (await status(sql, "anna"))["applied_at"] is not None
         await sql.execute("insert into agentbridge.nodes (node) values ('pbx3')")
         assert (await status(sql, "anna"))["applied_at"] is None, "a node that has not looked yet"

@@ -34,7 +34,7 @@ _BREAKS_PERSISTENCE = frozenset(";,|")
 # a line for each member: `Ann (PJSIP/1001) with penalty 7 (ringinuse disabled) (dynamic) ...`, the penalty unless it
 # is 0; without a name the interface stands alone
 _SHOWN_RING_IN_USE = re.compile(
-    r"(?:^ *|\()(?P<interface>PJSIP/[^\s()]+)(?: from [^()]*)?\)?(?: with penalty \d+)?"
+    r"(?:^ *|\()(?P<interface>(?:PJSIP|Local)/[^\s()]+)(?: from [^()]*)?\)?(?: with penalty \d+)?"
     r" \(ringinuse (?P<word>enabled|disabled)\)",
     re.MULTILINE | re.IGNORECASE,
 )

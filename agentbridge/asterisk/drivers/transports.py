@@ -49,7 +49,8 @@ class Transports:
         displaced = self._displacements.pair(key)
         if not contacts and not turned_away and not displaced:
             return state
-        return replace(state, contacts=contacts, turned_away=turned_away, displaced=displaced)
+        located_at = self._contacts.located_at(key)
+        return replace(state, contacts=contacts, turned_away=turned_away, displaced=displaced, located_at=located_at)
 
     def seen(self, event: Message) -> None:
         """Takes a ContactStatus event: notes contacts that came and went."""

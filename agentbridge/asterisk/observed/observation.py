@@ -8,13 +8,26 @@ by it.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from agentbridge.asterisk.observed.objects import ObjectTable
 from agentbridge.asterisk.observed.policy_tree import PolicyTree
-from agentbridge.model import AgentId, EndpointId, Fields, Interface, Member, ObjectKind, ObservedState, QueueName
+from agentbridge.model import (
+    REMOTE_CONTEXT,
+    AgentId,
+    EndpointId,
+    Fields,
+    Interface,
+    Member,
+    ObjectKind,
+    ObservedState,
+    QueueName,
+)
 
 PREFIX = "PJSIP/"
+REMOTE = re.compile(rf"Local/[^@/]+@{REMOTE_CONTEXT}", re.IGNORECASE)
+"""a member whose device is registered with another node"""
 _Pair = tuple[QueueName, Interface]
 
 
@@ -26,6 +39,12 @@ def endpoint_of(interface: Interface) -> EndpointId | None:
     return EndpointId(interface[len(PREFIX) :]) if interface.upper().startswith(PREFIX) else None
 
 
+def device_of(member: Member) -> EndpointId | None:
+    """Returns the device of a member; of one at another node that whose state app_queue goes by."""
+    remote = REMOTE.fullmatch(member.interface)
+    return endpoint_of(Interface(member.state_interface) if remote else member.interface)
+
+
 class Observation:
     """Stores what was last observed in Asterisk; `on_change` is called with keys that changed without our doing."""
 
@@ -33,6 +52,8 @@ class Observation:
         self._on_change = on_change
         self._queues: frozenset[QueueName] = frozenset()
         self._members: dict[EndpointId, dict[QueueName, Member]] = {}
+        self._remote: dict[_Pair, EndpointId] = {}
+        """the device of each member at another node, whose interface does not say it"""
         self._objects: dict[ObjectKind, ObjectTable] = {kind: ObjectTable() for kind in ObjectKind}
         self._policy = PolicyTree()
         self._mailboxes: dict[EndpointId, Fields] = {}
@@ -56,8 +77,12 @@ class Observation:
         )
 
     def member(self, queue: QueueName, interface: Interface) -> Member | None:
-        key = endpoint_of(interface)
+        key = self._key(queue, interface)
         return self._members.get(key, {}).get(queue) if key else None
+
+    def _key(self, queue: QueueName, interface: Interface) -> EndpointId | None:
+        """Returns the device of a member that was seen; None where it is not ours."""
+        return endpoint_of(interface) or self._remote.get((queue, interface))
 
     def knows_queue(self, queue: QueueName) -> bool:
         return queue in self._queues
@@ -65,6 +90,10 @@ class Observation:
     def policy(self, path: str) -> str:
         """The value at a path of our family; '' where there is none."""
         return self._policy.get(path) or ""
+
+    def queue_policy(self) -> Fields:
+        """What our family says of queues, by its path."""
+        return self._policy.queues()
 
     def is_telephone(self, key: EndpointId) -> bool:
         return self._policy.get(f"telephone/{key}/agent") is not None
@@ -108,17 +137,27 @@ class Observation:
 
     def member_seen(self, member: Member) -> None:
         """Takes a member as an event, or an answer, tells it."""
-        if (key := endpoint_of(member.interface)) is None:
+        if (key := self._owner(member)) is None:
             return
         changed = self._members.get(key, {}).get(member.queue) != member
         self._members.setdefault(key, {})[member.queue] = member
         self._member_touched(key, member.queue, member.interface, changed=changed)
 
+    def _owner(self, member: Member) -> EndpointId | None:
+        """Returns the device of a member, and keeps it where the interface does not say it."""
+        key = device_of(member)
+        if key is not None and endpoint_of(member.interface) is None:
+            self._remote[member.queue, member.interface] = key
+        return key
+
     def member_gone(self, queue: QueueName, interface: Interface) -> None:
         """Notes that an interface is no member of the queue any more."""
-        if (key := endpoint_of(interface)) is None:
+        if (key := self._key(queue, interface)) is None:
             return
-        self._forget(key, queue)
+        self._remote.pop((queue, interface), None)
+        there = self._members.get(key, {}).get(queue)
+        if there is None or there.interface.lower() == interface.lower():
+            self._forget(key, queue)
         self._member_touched(key, queue, interface, changed=True)
 
     def _forget(self, key: EndpointId, queue: QueueName) -> None:
@@ -196,7 +235,7 @@ class Observation:
         self._queues = frozenset(queues)
         fresh: dict[EndpointId, dict[QueueName, Member]] = {}
         for member in members:
-            if (key := endpoint_of(member.interface)) and (member.queue, member.interface) not in self._touched_members:
+            if (key := self._owner(member)) and (member.queue, member.interface) not in self._touched_members:
                 fresh.setdefault(key, {})[member.queue] = member
         for queue, interface in self._touched_members:
             self._keep(fresh, queue, interface)
@@ -205,7 +244,7 @@ class Observation:
         self._tell(key for key in before.keys() | fresh.keys() if before.get(key) != fresh.get(key))
 
     def _keep(self, fresh: dict[EndpointId, dict[QueueName, Member]], queue: QueueName, interface: Interface) -> None:
-        if (key := endpoint_of(interface)) and (member := self._members.get(key, {}).get(queue)):
+        if (key := self._key(queue, interface)) and (member := self._members.get(key, {}).get(queue)):
             fresh.setdefault(key, {})[queue] = member
 
     def queue_read(self, queue: QueueName, members: Iterable[Member]) -> None:
@@ -214,7 +253,7 @@ class Observation:
         A queue that Asterisk does not know has no members: that is how it shows that the queue is gone.
         """
         before = {key: queues[queue] for key, queues in self._members.items() if queue in queues}
-        found = {owner: member for member in members if (owner := endpoint_of(member.interface))}
+        found = {owner: member for member in members if (owner := self._owner(member))}
         for key in before.keys() - found.keys():
             self._forget(key, queue)
         for key, member in found.items():

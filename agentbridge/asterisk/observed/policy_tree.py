@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, KeysView
 from agentbridge.model import EndpointId, Fields
 
 _NOTHING: Fields = {}
+QUEUE = "queue/"
+"""how the path of what is said of a queue begins"""
 
 
 class PolicyTree:
@@ -19,13 +21,21 @@ class PolicyTree:
         """the numbers under which an agent's row id is known; two in the midst of a change of number"""
         self._telephones: dict[str, tuple[EndpointId, ...]] = {}
         """the telephones that name a number as their agent"""
+        self._queues: dict[str, str] = {}
+        """what is said of queues, by its path: a queue is no endpoint"""
         for path, value in paths.items():
             self.put(path, value)
 
     # ------------------------------------------------------------ questions
 
     def get(self, path: str) -> str | None:
+        if path.startswith(QUEUE):
+            return self._queues.get(path)
         return self._values.get(_key(path), _NOTHING).get(path)
+
+    def queues(self) -> Fields:
+        """What is said of queues, by its path."""
+        return dict(self._queues)
 
     def of(self, key: EndpointId) -> Fields:
         return self._values.get(key, _NOTHING)
@@ -58,6 +68,9 @@ class PolicyTree:
 
     def put(self, path: str, value: str) -> None:
         """Sets the value at the path."""
+        if path.startswith(QUEUE):
+            self._queues[path] = value
+            return
         self.drop(path)
         key = _key(path)
         self._values.setdefault(key, {})[path] = sys.intern(value)
@@ -66,6 +79,7 @@ class PolicyTree:
 
     def drop(self, path: str) -> None:
         """Forgets the value at the path, if there is one."""
+        self._queues.pop(path, None)
         key = _key(path)
         values = self._values.get(key)
         if values is None or (value := values.pop(path, None)) is None:

@@ -23,7 +23,8 @@ begin
 end $$;
 grant select on agentbridge.telephones, agentbridge.endpoint_ids, agentbridge.queues, agentbridge.retired_queues,
     agentbridge.queue_members, agentbridge.team_members, agentbridge.team_queues, agentbridge.effective_members,
-    agentbridge.sessions, agentbridge.queue_pauses, agentbridge.settings, agentbridge.prefixes to agentbridge_daemon;
+    agentbridge.sessions, agentbridge.queue_pauses, agentbridge.settings, agentbridge.prefixes,
+    agentbridge.device_locations to agentbridge_daemon;
 -- what is to be looked at, and what came of it
 grant select on agentbridge.migrations, agentbridge.schema_files, agentbridge.changes, agentbridge.home,
     agentbridge.taken_away, agentbridge.applied, agentbridge.older_databases, agentbridge.agent_status,
@@ -40,6 +41,9 @@ grant update (told_at) on agentbridge.takeovers to agentbridge_daemon;
 grant execute on function agentbridge.live_write, agentbridge.live_keep, agentbridge.live_day,
     agentbridge.open_requests, agentbridge.take_request, agentbridge.finish_request, agentbridge.decline_request
     to agentbridge_daemon;
+-- that it lives, who serves which queue, and which devices are here
+grant execute on function agentbridge.heartbeat, agentbridge.devices_registered, agentbridge.devices_gone,
+    agentbridge.devices_of_node to agentbridge_daemon;
 -- what Asterisk and the telephones tell
 grant execute on function agentbridge.adopt_pause, agentbridge.telephones_registered, agentbridge.telephones_of_node,
     agentbridge.telephones_unknown, agentbridge.settle_lost_telephones, agentbridge.agent_of_device
@@ -66,7 +70,7 @@ grant execute on function agentbridge.recording_start, agentbridge.recording_sto
     agentbridge.recording_resume, agentbridge.spy, agentbridge.dial, agentbridge.hangup, agentbridge.answer, agentbridge.request_result
     to agentbridge_app;
 grant select on agentbridge.live_agent_states, agentbridge.live_running_calls, agentbridge.live_queue_states,
-    agentbridge.ended_calls
+    agentbridge.ended_calls, agentbridge.node_status
     to agentbridge_app;
 grant select on agentbridge.agent_status, agentbridge.telephone_status, agentbridge.effective_members
     to agentbridge_app;

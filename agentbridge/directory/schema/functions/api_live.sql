@@ -56,11 +56,20 @@ as $$
     select q.address, jsonb_build_object('name', q.address, 'channel', q.channel) from queues q
 $$;
 
--- How far the daemons of all nodes are: another epoch, or a floor above what was read, means to read everything.
+-- The nodes whose word is over.
+create or replace function agentbridge.nodes_gone() returns table (node text) language sql stable rows 1
+security definer set search_path = agentbridge, pg_temp
+as $$
+    select n.node from nodes n where n.lost_at is not null or n.retired_at is not null
+$$;
+
+-- How far the daemons are, of nodes that are neither lost nor retired: another epoch, another node, or a floor above what
+-- was read, means to read everything.
 create or replace function agentbridge.api_live_nodes() returns table (node text, epoch bigint, floor bigint, stale boolean)
 language sql stable security definer set search_path = agentbridge, pg_temp
 as $$
     select n.node, n.epoch, n.floor, n.written_at < clock_timestamp() - interval '15 seconds' from live_nodes n
+    where n.node not in (select g.node from nodes_gone() g)
 $$;
 
 -- What the daemons wrote since a version: the columns of live_agents, live_calls and live_queues as JSON.
@@ -69,13 +78,13 @@ returns table (kind text, node text, key text, version bigint, gone boolean, dat
 security definer set search_path = agentbridge, pg_temp
 as $$
     select 'agent', l.node, l.internal, l.version, l.gone_at is not null, to_jsonb(l) - '{version,gone_at}'::text[]
-    from live_agents l where l.version > after
+    from live_agents l where l.version > after and l.node not in (select g.node from nodes_gone() g)
     union all
     select 'call', l.node, l.channel, l.version, l.gone_at is not null, to_jsonb(l) - '{version,gone_at}'::text[]
-    from live_calls l where l.version > after
+    from live_calls l where l.version > after and l.node not in (select g.node from nodes_gone() g)
     union all
     select 'queue', l.node, l.queue, l.version, l.gone_at is not null, to_jsonb(l) - '{version,gone_at}'::text[]
-    from live_queues l where l.version > after
+    from live_queues l where l.version > after and l.node not in (select g.node from nodes_gone() g)
 $$;
 
 create or replace function agentbridge.api_telephones_live() returns table (key text, data jsonb) language sql stable
@@ -88,8 +97,10 @@ create or replace function agentbridge.api_nodes_live() returns table (key text,
 security definer set search_path = agentbridge, pg_temp
 as $$
     select n.node, jsonb_build_object('node', n.node, 'version', n.version, 'asterisk_up', n.asterisk_up,
-        'pending', n.pending, 'failed', n.failed, 'alive', n.seen_at > clock_timestamp() - interval '15 seconds')
-    from nodes n
+        'pending', n.pending, 'failed', n.failed,
+        'alive', coalesce(n.seen_at > clock_timestamp() - interval '15 seconds', false),
+        'state', s.state, 'trouble', s.trouble)
+    from nodes n join node_status s using (node) where n.retired_at is null
 $$;
 
 -- Who may see what has changed: open streams look at themselves again, and nobody is remembered.

@@ -16,11 +16,13 @@ declare who api_identity := api_allow(proof, 'nodes.list');
 begin
     return jsonb_build_object('items', coalesce((select jsonb_agg(jsonb_build_object('node', n.node,
             'version', n.version, 'started_at', n.started_at, 'seen_at', n.seen_at,
-            'alive', n.seen_at > clock_timestamp() - interval '15 seconds', 'asterisk_up', n.asterisk_up,
+            'alive', coalesce(n.seen_at > clock_timestamp() - interval '15 seconds', false),
+            'asterisk_up', n.asterisk_up, 'state', s.state, 'trouble', s.trouble, 'queues', s.queues,
+            'members', s.members, 'devices', s.devices,
             'lag_seconds', n.lag_seconds, 'pending', n.pending, 'failed', n.failed,
             'refused', api_held(n.node),
             'older', (select o.reason from older_databases o where o.node = n.node and o.confirmed_at is null))
-            order by n.node) from nodes n), '[]'));
+            order by n.node) from nodes n join node_status s using (node) where n.retired_at is null), '[]'));
 end $$;
 
 -- What is not yet in Asterisk, and why; and what was refused until it is confirmed.
@@ -33,7 +35,8 @@ begin
         'pending', coalesce((select jsonb_agg(s.username order by s.username) from agent_status s
             where s.pending and s.error is null), '[]'),
         'failed', coalesce((select jsonb_agg(jsonb_build_object('node', a.node, 'key', a.key, 'error', a.error)
-            order by a.node, a.key) from applied a where a.error is not null), '[]'),
+            order by a.node, a.key) from applied a where a.error is not null
+                and a.node in (select k.node from known_nodes() k)), '[]'),
         'refused', coalesce((select jsonb_agg(jsonb_build_object('node', n.node) || api_held(n.node) order by n.node)
             from nodes n where api_held(n.node) is not null), '[]'));
 end $$;

@@ -9,12 +9,14 @@ begin
     return query select unnest(c.keys), c.xid, c.at from changes c;
 end $$;
 
--- Likewise: a table of one or two rows is never analysed by itself and is taken for a thousand.
+-- The nodes whose results count: not one that is retired or lost, nor one whose daemon was never there. Likewise a
+-- function: a table of one or two rows is never analysed by itself and is taken for a thousand.
 create or replace function agentbridge.known_nodes() returns table (node text) language plpgsql stable
 rows 2 security definer set search_path = agentbridge, pg_temp
 as $$
 begin
-    return query select n.node from nodes n;
+    return query select n.node from nodes n
+        where n.retired_at is null and n.lost_at is null and n.seen_at is not null;
 end $$;
 
 -- What is wanted and what is there, for each agent. A change is pending on a node while the node's last
@@ -78,7 +80,7 @@ declare
     node_name text;
     this_key text;
     found_one applied;
-    is_pending boolean := not exists (select from nodes);
+    is_pending boolean := not exists (select from known_nodes());
     newest timestamptz;
     errors text[] := '{}';
 begin
@@ -88,7 +90,7 @@ begin
     if not found then
         return null;
     end if;
-    for node_name in select n.node from nodes n loop
+    for node_name in select n.node from known_nodes() n loop
         foreach this_key in array these loop
             select * into found_one from applied a where a.node = node_name and a.key = this_key;
             is_pending := is_pending or not found or found_one.applied_at is null or exists (

@@ -57,7 +57,8 @@ export function System() {
     ${held.map((line) => html`<${Held} key=${line.node} line=${line} load=${load} />`)}
     <section class="panel"><header><h2>${t("system.nodes")}</h2></header><div class="lines">
       ${nodes.value?.map((node) => html`<div key=${node.node}><b>${node.node}</b>
-        <${State} state=${node.alive && node.asterisk_up ? "ready" : "unreachable"} word=${!node.alive ? t("system.no_daemon") : node.asterisk_up ? t("system.up") : t("system.no_asterisk")} />
+        <${State} state=${node.state === "up" ? "ready" : "unreachable"} word=${node.state === "lost" ? t("system.lost") : !node.alive ? t("system.no_daemon") : node.asterisk_up ? t("system.up") : t("system.no_asterisk")} />
+        ${node.trouble && html`<span class="wrong small">${node.trouble}</span>`}
         <span class="dim num">${t("system.counts", { pending: number(node.pending), failed: number(node.failed) })}</span><span class="grow"></span>
         <span class="faint small">${t("system.seen", { version: node.version, at: node.seen_at ? dateTime(node.seen_at) : "–" })}</span></div>
         ${node.older && html`<div key=${`${node.node} older`}><${Notice} kind="alarm">${t("system.older", { node: node.node, reason: node.older })}<//><span class="grow"></span>

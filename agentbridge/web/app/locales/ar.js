@@ -425,6 +425,7 @@ export default {
   "system.failed": "فشل",
   "system.held": "شيء ما محجوز حتى يؤكده أحد.",
   "system.keys": "ما الذي سيُزال",
+  "system.lost": "مفقودة",
   "system.more": "و{count} غيرها",
   "system.no_asterisk": "Asterisk غائب",
   "system.no_daemon": "لا خدمة",

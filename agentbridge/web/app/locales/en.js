@@ -425,6 +425,7 @@ export default {
   "system.failed": "Failed",
   "system.held": "Something is held back until somebody confirms it.",
   "system.keys": "What would be removed",
+  "system.lost": "lost",
   "system.more": "and {count} more",
   "system.no_asterisk": "Asterisk away",
   "system.no_daemon": "no daemon",

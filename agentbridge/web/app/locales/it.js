@@ -425,6 +425,7 @@ export default {
   "system.failed": "Falliti",
   "system.held": "Qualcosa è trattenuto finché qualcuno conferma.",
   "system.keys": "Che cosa verrebbe rimosso",
+  "system.lost": "perso",
   "system.more": "e altri {count}",
   "system.no_asterisk": "Asterisk assente",
   "system.no_daemon": "nessun demone",

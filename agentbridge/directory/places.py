@@ -1,0 +1,70 @@
+"""Where devices are registered, as the directory keeps it where there are several nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from agentbridge.directory.connecting import PooledConnection
+from agentbridge.directory.queries import QUERIES
+from agentbridge.directory.telephones import Acquire
+from agentbridge.model import EndpointId
+
+
+class Contact(Protocol):
+    """A registration. `path` is empty and `ends` is None where they are not known."""
+
+    @property
+    def uri(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def ends(self) -> datetime | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The node that has a device, and since when, in seconds since 1970 by the database's clock."""
+
+    node: str
+    since: float
+
+
+class Places:
+    """Every method raises Unavailable when the database is away."""
+
+    def __init__(self, acquire: Acquire, node: str) -> None:
+        self._acquire = acquire
+        self.node = node
+
+    async def registered(self, contacts: Mapping[EndpointId, Contact]) -> dict[EndpointId, Place]:
+        """These have just registered with this node; returns where each of them is now."""
+        uris = [contact.uri for contact in contacts.values()]
+        async with self._acquire() as connection:
+            return await _placed(connection, "devices_registered", self.node, list(contacts), uris)
+
+    async def gone(self, devices: Collection[EndpointId]) -> None:
+        """These are not registered with this node any more."""
+        async with self._acquire() as connection:
+            await connection.execute(QUERIES["devices_gone"], self.node, list(devices))
+
+    async def these(self, contacts: Mapping[EndpointId, Contact]) -> dict[EndpointId, Place]:
+        """These and no others are registered with this node; returns where each of them is now."""
+        columns = (
+            list(contacts),
+            [contact.uri for contact in contacts.values()],
+            [contact.path for contact in contacts.values()],
+            [contact.ends for contact in contacts.values()],
+        )
+        async with self._acquire() as connection:
+            return await _placed(connection, "devices_of_node", self.node, *columns)
+
+
+async def _placed(connection: PooledConnection, query: str, *arguments: object) -> dict[EndpointId, Place]:
+    """Returns what the query says of the places of devices."""
+    rows = await connection.fetch(QUERIES[query], *arguments)
+    return {EndpointId(row["device"]): Place(row["node"], row["since"]) for row in rows}

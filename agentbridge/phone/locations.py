@@ -1,0 +1,176 @@
+"""Which devices are registered here, told to the directory where there are several nodes: it decides which has each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from typing import NoReturn, Protocol
+
+import structlog
+
+from agentbridge.errors import Unavailable
+from agentbridge.model import EndpointId
+
+log = structlog.get_logger()
+
+RETRY_SECONDS = 1.0
+
+
+class Contact(Protocol):
+    """A registration. `path` is empty and `ends` is None where they are not known."""
+
+    @property
+    def uri(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def ends(self) -> datetime | None: ...
+
+
+class Place(Protocol):
+    """Where the directory says that a device is."""
+
+    @property
+    def node(self) -> str: ...
+
+    @property
+    def since(self) -> float:
+        """in seconds since 1970, by the database's clock"""
+        ...
+
+
+class Registrar(Protocol):
+    """One Asterisk's registrations."""
+
+    def contact(self, device: EndpointId) -> Contact | None: ...
+
+    def contacts(self) -> Mapping[EndpointId, Contact]: ...
+
+    def located(self, moments: Mapping[EndpointId, float]) -> None: ...
+
+
+class Places(Protocol):
+    """The directory's side. Every method raises Unavailable when the database is away."""
+
+    @property
+    def node(self) -> str:
+        """This node's name."""
+        ...
+
+    async def registered(self, contacts: Mapping[EndpointId, Contact]) -> Mapping[EndpointId, Place]:
+        """These have just registered here; returns where each of them is now."""
+        ...
+
+    async def gone(self, devices: Collection[EndpointId]) -> None: ...
+
+    async def these(self, contacts: Mapping[EndpointId, Contact]) -> Mapping[EndpointId, Place]:
+        """These and no others are registered here; returns where each of them is now."""
+        ...
+
+
+class Locations:
+    """Events only note what is so now; `run` tells it, where there are other nodes. Else nobody asks where a phone is.
+
+    active: whether this daemon acts for its node. elsewhere: is told of devices that have registered with another node
+    since, and that this Asterisk has still.
+    """
+
+    def __init__(self, places: Places, *, active: Callable[[], bool], elsewhere: Callable[[EndpointId], None]) -> None:
+        self._places = places
+        self._active = active
+        self._elsewhere = elsewhere
+        self._came: set[EndpointId] = set()
+        self._gone: set[EndpointId] = set()
+        self._whole = False
+        self.others: Sequence[str] = ()
+        """the other nodes of the centre, as the last heartbeat heard"""
+        self._wake = asyncio.Event()
+
+    def heard(self, others: Sequence[str]) -> None:
+        """Notes the other nodes; with the first of them all is told that was not asked for before."""
+        if others and not self.others:
+            self._whole = True
+            self._wake.set()
+        self.others = others
+
+    # ------------------------------------------------------------ what Asterisk says
+
+    def came(self, device: EndpointId) -> None:
+        """Notes that a device has registered."""
+        self._came.add(device)
+        self._gone.discard(device)
+        self._wake.set()
+
+    def changed(self, device: EndpointId, registered: bool) -> None:
+        """Notes that a device is not registered any more."""
+        if not registered:
+            self._came.discard(device)
+            self._gone.add(device)
+            self._wake.set()
+
+    def turned_away(self, device: EndpointId) -> None:
+        """Its contact here was deleted by us."""
+        self.changed(device, False)
+
+    def all_read(self, _devices: frozenset[EndpointId]) -> None:
+        """Notes that all registrations are known."""
+        self._whole = True
+        self._came.clear()
+        self._gone.clear()
+        self._wake.set()
+
+    def unknown(self) -> None:
+        """Notes that nothing is known: the directory keeps what it was told last."""
+        self._whole = False
+        self._came.clear()
+        self._gone.clear()
+
+    # ------------------------------------------------------------ what is told
+
+    async def run(self, registrar: Registrar) -> NoReturn:
+        """Tells the directory what was noted, until it is cancelled."""
+        while True:
+            await self._wake.wait()
+            # cleared before the work: what comes during it is a reason for another round
+            self._wake.clear()
+            if not self.others:
+                self._came.clear()
+                self._gone.clear()
+            elif not self._active():
+                await self._again()
+            else:
+                await self._round(registrar)
+
+    async def _again(self) -> None:
+        await asyncio.sleep(RETRY_SECONDS)
+        self._wake.set()
+
+    async def _round(self, registrar: Registrar) -> None:
+        """Tells it; what the database can't take now comes again soon."""
+        whole, came, gone = self._whole, self._came, self._gone
+        self._whole, self._came, self._gone = False, set(), set()
+        try:
+            if whole:
+                self._located(registrar, await self._places.these(registrar.contacts()))
+            elif came:
+                contacts = {device: contact for device in came if (contact := registrar.contact(device)) is not None}
+                self._located(registrar, await self._places.registered(contacts))
+            if gone and not whole:
+                await self._places.gone(gone)
+        except Unavailable as away:  # the changes' connection says so in the log
+            log.debug("locations.postponed", reason=str(away))
+            self._whole = self._whole or whole
+            self._came |= came - self._gone
+            self._gone |= gone - self._came
+            await self._again()
+
+    def _located(self, registrar: Registrar, places: Mapping[EndpointId, Place]) -> None:
+        """Notes where the directory says that the devices are. Not of one that has registered again meanwhile."""
+        settled = {device: place for device, place in places.items() if device not in self._came}
+        registrar.located({device: place.since for device, place in settled.items()})
+        for device, place in settled.items():
+            if place.node != self._places.node:
+                self._elsewhere(device)
