@@ -58,7 +58,13 @@ async def work_out(settings: Settings) -> Difference:
 async def _compared(settings: Settings, directory: Directory, node: Node) -> Difference:
     """Returns the difference between a directory and a node that was read."""
     comparer = Comparer(
-        directory, node, SipDefaults(realm=settings.sip.realm, qualify_seconds=settings.sip.qualify_seconds)
+        directory,
+        node,
+        SipDefaults(
+            realm=settings.sip.realm,
+            qualify_seconds=settings.sip.qualify_seconds,
+            browser_qualify_seconds=settings.browser.qualify_seconds,
+        ),
     )
     keys = await comparer.all_keys()
     if not keys:

@@ -140,7 +140,13 @@ async def _check_nobody_else_works_here(node: Node, username: str) -> None:
 
 async def _ours(node: Node, settings: Settings, known: Collection[EndpointId]) -> _Ours:
     """Returns all that agentbridge has put into this Asterisk."""
-    spare = reserve(SipDefaults(realm=settings.sip.realm, qualify_seconds=settings.sip.qualify_seconds))
+    spare = reserve(
+        SipDefaults(
+            realm=settings.sip.realm,
+            qualify_seconds=settings.sip.qualify_seconds,
+            browser_qualify_seconds=settings.browser.qualify_seconds,
+        )
+    )
     stored = set(node.stored())
     ours = set(node.owned()) | {
         key for key in stored if _is_remainder(node.state(key), in_directory=key in known, spare=spare)

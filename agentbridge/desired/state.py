@@ -57,6 +57,8 @@ class SipDefaults:
     realm: str = "asterisk"
     qualify_seconds: int = 0
     """how often Asterisk asks a registered phone whether it is there; 0 is never"""
+    browser_qualify_seconds: int = 15
+    """the same for a browser"""
 
 
 def interface_of(endpoint: EndpointId) -> Interface:
@@ -147,9 +149,9 @@ def _line_of(subject: Subject) -> Line | None:
 
 def _aor(line: Line, key: EndpointId, sip: SipDefaults) -> Fields:
     """Returns the fields of an AOR that takes one registration, or has one fixed contact."""
-    return _aor_fields(
-        line.sip_expires, sip.qualify_seconds, "" if line.host == "dynamic" else _fixed_contact(key, line)
-    )
+    browser = bool(_WEBRTC_TRANSPORTS & set(line.transports))
+    qualify = sip.browser_qualify_seconds if browser else sip.qualify_seconds
+    return _aor_fields(line.sip_expires, qualify, "" if line.host == "dynamic" else _fixed_contact(key, line))
 
 
 @lru_cache(maxsize=16)

@@ -179,6 +179,9 @@ select agentbridge.telephones_unknown($1)
 select username, internal, telephone, done
 from agentbridge.settle_lost_telephones(make_interval(secs => $1::float8), $2, $3)
 
+-- name: settle_lost_browsers
+select username, internal, done from agentbridge.settle_lost_browsers(make_interval(secs => $1::float8), $2, $3)
+
 -- name: takeovers_untold
 update agentbridge.takeovers set told_at = clock_timestamp() where told_at is null
 returning agent, telephone, taken_by

@@ -82,6 +82,12 @@ class Telephones:
             Settled(agent=row["username"], telephone=EndpointId(row["telephone"]), done=row["done"]) for row in rows
         ]
 
+    async def settle_lost_browsers(self, after: float, action: str, back: str) -> list[tuple[str, str]]:
+        """The same for agents whose phone is a browser. Returns each agent's username with what was done."""
+        async with self._acquire() as connection:
+            rows = await connection.fetch(QUERIES["settle_lost_browsers"], after, action, back)
+        return [(row["username"], row["done"]) for row in rows]
+
     async def taken_over(self) -> list[Takeover]:
         """Returns the takeovers since the last call by any node's daemon."""
         async with self._acquire() as connection:

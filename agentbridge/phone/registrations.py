@@ -1,4 +1,4 @@
-"""Which telephones are registered, kept in the directory; and agents whose telephone is lost."""
+"""Which telephones are registered, kept in the directory; and agents whose telephone or browser is lost."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import structlog
 
 from agentbridge.errors import Unavailable
 from agentbridge.model import EndpointId
-from agentbridge.settings import HotDesk
+from agentbridge.settings import Browser, HotDesk
 
 log = structlog.get_logger()
 
 RETRY_SECONDS = 1.0
 LOOK_SECONDS = 2.0
-"""between looks for lost telephones: how much later than configured an agent is paused at most"""
+"""between looks for lost telephones and browsers: how much later than configured an agent is paused at most"""
 AT_ONCE = 1000
 """of changes in one statement"""
 
@@ -61,6 +61,10 @@ class Telephones(Protocol):
 
     async def settle_lost(self, after: float, action: str, back: str) -> Sequence[Settled]: ...
 
+    async def settle_lost_browsers(self, after: float, action: str, back: str) -> Sequence[tuple[str, str]]:
+        """Returns each agent's username with what was done: `pause`, `logout` or `unpause`."""
+        ...
+
     async def taken_over(self) -> Sequence[Takeover]:
         """Those that no daemon has told of yet."""
         ...
@@ -77,6 +81,7 @@ class Registrations:
         self,
         telephones: Telephones,
         settings: HotDesk,
+        browser: Browser,
         *,
         is_telephone: Callable[[EndpointId], bool],
         active: Callable[[], bool],
@@ -84,6 +89,7 @@ class Registrations:
     ) -> None:
         self._telephones = telephones
         self._settings = settings
+        self._browser = browser
         self._is_telephone = is_telephone
         self._active = active
         self._clock = clock
@@ -207,7 +213,7 @@ class Registrations:
         return last[0] if last is not None else None
 
     async def _settle(self) -> None:
-        """Pauses or logs out agents whose telephone is lost, unpauses those whose telephone is back, and logs it."""
+        """Pauses or logs out agents whose device is lost, unpauses those whose device is back, and logs it."""
         settings = self._settings
         done = await self._telephones.settle_lost(
             settings.lost_after_seconds, settings.lost_action, settings.back_action
@@ -215,6 +221,12 @@ class Registrations:
         for one in done:
             event = "telephone.back" if one.done == "unpause" else "telephone.lost"
             log.warning(event, agent=one.agent, telephone=one.telephone, done=one.done)
+
+        browser = self._browser
+        for agent, what in await self._telephones.settle_lost_browsers(
+            browser.lost_after_seconds, browser.lost_action, browser.back_action
+        ):
+            log.warning("browser.back" if what == "unpause" else "browser.lost", agent=agent, done=what)
 
     async def _tell_takeovers(self) -> None:
         for one in await self._telephones.taken_over():

@@ -61,6 +61,7 @@ def build(settings: Settings, directory: Directory, ari: Ari) -> Parts:
     registrations = Registrations(
         Telephones(directory.transaction, name),
         settings.hot_desk,
+        settings.browser,
         is_telephone=relay.is_telephone,
         active=relay.is_active,
         clock=time.monotonic,
@@ -91,7 +92,11 @@ def build(settings: Settings, directory: Directory, ari: Ari) -> Parts:
             directory,
             node,
             Pace(node.depth, clock=time.monotonic, ceiling=settings.pace.ceiling),
-            sip=SipDefaults(realm=settings.sip.realm, qualify_seconds=settings.sip.qualify_seconds),
+            sip=SipDefaults(
+                realm=settings.sip.realm,
+                qualify_seconds=settings.sip.qualify_seconds,
+                browser_qualify_seconds=settings.browser.qualify_seconds,
+            ),
             limit=Limit(share=settings.limits.removals_share, at_least=settings.limits.removals_at_least),
             clock=time.monotonic,
         ),

@@ -15,7 +15,7 @@ from agentbridge.settings.loading import (
 )
 from agentbridge.settings.mail import Mail
 from agentbridge.settings.node import Limits, Log, Node, Pace, Resync, Sip
-from agentbridge.settings.phone import HotDesk, Phone, PromptName
+from agentbridge.settings.phone import Browser, HotDesk, Phone, PromptName
 from agentbridge.settings.recording import Recording
 from agentbridge.settings.servers import Ami, Ari, Database
 
@@ -24,6 +24,7 @@ __all__ = [
     "Api",
     "ApiSettings",
     "Ari",
+    "Browser",
     "Database",
     "DirectorySettings",
     "HotDesk",

@@ -20,7 +20,7 @@ from agentbridge.settings.credentials import Credentials
 from agentbridge.settings.http import Http
 from agentbridge.settings.mail import Mail
 from agentbridge.settings.node import Limits, Log, Node, Pace, Resync, Sip
-from agentbridge.settings.phone import HotDesk, Phone
+from agentbridge.settings.phone import Browser, HotDesk, Phone
 from agentbridge.settings.recording import Recording
 from agentbridge.settings.section import PREFIX
 from agentbridge.settings.servers import Ami, Ari, Database
@@ -69,6 +69,7 @@ class Settings(_File):
     log: Log = Field(default_factory=Log)
     recording: Recording = Field(default_factory=Recording)
     hot_desk: HotDesk = Field(default_factory=HotDesk)
+    browser: Browser = Field(default_factory=Browser)
     phone: Phone = Field(default_factory=Phone)
     mail: Mail = Field(default_factory=Mail)
     http: Http = Field(default_factory=Http)

@@ -1,4 +1,4 @@
-"""The settings of hot desk and of the telephone as a way in: sections `[hot_desk]` and `[phone]`."""
+"""The settings of agents' devices, and of the telephone as a way in: sections `[hot_desk]`, `[browser]`, `[phone]`."""
 
 from __future__ import annotations
 
@@ -66,6 +66,21 @@ class HotDesk(Section):
     """What then happens to the agent; the pause has the reason `telephone lost`. It never rings meanwhile."""
     back_action: Literal["unpause", "nothing"] = "unpause"
     """What happens to an agent of that pause when the telephone is registered again."""
+
+
+class Browser(Section):
+    """Agents whose phone is a browser (typology webrtc), and what happens when theirs is lost."""
+
+    qualify_seconds: Annotated[int, Field(ge=0, le=3600)] = 15
+    """Seconds between Asterisk's OPTIONS to each browser: a network that went without a word shows after one that is
+    not answered; 0 is never."""
+    lost_after_seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] = 60.0
+    """Seconds for which Asterisk can't reach an agent's browser, e.g. a tab that died, before it counts as lost; a page
+    that is loaded anew takes a few."""
+    lost_action: Literal["pause", "logout", "nothing"] = "pause"
+    """What then happens to the agent; the pause has the reason `browser lost`. It never rings meanwhile."""
+    back_action: Literal["unpause", "nothing"] = "unpause"
+    """What happens to an agent of that pause when its browser is registered again."""
 
 
 class Phone(Section):

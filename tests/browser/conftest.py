@@ -79,10 +79,18 @@ QUEUES: Queues = {"sales": {}, "support": {}, "billing": {}}
 
 @pytest_asyncio.fixture(scope="session")
 async def standing_floor(postgres: Postgres, browser: Browser) -> AsyncIterator[Floor]:
-    async with Centre(postgres, queues=QUEUES, extra=EXTRA) as centre:
+    # longer than a page takes to be loaded anew on a busy machine
+    lost = {"browser": {"lost_after_seconds": 12}}
+    async with Centre(postgres, queues=QUEUES, extra=EXTRA, sections=lost) as centre:
         database = centre.dsn.rpartition("/")[2]
         wss = f"ws://{MEDIA_ADDRESS}:{centre.asterisk.http_port}/ws"
-        sections = {"api": {"wss": wss, "spool": str(centre.asterisk.spool)}}
+        # asked for nothing: nobody here has an e-mail address
+        mail = {
+            "host": "127.0.0.1",
+            "sender": "desk@example.org",
+            "link": "https://desk.example.org/reset?token={token}",
+        }
+        sections = {"api": {"wss": wss, "spool": str(centre.asterisk.spool)}, "mail": mail}
         async with Api(postgres.dsn(database), sections=sections) as api:
             yield Floor(centre, api, browser)
 

@@ -108,8 +108,14 @@ async def within(seconds: float, condition: Callable[[], Awaitable[bool]], what:
     return time.monotonic() - began
 
 
+async def is_on(floor: Floor, username: str) -> bool:
+    """Whether the agent is logged in and on no pause."""
+    status = await floor.centre.status(username)
+    return bool(status["logged_in"]) and not status["paused"]
+
+
 async def test_a_tab_that_dies_leaves_nobody_to_ring(floor: Floor) -> None:
-    """Scenario 13: idle, and while it rings."""
+    """Scenario 13: idle, and while it rings; its agent is put on pause, and goes on when it is back."""
     cli = floor.centre.asterisk.cli
 
     async def unavailable() -> bool:
@@ -133,9 +139,21 @@ async def test_a_tab_that_dies_leaves_nobody_to_ring(floor: Floor) -> None:
         await call.hangup()
 
     async with at_desk(floor, "ida", "sales") as ida:
+        assert "qualify_frequency    : 15" in await cli(f"pjsip show aor {ida.number}")
         await crash(ida)
         gone = await within(10, unavailable, "the dead tab being unavailable")
         print(f"a dead tab was unavailable after {gone:.1f} s")
+
+        async def paused() -> bool:
+            status = await floor.centre.status("ida")
+            return bool(status["paused"]) and status["pause_reason"] == "browser lost"
+
+        print(f"its agent was on pause {await within(40, paused, 'the pause of who is not there'):.1f} s later")
+        again = await ida.seat.context.new_page()
+        await again.goto(f"{floor.origin}/desk")
+        await again.get_by_text("Phone registered").wait_for(timeout=30_000)
+        await within(20, lambda: is_on(floor, "ida"), "the end of that pause")
+        await floor.centre.until_member("sales", ida.number, paused=False)
 
 
 async def test_a_newer_version_is_offered_but_never_in_a_call(floor: Floor) -> None:

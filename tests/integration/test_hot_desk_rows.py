@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
@@ -342,3 +343,48 @@ async def test_a_hundred_who_wait_at_a_telephone_are_looked_after_by_few_questio
         assert set(await asyncio.gather(*waits.values())) == {None}
         await listener.close()
     assert asked < 60, "ten looks a second at most, for all of them"
+
+
+# ---------------------------------------------------------------- browsers
+
+
+async def test_a_browser_is_lost_when_nobody_can_reach_it_for_so_long(rows: Connection, directory: Directory) -> None:
+    await add_agent(rows, "kira", internal="1001", typology="webrtc")
+    await add_agent(rows, "ana", internal="1002", typology="external")
+
+    async def seen(at: str, state: str, *, minutes: int = 1, contact: bool = False) -> None:
+        since = (datetime.now(UTC) - timedelta(minutes=minutes)).isoformat()
+        told = {"state": state, "since": since, "contact": contact, "device": "x", "calls": 0, "pauses": {}}
+        live = json.dumps([told | {"internal": number} for number in ("1001", "1002")])
+        await rows.fetchval("select agentbridge.live_write($1, $2, '[]', '[]')", at, live)
+
+    for username in ("kira", "ana"):
+        await rows.fetchval("select agentbridge.login($1)", username)
+    async with directory:
+        pbx = node(directory, "pbx1")
+        assert await pbx.settle_lost_browsers(0, "logout", "unpause") == []  # nothing is known of it
+        await seen("pbx1", "unreachable")
+        assert await pbx.settle_lost_browsers(90, "pause", "unpause") == []
+        await seen("pbx2", "ready", contact=True)
+        assert await pbx.settle_lost_browsers(30, "pause", "unpause") == []  # another node reaches it
+        await seen("pbx2", "unreachable")
+        silent = "update agentbridge.live_nodes set written_at = now() - interval '1 minute' where node = 'pbx2'"
+        await rows.execute(silent)
+        assert await pbx.settle_lost_browsers(30, "pause", "unpause") == []  # that one may still
+        await seen("pbx2", "unreachable", minutes=2)
+        assert await pbx.settle_lost_browsers(30, "nothing", "unpause") == []
+        assert await pbx.settle_lost_browsers(30, "pause", "unpause") == [("kira", "pause")]
+        assert await pbx.settle_lost_browsers(30, "pause", "unpause") == []
+        row = await status(rows, "kira")
+        assert (row["paused"], row["pause_reason"]) == (True, "browser lost")
+        await seen("pbx1", "paused", contact=True)
+        assert await pbx.settle_lost_browsers(30, "pause", "nothing") == []
+        assert await pbx.settle_lost_browsers(30, "pause", "unpause") == [("kira", "unpause")]
+        await rows.fetchval("select agentbridge.pause('kira', 'lunch')")
+        assert await pbx.settle_lost_browsers(30, "pause", "unpause") == []
+        await seen("pbx1", "talking")
+        assert await pbx.settle_lost_browsers(30, "logout", "unpause") == []  # a call is up yet
+        await seen("pbx1", "unreachable")
+        assert await pbx.settle_lost_browsers(30, "logout", "unpause") == [("kira", "logout")]
+    assert not (await status(rows, "kira"))["logged_in"]
+    assert (await status(rows, "ana"))["logged_in"]

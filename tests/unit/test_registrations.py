@@ -8,7 +8,7 @@ import pytest
 from agentbridge.errors import Unavailable
 from agentbridge.model import EndpointId
 from agentbridge.phone.registrations import Registrations
-from agentbridge.settings import HotDesk
+from agentbridge.settings import Browser, HotDesk
 from lab.processes import until
 from tests.unit.loop_clock import JumpingLoop
 
@@ -44,6 +44,10 @@ class Rows:
         self.looks += 1
         return []
 
+    async def settle_lost_browsers(self, after: float, action: str, back: str) -> list[object]:  # noqa: ARG002
+        self._answer()
+        return []
+
     async def taken_over(self) -> list[object]:
         self._answer()
         return []
@@ -61,6 +65,7 @@ class Desk:
         self.registrations = Registrations(
             self.rows,  # type: ignore[arg-type] - nobody is lost here
             HotDesk(settle_seconds=SETTLE),
+            Browser(),
             is_telephone=lambda key: key.startswith("desk"),
             active=lambda: self.active,
             clock=loop.time,

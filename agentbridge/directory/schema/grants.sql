@@ -46,8 +46,8 @@ grant execute on function agentbridge.heartbeat, agentbridge.devices_registered,
     agentbridge.devices_of_node to agentbridge_daemon;
 -- what Asterisk and the telephones tell
 grant execute on function agentbridge.adopt_pause, agentbridge.telephones_registered, agentbridge.telephones_of_node,
-    agentbridge.telephones_unknown, agentbridge.settle_lost_telephones, agentbridge.agent_of_device
-    to agentbridge_daemon;
+    agentbridge.telephones_unknown, agentbridge.settle_lost_telephones, agentbridge.settle_lost_browsers,
+    agentbridge.agent_of_device to agentbridge_daemon;
 -- what an agent does from a telephone
 grant execute on function agentbridge.login, agentbridge.logout, agentbridge.pause, agentbridge.unpause,
     agentbridge.forward, agentbridge.password_failed, agentbridge.password_ok to agentbridge_daemon;

@@ -35,44 +35,67 @@ as $$
     from telephones t where t.registered_node in ('', this_node) and t.registered is not null
 $$;
 
--- Looked at again and again, and never remembered: whoever starts late finds the same. An agent on pause for
--- another reason stays so; one whose pause has this reason goes on where that is wanted.
-create or replace function agentbridge.settle_lost_telephones(lost_after interval, lost_action text, back_action text)
-returns table (username text, internal text, telephone text, done text)
+-- What becomes of agents whose device is lost, and of those whose device is back. An agent on pause for another reason
+-- stays so; one whose pause has this reason goes on where that is wanted.
+create or replace function agentbridge.settle_agents(lost bigint[], back bigint[], lost_action text, back_action text,
+    reason text) returns table (agent_id bigint, done text)
 language plpgsql security definer set search_path = agentbridge, pg_temp
 as $$
 #variable_conflict use_column
-declare reason constant text := 'telephone lost';
 begin
     perform check_one_of('lost_action', lost_action, '{pause,logout,nothing}');
     perform check_one_of('back_action', back_action, '{unpause,nothing}');
     return query
-    with lost as (
-        select s.agent_id, t.name from sessions s join telephones t on t.id = s.telephone_id
-        where not t.registered and t.registered_at <= clock_timestamp() - lost_after
-    ),
-    back as (
-        select s.agent_id, t.name from sessions s join telephones t on t.id = s.telephone_id
-        where t.registered and s.paused and s.pause_reason = reason and back_action = 'unpause'
-    ),
-    ended as (
-        delete from sessions s using lost l where s.agent_id = l.agent_id and lost_action = 'logout'
-        returning s.agent_id, l.name, 'logout' as done
+    with ended as (
+        delete from sessions s where s.agent_id = any (lost) and lost_action = 'logout'
+        returning s.agent_id, 'logout' as done
     ),
     paused as (
-        update sessions s set paused = true, pause_reason = reason from lost l
-        where s.agent_id = l.agent_id and not s.paused and lost_action = 'pause'
-        returning s.agent_id, l.name, 'pause' as done
+        update sessions s set paused = true, pause_reason = reason
+        where s.agent_id = any (lost) and not s.paused and lost_action = 'pause'
+        returning s.agent_id, 'pause' as done
     ),
     resumed as (
-        update sessions s set paused = false from back b
-        where s.agent_id = b.agent_id and s.paused and s.pause_reason = reason
-        returning s.agent_id, b.name, 'unpause' as done
+        update sessions s set paused = false
+        where s.agent_id = any (back) and s.paused and s.pause_reason = reason and back_action = 'unpause'
+        returning s.agent_id, 'unpause' as done
     )
-    select a.username, a.internal, d.name, d.done
-    from (select * from ended union all select * from paused union all select * from resumed) d
-    join agents a on a.id = d.agent_id;
+    select * from ended union all select * from paused union all select * from resumed;
 end $$;
+
+-- Looked at again and again, and never remembered: whoever starts late finds the same.
+create or replace function agentbridge.settle_lost_telephones(lost_after interval, lost_action text, back_action text)
+returns table (username text, internal text, telephone text, done text)
+language sql security definer set search_path = agentbridge, pg_temp
+as $$
+    with seats as materialized (
+        select s.agent_id, t.name, not t.registered and t.registered_at <= clock_timestamp() - lost_after as lost,
+            t.registered as back
+        from sessions s join telephones t on t.id = s.telephone_id
+    )
+    select a.username, a.internal, seats.name, d.done
+    from settle_agents((select array_agg(agent_id) from seats where lost),
+            (select array_agg(agent_id) from seats where back), lost_action, back_action, 'telephone lost') d
+        join seats using (agent_id) join agents a on a.id = d.agent_id
+$$;
+
+-- The same for agents whose phone is a browser, by what the daemons of all nodes tell now: lost is whom none of them can
+-- reach; while one of them is silent, nothing is known. A call that is still up keeps its agent from being lost.
+create or replace function agentbridge.settle_lost_browsers(lost_after interval, lost_action text, back_action text)
+returns table (username text, internal text, done text)
+language sql security definer set search_path = agentbridge, pg_temp
+as $$
+    with browsers as materialized (
+        select s.agent_id, bool_or(l.contact) as back, bool_and(l.state = 'unreachable'
+            and l.since <= clock_timestamp() - lost_after) as lost
+        from sessions s join agents a on a.id = s.agent_id join live_agent_states l on l.internal = a.internal
+        where a.typology = 'webrtc' group by s.agent_id having not bool_or(l.stale)
+    )
+    select a.username, a.internal, d.done
+    from settle_agents((select array_agg(agent_id) from browsers where lost),
+            (select array_agg(agent_id) from browsers where back), lost_action, back_action, 'browser lost') d
+        join agents a on a.id = d.agent_id
+$$;
 
 -- To the client of the agent who is out now, and to whoever else listens on agentbridge_events.
 create or replace function agentbridge.tell_takeover() returns trigger language plpgsql security definer
