@@ -271,6 +271,12 @@ class Number(Given):
     number: Annotated[str, Field(max_length=80)]
 
 
+class Switch(Given):
+    """Something that is on or off."""
+
+    on: bool
+
+
 class Imported(BaseModel):
     """How many agents of a file were created, and what is wrong with the other lines."""
 

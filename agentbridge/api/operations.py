@@ -136,6 +136,7 @@ me.teams                   me                    agent
 me.modules                 me                    agent
 me.channels                me                    agent
 me.forward.set             me                    agent
+me.do-not-disturb.set      me                    agent
 me.telephones              me                    agent
 me.colleagues              me                    agent
 me.calls                   me                    agent

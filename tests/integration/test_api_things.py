@@ -275,7 +275,7 @@ async def test_agents_go_out_as_csv_and_come_in_again(api: Api, scene: Scene) ->
         assert (await boss.ask("GET", "/v1/agents/export"))[1] == content
         found = await send(b"username,typology\r\nok,external\r\nana,external\r\nx y,external\r\nq,nothing\r\n", False)
         assert found["created"] == 0
-        assert [error["line"] for error in found["errors"]] == [5]  # type: ignore[attr-defined]
+        assert [error["line"] for error in found["errors"]] == [3, 4, 5]  # type: ignore[attr-defined]
         found = await send(b"username,typology\r\nok,external\r\nana,external\r\nx y,external\r\n", False)
         assert [error["line"] for error in found["errors"]] == [3, 4]  # type: ignore[attr-defined]
         assert await scene.sql.fetchval("select count(*) from agentbridge.agents") == 3
@@ -387,6 +387,21 @@ async def test_a_clients_log_lands_in_its_file_while_it_is_switched_on(api: Api,
         file = Path(str(api.sections["api"]["logs"])) / "client/agent-ana.log"
         assert [json.loads(text)["message"] for text in file.read_text().splitlines()] == ["ab[31m"]
         assert await send("x" * 70_000) == 413
+
+
+async def test_an_agent_that_may_change_its_settings_switches_do_not_disturb(api: Api, scene: Scene) -> None:
+    async with Browser(api) as ana:
+        await ana.log_in("ana", PASSWORD)
+        status, body = await ana.ask("PUT", "/v1/me/do-not-disturb", {"on": False})
+        assert (status, body["code"]) == (403, "AB004")
+        assert body["detail"].startswith("may_change_settings: ana may not change its settings")
+        await scene.sql.execute(
+            "update agentbridge.agents set may_see_settings = true, may_change_settings = true where username = 'ana'"
+        )
+        assert await ana.ask("PUT", "/v1/me/do-not-disturb", {"on": False}) == (200, {"changed": True})
+        assert await ana.ask("PUT", "/v1/me/do-not-disturb", {"on": False}) == (200, {"changed": False})
+        assert (await ana.ask("GET", "/v1/me/profile"))[1]["dnd_in_pause"] is False
+        assert await ana.ask("PUT", "/v1/me/do-not-disturb", {"on": True}) == (200, {"changed": True})
 
 
 async def test_the_profile_tells_where_screen_recordings_go(api: Api, scene: Scene) -> None:

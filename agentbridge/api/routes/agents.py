@@ -92,9 +92,11 @@ def _file(rows: list[asyncpg.Record]) -> Response:
 async def import_(request: Request, caller: Asking, database: Directory, dry_run: bool = False) -> Response:
     """New agents from CSV: all of them, or none with each line's error. dry_run: only look."""
     rows, errors = await asyncio.to_thread(tables.read, await request.body())
+    only_look = dry_run or bool(errors)
+    text = await database.call("api_import", caller.proof, json.dumps(rows), only_look, seconds=FILE_SECONDS)
     if errors:
-        return document({"created": 0, "errors": errors})
-    text = await database.call("api_import", caller.proof, json.dumps(rows), dry_run, seconds=FILE_SECONDS)
+        found = sorted([*errors, *json.loads(text)["errors"]], key=lambda error: error["line"])
+        return document({"created": 0, "errors": found[: tables.ERRORS]})
     return answer(text)
 
 

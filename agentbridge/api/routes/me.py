@@ -134,6 +134,12 @@ async def forward(caller: Asking, database: Directory, body: models.Number) -> R
     return document({"changed": await database.call("api_set_forward", caller.proof, body.number)})
 
 
+@routes("me.do-not-disturb.set", "PUT", "/me/do-not-disturb", models.Changed)
+async def do_not_disturb(caller: Asking, database: Directory, body: models.Switch) -> Response:
+    """Whether direct calls stay away while I am on pause, where I may change my settings (P6, W7)."""
+    return document({"changed": await database.call("api_set_do_not_disturb", caller.proof, body.on)})
+
+
 @routes("me.telephones", "GET", "/me/telephones", models.Items[models.PickableTelephone])
 async def telephones(caller: Asking, database: Directory) -> Response:
     """The telephones that a hot-desk agent may pick, each with why not."""

@@ -257,6 +257,20 @@ begin
     return found;
 end $$;
 
+-- Whether direct calls ring while the agent is on pause (P6, W7), where it may change its settings (P1, W3).
+create or replace function agentbridge.api_set_do_not_disturb(proof bytea, "on" boolean) returns boolean language plpgsql
+security definer set search_path = agentbridge, pg_temp
+as $$
+declare who api_identity := api_allow(proof, 'me');
+begin
+    if not (select a.may_change_settings from agents a where a.username = who.name) then
+        perform refuse('AB004', format('may_change_settings: %s may not change its settings; an administrator may allow it',
+            who.name));
+    end if;
+    update agents a set dnd_in_pause = "on" where a.username = who.name and a.dnd_in_pause <> "on";
+    return found;
+end $$;
+
 -- Which log the client's lines go to, and from which level on; null while it is switched off (A18).
 create or replace function agentbridge.api_client_log(proof bytea) returns jsonb language plpgsql stable
 security definer set search_path = agentbridge, pg_temp
