@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 # test files side by side, each with servers of its own; they wait more than they work
 WORKERS ?= 4
 
-.PHONY: setup setup-16 setup-20 setup-browser setup-systemd demo test test-22 test-16 test-20 test-nodes test-node-calls test-browser test-console check web-check web-vendor bench faults deb clean
+.PHONY: setup setup-16 setup-20 setup-browser setup-systemd demo test test-22 test-16 test-20 test-nodes test-node-calls test-browser test-desk test-console pictures check web-check web-vendor bench faults deb clean
 
 setup:
 	@lab/setup
@@ -56,15 +56,20 @@ test-node-calls: setup
 	$(NODES) tests/nodes/test_node_calls.py
 
 # In a network namespace of their own: with nothing but 127.0.0.1 Asterisk has no candidate to offer to a browser.
-NAMESPACE := ip link set lo up && ip address add 10.99.0.1/32 dev lo
+IN_NAMESPACE := unshare --net sh -c 'ip link set lo up && ip address add 10.99.0.1/32 dev lo && exec "$$@"' sh
+# The agent's page and the rest beside each other, each in a namespace, since tests of the one cut its network.
 test-browser: setup-browser
-	unshare --net sh -c '$(NAMESPACE) && exec "$$@"' sh env AGENTBRIDGE_ASTERISK_ROOTS=22 $(PYTHON) -m pytest tests/browser \
-		$(addprefix --ignore=,$(NOT_SEEN_YET))
-
-# The console's own tests are not among `make test` until they have been seen to pass as a whole.
-NOT_SEEN_YET := $(addprefix tests/browser/,test_console.py test_console_crowd.py test_console_keys.py test_looks.py)
+	$(MAKE) --no-print-directory -j2 --output-sync=target test-desk test-console
+test-desk: setup-browser
+	$(IN_NAMESPACE) env AGENTBRIDGE_ASTERISK_ROOTS=22 $(PYTHON) -m pytest $(wildcard tests/browser/test_desk*.py)
 test-console: setup-browser
-	unshare --net sh -c '$(NAMESPACE) && exec "$$@"' sh env AGENTBRIDGE_ASTERISK_ROOTS=22 $(PYTHON) -m pytest $(NOT_SEEN_YET)
+	$(IN_NAMESPACE) env AGENTBRIDGE_ASTERISK_ROOTS=22 $(PYTHON) -m pytest --durations=10 \
+		$(filter-out tests/browser/test_desk%,$(wildcard tests/browser/test_*.py))
+
+# the desk's pages in each language, theme and width, for people to judge: build/screenshots/
+pictures: setup-browser
+	$(IN_NAMESPACE) env AGENTBRIDGE_ASTERISK_ROOTS=22 AGENTBRIDGE_PICTURES=1 $(PYTHON) -m pytest \
+		tests/browser/test_looks.py tests/browser/test_looks_desk.py
 
 check: setup
 	.venv/bin/ruff check .
@@ -87,10 +92,11 @@ bench: setup
 	$(PYTHON) -m tests.bench
 	$(PYTHON) -m tests.bench.load
 
-# make faults ONLY=pooler: some of them
+# make faults ONLY=pooler: some of them. In browsers: what takes minutes, as outages, hidden pages, and a shift of eight hours.
+IN_BROWSERS := tests/faults/test_fault_browser.py tests/faults/test_fault_crowd.py
 faults: setup-systemd setup-browser
-	$(PYTHON) -m pytest -s tests/faults --ignore=tests/faults/test_fault_browser.py -k "$(ONLY)"
-	unshare --net sh -c '$(NAMESPACE) && exec "$$@"' sh $(PYTHON) -m pytest -s tests/faults/test_fault_browser.py -k "$(ONLY)"
+	$(PYTHON) -m pytest -s tests/faults $(addprefix --ignore=,$(IN_BROWSERS)) -k "$(ONLY)"
+	$(IN_NAMESPACE) $(PYTHON) -m pytest -s $(IN_BROWSERS) -k "$(ONLY)"
 	$(NODES) -s tests/nodes/test_node_losses.py tests/nodes/test_node_load.py -k "$(ONLY)"
 
 deb:

@@ -7,11 +7,11 @@ but 127.0.0.1 Asterisk has no candidate to offer to a browser.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Error, Page, async_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 SCREENSHOTS = Path(__file__).parents[1] / "build/screenshots"
@@ -154,6 +154,22 @@ class Seat:
         for _ in range(max(1, for_ms // 400)):
             assert await self.page.evaluate(f"window.__hears({hertz}, 300)") < HEARD, f"{hertz} Hz is heard"
 
+    async def heap(self) -> float:
+        """Bytes that live in the page's heap after the collector has run."""
+        session = await self.context.new_cdp_session(self.page)
+        for _ in range(2):
+            await session.send("HeapProfiler.collectGarbage")
+        usage = await session.send("Runtime.getHeapUsage")
+        await session.detach()
+        return float(usage["usedSize"])
+
+    async def last_picture(self) -> None:
+        """A screenshot of what was there when a test failed, as failed-N.png; nothing where the page is gone too."""
+        number = len([*SCREENSHOTS.glob("failed-*.png")]) + 1
+        with suppress(Error):
+            path = await self.picture(f"failed-{number}")
+            print(f"the page when it failed: {path}, {self.page.url}, complaints: {self.faults}")
+
     async def picture(self, name: str) -> Path:
         """Takes a screenshot into build/screenshots/ and returns its path."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
@@ -182,6 +198,11 @@ async def seat(
         await context.add_init_script(MICROPHONE.replace("HERTZ", str(tone)))
         page = await context.new_page()
         page.set_default_timeout(15_000)
-        yield Seat(context, page, origin, tone)
+        one = Seat(context, page, origin, tone)
+        try:
+            yield one
+        except Exception:
+            await one.last_picture()
+            raise
     finally:
         await context.close()

@@ -8,6 +8,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -18,11 +19,16 @@ from lab.bridge import prepare
 from lab.postgres import API, Postgres
 
 AGENTS = 1000
+PROBED = 20
+"""the last ones, which do not flap"""
 FIRST = 20000
 PASSWORD = "Lunch-at-12"
 STATES = ("ready", "ringing", "talking", "wrapup", "paused", "held")
 QUEUES = ("sales", "support", "billing", "retention")
 NODE = "hall"
+FIGURES = Path(__file__).parents[2] / "build/desk-figures.json"
+ALL_THERE = "(count) => document.querySelectorAll('.card').length === count"
+"""of the page: each agent has its card"""
 FILL = """
 UPDATE agentbridge.settings SET internal_from = 20000, internal_to = 22000;
 INSERT INTO agentbridge.queues (name) VALUES ('sales'), ('support'), ('billing'), ('retention');
@@ -32,6 +38,13 @@ INSERT INTO agentbridge.queue_members (agent_id, queue_id)
     SELECT a.id, q.id FROM agentbridge.agents a JOIN agentbridge.queues q ON (a.id + q.id) % 2 = 0;
 SELECT agentbridge.login(username, source => 'admin') FROM agentbridge.agents;
 """
+
+
+def note(**figures: Any) -> None:
+    """For the report; each run replaces what it measured."""
+    FIGURES.parent.mkdir(parents=True, exist_ok=True)
+    known = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    FIGURES.write_text(json.dumps(known | figures, indent=2, sort_keys=True) + "\n")
 
 
 class Crowd:
@@ -51,10 +64,6 @@ class Crowd:
                 " ON CONFLICT (node) DO UPDATE SET seen_at = clock_timestamp()",
                 NODE,
             )
-
-    async def probe(self, number: int) -> None:
-        """This agent gets a state that nothing else here gives it."""
-        await self.write([number], "unreachable")
 
     async def write(self, numbers: list[int], state: str = "") -> None:
         """These agents change, to that state or to any."""
@@ -84,7 +93,7 @@ class Crowd:
             while True:
                 await self.beat()
                 for _ in range(20):
-                    await self.write(self._random.sample(range(AGENTS), each_second // 10))
+                    await self.write(self._random.sample(range(AGENTS - PROBED), each_second // 10))
                     await asyncio.sleep(0.1)
 
         task = asyncio.create_task(flap())

@@ -4,42 +4,28 @@ from __future__ import annotations
 
 import gzip
 import json
-import random
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest_asyncio
-from playwright.async_api import Browser, Page, WebSocketRoute
+from playwright.async_api import Browser, Page
 
 from lab.browser import seat
 from lab.postgres import Postgres
-from tests.browser.crowd import AGENTS, PASSWORD, STATES, Crowd, crowd
+from tests.browser.crowd import AGENTS, ALL_THERE, PASSWORD, Crowd, crowd, note
 
-FIGURES = Path(__file__).parents[2] / "build/desk-figures.json"
 WEB = Path(__file__).parents[2] / "agentbridge/web"
 LONGEST_MS = 50
 TASKS = ("RunTask", "ThreadControllerImpl::RunTask")
 CONSOLE_KB, BAR_KB = 80, 150
-GROWTH = 1.10
-CHANGES_OF_EIGHT_HOURS = 160_000
-"""each agent changes every three minutes"""
-ALL_THERE = "(count) => document.querySelectorAll('.card').length === count"
 
 
 @pytest_asyncio.fixture(scope="module")
 async def hall(postgres: Postgres) -> AsyncIterator[Crowd]:
     async with crowd(postgres, "hall") as made:
         yield made
-
-
-def note(**figures: Any) -> None:
-    """For the report; each run replaces what it measured."""
-    FIGURES.parent.mkdir(parents=True, exist_ok=True)
-    known = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
-    FIGURES.write_text(json.dumps(known | figures, indent=2, sort_keys=True) + "\n")
 
 
 async def test_a_thousand_agents_never_stop_the_page(hall: Crowd, browser: Browser) -> None:
@@ -85,63 +71,15 @@ async def tasks(browser: Browser, page: Page) -> AsyncIterator[list[float]]:
 
 async def test_a_wallboard_whose_daemon_falls_silent_says_so(hall: Crowd, browser: Browser) -> None:
     async with seat(browser, hall.api.origin) as boss:
-        await hall.beat()
+        await hall.write([1])
         await boss.log_in("boss", PASSWORD)
         await boss.page.wait_for_function(ALL_THERE, arg=AGENTS, timeout=60_000)
-        await hall.db.execute("UPDATE agentbridge.nodes SET seen_at = now() - interval '1 minute'")
+        await hall.db.execute("UPDATE agentbridge.live_nodes SET written_at = now() - interval '1 minute'")
         await boss.page.get_by_text("1,000 not known").wait_for(timeout=30_000)
         await boss.page.get_by_text("The daemon of its Asterisk says nothing").first.wait_for()
         await boss.page.locator(".queue").get_by_text("Not known").first.wait_for()
-        await hall.beat()
+        await hall.write([1])
         await boss.page.get_by_text("1,000 not known").wait_for(state="detached", timeout=30_000)
-
-
-async def test_eight_hours_leave_the_page_as_small_as_it_was(hall: Crowd, browser: Browser) -> None:
-    """A shift of changes comes from a websocket of the test's, as fast as the page takes them in."""
-    chance = random.Random(8)
-    sockets: list[WebSocketRoute] = []
-    async with seat(browser, hall.api.origin) as boss:
-        await boss.log_in("boss", PASSWORD)
-        await boss.page.route_web_socket(re.compile("/v1/events$"), lambda socket: sockets.append(socket))
-        await boss.page.goto(f"{hall.api.origin}/console/floor")
-        await boss.page.get_by_role("heading", name="Floor").wait_for()
-
-        def frame(kind: str, count: int) -> str:
-            keys = range(AGENTS) if kind == "all" else chance.sample(range(AGENTS), count)
-            objects = [{"kind": "agent", "key": f"agent{n}", "data": agent(n)} for n in keys]
-            return json.dumps({"type": "put", "cursor": "E1.1", "objects": objects})
-
-        def agent(number: int) -> dict[str, Any]:
-            return {"name": f"Agent Number {number}", "internal": str(20000 + number), "state": chance.choice(STATES),
-                    "since": "2026-11-27T09:00:00Z", "queues": ["sales", f"number {chance.random()}"]}  # fmt: skip
-
-        socket = sockets[-1]
-        socket.send(json.dumps({"type": "snapshot", "cursor": "E1.1", "now": "2026-11-27T10:00:00Z"}))
-        socket.send(frame("all", AGENTS))
-        await boss.page.wait_for_function(ALL_THERE, arg=AGENTS, timeout=60_000)
-        for _ in range(30):
-            socket.send(frame("some", 500))
-        before = await heap(boss.page)
-        for part in range(CHANGES_OF_EIGHT_HOURS // 500):
-            socket.send(frame("some", 500))
-            if part % 40 == 0:  # and somebody looks at other pages now and then
-                await boss.page.get_by_role("link", name="Queues", exact=True).click()
-                await boss.page.get_by_role("heading", name="Queues").wait_for()
-                await boss.page.get_by_role("link", name="Floor", exact=True).click()
-                await boss.page.wait_for_function(ALL_THERE, arg=AGENTS, timeout=60_000)
-        after = await heap(boss.page)
-    note(heap_before_mb=round(before / 1e6, 2), heap_after_mb=round(after / 1e6, 2))
-    assert after <= before * GROWTH, (before, after)
-
-
-async def heap(page: Page) -> float:
-    """Bytes that live in the page's heap after the collector has run."""
-    session = await page.context.new_cdp_session(page)
-    for _ in range(2):
-        await session.send("HeapProfiler.collectGarbage")
-    usage = await session.send("Runtime.getHeapUsage")
-    await session.detach()
-    return float(usage["usedSize"])
 
 
 async def test_the_console_is_small_and_soon_usable(hall: Crowd, browser: Browser) -> None:

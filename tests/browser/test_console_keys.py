@@ -92,6 +92,7 @@ async def test_finds_agent_1017_and_switches_recording_on(centre: Floor) -> None
 async def test_listens_to_an_agent(centre: Floor) -> None:
     phones = await at_work(centre)
     hugo = await centre.centre.phone("hugo")
+    await centre.centre.login("hugo")
     await centre.centre.db.execute("UPDATE agentbridge.agents SET may_spy = true WHERE username = 'hugo'")
     async with seat(centre.browser, centre.origin) as boss:
         page = boss.page
@@ -126,6 +127,8 @@ async def test_imports_a_file_with_one_wrong_line(centre: Floor, tmp_path: Path)
     file.write_text(wrong)
     async with seat(centre.browser, centre.origin) as boss:
         page = boss.page
+        # from now on, and not from the press on: else the browser may be asked too late to give the choice to the test
+        page.on("filechooser", lambda _: None)
         hands = Hands(page)
         await hands.log_in(centre.origin, "boss", PASSWORD)
         await page.get_by_role("heading", name="Floor").wait_for()

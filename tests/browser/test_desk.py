@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lab.browser import seat
 from tests.browser.conftest import PASSWORD, Floor
+from tests.browser.crowd import note
 
 
 async def test_a_shift_starts_takes_a_queue_call_and_both_hear(floor: Floor) -> None:
@@ -11,6 +12,8 @@ async def test_a_shift_starts_takes_a_queue_call_and_both_hear(floor: Floor) -> 
     await floor.centre.settled()
     async with seat(floor.browser, floor.origin, tone=700) as wes:
         await wes.log_in("wes", PASSWORD)
+        await wes.page.get_by_role("button", name="Start shift").wait_for()
+        note(bar_usable_ms=round(await wes.page.evaluate("() => performance.now()")))
         await wes.page.get_by_role("button", name="Start shift").click()
         await wes.page.get_by_text("Phone registered").wait_for()
         await floor.centre.until_member("sales", number)

@@ -14,10 +14,14 @@ from lab.browser import chromium, seat
 from lab.cut import cut
 from lab.phones import State
 from tests.browser.conftest import MEDIA_ADDRESS, PASSWORD, Floor, browser, floor, standing_floor
+from tests.browser.crowd import note
 from tests.browser.shift import Agent, at_desk
 
 __all__ = ["browser", "floor", "standing_floor"]
 HIDDEN_SECONDS = 600
+CALLS_BEFORE, CALLS = 10, 60
+"""of a shift: what the first ones leave is there to stay, e.g. code that the browser has compiled"""
+GROWTH = 1.10
 
 
 @pytest.mark.parametrize("seconds", [20, 60])
@@ -87,3 +91,22 @@ async def test_a_tab_that_dies_in_a_call_does_not_leave_the_caller_in_silence(fl
         began = time.monotonic()
         await call.ended(timeout=120)
         print(f"the call of a tab that died ended after {time.monotonic() - began:.0f} s")
+
+
+async def test_a_shift_of_calls_leaves_the_bar_as_small_as_it_was(floor: Floor) -> None:
+    async with at_desk(floor, "wes", "sales", record_calls="wav") as wes:
+        caller = await floor.centre.caller()
+
+        async def take(calls: int) -> float:
+            for _ in range(calls):
+                call = await wes.answers(caller)
+                await wes.page.keyboard.press("h")
+                await wes.button("Take back").wait_for()
+                await call.hangup()
+                await wes.button("Take back").wait_for(state="detached")
+            return await wes.seat.heap()
+
+        before = await take(CALLS_BEFORE)
+        after = await take(CALLS)
+    note(bar_before_mb=round(before / 1e6, 2), bar_after_mb=round(after / 1e6, 2), bar_calls=CALLS)
+    assert after <= before * GROWTH, (before, after)

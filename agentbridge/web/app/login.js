@@ -66,10 +66,10 @@ function Forgotten({ onBack }) {
       await post("/password-resets", { email: email.current?.value ?? "" });
       sent.value = true;
     } catch (error) {
-      wrong.value = words(error);
+      wrong.value = error instanceof Problem && error.status === 503 && !error.body.retry_after ? t("reset.no_mail") : words(error);
     }
   };
-  return html`<main class="centre"><form class="panel pad stack" onSubmit=${submit}>
+  return html`<main class="centre stack"><form class="panel pad stack" onSubmit=${submit}>
     <h1>${t("reset.title")}</h1>
     ${sent.value
       ? html`<p role="status">${t("reset.sent")}</p>`
@@ -78,7 +78,7 @@ function Forgotten({ onBack }) {
         ${wrong.value && html`<p class="wrong" role="alert">${wrong.value}</p>`}
         <button class="main big">${t("reset.send")}</button>`}
     <button type="button" class="quiet" onClick=${onBack}>${t("reset.back")}</button>
-  </form></main>`;
+  </form><${Languages} /></main>`;
 }
 
 await loadLanguage();

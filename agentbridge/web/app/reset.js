@@ -1,6 +1,7 @@
 /** The page behind the link of a forgotten password: /reset?token=… or /reset/TOKEN. @module */
 import { put } from "./core/api.js";
 import { loadLanguage, t } from "./core/i18n.js";
+import { Languages } from "./ui/languages.js";
 import { Field, words } from "./ui/parts.js";
 import { html, render, useRef, useSignal } from "./vendor.js";
 
@@ -31,7 +32,7 @@ function Reset() {
     return html`<main class="centre"><div class="panel pad stack" role="status"><h1>${t("reset.done")}</h1>
       <a class="button main" href="/login">${t("login.submit")}</a></div></main>`;
   }
-  return html`<main class="centre"><form class="panel pad stack" onSubmit=${submit}>
+  return html`<main class="centre stack"><form class="panel pad stack" onSubmit=${submit}>
     <h1>${t("reset.title")}</h1>
     <${Field} label=${t("reset.password")}>${(/** @type {string} */ id) => html`<input id=${id} ref=${password} type="password"
       autocomplete="new-password" required />`}<//>
@@ -39,7 +40,7 @@ function Reset() {
       autocomplete="new-password" required />`}<//>
     ${wrong.value && html`<p class="wrong" role="alert">${wrong.value}</p>`}
     <button class="main big">${t("reset.set")}</button>
-  </form></main>`;
+  </form><${Languages} /></main>`;
 }
 
 await loadLanguage();

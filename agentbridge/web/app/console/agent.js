@@ -4,7 +4,7 @@ import { dateTime, t } from "../core/i18n.js";
 import { go } from "../core/router.js";
 import { Form } from "../ui/forms.js";
 import { Act, Dialog, Notice, say, State, words } from "../ui/parts.js";
-import { html, useEffect, useRef, useSignal } from "../vendor.js";
+import { html, useComputed, useEffect, useRef, useSignal } from "../vendor.js";
 
 /** @typedef {Record<string, any>} Data */
 /** @typedef {import("../core/live.js").Live} Live */
@@ -150,27 +150,36 @@ function InAsterisk({ status }) {
 /** Listen, whisper, take part: one button each, and why they can't be pressed. @param {{username: string, record: Data, live: Live, who: Data}} props */
 function Listening({ username, record, live, who }) {
   const device = useSignal(localStorage.getItem(STORED_DEVICE) ?? "");
-  const devices = useSignal(/** @type {Data[]} */ ([]));
   const may = who.roles.includes("supervisor") || who.roles.includes("admin");
   const own = who.kind === "agent";
-  useEffect(() => {
-    if (may && !own) get("/agents?limit=500&sort=full_name").then((page) => (devices.value = page.items), () => {});
-  }, []);
+  // as text, so that of all their changes only a log-in and a log-out render this anew
+  const others = useComputed(() => (may && !own ? JSON.stringify(othersAtWork(live, username)) : "[]"));
   if (!may) return null;
+  const devices = /** @type {Data[]} */ (JSON.parse(others.value));
+  const chosen = devices.some((one) => one.username === device.value) ? device.value : "";
   const talks = ["talking", "held"].includes(live.of("agent").get(username)?.state);
-  const why = !record.chanspy ? t("spy.closed") : !talks ? t("spy.no_call") : !own && !device.value ? t("spy.no_device") : "";
+  const why = !record.chanspy ? t("spy.closed") : !talks ? t("spy.no_call") : own || chosen ? "" : t(devices.length > 0 ? "spy.no_device" : "spy.nobody");
   /** @param {string} mode */
   const spy = (mode) => async () => {
-    await put(`${path(username)}/spy`, { mode, ...(own ? {} : { listener: device.value }) }, WAIT);
+    await put(`${path(username)}/spy`, { mode, ...(own ? {} : { listener: chosen }) }, WAIT);
     say(t("spy.rings"), "good");
   };
   return html`<div class="row wrap spying" role="group" aria-label=${t("spy.title")}>
     ${["listen", "whisper", "barge"].map((mode) => html`<${Act} key=${mode} disabled=${Boolean(why)} why=${why} act=${spy(mode)}>${t(`spy.${mode}`)}<//>`)}
-    ${!own && html`<label class="row tight small dim">${t("spy.device")} <select value=${device.value} onChange=${(/** @type {Event} */ event) => {
+    ${!own && html`<label class="row tight small dim">${t("spy.device")} <select value=${chosen} onChange=${(/** @type {Event} */ event) => {
       device.value = /** @type {HTMLSelectElement} */ (event.target).value;
       localStorage.setItem(STORED_DEVICE, device.value);
-    }}><option value=""></option>${devices.value.filter((one) => one.username !== username).map((one) => html`<option key=${one.username} value=${one.username}>${one.full_name || one.username} · ${one.internal}</option>`)}</select></label>`}
+    }}><option value=""></option>${devices.map((one) => html`<option key=${one.username} value=${one.username}>${one.name} · ${one.internal}</option>`)}</select></label>`}
     ${why && html`<span class="small dim">${why}</span>`}</div>`;
+}
+
+/** Whose phone could ring: who is logged in, by name. @param {Live} live @param {string} username who is listened to @returns {Data[]} */
+function othersAtWork(live, username) {
+  const agents = live.of("agent");
+  const others = agents.keys.value.filter((key) => key !== username).map((key) => ({ key, ...agents.objects.get(key)?.value }));
+  const there = others.filter((/** @type {Data} */ one) => one.state !== "offline");
+  return there.map((/** @type {Data} */ one) => ({ username: one.key, name: String(one.name || one.key), internal: one.internal }))
+    .sort((a, b) => a.name.localeCompare(b.name));
 }
 
 /** Two editors: what is there now beside what was to be saved. @param {{theirs: Data, onClose: () => void, keep: () => Promise<void>, save: () => Promise<void>}} props */

@@ -58,10 +58,10 @@ export function Agents({ live, who, rest }) {
       <${Table} list=${list} caption=${t("nav.agents")} keyOf=${(/** @type {Data} */ row) => row.username} selection=${selection} chosen=${chosen}
         empty=${t("agents.empty")} columns=${[
           { name: "agents.name", sort: "full_name", class: "clip", cell: (/** @type {Data} */ row) => html`<a href=${`/console${path(row.username)}`}>${row.alias || row.full_name || row.username}</a>` },
-          { name: "agents.number", sort: "internal", class: "num", cell: (/** @type {Data} */ row) => row.internal },
+          { name: "agents.number", sort: "internal", class: "num minor", cell: (/** @type {Data} */ row) => row.internal },
           { name: "agents.state", cell: (/** @type {Data} */ row) => html`<${Now} data=${agents.get(row.username)} row=${row} live=${live} />` },
           { name: "agents.queues", class: "clip dim", cell: (/** @type {Data} */ row) => row.queues.join(", ") },
-          { name: "agents.client", class: "dim", sort: "typology", cell: (/** @type {Data} */ row) => t(`typology.${row.typology}`) + (row.telephone ? ` · ${row.telephone}` : "") },
+          { name: "agents.client", class: "dim minor", sort: "typology", cell: (/** @type {Data} */ row) => t(`typology.${row.typology}`) + (row.telephone ? ` · ${row.telephone}` : "") },
         ]} />
     </section>
     ${chosen && html`<${One} key=${chosen} username=${chosen} live=${live} mayChange=${mayChange} who=${who} changed=${list.again} />`}
@@ -174,7 +174,10 @@ function Changing({ usernames, live, onClose }) {
   const busy = inCall(usernames, live);
   const change = async () => {
     const to = value.value === "on" ? true : value.value === "off" ? false : value.value;
-    failed.value = await forEach(usernames, (username) => patch(path(username), { [field.value]: to }));
+    failed.value = await forEach(usernames, async (username) => {
+      const { etag } = await request("GET", path(username));
+      await patch(path(username), { [field.value]: to }, { etag });
+    });
     if (failed.value.length === 0) onClose();
   };
   return html`<${Dialog} title=${t("agents.change_title", { count: usernames.length })} onClose=${onClose}><${Named} usernames=${usernames} />
@@ -197,7 +200,7 @@ function Deleting({ usernames, live, onClose }) {
     <p>${t("agents.delete_text")}</p><${Named} usernames=${usernames} />
     ${busy.length > 0 && html`<${Notice} kind="alarm">${t("agents.in_call", { names: busy.join(", ") })}<//>`}
     <div class="row wrap"><span class="grow"></span><button type="button" onClick=${() => onClose(false)}>${t("cancel")}</button>
-      <${Act} class="danger" act=${async () => { await post("/agents:delete", { usernames }); onClose(true); }}>${t("agents.delete")}<//></div><//>`;
+      <${Act} class="danger" act=${async () => { await post("/agents:delete", { usernames }); onClose(true); }}>${t("delete")}<//></div><//>`;
 }
 
 /** CSV in: a dry run as soon as a file is chosen, and each line's error beside the line. @param {{onClose: () => void}} props */

@@ -16,7 +16,7 @@ const STATES = ["talking", "ready", "ringing", "wrapup", "held", "paused", "unre
 /** How often it is looked who is there and how many are in each state; each card follows its agent at once. */
 const LOOK_MS = 500;
 /** Cards that are made in one task: a thousand at once would stop the page. */
-const CARDS_AT_ONCE = 25;
+const CARDS_AT_ONCE = 15;
 
 /** @param {{live: Live}} props */
 export function Floor({ live }) {
@@ -98,7 +98,10 @@ function Cards({ agents, live, filter }) {
     names.value = found.sort((a, b) => order(called.get(a) ?? a, called.get(b) ?? b));
   };
   useLook(agents, look);
-  useEffect(look, [filter.value]);
+  useEffect(() => {
+    limit.value = CARDS_AT_ONCE; // what comes back comes a few at a time too
+    look();
+  }, [filter.value]);
   const more = names.value.length > limit.value;
   useLayoutEffect(() => {
     if (!more) return undefined;
@@ -178,7 +181,7 @@ function Agent({ name, data, live }) {
   const queues = Array.isArray(agent.queues) ? agent.queues.join(", ") : "";
   const reason = agent.state === "paused" ? (agent.pause_reason ?? "") : "";
   return html`<li class=${`card edge-${agent.state}`}>
-    <div class="row"><a class="name" href=${`/console/agents/${encodeURIComponent(name)}`}>${agent.name || name}</a><span class="grow"></span>
+    <div class="row"><a class="name" dir="auto" href=${`/console/agents/${encodeURIComponent(name)}`}>${agent.name || name}</a>
       <span class="num faint">${agent.internal}</span></div>
     <div class="row"><${State} state=${agent.state} word=${reason} /><span class="grow"></span>
       <${Since} since=${agent.since} now=${() => live.now()} /></div>

@@ -44,6 +44,8 @@ function Console({ who, live }) {
   const there = page && page.may(who);
   useEffect(() => {
     document.title = `${rest[0] ?? t(there ? `nav.${name}` : "page.none")} · agentbridge`;
+    // on a narrow screen the pages are a strip that is scrolled
+    document.querySelector("nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
   }, [path.value, language.value]);
   return html`<a class="skip button" href="#work">${t("skip")}</a>
   <header class="top"><a class="brand" href=${ROOT}>agentbridge</a>

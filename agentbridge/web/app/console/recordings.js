@@ -19,7 +19,7 @@ export function Recordings({ who }) {
   const days = {};
   if (from.value) days.since = new Date(`${from.value}T00:00`).toISOString();
   if (to.value) days.until = new Date(new Date(`${to.value}T00:00`).getTime() + DAY_MS).toISOString();
-  const list = useList("/recordings", days, "");
+  const list = useList("/recordings", days, "-started_at");
   const playing = useSignal(/** @type {Data | null} */ (null));
   const deleting = useSignal(/** @type {Data | null} */ (null));
   const admin = who.roles.includes("admin");
@@ -32,10 +32,10 @@ export function Recordings({ who }) {
   return html`<section class="panel"><div class="tools"><h1>${t("nav.recordings")}</h1><${Search} list=${list} label=${t("recordings.search")} /><span class="grow"></span>
       ${field(from, t("recordings.from"))}${field(to, t("recordings.to"))}</div>
     <${Table} list=${list} caption=${t("nav.recordings")} keyOf=${(/** @type {Data} */ row) => String(row.id)} empty=${t(from.value || to.value ? "recordings.none_then" : "recordings.empty")} chosen=${String(playing.value?.id ?? "")} columns=${[
-      { name: "recordings.at", class: "num", cell: (/** @type {Data} */ row) => dateTime(row.started_at) },
-      { name: "recordings.agent", cell: name },
-      { name: "recordings.part", class: "num dim", cell: (/** @type {Data} */ row) => `${row.part} · ${row.format}` },
-      { name: "recordings.length", class: "num", cell: (/** @type {Data} */ row) => (row.ended_at ? duration((Date.parse(row.ended_at) - Date.parse(row.started_at)) / 1000) : html`<${State} state="talking" word=${t("recordings.running")} />`) },
+      { name: "recordings.at", class: "num", sort: "started_at", cell: (/** @type {Data} */ row) => dateTime(row.started_at) },
+      { name: "recordings.agent", sort: "username", cell: name },
+      { name: "recordings.part", class: "num dim minor", cell: (/** @type {Data} */ row) => `${row.part} · ${row.format}` },
+      { name: "recordings.length", class: "num minor", cell: (/** @type {Data} */ row) => (row.ended_at ? duration((Date.parse(row.ended_at) - Date.parse(row.started_at)) / 1000) : html`<${State} state="talking" word=${t("recordings.running")} />`) },
       { name: "recordings.play", cell: (/** @type {Data} */ row) => html`<div class="row tight"><button type="button" disabled=${!row.ended_at} aria-label=${`${t("recordings.play")}: ${name(row)}, ${dateTime(row.started_at)}`} onClick=${() => (playing.value = row)}>▶</button>
         ${row.ended_at && html`<a class="button quiet" href=${`/v1/recordings/${row.id}/audio`} download=${`${row.username ?? row.internal}-${row.id}.wav`} aria-label=${`${t("recordings.download")}: ${name(row)}, ${dateTime(row.started_at)}`}>${t("recordings.download")}</a>`}
         ${admin && row.ended_at && html`<button type="button" class="quiet" aria-label=${`${t("delete")}: ${name(row)}, ${dateTime(row.started_at)}`} onClick=${() => (deleting.value = row)}>${t("delete")}</button>`}</div>` },

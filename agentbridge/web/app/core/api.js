@@ -73,7 +73,7 @@ export async function request(method, path, options = {}) {
   const data = await json(response);
   if (!response.ok) {
     if (response.status === 401 && path !== "/session") session.ended();
-    throw new Problem(response.status, data ?? { title: response.statusText });
+    throw new Problem(response.status, { retry_after: response.headers.get("Retry-After"), ...(data ?? { title: response.statusText }) });
   }
   return { status: response.status, data, etag: response.headers.get("ETag") ?? "", headers: response.headers };
 }

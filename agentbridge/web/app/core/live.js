@@ -13,7 +13,7 @@ import { batch, signal } from "../vendor.js";
 const MARK_SECONDS = 15;
 const SILENT_MS = 2.5 * MARK_SECONDS * 1000;
 /** Objects that are taken in at one go, since each renders what shows it: a thousand of them must not stop the page. */
-const SLICE_OBJECTS = 25;
+const SLICE_OBJECTS = 20;
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
 /** Close codes of the server: the session is over; it restarts. */

@@ -149,7 +149,7 @@ function One({ call, phone, about, profile }) {
   const talking = phase === "talking";
   return html`<section class=${`panel pad call is-call-${phase}`} aria-label=${t("call.with", { name: name || number })}>
     <p class="hidden-text" role="status" aria-live="assertive">${words}</p>
-    <div class="row wrap"><span class="who">${name || number}</span>${name && html`<span class="dim num">${number}</span>`}<span class="grow"></span>
+    <div class="row wrap"><span class="who" dir=${name ? "auto" : "ltr"}>${name || number}</span>${name && html`<span class="dim num" dir="ltr">${number}</span>`}<span class="grow"></span>
       <${State} state=${talking ? (call.held.value ? "held" : "talking") : "ringing"} word=${phase === "calling" ? t("call.calling") : ""} />
       <span class="timer"><${Since} since=${call.since.value} /></span></div>
     ${about?.queue && html`<p class="dim">${about.queue}</p>`}

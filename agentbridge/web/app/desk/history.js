@@ -50,7 +50,7 @@ export function History({ live, dial }) {
       const who = call.name || call.number;
       const how = call.missed ? "history.was_missed" : call.direction === "in" ? "history.came" : "history.went";
       return html`<div key=${call.id}><span class="num dim">${shortClock(call.rang_at)}</span>
-        <span class=${call.missed ? "wrong" : "dim"}>${t(how)}</span><b>${who}</b>
+        <span class=${call.missed ? "wrong" : "dim"}>${t(how)}</span><b dir=${call.name ? "auto" : "ltr"}>${who}</b>
         ${call.queue && html`<span class="dim">${call.queue}</span>`}<span class="grow"></span>
         ${call.answered_at && html`<span class="num dim">${duration((Date.parse(call.ended_at) - Date.parse(call.answered_at)) / 1000)}</span>`}
         ${dial && number && number === call.number && !number.includes("*") && html`<${Act} class="quiet" label=${`${t("history.call_back")} ${who}`} act=${() => dial(number)}>${t("history.call_back")}<//>`}</div>`;

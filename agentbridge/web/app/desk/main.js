@@ -38,6 +38,12 @@ effect(() => {
   void finishShift().catch((error) => say(words(error), "alarm"));
 });
 
+/** Who I am, with what my client is set to. @returns {Promise<Data>} */
+const fetchMe = async () => {
+  const [mine, set] = await Promise.all([get("/me"), get("/me/profile")]);
+  return { ...set, ...mine };
+};
+
 session.ended = () => location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
 
 /** @param {{live: Live}} props */
@@ -61,6 +67,7 @@ function Desk({ live }) {
     <${Act} class="quiet" act=${leave}>${t("desk.sign_out")}<//>
   </header>
   <main id="work" class=${live.connection.value === "live" ? "desk" : "desk stale"}>
+    <h1 class="hidden-text">${t("desk.title")}</h1>
     <div class="stack">
       ${live.connection.value === "stale" && html`<${Notice} kind="alarm" role="alert">${t("live.stale_long")}<//>`}
       ${outdated.value && html`<${Notice} role="status">${t("update.text")} ${phone.calls.value.length > 0
@@ -178,7 +185,7 @@ function PhoneState({ loggedIn, inCall }) {
 /** Which devices speak, hear and ring, with the microphone's level. */
 function Devices() {
   const kinds = /** @type {const} */ ([["microphone", "audioinput"], ["speaker", "audiooutput"], ["ringer", "audiooutput"]]);
-  return html`<section class="panel pad stack tight"><h2>${t("devices.microphone")}</h2>
+  return html`<section class="panel pad stack tight"><h2>${t("devices.title")}</h2>
     <meter aria-label=${t("devices.level")} min="0" max="1" value=${level.value}></meter>
     ${kinds.map(([which, kind]) => html`<label class="field" key=${which}>${t(`devices.${which}`)}
       <select value=${chosen.value[which]} onChange=${(/** @type {Event} */ event) => void choose(which, /** @type {HTMLSelectElement} */ (event.target).value)}>
@@ -186,12 +193,33 @@ function Devices() {
         ${devices.value.filter((device) => device.kind === kind && device.deviceId !== "default").map((device) => html`<option key=${device.deviceId} value=${device.deviceId}>${device.label}</option>`)}</select></label>`)}</section>`;
 }
 
+/** P6, W7: whether direct calls ring in a pause. It answers at once, and goes back where the server refuses. @param {{profile: Data}} props */
+function DoNotDisturb({ profile }) {
+  const wrong = useSignal("");
+  /** @param {Event} event */
+  const turn = async (event) => {
+    const on = /** @type {HTMLInputElement} */ (event.target).checked;
+    const before = me.value;
+    me.value = { ...profile, dnd_in_pause: on };
+    try {
+      await put("/me/do-not-disturb", { on });
+      wrong.value = "";
+    } catch (error) {
+      wrong.value = words(error);
+      me.value = before;
+    }
+  };
+  return html`<div><label class="switch"><input type="checkbox" role="switch" checked=${profile.dnd_in_pause} disabled=${!profile.may_change_settings} onChange=${turn} />
+      <span>${t("dnd.title")} <span class="small dim">${t(profile.may_change_settings ? "dnd.hint" : "dnd.fixed")}</span></span></label>
+    ${wrong.value && html`<p class="wrong" role="alert">${wrong.value}</p>`}</div>`;
+}
+
 /** P13: where direct calls go; empty: to me. @param {{profile: Data}} props */
 function Forward({ profile }) {
   const number = useSignal(profile.forward_to);
   const set = async () => {
     await put("/me/forward", { number: dialable(number.value) });
-    me.value = await get("/me");
+    me.value = await fetchMe();
   };
   return html`<section class="panel pad"><label class="field">${t("forward.to")}
     <span class="row"><input inputmode="tel" class="grow" value=${number.value} onInput=${(/** @type {Event} */ event) => (number.value = /** @type {HTMLInputElement} */ (event.target).value)} />
@@ -226,13 +254,13 @@ function Start({ profile, live }) {
       <p class="dim">${t("desk.start_hint")}</p>
       <${Act} class="main big" disabled=${profile.typology === "webrtc" && leader.role.value !== "leading"} act=${profile.typology === "webrtc" ? () => startBrowserShift(live) : () => put("/me/session", {}, WAIT)}>${t("desk.start")}<//></section>`;
   }
-  return html`<section class="panel"><header><h1>${t("desk.choose")}</h1><span class="grow"></span><${Act} act=${load}>${t("desk.look_again")}<//></header>
+  return html`<section class="panel"><header><h2>${t("desk.choose")}</h2><span class="grow"></span><${Act} act=${load}>${t("desk.look_again")}<//></header>
     ${wrong.value && html`<p class="pad wrong" role="alert">${wrong.value}</p>`}
     ${telephones.value?.length === 0 && html`<p class="empty">${t("desk.no_telephones")}</p>`}
     <div class="lines">${telephones.value?.map(
       (telephone) => html`<div key=${telephone.name}><b>${telephone.name}</b><span class="dim">${telephone.description}</span><span class="grow"></span>
         ${telephone.available
-          ? html`<${Act} class="main" label=${`${t("desk.take")} ${telephone.name}`} act=${() => put("/me/session", { telephone: telephone.name }, WAIT)}>${t("desk.take")}<//>`
+          ? html`<${Act} class="main" label=${`${t("desk.take")} ${telephone.name}`} act=${() => put("/me/session", { telephone: telephone.name }, WAIT)}>${t("desk.sit_down")}<//>`
           : html`<span class="faint">${t(telephone.mine ? "desk.mine" : `telephone.${telephone.reason}`)}</span>`}</div>`,
     )}</div></section>`;
 }
@@ -271,6 +299,7 @@ function Work({ profile, now, live }) {
           <${Act} class="big" data-pause act=${pause}>${t("desk.pause")} <kbd>P</kbd><//>`)}
     </div>
     ${!mayAct && html`<p class="dim">${t("desk.phonebar")}</p>`}
+    ${profile.may_see_settings && html`<${DoNotDisturb} profile=${profile} />`}
     ${state === "unreachable" && html`<${Notice} kind="alarm" role="alert">${t("desk.unreachable")}<//>`}
     ${now.error && html`<${Notice} kind="alarm" role="alert">${now.error}<//>`}
     ${now.since && html`<p class="small faint">${t("desk.since", { at: clock(now.since) })}</p>`}
@@ -284,6 +313,7 @@ function Queues({ profile, now, live }) {
   /** @type {Record<string, string>} reasons by queue */
   const pauses = now.queue_pauses ?? {};
   const mayAct = profile.typology !== "phonebar" && Boolean(now.logged_in);
+  const away = now.state === "unreachable";
   return html`<section class="panel"><header><h2>${t("desk.queues")}</h2></header>
     ${names.length === 0 && html`<p class="empty">${t("desk.no_queues")}</p>`}
     <div class="lines">${names.map((name) => {
@@ -291,7 +321,7 @@ function Queues({ profile, now, live }) {
       const pausedHere = now.paused || name in pauses;
       const here = now.paused ? now.pause_reason : pauses[name];
       return html`<div key=${name}><b>${name}</b>
-        <${State} state=${!now.logged_in ? "offline" : pausedHere ? "paused" : "ready"} word=${pausedHere ? here || t("state.paused") : !now.logged_in ? "" : t("desk.taking")} />
+        <${State} state=${!now.logged_in ? "offline" : pausedHere ? "paused" : away ? "unreachable" : "ready"} word=${pausedHere ? here || t("state.paused") : now.logged_in && !away ? t("desk.taking") : ""} />
         <span class="grow"></span>
         <span class="num dim">${queue.waiting === undefined ? "" : t("desk.waiting", { count: queue.waiting })}</span>
         ${mayAct && !now.paused && (pausedHere
@@ -309,7 +339,7 @@ addEventListener("pagehide", () => phone.stop());
 
 await loadLanguage();
 const linked = fromAddress();
-me.value = await get("/me");
+me.value = await fetchMe();
 switchLog(me.value?.client_log, me.value?.client_log_level);
 get("/pause-reasons").then((answer) => (reasons.value = answer.items.map((/** @type {Data} */ item) => item.name ?? item)), () => {});
 const live = new Live(["me", "agent", "queue", "call", "recording"], {
@@ -326,7 +356,7 @@ effect(() => {
   // a server that restarted may be of another version, and what the directory says of me another
   if (live.connection.value !== "live") return;
   void askVersion();
-  get("/me").then((profile) => (me.value = profile), () => {});
+  fetchMe().then((profile) => (me.value = profile), () => {});
 });
 if (linked) {
   // this tab dials when it has the phone, else the one that has

@@ -11,7 +11,7 @@ import { words } from "./parts.js";
  * @property {string} name text key of its heading
  * @property {(row: Data) => Children} cell
  * @property {string} [sort] the API's name to sort by
- * @property {string} [class]
+ * @property {string} [class] `clip`: cut where it is too long; `minor`: left out where there is little room
  */
 
 const SEARCH_WAIT_MS = 200;
@@ -117,7 +117,10 @@ export function Table({ list, columns, keyOf, empty, caption, selection, chosen 
         return html`<tr key=${key} class=${key === chosen || selection?.value.has(key) ? "picked" : ""} aria-current=${key === chosen ? "true" : undefined}>
           ${selection && html`<td class="check"><input type="checkbox" aria-label=${t("list.select", { name: key })} checked=${selection.value.has(key)}
             onChange=${(/** @type {Event} */ event) => select([key], /** @type {HTMLInputElement} */ (event.target).checked)} /></td>`}
-          ${columns.map((column) => html`<td key=${column.name} class=${column.class}>${column.cell(row)}</td>`)}
+          ${columns.map((column) => html`<td key=${column.name} class=${column.class}>${column.class?.includes("clip")
+            // cut at its own end, whichever way its letters run
+            ? html`<span class="cut" dir="auto">${column.cell(row)}</span>`
+            : column.cell(row)}</td>`)}
         </tr>`;
       })}</tbody>
     </table>

@@ -73,7 +73,7 @@ export function words(error) {
   if (!(error instanceof Problem)) return error instanceof Error ? error.message : String(error);
   if (error.status === 0) return t("error.unreachable");
   if (error.status === 429) return t("error.too_many", { seconds: error.body.retry_after ?? "" });
-  if (error.status === 503) return t("error.unavailable");
+  if (error.status === 503 && error.body.retry_after) return t("error.unavailable"); // the database is away, which passes
   return error.message;
 }
 
