@@ -44,8 +44,9 @@ async def telephones(centre: Centre, *names: str, **columns: Any) -> None:
     )
 
     async def pushed() -> bool:
-        shown = await centre.asterisk.cli("pjsip show endpoints")
-        return all(f" {name} " in shown for name in names)
+        # not by `pjsip show endpoints`: Asterisk 22 was seen to crash of it while an endpoint was being made
+        shown = await centre.asterisk.cli("database show ps_endpoints")
+        return all(f"/ps_endpoints/endpoint/{name} " in shown for name in names)
 
     await until(pushed, within=10, what="the telephones' endpoints in Asterisk")
 
