@@ -60,7 +60,7 @@ class Audio:
         """
         name = file.removeprefix(f"{FOLDER}/")
         if _FILE.fullmatch(name) is None or Path(name).suffix != SUFFIXES.get(kind):
-            raise Problem(404, "file: is no recording's")
+            raise Problem(404, "file: is not the path of a recording")
         root = (self._spool / FOLDER).resolve()
         path = (root / name).resolve()
         try:

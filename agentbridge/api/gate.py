@@ -68,7 +68,7 @@ def proof_of(connection: HTTPConnection) -> bytes | None:
     if header is None:
         return digest(cookie) if cookie else None
     if cookie:
-        raise Problem(401, "Authorization: a machine's token never goes with a cookie")
+        raise Problem(401, "Authorization: send a machine's token or a session's cookie, not both")
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or _TOKEN.fullmatch(token.strip()) is None:
         raise _unknown("Authorization: must be as in Bearer ab_<id>_<secret>")
@@ -154,11 +154,13 @@ def must_be_from_here(connection: HTTPConnection, origins: frozenset[str]) -> No
     """
     site = connection.headers.get("sec-fetch-site")
     if site is not None and site != "same-origin":
-        raise Problem(403, "Sec-Fetch-Site: must be same-origin for what changes something")
+        raise Problem(403, "Sec-Fetch-Site: must be same-origin for a request that changes something")
     if "origin" in connection.headers and not is_own_origin(connection, origins):
         raise Problem(403, "Origin: is another site's")
     if site is None and "origin" not in connection.headers:
-        raise Problem(403, "Origin: send the own one, or Sec-Fetch-Site: same-origin, with what changes something")
+        raise Problem(
+            403, "Origin: a request that changes something must send this server's, or Sec-Fetch-Site: same-origin"
+        )
 
 
 # ---------------------------------------------------------------- the gate
@@ -196,7 +198,7 @@ def _check_body(request: Request, operation: Operation) -> None:
     if has_body and kind not in operation.body.split(", "):
         raise Problem(415, f"Content-Type: must be {operation.body}")
     if request.headers.get("content-encoding", "identity") != "identity":
-        raise Problem(415, "Content-Encoding: bodies are taken as they are")
+        raise Problem(415, "Content-Encoding: must not be sent; bodies are taken uncompressed")
 
 
 def _too_large(operation: Operation) -> Problem:

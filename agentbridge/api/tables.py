@@ -95,7 +95,9 @@ def _check_header(names: list[str]) -> None:
         raise Problem(422, f"file: the first line names more than {COLUMNS} fields", code="AB001")
     if "username" not in names:
         hint = "; the fields must have commas between them" if len(names) == 1 else ""
-        raise Problem(422, f"username: the first line must name the fields, this one among them{hint}", code="AB001")
+        raise Problem(
+            422, f"username: the first line must name the fields, and username among them{hint}", code="AB001"
+        )
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise Problem(422, f"{twice[0]}: is named twice in the first line", code="AB001")
 

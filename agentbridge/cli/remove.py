@@ -26,7 +26,7 @@ def remove(config: ConfigPath = None, yes: Yes = False, without_directory: Witho
     Refused while a daemon works for this node. The directory in the database stays as it is.
     """
     if acting_user() is not None:
-        raise Refused("remove: is for who administers this machine, not for --user")
+        raise Refused("remove: is only for whoever administers this machine; run it without --user")
     # the other commands don't wait for what it imports
     from agentbridge.cli.removal import take_all_out
 

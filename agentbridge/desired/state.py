@@ -189,7 +189,7 @@ def _auth(key: EndpointId, line: Line, sip: SipDefaults) -> Fields:
     secret."""
     if not line.secret:
         # the digest of an empty secret is one that everybody knows
-        raise ValueError("sip_secret: there is none")
+        raise ValueError("sip_secret: is missing; set one")
     return {
         "auth_type": "digest",
         "username": key,
@@ -203,7 +203,7 @@ def _endpoint(subject: Subject, line: Line) -> Fields:
     key = subject.key
     if not line.codecs:
         # Asterisk can neither read nor delete an endpoint without `allow` any more
-        raise ValueError("codecs: there is none")
+        raise ValueError("codecs: name at least one")
     return {
         "context": NO_CALLS_CONTEXT if line.sip_type is SipType.PEER else line.context,
         "allow": ",".join(line.codecs),

@@ -74,7 +74,7 @@ async def must(connection: Connection, actor: str | None, operation: str) -> Non
         return
     needs = OPERATIONS.get(operation, Needs.HOLDER)
     if needs is Needs.HOLDER:
-        raise Refused(f"user: {operation} is for who holds the configuration, not for a user of the directory")
+        raise Refused(f"user: {operation} is only for whoever may read the configuration; run it without --user")
     with translated():
         await connection.execute("select agentbridge.check_role($1, $2, $3)", actor, needs.value, operation)
 
@@ -82,7 +82,7 @@ async def must(connection: Connection, actor: str | None, operation: str) -> Non
 async def must_have_queue(connection: Connection, actor: str | None, queue: str) -> None:
     """Raises Refused unless the queue is enabled for the actor."""
     if actor is not None and not await connection.fetchval("select agentbridge.has_queue($1, $2)", actor, queue):
-        raise Refused(f"user: not enabled for {actor}: the queue {queue}")
+        raise Refused(f"user: the queue {queue} is not enabled for {actor}")
 
 
 async def must_manage(connection: Connection, user: str | None, usernames: Sequence[str]) -> None:
@@ -123,7 +123,7 @@ async def must_fill(connection: Connection, user: str | None, queues: Iterable[i
         list(queues),
     )
     if rows:
-        raise Refused(f"user: not enabled for {user}: the queue {', '.join(row[0] for row in rows)}")
+        raise Refused(f"user: the queue {', '.join(row[0] for row in rows)} is not enabled for {user}")
 
 
 async def must_set(connection: Connection, user: str | None, fields: Iterable[str]) -> None:

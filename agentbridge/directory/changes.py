@@ -175,7 +175,9 @@ class Changes:
                 await self._follow(connection)
         except POOLER_ERRORS as error:
             self._statements = 0
-            raise Unavailable("a pooler in transaction mode: no prepared statements from now on") from error
+            raise Unavailable(
+                "a pooler in transaction mode is before the database: connecting again without prepared statements"
+            ) from error
         finally:
             # not close(): that waits for a server that may hang
             connection.terminate()

@@ -192,7 +192,7 @@ async def move(connection: Connection) -> dict[str, int]:
             await _lock(connection)
             applied = await _applied(connection)
             if not applied.old_numbering:
-                raise SchemaError("there is nothing to move: this is no database of the old numbering")
+                raise SchemaError("there is nothing to move: this database is not of a version before 0.2")
             if max(applied.migrations) < OLD_VERSION:
                 raise SchemaError("the database lacks some of the old migrations: apply them with version 0.1")
             if await connection.fetchval("SELECT to_regnamespace($1)", OLD_SCHEMA) is not None:

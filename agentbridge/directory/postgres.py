@@ -265,7 +265,9 @@ class Directory:
                 yield connection
             except POOLER_ERRORS as error:
                 self._forget_statements(pool)
-                raise Unavailable("a pooler in transaction mode: no prepared statements from now on") from error
+                raise Unavailable(
+                    "a pooler in transaction mode is before the database: connecting again without prepared statements"
+                ) from error
             finally:
                 await pool.release(connection)
 
@@ -310,7 +312,9 @@ class Directory:
             return
         row = await connection.fetchrow(QUERIES["lineage"])
         if row is None or (row["cluster"], row["timeline"]) != self._lineage:
-            raise Unavailable("this is another database server than the one that is obeyed")
+            raise Unavailable(
+                "the address leads to another database server than the one that is obeyed; see `agentbridge status`"
+            )
 
 
 async def _leave(_: object) -> None:

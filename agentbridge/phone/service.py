@@ -128,7 +128,9 @@ class PhoneService:
         line = self._lines[start.channel]
         try:
             if start.verb is None:
-                raise Unavailable("the dialplan asked for something that agentbridge does not know")
+                raise Unavailable(
+                    "Stasis: the dialplan asked for an unknown verb; is dialplan/agentbridge.conf of this version?"
+                )
             if len(self._tasks) > self._settings.calls:
                 raise Unavailable(f"more than phone.calls = {self._settings.calls} calls at once")
             async with asyncio.timeout(self._settings.call_seconds):

@@ -62,15 +62,15 @@ class Fence:
         again."""
         self._check_directory(since)
         if not self.open:
-            raise Unavailable("the directory is lost")
+            raise Unavailable("the database is lost: nothing is written to Asterisk until it has been read again")
         if self._asterisk_losses() != since.asterisk:
-            raise Unavailable("Asterisk was lost meanwhile")
+            raise Unavailable("Asterisk was lost meanwhile: it is read again before anything is written")
         if self._standstills != since.process or self._stands_still():
-            raise Unavailable("this process stood still: what it was to write may be over")
+            raise Unavailable("this process was stopped for a while: all is read again before anything is written")
 
     def _check_directory(self, since: FenceToken) -> None:
         if self._closings != since.directory:
-            raise Unavailable("the directory was lost meanwhile")
+            raise Unavailable("the database was lost meanwhile: it is read again before anything is written")
 
     def _stands_still(self) -> bool:
         return self._clock() - self._beat_at > BEAT_SECONDS + STOOD_STILL_SECONDS

@@ -55,7 +55,7 @@ class Mail(Section):
             raise ConfigError(f"mail.{error}") from None
         password = self.password.get_secret_value() if self.password else ""
         if not password.isascii():
-            raise ConfigError("mail.password: must be of ASCII: the log-in of SMTP carries nothing else")
+            raise ConfigError("mail.password: must be ASCII; SMTP's login can't carry other characters")
         return password
 
     def _complete(self) -> None:

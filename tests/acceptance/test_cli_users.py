@@ -48,7 +48,7 @@ async def test_a_user_makes_agents_in_its_own_queues_and_nowhere_else(office: Sh
     assert "may not manage dora" in (await as_user(office, "lead", "agent", "create", "dora", status=1)).err
     for queues in (("--queue", "support"), ("--queue", "*")):
         ran = await as_user(office, "lead", "agent", "create", "dora", *queues, status=1)
-        assert "not enabled for lead: the queue support" in ran.err
+        assert "the queue support is not enabled for lead" in ran.err
     assert "queue support" in (await as_user(office, "lead", "queue", "add", "support", "anna", status=1)).err
     await as_user(office, "lead", "queue", "remove", "sales", "cleo")
     listed = (await office("agent", "list", "--json")).json
@@ -92,7 +92,9 @@ async def test_each_command_asks_the_gate(office: Shell) -> None:
         assert "lead is no administrator" in (await as_user(office, "lead", *words, status=1)).err, words
     for user in ("lead", "root"):
         for words in (("db", "migrate"), ("db", "grant", "lead"), ("run",)):
-            assert "for who holds the configuration" in (await as_user(office, user, *words, status=1)).err, words
+            assert (
+                "only for whoever may read the configuration" in (await as_user(office, user, *words, status=1)).err
+            ), words
     assert "no daemon has refused" in (await as_user(office, "root", "plan", "--confirm")).err
     assert [queue["name"] for queue in (await as_user(office, "lead", "queue", "list", "--json")).json] == ["sales"]
     assert "not enabled for lead" in (await as_user(office, "lead", "queue", "show", "support", status=1)).err

@@ -135,7 +135,7 @@ def test_the_password_of_the_mail_server_may_be_a_credential(
 
 
 @pytest.mark.parametrize(
-    ("content", "told"), [("é", "mail.password: must be of ASCII"), (None, "mail.password_file: .* can't be read")]
+    ("content", "told"), [("é", "mail.password: must be ASCII"), (None, "mail.password_file: .* can't be read")]
 )
 def test_the_daemon_starts_without_the_password_of_the_mail_server_which_is_missed_when_it_is_used(
     file: Path, tmp_path: Path, content: str | None, told: str

@@ -42,7 +42,7 @@ async def _outcome(
     if found["state"] == "refused":
         raise Problem(409, found["reason"] or "it was refused", code="AB013")
     if found["state"] == "timed out":
-        raise Problem(409, "no daemon carried it out in time", code="AB013")
+        raise Problem(409, "no daemon carried it out in time; is one running? try again", code="AB013")
     return document(found, done)
 
 

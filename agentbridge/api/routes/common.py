@@ -157,7 +157,7 @@ def place(cursor: str) -> str | None:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
         json.loads(text)
     except ValueError:
-        raise Problem(422, "cursor: is none of this server's", code="AB001") from None
+        raise Problem(422, "cursor: was not made by this server; ask for the first page again", code="AB001") from None
     return text
 
 
@@ -169,7 +169,7 @@ def numbered_place(cursor: str) -> str | None:
         return None
     found = json.loads(text)
     if not isinstance(found, dict) or not isinstance(found.get("id"), int):
-        raise Problem(422, "cursor: is none of this list's", code="AB001")
+        raise Problem(422, "cursor: is not of this list; ask for its first page again", code="AB001")
     return text
 
 

@@ -58,7 +58,10 @@ async def events(socket: WebSocket) -> None:
         await _deny(socket, problem)
         return
     if state.streams.full_for(caller.name, STREAMS, STREAMS_EACH):
-        await _deny(socket, Problem(429, "too many streams are open", headers={"Retry-After": "10"}))
+        await _deny(
+            socket,
+            Problem(429, "too many streams are open; close one, or try again later", headers={"Retry-After": "10"}),
+        )
         return
     await socket.accept()
     await _serve(socket, seen_by, caller.name)
@@ -136,7 +139,7 @@ async def stream(
     state = request.app.state
     seen_by = await look(database, caller.proof)
     if state.streams.full_for(caller.name, STREAMS, STREAMS_EACH):
-        raise Problem(429, "too many streams are open", headers={"Retry-After": "10"})
+        raise Problem(429, "too many streams are open; close one, or try again later", headers={"Retry-After": "10"})
     wish = Wish(frozenset(kinds or KINDS), None if queues is None else frozenset(queues))
     since = request.headers.get("last-event-id", cursor)[:64]
     frames = _frames(request, seen_by, wish, since, caller.name)

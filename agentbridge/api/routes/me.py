@@ -123,7 +123,7 @@ async def new_password(request: Request, caller: Asking, database: Directory, bo
     guess(request, caller.name)
     rows = await database.rows("api_login_of", caller.name, "agent")
     if not rows or not await request.app.state.hashing.verify(rows[0]["password_hash"], body.old):
-        raise Problem(403, "old: is not the password")
+        raise Problem(403, "old: is not your present password")
     await set_password(request, caller, database, "agent", caller.name, body.password)
     return nothing()
 

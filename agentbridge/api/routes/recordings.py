@@ -75,7 +75,7 @@ async def audio(request: Request, caller: Asking, database: Directory, id: int) 
     noted = wanted is None or wanted.startswith("bytes=0-")
     row = (await database.rows("api_recording_file", caller.proof, _known(id), noted))[0]
     if row["ended_at"] is None:
-        raise Problem(409, "the recording is still running")
+        raise Problem(409, "the recording is still running; wait until the call has ended")
     path = await request.app.state.audio.playable(id, row["file"], row["format"])
     size = path.stat().st_size
     headers = {"Accept-Ranges": "bytes", "Cache-Control": "private, no-store"}
@@ -111,7 +111,7 @@ def _range(wanted: str | None, size: int) -> tuple[int, int]:
 
 
 def _no_range(size: int) -> Problem:
-    return Problem(416, "Range: lies beyond the recording", headers={"Content-Range": f"bytes */{size}"})
+    return Problem(416, "Range: begins beyond the end of the recording", headers={"Content-Range": f"bytes */{size}"})
 
 
 def _streamed(path: Path, first: int, length: int, status: int, headers: dict[str, str]) -> Response:

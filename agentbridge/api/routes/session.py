@@ -48,7 +48,11 @@ class Hashing:
     async def _in_turn(self, work: Callable[..., Result], *arguments: str | None) -> Result:
         """Runs the work in a thread of its own, a few at a time. Raises a Problem (429) where too many wait."""
         if self._waiting >= HASHES_WAITING:
-            raise Problem(429, "too many log in; wait a moment", headers={"Retry-After": str(BUSY_SECONDS)})
+            raise Problem(
+                429,
+                "too many people log in at this moment; try again in a few seconds",
+                headers={"Retry-After": str(BUSY_SECONDS)},
+            )
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)

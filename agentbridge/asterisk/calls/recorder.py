@@ -44,7 +44,7 @@ async def spool_folder(link: Asks) -> Path:
     """Asks Asterisk for its spool folder (astspooldir). Raises Refused or Unavailable."""
     shown = _SPOOL.search(await link.command("core show settings", timeout=TIMEOUT_SECONDS))
     if shown is None:
-        raise Refused("core show settings: does not say where the spool directory is")
+        raise Refused("`core show settings` of Asterisk does not say where its spool directory is")
     return Path(shown[1])
 
 

@@ -256,7 +256,7 @@ class Requests:
     async def _dial(self, agent: EndpointId, number: str) -> Result:
         """Rings the agent's device and connects it to the number. Raises Refused where the agent is in a call."""
         if self._board.calls_of(agent) or self._around.device_state(self._device(agent)) != _FREE:
-            raise Refused(f"{agent}: is in a call")
+            raise Refused(f"{agent}: is in a call; end it first")
         return await self._ring(agent, OUTBOUND, number, number)
 
     async def _ring(self, agent: EndpointId, context: str, extension: str, shown: str = "") -> Result:

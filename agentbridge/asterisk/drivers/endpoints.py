@@ -259,7 +259,9 @@ class Endpoints:
         """
         stored = await self._stored(key)
         if stored is None:
-            raise Refused(f"AstDB has no {FAMILIES[ObjectKind.AOR]}/aor/{key}; it is pushed again at the next look")
+            raise Refused(
+                f"AstDB has no {FAMILIES[ObjectKind.AOR]}/aor/{key}; it is written again at the next comparison"
+            )
         stored |= fields
         if not stored.get("contact"):
             stored.pop("contact", None)
