@@ -27,7 +27,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """By what a file imports and a test is given: what is run on each version of Asterisk is chosen by no list."""
+    """Marks tests by what their file imports and what fixtures they use, so that runs on each version of Asterisk need
+    no list."""
     for item in items:
         if module := item.getparent(pytest.Module):
             starts = module.path.parent.name in REAL and STARTS_ASTERISK & vars(module.obj).keys()
@@ -36,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 async def make_template(server: Postgres) -> str:
-    """The database that each test's is a copy of: migrated once."""
+    """Makes the migrated database of which each test's is a copy; returns its name."""
     connection = await asyncpg.connect(await server.create_database(TEMPLATE))
     try:
         await migrate.migrate(connection, _quiet)
@@ -62,7 +63,7 @@ async def template(postgres: Postgres) -> str:
 
 @pytest_asyncio.fixture
 async def database(postgres: Postgres, template: str) -> AsyncIterator[str]:
-    """The DSN of a fresh database of this test's own."""
+    """A fresh database of this test's own; gives its DSN."""
     name = f"test_{next(_numbers)}"
     yield await postgres.create_database(name, template)
     await postgres.drop_database(name)
@@ -70,7 +71,7 @@ async def database(postgres: Postgres, template: str) -> AsyncIterator[str]:
 
 @pytest_asyncio.fixture
 async def fresh_postgres() -> AsyncIterator[Postgres]:
-    """A server of this test's own, to be stopped, killed or hung."""
+    """A PostgreSQL of this test's own, to be stopped, killed or hung."""
     async with Postgres() as server:
         yield server
 
@@ -83,6 +84,6 @@ async def asterisk() -> AsyncIterator[Asterisk]:
 
 @pytest_asyncio.fixture
 async def fresh_asterisk() -> AsyncIterator[Asterisk]:
-    """A server of this test's own, to be stopped, killed or hung."""
+    """An Asterisk of this test's own, to be stopped, killed or hung."""
     async with Asterisk(queues=QUEUES) as server:
         yield server

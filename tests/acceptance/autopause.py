@@ -20,7 +20,7 @@ WITHIN_S = 30.0
 
 @asynccontextmanager
 async def hasty_centre(postgres: Postgres) -> AsyncIterator[Centre]:
-    """Each agent is alone in a queue, and its phone rings in vain."""
+    """Runs a centre in which each agent is alone in a queue, and its phone rings in vain."""
     async with Centre(postgres, queues=QUEUES, sections=SECTIONS, audio=False) as centre:
         names = [f"agent{number}" for number in range(AGENTS)]
         for name, queue in zip(names, QUEUES, strict=True):
@@ -33,14 +33,14 @@ async def hasty_centre(postgres: Postgres) -> AsyncIterator[Centre]:
 
 
 async def lose_notifications(centre: Centre) -> None:
-    """As through a pooler in transaction mode: changes are found by looking alone."""
+    """Makes the daemon find changes by polling alone, as behind a pooler in transaction mode."""
     text = await centre.db.fetchval("SELECT pg_get_functiondef('agentbridge.note'::regproc)")
     assert "perform pg_notify('agentbridge', '');" in text
     await centre.db.execute(text.replace("perform pg_notify('agentbridge', '');", "null;"))
 
 
 async def one_round(centre: Centre, pauses_between: Iterator[float]) -> None:
-    """Each is autopaused, which is adopted, and unpaused by SQL one after the other: that must hold on both sides."""
+    """Lets each agent be autopaused, then unpauses it by SQL one after the other; checks that both sides keep that."""
     callers = [await centre.caller() for _ in QUEUES]
     calls = [caller.dial(queue) for caller, queue in zip(callers, QUEUES, strict=True)]
 
@@ -62,7 +62,7 @@ async def one_round(centre: Centre, pauses_between: Iterator[float]) -> None:
 
 
 async def holds(centre: Centre) -> None:
-    """Nobody is on pause in the directory, and soon nobody is in Asterisk."""
+    """Checks that nobody is on pause in the directory, and soon nobody in Asterisk."""
 
     async def unpaused() -> bool:
         assert await centre.db.fetchval("SELECT count(*) FROM agentbridge.queue_pauses") == 0, "undone"

@@ -53,7 +53,10 @@ def root_of(version: str) -> Path:
 
 @dataclass(slots=True)
 class Calls:
-    """`events`: the dialplan's own events since it opened, oldest first."""
+    """An Asterisk with phones and agents whose policy is typed into the AstDB; no daemon takes part.
+
+    `events`: the dialplan's own events since it was opened, oldest first.
+    """
 
     pbx: Asterisk
     farm: Farm
@@ -63,7 +66,7 @@ class Calls:
         await self.pbx.cli(f'database put agentbridge {path} "{value}"')
 
     async def agent(self, internal: str, *, device: str | None = None, **options: str) -> None:
-        """A logged-in agent on its own device, or on that one (empty: logged out)."""
+        """Makes a logged-in agent on its own device, or on `device`; '' makes it logged out."""
         device = internal if device is None else device
         values = {"id": internal, "device": device, **options}
         for name, value in values.items():
@@ -73,6 +76,7 @@ class Calls:
             await self.put(f"telephone/{device}/agent", internal)
 
     async def phone(self, user: str, display: str = "") -> Phone:
+        """Makes a registered phone for this user."""
         phone = await self.farm.phone(user, f"secret-{user}", display=display)
         await phone.register()
         return phone
@@ -87,6 +91,7 @@ class Calls:
         await self.pbx.cli(f"queue pause member PJSIP/{device} queue {queue}")
 
     async def clear(self) -> None:
+        """Waits for the end of all channels, then removes every policy entry and member."""
         await self.silence()
         await self.pbx.cli("database deltree agentbridge")
         for queue in self.pbx.queues:
@@ -104,7 +109,7 @@ class Calls:
         return [event for event in self.events if event.get("UserEvent") == name]
 
     async def told(self, name: str, count: int = 1) -> list[Message]:
-        """The events of that name, when there are so many."""
+        """Waits until there are `count` events of that name, and returns them."""
 
         async def there() -> bool:
             return len(self.named(name)) >= count
@@ -122,7 +127,7 @@ class Calls:
         return sorted(path for path in (self.pbx.spool / "monitor/agentbridge").rglob("*") if path.is_file())
 
     async def recording(self, at: int = 0) -> list[int]:
-        """The samples of a recording, in whatever format it is."""
+        """Returns the samples of a recording, in whatever format it is."""
         path = self.recordings()[at]
         if path.suffix == ".wav":
             return samples_of(path)
@@ -136,6 +141,7 @@ class Calls:
 
 @asynccontextmanager
 async def calls_on(pbx: Asterisk) -> AsyncIterator[Calls]:
+    """Opens the scene on this Asterisk."""
     async with Farm((pbx.host, pbx.sip_port)) as farm:
         calls = Calls(pbx, farm)
         account = Account(host=pbx.host, port=pbx.ami_port, username=pbx.ami_user, secret=pbx.ami_secret)
@@ -152,7 +158,7 @@ async def calls_on(pbx: Asterisk) -> AsyncIterator[Calls]:
 
 
 async def hear_each_other(one: Call, other: Call, tones: tuple[Phone, Phone]) -> None:
-    """`tones`: the phones of the two calls."""
+    """Checks that both ends of a call hear each other. tones: the phones of the two calls."""
     first, second = tones
     assert first.tone
     assert second.tone

@@ -23,7 +23,7 @@ _numbers = itertools.count(1)
 
 
 class Centre:
-    """`async with Centre(postgres) as centre`: everything is up, the queues are in the directory.
+    """A contact centre for a test: PostgreSQL with the directory and its queues, Asterisk, the daemon, and phones.
 
     wired: the daemon speaks to Asterisk through `wire`, which counts. started: the daemon runs.
     """
@@ -57,6 +57,7 @@ class Centre:
         await self._stack.__aexit__(kind, error, trace)
 
     async def _open(self, stack: AsyncExitStack) -> None:
+        """Starts everything, to be ended by the stack."""
         database = f"centre_{next(_numbers)}"
         self.dsn = await self.postgres.create_database(database)
         await prepare(self.dsn, numbers=self._numbers)
@@ -73,7 +74,7 @@ class Centre:
             await self.bridge.start()
 
     def daemon(self, *, sections: Sections | None = None) -> Bridge:
-        """A daemon of this centre, not yet started."""
+        """Makes a daemon of this centre, which is not started."""
         ports = {"ami_port": self.wire.ami_port, "ari_port": self.wire.ari_port} if self._wired else {}
         return Bridge(self.asterisk, self.dsn, sections={**(self._sections or {}), **(sections or {})}, **ports)
 
@@ -86,7 +87,7 @@ class Centre:
         return versions.has(self.version, feature)
 
     async def reconnect(self) -> None:
-        """This test's own connection, after the database was gone."""
+        """Opens this test's own database connection again, after the database was gone."""
         self.db.terminate()
         self.db = await asyncpg.connect(self.dsn)
 
@@ -124,7 +125,7 @@ class Centre:
         await self.db.fetchval("SELECT agentbridge.unpause($1, $2, source => 'admin')", username, queue)
 
     async def healed(self, username: str, within: float = WITHIN_S) -> None:
-        """Until its state is in Asterisk, whatever went wrong before."""
+        """Waits until the agent's state is in Asterisk, whatever went wrong before."""
 
         async def there() -> bool:
             status = await self.status(username)
@@ -133,12 +134,13 @@ class Centre:
         await until(there, within=within, what=f"{username} being all in Asterisk")
 
     async def status(self, username: str) -> asyncpg.Record:
+        """Returns the agent's row of agent_status."""
         row = await self.db.fetchrow("SELECT * FROM agentbridge.agent_status WHERE username = $1", username)
         assert row is not None
         return row
 
     async def settled(self, within: float = WITHIN_S) -> None:
-        """Until every agent's state is in Asterisk, or is known to have failed."""
+        """Waits until every agent's state is in Asterisk, or is known to have failed."""
         query = "SELECT bool_and(applied_at IS NOT NULL OR error IS NOT NULL)"
 
         async def all_there() -> bool:
@@ -151,7 +153,7 @@ class Centre:
             raise
 
     async def emptied(self, within: float = WITHIN_S) -> None:
-        """Nobody is left: no agent, no telephone, no phone, no endpoint of theirs."""
+        """Removes all agents, telephones and phones, and waits until their endpoints are gone."""
         await self.farm.dismissed()
         # a DELETE that leaves no agent at all would be held where there are many
         await self.db.execute("DELETE FROM agentbridge.agents WHERE id <> (SELECT max(id) FROM agentbridge.agents)")
@@ -177,7 +179,7 @@ class Centre:
         return (await self.members(queue)).get((queue, f"PJSIP/{internal}"))
 
     async def until_member(self, queue: str, internal: str, within: float = WITHIN_S, **wanted: object) -> None:
-        """Until it is a member with these values."""
+        """Waits until the agent is a member of the queue with these values."""
 
         async def there() -> bool:
             seen = await self.member(queue, internal)
@@ -190,7 +192,7 @@ class Centre:
             raise
 
     async def until_members(self, wanted: Mapping[tuple[str, str], Seen], within: float = WITHIN_S) -> None:
-        """Until these and no others are the members."""
+        """Waits until these and no others are members."""
 
         async def same() -> bool:
             return await self.members() == wanted
@@ -204,11 +206,12 @@ class Centre:
     # ------------------------------------------------------------ phones
 
     async def phone(self, username: str) -> Phone:
-        """The agent's phone, registered with what the daemon pushed."""
+        """Returns the agent's phone, registered with the endpoint that the daemon pushed."""
         (phone,) = await self.phones([username])
         return phone
 
     async def phones(self, usernames: Iterable[str]) -> list[Phone]:
+        """Returns the registered phones of these agents."""
         rows = await self.db.fetch(
             "SELECT internal, sip_secret FROM agentbridge.agents WHERE username = ANY ($1) ORDER BY id", [*usernames]
         )

@@ -21,7 +21,7 @@ async def centre(postgres: Postgres) -> AsyncIterator[Centre]:
 
 @pytest_asyncio.fixture
 async def wired(postgres: Postgres) -> AsyncIterator[Centre]:
-    """Its daemon speaks to Asterisk through a proxy that counts, and is not started."""
+    """A centre whose daemon speaks to Asterisk through a proxy that counts, and is not started."""
     async with Centre(postgres, wired=True, started=False) as centre:
         yield centre
 
@@ -34,13 +34,14 @@ async def standing(postgres: Postgres) -> AsyncIterator[Centre]:
 
 @pytest_asyncio.fixture
 async def shared(standing: Centre) -> AsyncIterator[Centre]:
-    """One for all tests of a file that break nothing: a test finds and leaves it without agents and phones."""
+    """A centre for all tests of a file that break nothing; a test finds and leaves it without agents and phones."""
     yield standing
     await standing.emptied()
 
 
 @pytest_asyncio.fixture
 async def empty(postgres: Postgres, tmp_path: Path) -> AsyncIterator[Shell]:
+    """The command line beside a database without a schema."""
     name = f"cli_{next(_numbers)}"
     dsn = await postgres.create_database(name)
     yield Shell(write_config(tmp_path, dsn))
@@ -49,6 +50,7 @@ async def empty(postgres: Postgres, tmp_path: Path) -> AsyncIterator[Shell]:
 
 @pytest_asyncio.fixture
 async def shell(postgres: Postgres, template: str, tmp_path: Path) -> AsyncIterator[Shell]:
+    """The command line beside a database with the schema."""
     name = f"cli_{next(_numbers)}"
     yield Shell(write_config(tmp_path, await postgres.create_database(name, template)))
     await postgres.drop_database(name)

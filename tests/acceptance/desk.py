@@ -34,7 +34,7 @@ SECRET = "toy-secret-of-the-lab-telephones"
 
 
 async def telephones(centre: Centre, *names: str, **columns: Any) -> None:
-    """Their rows, and their endpoints in Asterisk."""
+    """Creates hot-desk telephones and waits until Asterisk has their endpoints."""
     columns = {"sip_secret": SECRET, **columns}
     places = ", ".join(f"${number}" for number in range(2, len(columns) + 2))
     await centre.db.execute(
@@ -52,13 +52,14 @@ async def telephones(centre: Centre, *names: str, **columns: Any) -> None:
 
 
 async def switched_on(centre: Centre, *names: str) -> list[Phone]:
-    """The devices of these telephones, registered, and known to be."""
+    """Registers the devices of these telephones, and waits until the directory knows it."""
     phones = await centre.farm.register(dict.fromkeys(names, SECRET))
     await until_registered(centre, names, True)
     return phones
 
 
 async def until_registered(centre: Centre, names: Iterable[str], wanted: bool | None, within: float = 10.0) -> None:
+    """Waits until the directory has these telephones as registered, unregistered or unknown (None)."""
     names = [*names]
 
     async def so() -> bool:
@@ -72,13 +73,14 @@ async def until_registered(centre: Centre, names: Iterable[str], wanted: bool | 
 
 
 async def desk_agent(centre: Centre, username: str, *queues: str, pin: str | None = None, **columns: Any) -> str:
-    """An external hot-desk agent; returns its internal number."""
+    """Creates an external hot-desk agent; returns its internal number."""
     if pin is not None:
         columns["pin_hash"] = await asyncio.to_thread(hash_password, pin)
     return await centre.agent(username, *queues, typology="external", hot_desk=True, **columns)
 
 
 async def sit_down(centre: Centre, username: str, telephone: str, **arguments: Any) -> None:
+    """Logs the agent in at the telephone, in the directory."""
     steal = arguments.get("steal", False)
     await centre.db.fetchval(
         "SELECT agentbridge.login($1, $2, $3, $4)", username, telephone, arguments.get("source", "admin"), steal

@@ -10,7 +10,7 @@ from lab.phones.wire import Address, UdpWire
 
 
 class WireAt(UdpWire):
-    """A datagram socket at an address that was asked for."""
+    """A UDP transport for SIP at an address of the test's choice."""
 
     def __init__(self, at: Address, phone: "OddPhone") -> None:
         agent = phone._agent
@@ -24,14 +24,17 @@ class WireAt(UdpWire):
 
 
 class OddPhone(Phone):
-    """`notices` are the NOTIFYs that it got; `told_contact` is what it registers instead of where it is."""
+    """A phone with an address of its choice, which may register another one.
+
+    `notices` are the NOTIFYs that it got; `told_contact` is what it registers instead of where it is.
+    """
 
     notices: list[Request]
     told_contact = ""
 
     @classmethod
     async def of(cls, farm: Farm, user: str, secret: str, *, transport: str = "udp", at: Address | None = None) -> Self:
-        """Opened, and cleared away with the farm."""
+        """Opens a phone that is cleared away with the farm."""
         phone = cls(user, secret, farm.server, next(farm._tones), transport=transport, ticker=farm._ticker)
         phone.notices = []
         farm.phones.append(phone)
@@ -45,7 +48,7 @@ class OddPhone(Phone):
         return await self._agent.request(lambda extra: self._register_request(expires, extra), 5.0)
 
     async def granted(self, expires: int) -> int:
-        """The seconds for which the registrar keeps it."""
+        """Registers; returns the seconds for which the registrar keeps that."""
         answer = await self.ask_registrar(expires)
         found = re.search(r";expires=(\d+)", answer.first("Contact"))
         assert found is not None, answer
@@ -65,7 +68,7 @@ class OddPhone(Phone):
 
 
 def offered_codecs(invite: Request) -> list[str]:
-    """The payload types of the audio that a call offers, in its order, without telephone-event."""
+    """Returns the payload types of audio that a call offers, in its order, without telephone-event."""
     text = invite.body.decode()
     media = re.search(r"^m=audio \d+ \S+ ([\d ]+)", text, re.MULTILINE)
     assert media is not None
@@ -74,7 +77,7 @@ def offered_codecs(invite: Request) -> list[str]:
 
 
 async def refused_call(phone: Phone, number: str, within: float = 5.0) -> int:
-    """The SIP status with which a call is refused."""
+    """Calls the number; returns the SIP status with which that is refused."""
     call = await phone.call(number, within)
     if call.status == 200:
         await call.hangup()
@@ -82,7 +85,7 @@ async def refused_call(phone: Phone, number: str, within: float = 5.0) -> int:
 
 
 async def both_ways(caller: Phone, callee: Phone, number: str) -> None:
-    """A call that rings, is answered, and is heard at both ends."""
+    """Checks that a call to the number rings, is answered, and is heard at both ends."""
     call = await caller.call(number, 5.0)
     assert call.status == 200, call.status
     ringing = await callee.rings(5.0)

@@ -15,6 +15,8 @@ WITHIN_S = 30.0
 
 @dataclass(frozen=True)
 class Ran:
+    """What a command ended with: its exit status, standard output and standard error."""
+
     status: int
     out: str
     err: str
@@ -31,6 +33,7 @@ class Shell:
         self.config = config
 
     async def __call__(self, *words: str, stdin: str = "", status: int = 0, **environment: str) -> Ran:
+        """Runs the command and returns what it printed; checks its exit status."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "agentbridge", *words,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -45,7 +48,7 @@ class Shell:
 
 
 async def on_a_terminal(shell: Shell, *words: str, typed: str = "", columns: int = 120) -> str:
-    """What is seen there."""
+    """Runs the command on a terminal of so many columns; returns what is seen there."""
     parts = (sys.executable, "-m", "agentbridge", *words, "--config", str(shell.config))
     command = f"stty cols {columns}; {shlex.join(parts)}"
     process = await asyncio.create_subprocess_exec(
@@ -60,6 +63,7 @@ async def on_a_terminal(shell: Shell, *words: str, typed: str = "", columns: int
 
 
 def write_config(folder: Path, dsn: str) -> Path:
+    """Writes a configuration for the command; returns its path."""
     file = folder / "agentbridge.toml"
     file.write_text(
         f'[node]\nname = "lab"\n[database]\ndsn = "{dsn}"\n'
@@ -70,6 +74,7 @@ def write_config(folder: Path, dsn: str) -> Path:
 
 
 async def execute(shell: Shell, sql: str, *, dsn: str = "") -> None:
+    """Runs SQL in the command's database."""
     connection = await asyncpg.connect(dsn or shell.config.read_text().split('dsn = "')[1].split('"')[0])
     try:
         await connection.execute(sql)

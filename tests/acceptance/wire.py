@@ -19,7 +19,7 @@ _Note = Callable[[bytes], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One request: `PUT /ari/...` or an AMI action, with its headers as they were sent."""
+    """A request that the daemon sent: `PUT /ari/...`, or an AMI action with its headers."""
 
     name: str
     detail: str
@@ -30,7 +30,7 @@ class Sent:
 
 
 class Wire:
-    """`async with Wire(asterisk) as wire`: its `ami_port` and `ari_port` lead to Asterisk's, and `sent` has all."""
+    """A proxy before AMI and ARI that records what the daemon sends: `sent`, by `ami_port` and `ari_port`."""
 
     def __init__(self, asterisk: Asterisk) -> None:
         self._asterisk = asterisk
@@ -59,6 +59,8 @@ class Wire:
         self.sent.clear()
 
     async def _open(self, target: int, note: _Note) -> int:
+        """Listens before the server on port `target`; returns the port."""
+
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await self._carry(reader, writer, target, note)
 
@@ -70,6 +72,7 @@ class Wire:
     async def _carry(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: int, note: _Note
     ) -> None:
+        """Carries one connection both ways, and notes what the client sends."""
         self._writers.add(writer)
         try:
             there, back = await asyncio.open_connection("127.0.0.1", target)
@@ -89,6 +92,7 @@ class Wire:
                 self._writers.discard(end)
 
     def _note_ami(self, data: bytes) -> bytes:
+        """Notes the whole AMI actions in these bytes; returns the rest."""
         *whole, rest = data.split(b"\r\n\r\n")
         for message in whole:
             self.sent += [
@@ -98,6 +102,7 @@ class Wire:
         return rest
 
     def _note_ari(self, data: bytes) -> bytes:
+        """Notes the HTTP requests in these bytes; returns the rest."""
         *lines, rest = data.split(b"\n")
         for line in lines:
             self.sent += [Sent(m.decode(), path.decode()) for m, path in _REQUEST.findall(line)]
@@ -105,6 +110,7 @@ class Wire:
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, note: _Note | None) -> None:
+    """Carries bytes one way until the end."""
     pending = b""
     while data := await reader.read(_CHUNK):
         if note is not None:

@@ -14,13 +14,15 @@ COLOURS = ("#1f6feb", "#d29922", "#8250df")
 
 @dataclass(frozen=True, slots=True)
 class Curve:
+    """A line of a diagram: its name and its points."""
+
     name: str
     points: Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """`limit`: what must not be passed, drawn as a dashed line."""
+    """A diagram with several curves. `limit`: what must not be passed, drawn as a dashed line."""
 
     title: str
     curves: Sequence[Curve]
@@ -37,6 +39,8 @@ class Panel:
 
 
 def panels(days: Sequence[Mapping[str, Any]]) -> list[Panel]:
+    """Makes the diagrams from the figures of the days."""
+
     def curve(name: str, *path: str) -> Curve:
         return Curve(name, [(day["agents"], _at(day, path)) for day in days])
 
@@ -63,6 +67,7 @@ def _at(day: Mapping[str, Any], path: Sequence[str]) -> float:
 
 
 def svg(drawn: Sequence[Panel]) -> str:
+    """Returns the diagrams as an SVG picture."""
     size = f"0 0 {2 * WIDTH} {HEIGHT * ((len(drawn) + 1) // 2)}"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{size}" font-family="sans-serif" font-size="11">',

@@ -77,12 +77,13 @@ class Told:
         self.lose()
 
     def lose(self) -> None:
-        """All links, without a word."""
+        """Ends all AMI links without a word."""
         for session in self._sessions:
             session.transport.abort()
 
     async def tell(self, events: bytes) -> None:
-        """To the session that chose events with filters; waits while there is none, and while it is behind."""
+        """Puts events into the session that chose events with filters; waits while there is none, and while it is
+        behind."""
         async with asyncio.timeout(LATE_S):
             while True:
                 if (to := self._listening) is not None and not to.is_closing():
@@ -123,7 +124,7 @@ class Told:
 
 
 async def _down(there: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Whole messages alone, so that others may come between them."""
+    """Carries whole messages from Asterisk only, so that other events may come between them."""
     pending = b""
     while data := await there.read(CHUNK):
         whole, end, pending = (pending + data).rpartition(b"\r\n\r\n")
@@ -180,7 +181,7 @@ def _event(name: str, fields: dict[str, str]) -> bytes:
 
 
 def fill_spool(asterisk: Asterisk, agents: list[str]) -> None:
-    """50,000 recordings of the last month, of calls from before."""
+    """Writes 50,000 recordings of the last month, of earlier calls."""
     now = datetime.now(UTC).astimezone()
     for number in range(RECORDINGS):
         began = now - timedelta(minutes=number * 43200 / RECORDINGS, days=1)
@@ -195,6 +196,7 @@ def fill_spool(asterisk: Asterisk, agents: list[str]) -> None:
 
 
 async def measure(hours: int = HOURS) -> Growth:
+    """Runs the simulated week and returns its figures."""
     async with Stand(numbers=AGENTS + 20) as stand, Told(stand.asterisk) as told:
         await stand.people(AGENTS)
         await stand.login_at_once(0, AGENTS)
@@ -211,7 +213,7 @@ async def measure(hours: int = HOURS) -> Growth:
 
 
 async def _listed(stand: Stand) -> None:
-    """Until all old recordings have their rows and ends."""
+    """Waits until all old recordings have their rows and ends."""
     query = "SELECT count(*) FILTER (WHERE ended_at IS NOT NULL) FROM agentbridge.recordings"
     async with asyncio.timeout(WITHIN_S):
         while await stand.db.fetchval(query) < RECORDINGS:  # noqa: ASYNC110 - it is another process that does it
@@ -219,6 +221,7 @@ async def _listed(stand: Stand) -> None:
 
 
 async def _lived(stand: Stand, told: Told, bridge: Bridge, agents: list[str], hours: int) -> list[float]:
+    """Runs the hours of changes, calls and losses; returns the samples of memory."""
     process = psutil.Process(bridge.pid)
     samples: list[float] = []
     calls = changes = losses = 0
@@ -252,7 +255,7 @@ async def _change(stand: Stand, number: int) -> int:
 
 
 async def _followed(stand: Stand) -> None:
-    """Until the directory says that Asterisk has it all."""
+    """Waits until the directory says that Asterisk has everything."""
     query = "SELECT count(*) FROM agentbridge.agent_status WHERE pending"
     async with asyncio.timeout(WITHIN_S):
         while await stand.db.fetchval(query):  # noqa: ASYNC110 - likewise
@@ -260,6 +263,7 @@ async def _followed(stand: Stand) -> None:
 
 
 def _judged(hours: int, seconds: float, samples: list[float]) -> Growth:
+    """Computes the result from the samples of memory."""
     late = samples[len(samples) // 2 :]
     share = hours / HOURS
     return Growth(

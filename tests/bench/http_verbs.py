@@ -33,7 +33,7 @@ WITHIN_S = 10.0
 
 
 class Http:
-    """A directory of 200 agents at work, and one machine that may do all with them."""
+    """A directory of 200 agents at work, with the API, and a machine's token that may do everything."""
 
     def __init__(self, db: Db, dsn: str, asterisk: Asterisk, api: Api, browser: Browser, eye: Eye) -> None:
         self.db, self.dsn, self.asterisk, self.api, self.browser, self.eye = db, dsn, asterisk, api, browser, eye
@@ -86,7 +86,7 @@ async def _settled(db: Db) -> None:
 
 
 async def verbs(http: Http) -> dict[str, Figures]:
-    """Seconds from asking until Asterisk has it."""
+    """Measures the seconds from a pause's request until Asterisk has it, by HTTP and by SQL."""
     taken: dict[str, list[float]] = {"SQL": [], "HTTP": []}
     paused: dict[int, bool] = {}
     for number in range(2 * ROUNDS):
@@ -109,7 +109,7 @@ async def verbs(http: Http) -> dict[str, Figures]:
 
 
 async def reads(http: Http, path: str) -> float:
-    """Requests a second."""
+    """Measures how many requests a second for this path one core answers."""
     left = iter(range(READS))
 
     async def one_by_one() -> None:

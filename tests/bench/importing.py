@@ -36,6 +36,7 @@ def write_file(path: Path, agents: int) -> None:
 
 
 async def measure(agents: int = AGENTS) -> Import:
+    """Measures an import into a centre at work."""
     async with Stand(numbers=2 * agents + 100) as stand:
         await stand.people(agents)
         await stand.login_at_once(0, agents // 5)
@@ -46,6 +47,7 @@ async def measure(agents: int = AGENTS) -> Import:
 
 
 async def imported(stand: Stand, agents: int) -> Import:
+    """Imports so many agents by the command and measures it."""
     file = stand.bridge.dir / "new.csv"
     write_file(file, agents)
     before = stand.rss_mb()

@@ -40,7 +40,7 @@ def by(statement: str) -> Way:
 
 
 async def by_command(stand: Stand) -> None:
-    """`agentbridge agent delete`, five hundred names at a time."""
+    """Deletes agents by `agentbridge agent delete`, five hundred names at a time."""
     rows = await stand.db.fetch(f"SELECT username FROM agentbridge.agents WHERE {THEM}")
     names = [row["username"] for row in rows]
     for first in range(0, len(names), 500):
@@ -60,7 +60,10 @@ WAYS: Mapping[str, Way] = {
 
 
 async def measure(agents: int = AGENTS, *, away_s: float = AWAY_S) -> dict[str, float]:
-    """Seconds until the last one is out, by way; AssertionError where somebody is held, or a phone rings."""
+    """Returns the seconds until the last one is out, by each way of leaving.
+
+    Raises AssertionError where somebody is held, or a phone rings.
+    """
     centre = Leaving(agents)
     async with centre:
         for way, leave in WAYS.items():
@@ -85,7 +88,7 @@ async def measure(agents: int = AGENTS, *, away_s: float = AWAY_S) -> dict[str, 
 
 
 class Leaving:
-    """`async with Leaving(agents) as centre`: so many agents, and a daemon that has filled Asterisk with them."""
+    """A centre of so many agents, with a daemon that has filled Asterisk with them."""
 
     def __init__(self, agents: int) -> None:
         self._agents, self._leave = agents, agents // 5
@@ -115,7 +118,8 @@ class Leaving:
 
     @asynccontextmanager
     async def leaving(self, way: str, *, directly: bool = True, stay: bool = False) -> AsyncIterator[None]:
-        """A fifth is there, and their phones ring; the block makes them leave; they are out, and no phone rings.
+        """Logs a fifth of the agents in and lets their phones ring; the block makes them leave; checks that they are
+        out and silent.
 
         directly: whether calls to their numbers must not ring either. stay: they go on working by other numbers.
         """
@@ -134,7 +138,7 @@ class Leaving:
         print(f"{way}: {self.took[way]} s, nobody rung", file=sys.stderr, flush=True)
 
     async def renumber(self) -> None:
-        """All who work get numbers of another range by one statement."""
+        """Gives all who work numbers of another range by one statement."""
         await self.stand.db.execute(
             f"UPDATE agentbridge.agents SET internal = (internal::bigint + $1)::text WHERE {THEM}",
             self._agents,
@@ -142,7 +146,7 @@ class Leaving:
         )
 
     async def _come(self) -> None:
-        """A fifth logs in: those with the highest ids, unlocked, with five queues each."""
+        """Logs a fifth in: those with the highest ids, unlocked, with five queues each."""
         db = self.stand.db
         await db.execute(
             "UPDATE agentbridge.agents SET locked_at = NULL, deactivated = false"
@@ -175,7 +179,7 @@ class Leaving:
         )
 
     async def _until_members_are(self, numbers: set[str]) -> None:
-        """Until each of them is in five queues, and nobody else in any."""
+        """Waits until each of these is in five queues, and nobody else in any."""
         await self.stand.settled(OUT_WITHIN_S, look_s=self._look_s)
         wanted = {f"PJSIP/{number}" for number in numbers}
         async with asyncio.timeout(OUT_WITHIN_S):
@@ -195,7 +199,7 @@ class Leaving:
         return phones
 
     async def _rung(self, farm: Farm, phones: list[Phone], *, directly: bool) -> list[int]:
-        """How often each phone was called while customers called four queues, and each number one after the other."""
+        """Calls four queues and each number; returns how often each phone rang."""
         before = [len(phone.invites) for phone in phones]
         for called in (SOME_QUEUES, [phone.user for phone in phones] if directly else []):
             asterisk = self.stand.asterisk

@@ -27,7 +27,7 @@ console = Console()
 
 
 class Notes:
-    """The JSON, written anew after each part."""
+    """The JSON file of results, written anew after each part."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

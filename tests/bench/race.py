@@ -40,6 +40,7 @@ class Race:
 
 
 async def measure(agents: int = AGENTS) -> Race:
+    """Logs agents in on pause while customers wait, and counts the phones that rang in between."""
     async with Stand(numbers=agents + 100) as stand, Farm(_server(stand), audio=False) as farm:
         await stand.people(agents, login_in_pause=True)
         await stand.db.execute(
@@ -99,7 +100,7 @@ async def _waiting(stand: Stand, farm: Farm) -> list[Call]:
 
 
 async def _rings(stand: Stand, phone: Phone) -> float:
-    """Seconds from the end of the agent's pause."""
+    """Ends the agent's pause; returns the seconds until its phone rings."""
     started = time.perf_counter()
     await stand.db.execute(
         "SELECT agentbridge.unpause(username) FROM agentbridge.agents WHERE internal = $1", phone.user

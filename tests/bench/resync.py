@@ -35,6 +35,7 @@ class Resync:
 
 
 async def measure() -> Resync:
+    """Measures the first fill and a comparison without differences."""
     async with Postgres(fsync=False) as postgres, Asterisk(queues={name: {} for name in QUEUES}) as asterisk:
         dsn = await postgres.create_database("bench")
         await prepare(dsn, numbers=range(1000, 1000 + AGENTS))

@@ -24,7 +24,7 @@ CALM_TICKS = 100
 
 
 class Stalls:
-    """How late the loop wakes a sleeper, at worst."""
+    """Watches how late the event loop wakes a sleeper, at worst."""
 
     def __init__(self) -> None:
         self.worst = 0.0
@@ -37,6 +37,7 @@ class Stalls:
 
 
 async def main(config: Path, resyncs: int) -> dict[str, float]:
+    """Runs the daemon's parts in this process for so many comparisons; returns the figures."""
     settings = load(config)
     logs.configure(Log(level="error"), settings.node.name)
     gc.freeze()  # as `daemon.run` does
@@ -67,7 +68,7 @@ async def _started(parts: Parts) -> None:
 
 
 async def _resync(parts: Parts) -> float:
-    """Seconds from the request until every key was compared."""
+    """Requests a full comparison; returns the seconds until every key was compared."""
     started = time.perf_counter()
     parts.resync.now()
     for done in (False, True):  # first there is something to do, then nothing any more

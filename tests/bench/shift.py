@@ -23,7 +23,7 @@ RESYNCS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resync:
-    """Without a difference: writes on the wire, seconds of one, the loop's longest stall, memory."""
+    """The cost of a comparison without differences: writes, seconds, longest stall of the event loop, memory."""
 
     writes: int
     seconds: float
@@ -45,6 +45,7 @@ class Day:
 
 
 async def measure(agents: int = AGENTS) -> Day:
+    """Measures a day: cold start, a shift that logs in, a comparison, and the same changes without pace."""
     async with Stand(numbers=agents + 100) as stand:
         shift = agents // 5
         await stand.people(agents, login_in_pause=True)
@@ -79,6 +80,7 @@ async def _leave(stand: Stand, shift: int) -> None:
 
 
 async def _unpaced(stand: Stand, new: set[tuple[str, str]]) -> Load:
+    """Adds the members by AMI without the daemon's pace, for comparison."""
     async with stand.measured() as measure, Manager(stand.asterisk) as manager:
         for queue, interface in sorted(new):
             manager.send("QueueAdd", {"Queue": queue, "Interface": interface, "Paused": "true", "Penalty": "1"})
@@ -89,7 +91,7 @@ async def _unpaced(stand: Stand, new: set[tuple[str, str]]) -> Load:
 
 
 async def _resync(stand: Stand) -> Resync:
-    """In a child, the daemon in process; the first one repairs what the script has added."""
+    """Measures a comparison with the daemon in a child process; a first one repairs what the script has added."""
     async with (
         Wire(stand.asterisk) as wire,
         Bridge(stand.asterisk, stand.dsn, ami_port=wire.ami_port, ari_port=wire.ari_port) as bridge,

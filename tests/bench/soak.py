@@ -48,6 +48,7 @@ class Soak:
 
 
 async def measure(minutes: float = MINUTES) -> Soak:
+    """Runs changes and calls for so many minutes, and judges whether the daemon grew."""
     async with Stand(numbers=AGENTS + 100) as stand:
         await stand.people(AGENTS)
         await stand.login_at_once(0, LOGGED_IN)
@@ -61,7 +62,7 @@ async def measure(minutes: float = MINUTES) -> Soak:
 
 
 async def _soaked(stand: Stand, seconds: float) -> tuple[int, list[tuple[float, int]]]:
-    """How many changes were made, and the samples of memory and descriptors."""
+    """Makes changes for so many seconds; returns how many, and the samples of memory and descriptors."""
     process = psutil.Process(stand.bridge.pid)
     chance = random.Random(1)
     samples: list[tuple[float, int]] = []

@@ -29,8 +29,11 @@ POLL_S = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What something big cost: seconds until the directory said that all is in Asterisk, and until Asterisk had
-    no task left; the deepest task processor meanwhile; customers."""
+    """The cost of something big: seconds until the directory said that Asterisk has it, and until Asterisk had no task
+    left.
+
+    Also the deepest task processor meanwhile, and how the customers' calls went.
+    """
 
     applied_s: float
     settled_s: float
@@ -42,10 +45,8 @@ class Load:
 
 
 class Stand:
-    """`async with Stand(numbers=12_000) as stand`: empty, and the daemon is not started.
-
-    numbers: how many internal numbers there may be.
-    """
+    """A contact centre for the benches, empty, with a daemon that is not started. numbers: how many internal numbers
+    there are."""
 
     def __init__(self, *, numbers: int, fsync: bool = False, sections: Sections | None = None) -> None:
         self._numbers, self._fsync, self._sections = numbers, fsync, sections
@@ -73,7 +74,7 @@ class Stand:
     # ------------------------------------------------------------ the directory
 
     async def people(self, count: int, *, name: str = "agent", login_in_pause: bool = False) -> None:
-        """Agents name0, name1, ..., each in five of the queues, vacuumed as a directory that is in use is."""
+        """Creates agents name0, name1, ..., each in five of the queues, vacuumed as a directory in use is."""
         await self.db.execute(
             "INSERT INTO agentbridge.agents (username, full_name, login_in_pause)"
             " SELECT $1 || n, 'Agent ' || n, $3 FROM generate_series(0, $2::int - 1) n",
@@ -92,7 +93,7 @@ class Stand:
         await self.db.execute("VACUUM ANALYZE")
 
     async def login(self, first: int, count: int, *, name: str = "agent", over_s: float = 0.0) -> None:
-        """One transaction each, evenly over so many seconds."""
+        """Logs agents in, one transaction each, evenly over so many seconds."""
         started = time.perf_counter()
         for number in range(count):
             late = time.perf_counter() - started - over_s * number / count
@@ -118,7 +119,7 @@ class Stand:
     # ------------------------------------------------------------ what is measured
 
     async def settled(self, within: float = WITHIN_S, *, look_s: float = POLL_S) -> None:
-        """Until the directory says of each agent that Asterisk has it; asked every `look_s`."""
+        """Waits until the directory says of each agent that Asterisk has it; asks every `look_s`."""
         # not EXISTS, which PostgreSQL plans for one row: with 20,000 agents that took minutes and a core
         done = "SELECT bool_and(applied_at IS NOT NULL) FROM agentbridge.agent_status"
         async with asyncio.timeout(within):
@@ -127,7 +128,7 @@ class Stand:
 
     @asynccontextmanager
     async def measured(self) -> AsyncIterator["Measure"]:
-        """Customers call meanwhile; the figures are in the measure afterwards."""
+        """Lets customers call inside the block; the figures are in the measure afterwards."""
         await self.processors.reset()
         async with Customers(self.asterisk) as customers:
             await asyncio.sleep(CALM_S)
@@ -144,7 +145,7 @@ class Stand:
 
 
 class Measure:
-    """What `measured` yields: `done()` is awaited when all was asked for."""
+    """What `measured` gives to its block: `done` is to be awaited when everything was asked for."""
 
     def __init__(self, stand: Stand, started: float) -> None:
         self._stand, self._started = stand, started
@@ -154,6 +155,7 @@ class Measure:
         self.complaints = ""
 
     async def done(self, *, by_daemon: bool = True) -> None:
+        """Waits until all is in Asterisk and Asterisk has no task left, and notes the seconds."""
         if by_daemon:
             await self._stand.settled()
         self.applied_s = time.perf_counter() - self._started
@@ -161,6 +163,7 @@ class Measure:
         self.settled_s = time.perf_counter() - self._started
 
     def load(self) -> Load:
+        """Returns the figures, after the block."""
         return Load(
             applied_s=round(self.applied_s, 2),
             settled_s=round(self.settled_s, 2),

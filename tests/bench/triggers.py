@@ -66,6 +66,7 @@ class Cost:
 
     @classmethod
     def of(cls, with_triggers: float, without: float) -> "Cost":
+        """Computes the ratio of the two."""
         return cls(
             with_triggers=round(with_triggers, 3),
             without=round(without, 3),
@@ -75,7 +76,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """One database of the server."""
+    """One database, with the change hints' triggers or without."""
 
     dsn: str
     db: Db
@@ -83,6 +84,7 @@ class Copy:
 
 
 async def measure(turns: int = TURNS, rounds: int = ROUNDS) -> dict[str, Cost]:
+    """Measures writes with and without the triggers, by turns."""
     async with Postgres(fsync=True) as postgres, _copies(postgres) as copies:
         found = {f"{name} (1/s)": await _small(copies, sql, turns) for name, sql in SCRIPTS.items()}
         for table, sql in ALL_ROWS.items():
@@ -145,7 +147,7 @@ async def _small(copies: list[Copy], sql: str, turns: int) -> Cost:
 
 
 class Client:
-    """A pgbench that works when it is its turn; in between it is stopped."""
+    """A pgbench process that works only when it is its turn; in between it is stopped."""
 
     def __init__(self, copy: Copy, folder: Path, sql: str) -> None:
         self.copy = copy

@@ -41,7 +41,7 @@ WITHIN_S = 20.0
 
 
 class Eyes:
-    """When Asterisk had a pause, and when the viewer had it."""
+    """Notes when Asterisk had a pause, and when the viewer was told of it."""
 
     def __init__(self) -> None:
         self._event: dict[tuple[str, bool], float] = {}
@@ -73,7 +73,7 @@ class Eyes:
 
 
 class Place:
-    """Everything that the bench looks at."""
+    """The servers and the centre that the bench looks at."""
 
     def __init__(self, db: Db, asterisk: Asterisk, api: Api, bridge: Bridge, eyes: Eyes) -> None:
         self.db, self.asterisk, self.api, self.bridge, self.eyes = db, asterisk, api, bridge, eyes
@@ -82,7 +82,7 @@ class Place:
         """that the viewer of everything got, and what permessage-deflate would have made of it"""
 
     async def change(self, number: int) -> float:
-        """Seconds from the statement until Asterisk has it."""
+        """Pauses or unpauses an agent; returns the seconds until Asterisk has it."""
         internal = FIRST + number
         now = self.paused[number] = not self.paused.get(number, False)
         seen = self.eyes.expect(str(internal), now)
@@ -94,7 +94,7 @@ class Place:
             return await seen - began
 
     async def change_all(self, seconds: float) -> None:
-        """A hundred of them a second, each agent every ten."""
+        """Changes a hundred agents a second, each agent every ten seconds."""
         began = time.perf_counter()
         running: set[asyncio.Task[float]] = set()
         for number in range(int(seconds * PER_SECOND)):
@@ -171,7 +171,7 @@ async def _settled(db: Db) -> None:
 
 
 async def _cookie(db: Db, kind: str, username: str) -> str:
-    """A session as a log-in would make it: a password costs what is not measured here."""
+    """Makes a session as a log-in would: a password's cost is not measured here."""
     secret = secrets.token_urlsafe(32)
     await db.execute(
         "INSERT INTO agentbridge.web_sessions (proof, kind, username, idle, expires_at)"
@@ -184,7 +184,7 @@ async def _cookie(db: Db, kind: str, username: str) -> str:
 
 
 def _who(number: int) -> tuple[str, str]:
-    """Viewers of all roles, by turns."""
+    """Returns kind and username of the viewer with this number: viewers of all roles, by turns."""
     return [
         ("user", f"admin{number % 10}"),
         ("user", f"lead{number % 20}"),
@@ -195,7 +195,7 @@ def _who(number: int) -> tuple[str, str]:
 
 @contextlib.asynccontextmanager
 async def viewers(here: Place, count: int) -> AsyncIterator[None]:
-    """The first sees everything and is looked at."""
+    """Connects so many viewers; the first sees everything and is the one measured."""
     async with contextlib.AsyncExitStack() as stack:
         session = await stack.enter_async_context(
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar())
@@ -230,7 +230,7 @@ async def _take(socket: aiohttp.ClientWebSocketResponse) -> None:
 
 @contextlib.asynccontextmanager
 async def standing(here: Place, count: int) -> AsyncIterator[None]:
-    """Readers that subscribe and then never read; who is cut off comes back."""
+    """Connects readers that subscribe and then never read; who is cut off comes back."""
 
     async def stand() -> None:
         while True:
@@ -261,7 +261,7 @@ def say(what: str, found: object) -> None:
 
 
 async def daemons_cost(here: Place) -> dict[str, Figures]:
-    """A pause until Asterisk has it, without and with viewers, by turns."""
+    """Measures a pause until Asterisk has it, with and without viewers, by turns."""
     taken: dict[str, list[float]] = {"alone": [], "watched": []}
     for turn in range(4):
         name = "watched" if turn % 2 else "alone"

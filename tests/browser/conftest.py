@@ -23,6 +23,8 @@ HASH = hash_password(PASSWORD)
 
 @dataclass
 class Floor:
+    """A contact centre with its API and a Chromium."""
+
     centre: Centre
     api: Api
     browser: Browser
@@ -33,12 +35,12 @@ class Floor:
         return self.api.origin
 
     def recordings(self) -> list[Path]:
-        """All files of recordings, in the order of their names."""
+        """Returns all files of recordings, by name."""
         folder = self.centre.asterisk.spool / "monitor/agentbridge"
         return sorted(path for path in folder.rglob("*") if path.is_file())
 
     async def quiet(self) -> None:
-        """Until no channel is left: what was recorded is whole then."""
+        """Waits until no channel is left, so that recordings are complete."""
 
         async def silent() -> bool:
             return "0 active channels" in await self.centre.asterisk.cli("core show channels count")
@@ -49,6 +51,7 @@ class Floor:
         return await self.centre.agent(username, *queues, typology=typology, password_hash=HASH, **columns)
 
     async def user(self, username: str, role: str = "admin", *queues: str, **columns: object) -> None:
+        """Creates a user of the console with a password, for whom these queues are enabled."""
         names = ["username", "role", "password_hash", *columns]
         values = [username, role, HASH, *columns.values()]
         places = ", ".join(f"${n}" for n in range(1, len(values) + 1))
@@ -97,7 +100,7 @@ async def standing_floor(postgres: Postgres, browser: Browser) -> AsyncIterator[
 
 @pytest_asyncio.fixture
 async def floor(standing_floor: Floor) -> AsyncIterator[Floor]:
-    """One for all tests; each finds it without agents and users."""
+    """The floor for one test, which finds it without agents and users."""
     yield standing_floor
     await standing_floor.centre.db.execute("TRUNCATE agentbridge.web_sessions, agentbridge.users CASCADE")
     await standing_floor.centre.emptied()

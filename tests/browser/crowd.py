@@ -48,7 +48,7 @@ def note(**figures: Any) -> None:
 
 
 class Crowd:
-    """`written` are the changes so far; `flapping` makes more of them each tenth of a second."""
+    """A thousand agents whose live rows are written as a daemon writes them; `written` counts the changes so far."""
 
     def __init__(self, api: Api, db: asyncpg.Connection[asyncpg.Record], seed: int) -> None:
         self.api, self.db = api, db
@@ -57,7 +57,7 @@ class Crowd:
         self._turn = asyncio.Lock()
 
     async def beat(self) -> None:
-        """The daemon of this node is alive."""
+        """Writes that this node's daemon lives."""
         async with self._turn:
             await self.db.execute(
                 "INSERT INTO agentbridge.nodes (node, asterisk_up, version) VALUES ($1, true, 'crowd')"
@@ -66,7 +66,7 @@ class Crowd:
             )
 
     async def write(self, numbers: list[int], state: str = "") -> None:
-        """These agents change, to that state or to any."""
+        """Writes new live rows of these agents: in that state, or each in a random one."""
         now = datetime.now(UTC).isoformat()
         rows = [self._row(n, state or self._random.choice(STATES), now) for n in numbers]
         queues = [self._queue(name, now) for name in QUEUES]
@@ -89,6 +89,8 @@ class Crowd:
 
     @asynccontextmanager
     async def flapping(self, each_second: int) -> AsyncIterator[None]:
+        """Writes so many changes a second inside the block."""
+
         async def flap() -> None:
             while True:
                 await self.beat()
@@ -107,6 +109,7 @@ class Crowd:
 
 @asynccontextmanager
 async def crowd(postgres: Postgres, name: str, seed: int = 1) -> AsyncIterator[Crowd]:
+    """Makes the crowd with its database and API."""
     dsn = await postgres.create_database(name)
     await prepare(dsn, numbers=range(FIRST, FIRST + 2 * AGENTS))
     db = await asyncpg.connect(dsn, command_timeout=120)

@@ -49,7 +49,8 @@ KEYS = [key for key in re.findall(r'^  "([^"]+)":', CATALOGUE.read_text(), re.MU
 
 
 async def looks_well(page: Page, where: str) -> list[str]:
-    """What a reader would stumble over."""
+    """Returns what a reader would stumble over: untranslated keys, texts cut off or out of their box, a page wider than
+    the screen."""
     found = await page.evaluate(LOOK, KEYS)
     wrong = [f"{where}: shows the key {text!r}" for text in found["unnamed"]]
     wrong += [f"{where}: sticks out of its box: {element}" for element in found["out"]]
@@ -58,7 +59,8 @@ async def looks_well(page: Page, where: str) -> list[str]:
 
 
 async def axe(page: Page, where: str, rules: list[str] | None = None) -> list[str]:
-    """Findings of axe-core, a line each: rule, element, and how to mend it. rules: no others than these."""
+    """Returns the findings of axe-core, a line each: rule, element, and how to mend it. rules: only these rules are
+    checked."""
     if not await page.evaluate("() => Boolean(window.axe)"):
         # through the driver and not as a script of the page, which its policy forbids
         await page.evaluate(AXE + "\n;0")

@@ -21,7 +21,7 @@ FOCUSED = """
 
 
 class Hands:
-    """Two hands on a keyboard; `pressed` counts the keys."""
+    """Uses a page by keyboard alone; `pressed` counts the keys."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -36,7 +36,8 @@ class Hands:
         await self.page.keyboard.type(text)
 
     async def to(self, role: str, name: str, *, within: int = 60, back: bool = False) -> None:
-        """Tab until the focus is there. AssertionError, with what was passed, when it is not reached."""
+        """Presses Tab until this element has the focus. Raises AssertionError, with what was passed, when it is not
+        reached."""
         passed: list[str] = []
         for _ in range(within):
             found = await self.page.evaluate(FOCUSED)
@@ -57,7 +58,7 @@ class Hands:
         )
 
     async def log_in(self, origin: str, username: str, password: str) -> None:
-        """The first field has the focus when the page is there."""
+        """Logs in by keyboard: the first field has the focus when the page is there."""
         await self.page.goto(f"{origin}/login")
         await self.page.get_by_label("Username").wait_for()
         await self.to("textbox", "Username", within=1)

@@ -35,7 +35,7 @@ RATE = 8000
 
 
 async def people(floor: Floor) -> None:
-    """The directory: nobody is logged in, no phone is registered."""
+    """Fills the directory; nobody is logged in, no phone is registered."""
     for username in ("boss", "lead", "sue"):
         role = "admin" if username == "boss" else "user"
         more = {"lead": {"agents_permission": True}, "sue": {"may_spy": True, "download_recordings": True}}
@@ -69,7 +69,8 @@ async def cleared(floor: Floor) -> None:
 
 
 async def at_work(floor: Floor) -> list[Phone]:
-    """Anna talks, Elena's phone rings, Ben is ready, Chiara has lunch, David has no phone; a caller waits."""
+    """Puts agents to work: Anna talks, Elena's phone rings, Ben is ready, Chiara has lunch, David has no phone; a
+    caller waits."""
     centre = floor.centre
     await centre.settled(within=30)
     phones = dict(zip(ON_PHONES, await centre.phones(ON_PHONES), strict=True))
@@ -90,7 +91,7 @@ async def at_work(floor: Floor) -> list[Phone]:
 
 
 async def shown(floor: Floor, username: str, state: str, within: float = 30) -> None:
-    """Until the daemon says so of the agent."""
+    """Waits until the daemon reports this state of the agent."""
 
     async def so() -> bool:
         found = await floor.centre.db.fetchval(
@@ -102,7 +103,7 @@ async def shown(floor: Floor, username: str, state: str, within: float = 30) -> 
 
 
 async def recorded(floor: Floor, username: str, seconds: float = 6.0, days_ago: int = 0) -> int:
-    """A recording of a call that was, with its file; returns its id."""
+    """Makes a row and a file of an earlier recording; returns its id."""
     began = datetime.now(UTC) - timedelta(days=days_ago, minutes=7)
     name = f"monitor/agentbridge/{began:%Y/%m/%d}/{username}-{days_ago}-1.wav"
     file = Path(floor.centre.asterisk.spool) / name
@@ -123,7 +124,7 @@ async def recorded(floor: Floor, username: str, seconds: float = 6.0, days_ago: 
 
 
 def write_speech(file: Path, seconds: float) -> None:
-    """A tone that swells and falls as two people speak."""
+    """Writes a sound file with a tone that swells and falls as two people speak."""
     times = (at / RATE for at in range(int(RATE * seconds)))
     loud = (
         24000 * abs(sin(pi * time / 0.9)) ** 3 * sin(2 * pi * (440 if time % 2 > 1 else 300) * time) for time in times
@@ -137,7 +138,7 @@ def write_speech(file: Path, seconds: float) -> None:
 
 
 def live_rows(count: int, states: list[str], since: datetime) -> str:
-    """The rows of so many agents from number 2000 on, as a daemon writes them."""
+    """Returns SQL with live rows for so many agents from number 2000 on, as a daemon writes them."""
     return json.dumps(
         [
             {"internal": str(2000 + n), "state": states[n % len(states)], "since": since.isoformat(), "pauses": {},

@@ -14,7 +14,7 @@ from tests.browser.conftest import PASSWORD, Floor
 
 
 class Agent:
-    """`number` is the internal one; `seat` its browser."""
+    """An agent at its desk in a browser; `number` is the internal one."""
 
     def __init__(self, floor: Floor, username: str, number: str, seat: Seat) -> None:
         self.floor, self.username, self.number, self.seat, self.page = floor, username, number, seat, seat.page
@@ -36,7 +36,7 @@ class Agent:
         await self.in_service(*queues)
 
     async def in_service(self, *queues: str) -> None:
-        """Registered, and a member of the queues that Asterisk would ring."""
+        """Waits until the agent's phone is registered and a member of the queues that Asterisk would ring."""
         await self.page.get_by_text("Phone registered").wait_for()
         for queue in queues:
             await self.floor.centre.until_member(queue, self.number)
@@ -49,7 +49,7 @@ class Agent:
         await until(reachable, within=10, what=f"{self.number} being reachable")
 
     async def answers(self, caller: Phone, queue: str = "sales") -> Call:
-        """A call of that caller to the queue, answered with a press of the button."""
+        """Calls the queue, and answers with the button on the page; returns the caller's call."""
         call = caller.dial(queue)
         await self.press("Answer")
         await self.button("Hang up").first.wait_for()
@@ -57,7 +57,7 @@ class Agent:
         return call
 
     async def talks(self, caller: Phone, call: Call) -> None:
-        """Both hear each other now."""
+        """Checks that both hear each other."""
         assert caller.tone
         await call.hears(self.seat.tone, timeout=20)
         await self.seat.hears(caller.tone)
@@ -77,7 +77,8 @@ async def at_desk(
     started: bool = True,
     **columns: object,
 ) -> AsyncIterator[Agent]:
-    """A new agent that is logged in at the page; `started`: and works. At the end its page complained of nothing."""
+    """Makes an agent that is logged in at the page and, with `started`, works; at the end the page must have no
+    errors."""
     number = await floor.agent(username, *queues, **columns)
     await floor.centre.settled()
     async with seat(browser or floor.browser, floor.origin, tone=tone) as one:

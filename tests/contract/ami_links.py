@@ -28,6 +28,7 @@ def account(server: AmiServer, secret: str | None = None) -> Account:
 async def connected(
     server: AmiServer, on_event: Callable[[Message], None] | None = None
 ) -> AsyncIterator[AmiConnection]:
+    """Opens an AMI session to this server for the block."""
     hooks: dict[str, Any] = {} if on_event is None else {"on_event": on_event}
     connection = await AmiConnection.connect(account(server), name="test", within=LIMIT, **hooks)
     try:
@@ -37,7 +38,7 @@ async def connected(
 
 
 class Watched:
-    """An AmiLink whose hooks fill queues: `await watched.next_down()`."""
+    """An AMI link whose hooks fill queues: `await watched.next_down()`."""
 
     def __init__(self, server: AmiServer, **options: Any) -> None:
         self.ups: asyncio.Queue[Message] = asyncio.Queue()
@@ -57,6 +58,7 @@ class Watched:
         return await asyncio.wait_for(self.downs.get(), within)
 
     async def next_event(self, name: str, within: float = LIMIT) -> Message:
+        """Waits for the next event of this name and returns it."""
         async with asyncio.timeout(within):
             while (event := await self.events.get()).event != name:
                 pass
@@ -65,6 +67,7 @@ class Watched:
 
 @asynccontextmanager
 async def running(link: AmiLink) -> AsyncIterator[None]:
+    """Runs the link inside the block."""
     async with asyncio.TaskGroup() as group:
         task = group.create_task(link.run())
         try:
@@ -75,6 +78,7 @@ async def running(link: AmiLink) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def up(server: AmiServer, **options: Any) -> AsyncIterator[Watched]:
+    """Runs a watched link inside the block, once it is up."""
     watched = Watched(server, **options)
     async with running(watched.link):
         await watched.next_up()

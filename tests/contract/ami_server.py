@@ -28,9 +28,12 @@ class Session:
 
 @dataclass
 class ScriptedAmi:
-    """`silent_on`: actions never answered. `refused`: actions that the account has no permission for.
-    `raw`: answers sent as they are, `{id}` being the ActionID. `greets`: whether there is a banner.
-    `console`: what is printed for a command line; where it is given, nothing for any other."""
+    """An AMI server that answers as Asterisk does, and misbehaves as its fields say.
+
+    `silent_on`: actions never answered. `refused`: actions that the account has no permission for. `raw`: answers sent
+    as they are, `{id}` being the ActionID. `greets`: whether there is a banner. `console`: what is printed for a
+    command line; where it is given, nothing for any other.
+    """
 
     banner: bytes = b"Asterisk Call Manager/11.0.0\r\n"
     booted: bool = True
@@ -69,18 +72,18 @@ class ScriptedAmi:
         return Counter(received["Action"] for received in self.received)[action]
 
     async def until(self, condition: Callable[[], bool], within: float = 5.0) -> None:
-        """Waits until it holds; looked at when something was received, or a client came or went."""
+        """Waits until the condition holds; looks whenever something was received, or a client came or went."""
         async with asyncio.timeout(within), self._changed:
             await self._changed.wait_for(condition)
 
     def send(self, data: bytes) -> None:
-        """Raw bytes, to everyone who is logged in."""
+        """Sends raw bytes to every client that is logged in."""
         for session in self.sessions:
             if session.logged_in:
                 session.writer.write(data)
 
     async def send_bytewise(self, data: bytes) -> None:
-        """Each byte in a packet of its own, with time for the client to read it."""
+        """Sends each byte in a packet of its own, with time for the client to read it."""
         for byte in data:
             self.send(bytes([byte]))
             await asyncio.sleep(0)
@@ -90,7 +93,7 @@ class ScriptedAmi:
         self.send(FULLY_BOOTED)
 
     def drop(self) -> None:
-        """Every connection ends, as in a crash."""
+        """Ends every connection, as in a crash."""
         for session in self.sessions:
             session.writer.transport.abort()
 
@@ -129,6 +132,7 @@ class ScriptedAmi:
             await self._note()
 
     def _answer(self, session: Session, action: Action) -> bytes:
+        """Returns the answer to an action, as the fields say."""
         name = action["Action"]
         if name in self.raw:
             return self.raw[name].replace("{id}", action["ActionID"]).encode()

@@ -34,6 +34,7 @@ class Installation:
     """what it said that this version of Asterisk has not"""
 
     def write(self) -> Path:
+        """Writes the configuration; returns its path."""
         ami = {"port": self.asterisk.ami_port, "secret": self.asterisk.ami_secret} | self.ami
         ari = {
             "url": f"http://127.0.0.1:{self.asterisk.ari_port}/ari",
@@ -50,6 +51,7 @@ class Installation:
         return file
 
     async def check(self) -> dict[str, Finding]:
+        """Runs all checks; returns the findings by name."""
         file = self.write()
         found = [finding async for finding in findings(file, load(file), self.etc, self.daemon)]
         assert all(finding.to_do for finding in found)

@@ -22,6 +22,7 @@ def quiet() -> None:
 
 @pytest.fixture
 def seed() -> int:
+    """Returns the seed of this run's random choices, and prints it."""
     chosen = int(os.environ.get("AGENTBRIDGE_SEED") or random.SystemRandom().randrange(1_000_000))
     sys.stderr.write(f"\n    AGENTBRIDGE_SEED={chosen}\n")
     return chosen
@@ -35,6 +36,6 @@ async def stand(postgres: Postgres, seed: int) -> AsyncIterator[Stand]:
 
 @pytest_asyncio.fixture
 async def own(fresh_postgres: Postgres, seed: int) -> AsyncIterator[Stand]:
-    """With a PostgreSQL of its own, to be broken."""
+    """A stand with a PostgreSQL of its own, to be broken."""
     async with Stand(fresh_postgres, seed=seed) as stand:
         yield stand

@@ -89,7 +89,8 @@ SHOWN = (
 
 
 class Debian:
-    """The booted root folder with the PBX in it. `seconds` adds up what the machine needed for the document's steps."""
+    """A booted Debian with a PBX, into which agentbridge is installed. `seconds` adds up what the document's steps
+    took."""
 
     def __init__(self, root: SystemdRoot) -> None:
         self.root = root
@@ -100,7 +101,7 @@ class Debian:
         """what the console shows of the PBX where agentbridge was never installed"""
 
     async def prepare(self) -> None:
-        """The PBX works, and the sources and wheels are there, since the root folder has no network."""
+        """Makes the PBX work, and copies sources and wheels, since the root folder has no network."""
         for name, text in PBX.items():
             with self.root.path(f"/etc/asterisk/{name}").open("a") as file:
                 file.write(text)
@@ -112,7 +113,7 @@ class Debian:
         self.root.path("/etc/pip.conf").write_text("[global]\nno-index = true\nfind-links = /srv/wheels\n")
 
     def copy_sources(self) -> None:
-        """What a clone of this tree has."""
+        """Copies what a clone of this tree has."""
         list_files = ["git", "-C", TOP, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         listed = subprocess.run(list_files, check=True, capture_output=True)
         target = self.root.path(SOURCES)
@@ -123,7 +124,7 @@ class Debian:
         subprocess.run(["tar", "-C", target, "--no-same-owner", "-x"], input=packed.stdout, check=True)
 
     def make_newer(self, version: str) -> None:
-        """The sources become a later version's, with one more step of the schema."""
+        """Turns the sources into a later version's, with one more step of the schema."""
         project = self.root.path(f"{SOURCES}/pyproject.toml")
         text = re.sub(r'^version = ".*"$', f'version = "{version}"', project.read_text(), flags=re.MULTILINE)
         project.write_text(text)
@@ -133,7 +134,7 @@ class Debian:
         init.write_text(re.sub(r'"[0-9]+\.[0-9]+\.[0-9]+[^"]*"', f'"{version}"', init.read_text()))
 
     async def follow(self, heading: str, *blocks: int, within: float = 300.0) -> str:
-        """Run the lines that the document has below that heading, as they stand there; what they printed.
+        """Runs the lines that docs/installing.md has below that heading; returns what they printed.
 
         blocks: the numbers of those to run, from 0; all of them where none is given.
         """
@@ -148,7 +149,7 @@ class Debian:
         return await self.root.run("asterisk", "-rx", command)
 
     async def make_newer_package(self, version: str) -> None:
-        """The package in dist/ becomes a later version's, with one more step of the schema."""
+        """Turns the package in dist/ into a later version's, with one more step of the schema."""
         await self.root.shell(
             f"""cd {SOURCES}/dist
             dpkg-deb --raw-extract agentbridge_*.deb newer
@@ -179,7 +180,7 @@ class Debian:
 
 
 def steps(heading: str) -> list[str]:
-    """The blocks of shell lines below a heading of docs/installing.md."""
+    """Returns the blocks of shell lines below a heading of docs/installing.md."""
     sections = re.split(r"^## ", DOCUMENT.read_text(), flags=re.MULTILINE)
     for section in sections:
         if section.startswith(heading):
@@ -188,7 +189,7 @@ def steps(heading: str) -> list[str]:
 
 
 def _steady(shown: str) -> str:
-    """Without seconds since, the width of columns, and the console's own messages."""
+    """Removes from an output what differs each time: seconds, column widths, the console's own messages."""
     lines = (re.sub(r"\(\d+ secs ago\)|\d+ secs|[-=]{3,}", "", line) for line in shown.splitlines())
     kept = (" ".join(line.split()) for line in lines if "global EID" not in line)
     return "\n".join(line for line in kept if line)

@@ -19,7 +19,7 @@ from lab.processes import LabError, Process, run, until
 
 
 class Standby(Postgres):
-    """`async with Standby(primary) as standby`: a copy that follows through `stream`, which can be cut."""
+    """A PostgreSQL standby that follows the primary through `stream`, which can be cut."""
 
     def __init__(self, primary: Postgres) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Standby(Postgres):
         await self.stream.__aexit__(None, None, None)
 
     async def caught_up(self) -> None:
-        """Until it has all that the primary has now."""
+        """Waits until it has all that the primary has now."""
         wanted = await self._ask(self._primary, "SELECT pg_current_wal_lsn()::text")
 
         async def there() -> bool:
@@ -55,6 +55,7 @@ class Standby(Postgres):
         await until(there, within=10, what="the standby having everything")
 
     async def promote(self) -> None:
+        """Makes the standby a primary."""
         await self._execute("SELECT pg_promote()")
 
         async def done() -> bool:
@@ -72,7 +73,7 @@ class Standby(Postgres):
 
 
 class Pooler:
-    """`async with Pooler(postgres) as pooler`: PgBouncer in transaction mode at `port`, for every database."""
+    """PgBouncer in transaction mode at `port`, for every database."""
 
     def __init__(self, postgres: Postgres) -> None:
         self.port = free_port()

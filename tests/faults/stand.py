@@ -51,8 +51,10 @@ Condition = Callable[[], Awaitable[bool]]
 
 
 class Stand(Centre):
-    """ana talks to a customer; ben and cem are on pause in `waiting`, where a caller waits; dua is free; eve
-    is not logged in. The daemon reaches AMI, ARI and PostgreSQL through `ami`, `ari` and `pg`.
+    """A centre at work whose daemon reaches AMI, ARI and PostgreSQL through the proxies `ami`, `ari` and `pg`.
+
+    ana talks to a customer; ben and cem are on pause in `waiting`, where a caller waits; dua is free; eve is not logged
+    in.
     """
 
     def __init__(
@@ -86,7 +88,7 @@ class Stand(Centre):
         await self._people()
 
     def faulty_daemon(self, *, sections: Sections | None = None) -> Bridge:
-        """A daemon behind the proxies, not yet started."""
+        """Makes a daemon behind the proxies, which is not started."""
         dsn = self.dsn.replace(f":{self.postgres.port}/", f":{self.pg.port}/")
         return Bridge(
             self.asterisk,
@@ -114,7 +116,7 @@ class Stand(Centre):
         await self.talk()
 
     async def talk(self) -> None:
-        """Two customers call: one is answered by ana, one waits where everybody is on pause."""
+        """Lets two customers call: one is answered by ana, one waits where everybody is on pause."""
         self.customer, waiting = await self.caller(), await self.caller()
         self.call = await self.customer.call("sales", timeout=5)
         await self.ana.rings(timeout=10)
@@ -122,7 +124,7 @@ class Stand(Centre):
         await self.hears()
 
     async def hears(self) -> None:
-        """Both hear each other now, and the caller who waits hears the music."""
+        """Checks that both ends of the call hear each other, and the waiting caller the music."""
         async with asyncio.TaskGroup() as all_three:
             all_three.create_task(both_hear(self.call, self.customer, self.ana.calls[-1], self.ana))
             all_three.create_task(self.waiting.hears(MUSIC_HZ, timeout=5))
@@ -130,7 +132,7 @@ class Stand(Centre):
     # ------------------------------------------------------------ faults
 
     async def lasts(self, seconds: float) -> None:
-        """The fault goes on for so long; the daemon must live all the while."""
+        """Waits so many seconds while the fault lasts; checks that the daemon lives."""
         end = time.monotonic() + seconds
 
         async def over() -> bool:
@@ -140,7 +142,7 @@ class Stand(Centre):
         await until(over, within=seconds + 5, what="the end of the fault")
 
     async def bridge_stays_away(self, seconds: float) -> bool:
-        """Whether the daemon, which has ended, is still gone after so long."""
+        """Waits so many seconds; returns whether the daemon, which has ended, is still gone."""
         end = time.monotonic() + seconds
 
         async def over() -> bool:
@@ -152,7 +154,7 @@ class Stand(Centre):
     async def bridge_is_quiet(
         self, heard: socket.socket, feeds: Callable[[socket.socket], int], *, seconds: float
     ) -> None:
-        """Until it has not fed the watchdog for so long."""
+        """Waits until the daemon has not fed the watchdog for so many seconds."""
         last = time.monotonic()
 
         async def quiet() -> bool:
@@ -163,7 +165,7 @@ class Stand(Centre):
         await until(quiet, within=seconds + 10, what=f"{seconds} s without a feed of the watchdog")
 
     async def phones_return(self) -> None:
-        """As phones do that notice a restart of Asterisk; its calls went with it, and new ones come."""
+        """Registers the phones again after a restart of Asterisk, and begins new calls."""
         for phone in (self.ana, self.ben, self.cem, self.dua, self.eve):
             for call in phone.calls:
                 call.drop()
@@ -172,7 +174,7 @@ class Stand(Centre):
         await self.talk()
 
     async def _registered(self, phone: Phone) -> None:
-        """Asterisk may have lost an endpoint of its last second, until the daemon gives it back."""
+        """Registers a phone; Asterisk may have lost its endpoint until the daemon gives it back."""
 
         async def let_in() -> bool:
             try:
@@ -186,8 +188,7 @@ class Stand(Centre):
     # ------------------------------------------------------------ what must hold
 
     async def healed(self, within: float = HEALED_WITHIN_S) -> float:
-        """Seconds until no difference was left. Then the next change is applied, the calls are up, and only
-        who should has rung."""
+        """Waits until nothing differs, then checks that all works; returns the seconds that it took."""
         took = await self.converged(within)
         await self.works()
         self.healings.append(took)
@@ -195,6 +196,7 @@ class Stand(Centre):
         return took
 
     async def converged(self, within: float = HEALED_WITHIN_S) -> float:
+        """Waits until nothing differs; returns the seconds that it took."""
         started = time.monotonic()
         try:
             await until(self.nothing_differs, within=within, what="no difference between database and Asterisk")
@@ -204,7 +206,7 @@ class Stand(Centre):
         return time.monotonic() - started
 
     async def works(self) -> None:
-        """The next change is applied, the calls are up, and only who should has rung."""
+        """Checks that the next change is applied, the calls are up, and only who should has rung."""
         await self.pause("dua", "after the fault")
         await self.until_member("support", self.internal["dua"], paused=True, reason="after the fault")
         await self.unpause("dua")
@@ -225,7 +227,7 @@ class Stand(Centre):
         return not found.plan.steps and not found.plan.problems and not await self.unlike()
 
     async def unlike(self) -> set[object]:
-        """The members that are in one of database and Asterisk only, or with other values: by our own eyes."""
+        """Returns the members that are only in database or Asterisk, or differ, read without agentbridge's code."""
         wanted = {
             (row["queue"], f"PJSIP/{row['internal']}", row["penalty"], row["paused"], row["reason"])
             for row in await self.db.fetch(MEMBERS)

@@ -40,13 +40,13 @@ class Scene:
     api_dsn: str
 
     async def restore(self) -> None:
-        """Everything as it was at the beginning."""
+        """Sets everything back to the beginning."""
         for statement in PEOPLE.replace("$1", f"'{_hashed}'").split(";\n"):
             if statement.strip():
                 await self.sql.execute(statement)
 
     async def token(self, *scopes: str, expired: bool = False) -> str:
-        """A machine's, as the API would make it."""
+        """Makes a machine's token with these scopes, as the API would."""
         token_id = f"t{next(_ids):07}"
         token = f"ab_{token_id}_{secrets.token_urlsafe(32)}"
         await self.sql.execute(

@@ -13,7 +13,7 @@ from tests.integration.words import Connect, Connection
 
 @pytest_asyncio.fixture
 async def connect(database: str) -> AsyncIterator[Connect]:
-    """More connections to the test's database, closed at its end."""
+    """Gives a function that opens more connections to the test's database."""
     opened: list[Connection] = []
 
     async def open_one() -> Connection:
@@ -53,13 +53,13 @@ async def api_process(api_scene: Scene) -> AsyncIterator[Api]:
 
 @pytest_asyncio.fixture
 async def scene(api_scene: Scene) -> Scene:
-    """As it is at the beginning of each test."""
+    """The scene as it is at the beginning of each test."""
     await api_scene.restore()
     return api_scene
 
 
 @pytest_asyncio.fixture
 async def api(api_process: Api, scene: Scene) -> Api:
-    """The running process, on `scene`."""
+    """The running API, on `scene`."""
     del scene
     return api_process

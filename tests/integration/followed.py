@@ -9,7 +9,7 @@ from agentbridge.model import EndpointId, Reading
 
 @dataclass
 class Seen:
-    """A DirectoryListener that keeps what it is told."""
+    """A DirectoryListener that stores what it is told."""
 
     keys: set[str] = field(default_factory=set)
     ups: int = 0

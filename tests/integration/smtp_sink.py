@@ -9,6 +9,8 @@ from email.message import Message
 
 
 class Sink:
+    """A mail server that stores the e-mails that it is given."""
+
     def __init__(self, starttls: ssl.SSLContext | None = None) -> None:
         self._starttls = starttls
         self.messages: list[Message] = []
@@ -43,7 +45,7 @@ class Sink:
 async def smtp_sink(
     *, tls: ssl.SSLContext | None = None, starttls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Sink]:
-    """Encrypted from the start, or when the client wants it."""
+    """Runs the mail server: encrypted from the start, or when the client asks for it."""
     sink = Sink(starttls)
     server = await asyncio.start_server(sink._serve, "127.0.0.1", 0, ssl=tls)
     sink.port = server.sockets[0].getsockname()[1]

@@ -15,7 +15,7 @@ def quiet(_step: str) -> None:
 
 
 async def add_agent(sql: Connection, username: str, **columns: Any) -> str:
-    """The internal number. External unless told otherwise, since those act from the web."""
+    """Creates an agent, external unless told otherwise; returns its internal number."""
     columns = {"username": username, "typology": "external", **columns}
     places = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
     return str(
@@ -31,6 +31,7 @@ async def add_telephone(sql: Connection, name: str, *, registered: bool = True) 
 
 
 async def add_queue(sql: Connection, name: str, *usernames: str) -> None:
+    """Creates a queue with these agents."""
     await sql.execute("insert into agentbridge.queues (name) values ($1)", name)
     await sql.execute(
         "insert into agentbridge.queue_members (agent_id, queue_id)"
@@ -42,7 +43,7 @@ async def add_queue(sql: Connection, name: str, *usernames: str) -> None:
 
 
 async def status(sql: Connection, username: str) -> asyncpg.Record:
-    """The agent's row of agent_status; that the quick look at one agent says the same is held each time."""
+    """Returns the agent's row of agent_status; checks that the quick look at one agent says the same."""
     row = await sql.fetchrow(
         "select *, agentbridge.applied_to(username) as quick, jsonb_build_object('pending', pending, 'applied_at',"
         " applied_at, 'error', error) as same from agentbridge.agent_status where username = $1",
@@ -54,7 +55,7 @@ async def status(sql: Connection, username: str) -> asyncpg.Record:
 
 
 async def refusal(doing: Awaitable[Any], code: str = "AB") -> str:
-    """The message with which the database refuses; the test fails when it does not."""
+    """Returns the message with which the database refuses. Raises AssertionError when it does not."""
     with pytest.raises(asyncpg.PostgresError) as caught:
         await doing
     assert (caught.value.sqlstate or "").startswith(code), caught.value

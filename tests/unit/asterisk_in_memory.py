@@ -57,7 +57,8 @@ class Faults:
 
 
 class AsteriskInMemory:
-    """`written` is called before each write that Asterisk takes; `offences` is what a bridge must never do."""
+    """An Asterisk in memory, for the loop. `written` is called before each write; `offences` lists what no daemon may
+    do."""
 
     def __init__(self, queues: Collection[str], listener: AsteriskListener, written: Write = lambda _: None) -> None:
         self.queues = {QueueName(queue) for queue in queues}
@@ -110,6 +111,7 @@ class AsteriskInMemory:
         return {place: self.engagements[place] for place in members if place in self.engagements}
 
     async def hold(self, members: Collection[Place]) -> dict[Place, str]:
+        """Returns which of these members ring or are in a call by now, `begin_to_ring` included."""
         self.engagements |= dict.fromkeys(self.begin_to_ring & set(members), "ringing")
         self.begin_to_ring.clear()
         return await self.engaged(members)
@@ -138,6 +140,7 @@ class AsteriskInMemory:
             raise Unavailable("the link was lost before the answer")
 
     def _reach(self, step: Step) -> None:
+        """Raises Unavailable or Refused as the faults say, before a write."""
         if not self._linked:
             raise Unavailable("the link is down")
         if self.faults.lose_link_in is None:
@@ -150,6 +153,7 @@ class AsteriskInMemory:
             raise Unavailable("the link was lost")
 
     def _do(self, step: Step) -> None:
+        """Carries out a step."""
         self._written(step)
         match step.action:
             case AddMember(member):
@@ -198,7 +202,7 @@ class AsteriskInMemory:
         self._ours(self._join, member.queue, member.interface, member)
 
     def _ours(self, act: Callable[..., None], queue: QueueName, interface: Interface, *args: object) -> None:
-        """Does it, and takes the event for our own; without one the queue is read."""
+        """Carries out a member's write, and takes its event for our own; without one the queue is read."""
         event = self.seen.awaiting(queue, interface)
         try:
             act(queue, interface, *args)
@@ -304,6 +308,7 @@ def _place(queue: QueueName, interface: Interface) -> Place:
 
 
 def _whole(text: str) -> str:
+    """Returns the text. Raises InvalidValue where app_queue would cut it."""
     if BREAKS_PERSISTENCE & set(text):
         raise InvalidValue(f"{text!r} has one of ; , | which would break Asterisk's member store")
     return text

@@ -9,7 +9,7 @@ import structlog
 
 @pytest.fixture(autouse=True)
 def _logging_as_before() -> Iterator[None]:
-    """Undoes what a test, or a command that it ran, configured: the next one would miss its lines below `warning`."""
+    """Restores the log's configuration after each test, since the next one would miss its lines below `warning`."""
     handlers, level = logging.root.handlers[:], logging.root.level
     yield
     structlog.reset_defaults()

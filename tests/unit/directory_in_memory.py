@@ -28,7 +28,7 @@ LINE = Line(secret="secret")
 
 
 def agent(number: int, **changes: Any) -> Agent:
-    """An agent with the row id and the internal number `number`; `queues` are its memberships by name."""
+    """Makes an agent whose row id and internal number is `number`; `queues` are its memberships by name."""
     queues = changes.pop("queues", ())
     return Agent(
         **{
@@ -46,7 +46,8 @@ def agent(number: int, **changes: Any) -> Agent:
 
 @dataclass
 class DirectoryInMemory:
-    """`hint` is called with the touched keys of each change, as the database's triggers do."""
+    """A directory in memory, for the loop. `hint` is called with the touched keys of each change, as the triggers
+    do."""
 
     queues: set[QueueName]
     hint: Callable[[Iterable[EndpointId]], None] = lambda _: None
@@ -121,7 +122,7 @@ class DirectoryInMemory:
         return {loss: self._fate(loss) for loss in losses}
 
     def _fate(self, loss: Loss) -> Fate:
-        """As the function `fates` of the schema decides."""
+        """Decides what became of a loss, as the schema's function `fates` does."""
         if self._has_moved(loss):
             return Fate.MOVED
         return Fate.VANISHED if self._has_vanished(loss) else Fate.TAKEN_AWAY
@@ -179,7 +180,7 @@ class DirectoryInMemory:
         self.put(replace(self.agents[number], **changes))
 
     def _note(self, before: Agent | None, after: Agent) -> None:
-        """What is there has no note; what is not there any more has one."""
+        """Keeps a note of what was taken away, and removes the note of what is there."""
         if before is not None and before.session is not None:
             self.taken_away.add(("session", after.id))
         if after.session is not None:
@@ -199,7 +200,7 @@ class DirectoryInMemory:
         self.change(number, session=self._session(number, paused=True, reason=reason))
 
     def unpause(self, number: AgentId) -> None:
-        """Of all queues, the single ones too."""
+        """Ends the agent's pauses, in all queues and in single ones."""
         memberships = tuple(replace(m, paused=False, reason="") for m in self.agents[number].memberships)
         session = self._session(number, paused=False, reason="")
         self.change(number, session=session, memberships=memberships)

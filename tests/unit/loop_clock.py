@@ -10,7 +10,7 @@ TURNS = 100_000
 
 
 class _Jumping(selectors.SelectSelector):
-    """Waits for nothing: the time that it should have waited has passed."""
+    """A selector that does not wait, but moves the clock on by the time that it should have waited."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class _Jumping(selectors.SelectSelector):
 
 
 class JumpingLoop(asyncio.SelectorEventLoop):
-    """`time()` starts at 0 and moves only while everybody waits."""
+    """An event loop whose clock starts at 0 and moves only while everybody waits."""
 
     def __init__(self) -> None:
         self._jumping = _Jumping()
@@ -42,7 +42,7 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         return self.run_until_complete(work)
 
     def end(self) -> None:
-        """Cancels what still runs, and closes."""
+        """Cancels what still runs, and closes the loop."""
         tasks = asyncio.all_tasks(self)
         for task in tasks:
             task.cancel()
@@ -52,6 +52,6 @@ class JumpingLoop(asyncio.SelectorEventLoop):
 
 
 async def turns(number: int) -> None:
-    """So many turns of the loop, in which no time passes unless everybody waits."""
+    """Lets the loop run so many turns, in which no time passes unless everybody waits."""
     for _ in range(number):
         await asyncio.sleep(0)
