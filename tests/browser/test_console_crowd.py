@@ -1,24 +1,23 @@
-"""The wallboard with a thousand agents, and what the pages weigh: the figures go to build/desk-figures.json."""
+"""A thousand agents whose daemon falls silent, and what the pages weigh: the figures go to build/desk-figures.json.
+
+How long a thousand agents hold the page up is measured in `make faults`: on a busy machine it says nothing.
+"""
 
 from __future__ import annotations
 
 import gzip
-import json
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest_asyncio
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser
 
 from lab.browser import seat
 from lab.postgres import Postgres
 from tests.browser.crowd import AGENTS, ALL_THERE, PASSWORD, Crowd, crowd, note
 
 WEB = Path(__file__).parents[2] / "agentbridge/web"
-LONGEST_MS = 50
-TASKS = ("RunTask", "ThreadControllerImpl::RunTask")
 CONSOLE_KB, BAR_KB = 80, 150
 
 
@@ -26,47 +25,6 @@ CONSOLE_KB, BAR_KB = 80, 150
 async def hall(postgres: Postgres) -> AsyncIterator[Crowd]:
     async with crowd(postgres, "hall") as made:
         yield made
-
-
-async def test_a_thousand_agents_never_stop_the_page(hall: Crowd, browser: Browser) -> None:
-    async with seat(browser, hall.api.origin) as boss, hall.flapping(300):
-        await boss.log_in("boss", PASSWORD)
-        await boss.page.wait_for_function(ALL_THERE, arg=AGENTS, timeout=60_000)
-        async with tasks(browser, boss.page) as first:
-            await boss.page.goto(f"{hall.api.origin}/console/floor")
-            await boss.page.wait_for_function(ALL_THERE, arg=AGENTS, timeout=60_000)
-        async with tasks(browser, boss.page) as live:
-            await boss.page.wait_for_timeout(5000)
-        async with tasks(browser, boss.page) as filtered:
-            await boss.page.get_by_label("Filter by name").fill("number 77")
-            await boss.page.wait_for_function(ALL_THERE, arg=11)
-            await boss.page.get_by_label("Filter by name").fill("")
-            await boss.page.wait_for_function(ALL_THERE, arg=AGENTS)
-        assert boss.faults == []
-    note(wallboard_first_ms=max(first), wallboard_live_ms=max(live), wallboard_filter_ms=max(filtered))
-    assert max(first) <= LONGEST_MS
-    assert max(live) <= LONGEST_MS
-    assert max(filtered) <= LONGEST_MS
-
-
-@asynccontextmanager
-async def tasks(browser: Browser, page: Page) -> AsyncIterator[list[float]]:
-    """The milliseconds that each task of the page's main thread took inside the block.
-
-    In time of that thread: what other processes take of a busy machine is not the page's.
-    """
-    took: list[float] = []
-    await browser.start_tracing(page=page, categories=["toplevel", "devtools.timeline", "__metadata"])
-    try:
-        yield took
-    finally:
-        events = json.loads(await browser.stop_tracing())["traceEvents"]
-        main = {(event["pid"], event["tid"]) for event in events if event["args"].get("name") == "CrRendererMain"}
-        took += [
-            round(event["tdur"] / 1000, 1)
-            for event in events
-            if event["name"] in TASKS and "tdur" in event and (event["pid"], event["tid"]) in main
-        ]
 
 
 async def test_a_wallboard_whose_daemon_falls_silent_says_so(hall: Crowd, browser: Browser) -> None:
