@@ -97,7 +97,7 @@ IN_BROWSERS := tests/faults/test_fault_browser.py tests/faults/test_fault_crowd.
 faults: setup-systemd setup-browser
 	$(PYTHON) -m pytest -s tests/faults $(addprefix --ignore=,$(IN_BROWSERS)) -k "$(ONLY)"
 	$(IN_NAMESPACE) $(PYTHON) -m pytest -s $(IN_BROWSERS) -k "$(ONLY)"
-	$(NODES) -s tests/nodes/test_node_losses.py tests/nodes/test_node_load.py -k "$(ONLY)"
+	$(NODES) -s tests/nodes --ignore=tests/nodes/test_node_calls.py -k "$(ONLY)"
 
 deb:
 	packaging/build-deb dist

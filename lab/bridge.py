@@ -84,9 +84,14 @@ class Bridge:
         self.sections: dict[str, dict[str, object]] = {
             "node": {"name": name},
             "database": {"dsn": as_role(dsn, DAEMON), "owner_dsn": dsn},
-            "ami": {"port": ami_port or asterisk.ami_port, "username": asterisk.ami_user, "secret_file": ami_file},
+            "ami": {
+                "host": "127.0.0.1" if ami_port else asterisk.host,
+                "port": ami_port or asterisk.ami_port,
+                "username": asterisk.ami_user,
+                "secret_file": ami_file,
+            },
             "ari": {
-                "url": f"http://127.0.0.1:{ari_port or asterisk.ari_port}/ari",
+                "url": f"http://{'127.0.0.1' if ari_port else asterisk.host}:{ari_port or asterisk.ari_port}/ari",
                 "username": asterisk.ari_user,
                 "secret_file": ari_file,
             },

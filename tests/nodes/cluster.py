@@ -58,13 +58,14 @@ BUSY_LINE = 20.0
 """seconds that a busy machine may take for what takes a moment"""
 
 
-def files(name: str) -> dict[str, str]:
+def files(name: str, *, agents: bool) -> dict[str, str]:
     """What is added to the lab's files at that node: `agentbridge node files` as it is, used as it says."""
     written = node_files(name, NODES, transport="udp")
+    endpoints = "".join(ENDPOINT.format(user=user) for user in AGENTS) if agents else ""
     return {
         PJSIP_FILE: written[PJSIP_FILE],
         "asterisk.conf": written[ASTERISK_FILE],
-        "pjsip.conf": "".join(ENDPOINT.format(user=user) for user in AGENTS) + TRUSTED + f"#include {PJSIP_FILE}\n",
+        "pjsip.conf": endpoints + TRUSTED + f"#include {PJSIP_FILE}\n",
         "extensions.conf": CALLS,
     }
 
@@ -131,10 +132,14 @@ class Place:
 
 
 class Cluster:
-    """`async with Cluster(folder) as cluster`: `a`, `b` and `c` are up and have found each other."""
+    """`async with Cluster(folder) as cluster`: `a`, `b` and `c` are up and have found each other.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    daemons: they bring the agents; else those of AGENTS have endpoints of pjsip.conf, and no call waits for a daemon.
+    """
+
+    def __init__(self, folder: Path, *, daemons: bool = False) -> None:
+        self._folder, self._daemons = folder, daemons
+        self.tones = itertools.cycle(TONES)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -143,12 +148,13 @@ class Cluster:
             self.sites = [await self.switch.site(number) for number in range(1, len(NAMES) + 1)]
             self.places = []
             for name, site in zip(NAMES, self.sites, strict=True):
-                pbx = Asterisk(queues=QUEUES, extra=files(name), site=site)
+                pbx = Asterisk(queues=QUEUES, extra=files(name, agents=not self._daemons), site=site)
                 await stack.enter_async_context(pbx)
                 self.places.append(Place(name, pbx, Farm((pbx.host, pbx.sip_port))))
             self.a, self.b, self.c = self.places
-            for place in self.places:
-                await place.pbx.cli("dialplan set global AGENTBRIDGE_COMPARED 1")
+            if not self._daemons:
+                for place in self.places:
+                    await place.pbx.cli("dialplan set global AGENTBRIDGE_COMPARED 1")
             await self.joined()
             self._stack = stack.pop_all()
         return self
@@ -175,11 +181,10 @@ class Cluster:
     @asynccontextmanager
     async def scene(self) -> AsyncIterator[Self]:
         """A scene for one test: phones that it opens are gone after it, and so is every agent and member."""
-        tones = itertools.cycle(TONES)
         async with AsyncExitStack() as stack:
             for place in self.places:
                 server = place.pbx.host, place.pbx.sip_port
-                place.farm = await stack.enter_async_context(Farm(server, tones=tones))
+                place.farm = await stack.enter_async_context(Farm(server, tones=self.tones))
             yield self
         for place in self.places:
             if place.pbx.running:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from agentbridge.cli import output
+from agentbridge.cli.directory import node_files
 from agentbridge.cli.options import ConfigPath, Json, Yes, acting_user, in_directory
 from agentbridge.directory import nodes
 from agentbridge.model import SIP_PORT, Node
@@ -14,6 +15,7 @@ from agentbridge.model import SIP_PORT, Node
 app = typer.Typer(
     help="The Asterisk nodes of the centre, each with its daemon: see docs/nodes.md.", no_args_is_help=True
 )
+node_files.register(app)
 Name = Annotated[str, typer.Argument(metavar="NODE", help="As `[node] name` of its daemon's configuration.")]
 
 

@@ -1,0 +1,162 @@
+"""Three nodes with their daemons on one directory."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+
+from lab.bridge import Bridge, prepare
+from lab.phones import Farm, Phone
+from lab.postgres import Postgres
+from lab.processes import LabError, until
+from tests.nodes.cluster import BUSY_LINE, NODES, QUEUES, Cluster, Place, hear_each_other
+
+FAILOVER_S = 10
+SERVED_AGAIN_S = 40.0
+_numbers = itertools.count(1)
+
+
+class Centre:
+    """The cluster with a daemon on each node, and the directory."""
+
+    def __init__(
+        self, cluster: Cluster, bridges: list[Bridge], dsn: str, db: asyncpg.Connection[asyncpg.Record]
+    ) -> None:
+        self.dsn = dsn
+        self.cluster, self.bridges, self.db = cluster, bridges, db
+
+    async def reconnect(self) -> None:
+        """This test's own connection, after the database was gone."""
+        self.db.terminate()
+        self.db = await asyncpg.connect(self.dsn)
+
+    async def agent(self, username: str) -> tuple[str, str]:
+        """Makes an agent of all queues, logged in; returns its number and SIP secret."""
+        row = await self.db.fetchrow(
+            "insert into agentbridge.agents (username, typology) values ($1, 'external')"
+            " returning id, internal, sip_secret",
+            username,
+        )
+        assert row is not None
+        members = "insert into agentbridge.queue_members (agent_id, queue_id) select $1, id from agentbridge.queues"
+        await self.db.execute(members, row["id"])
+        await self.db.execute("select agentbridge.login($1)", username)
+        await self.settled()
+        return row["internal"], row["sip_secret"]
+
+    async def settled(self) -> None:
+        """Until each node that lives has all of the directory."""
+        query = "select bool_and(applied_at is not null and error is null) from agentbridge.agent_status"
+
+        async def all_there() -> bool:
+            return bool(await self.db.fetchval(query))
+
+        await until(all_there, within=SERVED_AGAIN_S, what="everything of the directory being in every Asterisk")
+
+    async def serving(self, queue: str) -> str:
+        return str(await self.db.fetchval("select serving_node from agentbridge.queues where name = $1", queue))
+
+    async def until_served(self, queue: str, *nodes: str) -> None:
+        """Until one of these nodes serves the queue."""
+
+        async def there() -> bool:
+            return await self.serving(queue) in nodes
+
+        await until(there, within=SERVED_AGAIN_S, what=f"{queue} being served by {nodes}")
+
+    async def until_member(self, place: Place, interface: str, queue: str = "sales", *, paused: bool = False) -> None:
+        """Until that is the only member of the queue at that node, and its phone is free."""
+        wanted = [(interface, "1" if paused else "0", "1")]
+
+        async def there() -> bool:
+            return [(m["Location"], m["Paused"], m["Status"]) for m in await place.members(queue)] == wanted
+
+        try:
+            await until(there, within=SERVED_AGAIN_S, what=f"{wanted} in {queue} at {place.name}")
+        except LabError as late:
+            late.add_note(str(await place.members(queue)))
+            raise
+
+    async def until_key(self, place: Place, path: str, value: str) -> None:
+        family, _, key = f"agentbridge/{path}".rpartition("/")
+
+        async def there() -> bool:
+            shown = await place.pbx.cli(f"database get {family} {key}")
+            return (shown.removeprefix("Value: ").strip() if shown.startswith("Value: ") else "") == value
+
+        await until(there, within=SERVED_AGAIN_S, what=f"{path} being {value!r} at {place.name}")
+
+    async def without_drift(self) -> None:
+        """Nothing is left to do on any node; `plan` ends with 3 where something is."""
+
+        async def quiet() -> bool:
+            try:
+                for bridge in self.bridges:
+                    await bridge.cli("plan")
+            except LabError:
+                return False
+            return True
+
+        await until(quiet, within=SERVED_AGAIN_S, what="no drift on any node")
+
+
+@asynccontextmanager
+async def opened(postgres: Postgres, folder: Path) -> AsyncIterator[Centre]:
+    """A centre in which nodea serves both queues."""
+    async with AsyncExitStack() as stack:
+        dsn = await postgres.create_database(f"three_nodes_{next(_numbers)}")
+        await prepare(dsn, numbers=range(1000, 1010))
+        db = await asyncpg.connect(dsn)
+        stack.callback(db.terminate)
+        await db.execute("update agentbridge.settings set queue_failover_seconds = $1", FAILOVER_S)
+        await db.execute("insert into agentbridge.queues (name) select unnest($1::text[])", [*QUEUES])
+        cluster = await stack.enter_async_context(Cluster(folder, daemons=True))
+        bridges = [await stack.enter_async_context(Bridge(p.pbx, dsn, name=p.name)) for p in cluster.places]
+        for node in NODES:
+            await bridges[0].cli("node", "add", node.name, node.sip_host, "--sip-port", str(node.sip_port))
+        await asyncio.gather(*(bridge.start() for bridge in bridges))
+        await stack.enter_async_context(phones(cluster))
+        centre = Centre(cluster, bridges, dsn, db)
+        stack.callback(lambda: centre.db.terminate())
+        await bridges[0].cli("node", "home", "nodea", "--queue", "sales", "--queue", "support", "--yes")
+        yield centre
+
+
+@asynccontextmanager
+async def phones(cluster: Cluster) -> AsyncIterator[None]:
+    """A farm at each node."""
+    async with AsyncExitStack() as stack:
+        for place in cluster.places:
+            place.farm = await stack.enter_async_context(
+                Farm((place.pbx.host, place.pbx.sip_port), tones=cluster.tones)
+            )
+        yield
+
+
+async def registered(place: Place, number: str, secret: str) -> Phone:
+    phone = await place.farm.phone(number, secret)
+
+    async def accepted() -> bool:
+        try:
+            await phone.register()
+        except Exception:  # its endpoint is being pushed
+            return False
+        return True
+
+    await until(accepted, within=BUSY_LINE, what=f"{number} being registered at {place.name}")
+    return phone
+
+
+async def served(place: Place, agent: Phone, queue: str = "sales") -> None:
+    """A customer at that node calls the queue and hears the agent."""
+    customer = await place.customer()
+    outgoing = await customer.call(f"acd-{queue}", timeout=SERVED_AGAIN_S)
+    incoming = await agent.rings(timeout=SERVED_AGAIN_S)
+    await hear_each_other(outgoing, incoming, (customer, agent))
+    await outgoing.hangup()
+    await incoming.ended(timeout=BUSY_LINE)

@@ -1,0 +1,122 @@
+"""Three nodes with their daemons on one directory: what a call does when agents, queues and nodes come and go.
+
+Judged by SQL, by a bare AMI client on each node, and by what is heard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from agentbridge.desired.node_files import ASTERISK_FILE, PJSIP_FILE
+from lab.manager import Manager
+from lab.postgres import Postgres
+from lab.processes import LabError
+from tests.nodes.centre import Centre, opened, registered, served
+from tests.nodes.cluster import BUSY_LINE
+
+
+@pytest_asyncio.fixture
+async def centre(postgres: Postgres, tmp_path: Path) -> AsyncIterator[Centre]:
+    async with opened(postgres, tmp_path) as centre:
+        yield centre
+
+
+async def test_an_agent_moves_between_nodes_and_a_node_dies(centre: Centre) -> None:
+    a, b, c = centre.cluster.places
+    number, secret = await centre.agent("ann")
+
+    # the phone at B, the queue at A, callers at C
+    at_b = await registered(b, number, secret)
+    await centre.until_member(a, f"Local/{number}@agentbridge-remote")
+    for place in (a, c):
+        await centre.until_key(place, f"agent/{number}/node", "nodeb")
+    await centre.until_key(c, "queue/sales/node", "nodea")
+    await served(c, at_b)
+
+    # a pause is everywhere
+    times = [await pause_seconds(centre, number) for _ in range(5)]
+    print(f"a pause is on all nodes after {', '.join(f'{1000 * t:.0f}' for t in sorted(times))} ms")
+
+    # the phone goes to C: its call comes there, and B has forgotten it
+    at_c = await registered(c, number, secret)
+    await centre.until_key(c, f"agent/{number}/node", "")
+    await centre.until_key(a, f"agent/{number}/node", "nodec")
+    await centre.until_member(a, f"Local/{number}@agentbridge-remote")
+    before = len(at_b.invites)
+    await served(b, at_c)
+    assert len(at_b.invites) == before
+    assert f"{number}/sip:" not in await b.pbx.cli("pjsip show contacts")
+
+    # A dies: its queues are served elsewhere, and nobody is logged out
+    began = time.monotonic()
+    await a.pbx.kill()
+    await centre.until_served("sales", "nodeb", "nodec")
+    taker = b if await centre.serving("sales") == "nodeb" else c
+    await centre.until_member(taker, f"PJSIP/{number}" if taker is c else f"Local/{number}@agentbridge-remote")
+    await centre.until_key(b if taker is c else c, "queue/sales/node", taker.name)
+    print(f"sales is served again {time.monotonic() - began:.1f} s after the death of its node")
+    await served(b, at_c)
+    await served(c, at_c)
+    assert await centre.db.fetchval("select logged_in from agentbridge.agent_status where internal = $1", number)
+
+    # A comes back: no queue moves, and nothing is left to do anywhere
+    await a.pbx.start()
+    await centre.cluster.joined()
+    await centre.until_key(a, "queue/sales/node", taker.name)
+    await centre.settled()
+    assert await centre.serving("sales") == taker.name
+    await centre.without_drift()
+    await served(a, at_c)
+
+
+async def pause_seconds(centre: Centre, number: str) -> float:
+    """Pauses the agent, and ends it; returns how long it took until A's member and B's gate had it."""
+    a, b, _ = centre.cluster.places
+    began = 0.0
+    done: dict[str, float] = {}
+
+    async def member() -> None:
+        async with Manager(a.pbx, events="agent") as manager:
+            ready.release()
+            while "member" not in done:
+                message = await manager.read()
+                if message.get("Event") == "QueueMemberPause" and message.get("Paused") == "1":
+                    done["member"] = time.perf_counter()
+
+    async def gate() -> None:
+        async with Manager(b.pbx) as manager:
+            ready.release()
+            while "gate" not in done:
+                answer = await manager.ask("DBGet", {"Family": "agentbridge", "Key": f"agent/{number}/paused"})
+                if answer[-1].get("Val") == "1" or answer[0]["Response"] == "Success":
+                    done["gate"] = time.perf_counter()
+                await asyncio.sleep(0.002)
+
+    ready = asyncio.Semaphore(0)
+    async with asyncio.timeout(BUSY_LINE), asyncio.TaskGroup() as tasks:
+        tasks.create_task(member())
+        tasks.create_task(gate())
+        await ready.acquire()
+        await ready.acquire()
+        began = time.perf_counter()
+        await centre.db.execute("select agentbridge.pause('ann', 'lunch')")
+    await centre.db.execute("select agentbridge.unpause('ann')")
+    await centre.until_key(b, f"agent/{number}/paused", "")
+    await centre.until_member(a, f"Local/{number}@agentbridge-remote")
+    return max(done.values()) - began
+
+
+async def test_the_command_writes_the_files_that_the_nodes_run_with(centre: Centre, tmp_path: Path) -> None:
+    for place, bridge in zip(centre.cluster.places, centre.bridges, strict=True):
+        folder = tmp_path / place.name
+        await bridge.cli("node", "files", place.name, str(folder), "--transport", "udp")
+        assert (folder / PJSIP_FILE).read_text() == (place.pbx.etc / PJSIP_FILE).read_text().lstrip("\n")
+        assert (folder / ASTERISK_FILE).read_text() in (place.pbx.etc / "asterisk.conf").read_text()
+    with pytest.raises(LabError, match="no node 'noded'"):
+        await centre.bridges[0].cli("node", "files", "noded", str(tmp_path / "noded"))
