@@ -43,7 +43,7 @@ _TABLE = {
         "queue": "create set delete",
         "telephone": "create set delete secret",
         "agent": "import reset",
-        "node": "list add retire home",
+        "node": "list add retire home files",
     },
     Needs.MANAGER: {
         "": "answer dial hangup",

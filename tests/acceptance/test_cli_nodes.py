@@ -5,7 +5,7 @@ from tests.acceptance.shell import Shell, execute
 BEATS = (
     "select agentbridge.heartbeat(n, now(), null, true, null, 0, 0, '1', '{}', '{}', '{}')"
     " from unnest('{a,b}'::text[]) n;"
-    "update agentbridge.nodes set up_at = now() + interval '1 hour'"
+    "update agentbridge.nodes set up_at = now() + interval '1 hour', seen_at = now() + interval '1 hour'"
 )
 
 
@@ -28,10 +28,20 @@ async def test_nodes_are_added_listed_brought_home_and_retired(shell: Shell) -> 
     assert (await shell("queue", "show", "sales", "--json")).json["serving_node"] == "b"
     assert "`node home`" in (await shell("queue", "set", "sales", "home_node=a", status=1)).err
 
+    folder = shell.config.parent / "asterisk"
+    written = (await shell("node", "files", "a", str(folder), "--transport", "lan")).out.split()
+    assert sorted(written) == sorted(str(file) for file in folder.iterdir())
+    trunks = (folder / "agentbridge-nodes-pjsip.conf").read_text()
+    assert "contact = sip:node-b.example:5062" in trunks
+    assert "transport = lan" in trunks
+    assert "no node 'zz'" in (await shell("node", "files", "zz", str(folder), status=1)).err
+
     assert (await shell("node", "retire", "b", "--yes")).out == "node b is retired\n"
     await execute(shell, BEATS)
     rows = {row["node"]: row for row in (await shell("node", "list", "--json")).json}
     assert (rows["a"]["queues"], rows["b"]["state"]) == (1, "retired")
+    await shell("node", "files", "a", str(folder))
+    assert "node-b" not in (folder / "agentbridge-nodes-pjsip.conf").read_text(), "a retired one has no trunk"
     assert "serves queues, and no other" in (await shell("node", "retire", "a", "--yes", status=1)).err
     assert "there is no node zz" in (await shell("node", "home", "zz", "--yes", status=1)).err
     for words in (("node", "list"), ("node", "add", "c", "10.0.0.3")):
