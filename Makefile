@@ -88,9 +88,9 @@ web-check:
 web-vendor:
 	cd $(WEB)/vendor && npm ci --ignore-scripts --silent && node vendor.mjs
 
+# one table, and JSON in the cache folder; make bench AGAINST=figures.json beside those of an earlier run
 bench: setup
-	$(PYTHON) -m tests.bench
-	$(PYTHON) -m tests.bench.load
+	$(PYTHON) -m tests.bench $(if $(AGAINST),--against $(AGAINST))
 
 # make faults ONLY=pooler: some of them. In browsers: what takes minutes, as outages, hidden pages, and a shift of eight hours.
 IN_BROWSERS := tests/faults/test_fault_browser.py tests/faults/test_fault_crowd.py

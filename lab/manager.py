@@ -55,10 +55,10 @@ class Manager:
     ) -> None:
         self._writer.transport.abort()
 
-    async def ask(self, action: str, fields: Message | None = None) -> list[Message]:
+    async def ask(self, action: str, fields: Message | None = None, *, within: float = WITHIN_S) -> list[Message]:
         """The answer, and behind it the list that it announces. One question at a time."""
         self.send(action, fields or {})
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(within):
             messages = [await self._answer()]
             if messages[0].get("EventList") == "start":
                 while messages[-1].get("EventList") != "Complete":

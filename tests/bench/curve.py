@@ -1,4 +1,7 @@
-"""Draws how the costs grow with the number of agents: `python -m tests.bench.curve FIGURES.json PICTURE.svg`."""
+"""Draws how the costs grow with the number of agents: `python -m tests.bench.curve PICTURE.svg FIGURES.json ...`.
+
+One file for each size, of `python -m tests.bench FIGURES.json --only mass --agents N`.
+"""
 
 import json
 import sys
@@ -47,15 +50,15 @@ def panels(days: Sequence[Mapping[str, Any]]) -> list[Panel]:
     return [
         Panel(
             "until all is in Asterisk (s)",
-            [curve("cold start", "cold_start", "settled_s"), curve("a fifth logs in", "shift", "settled_s")],
+            [curve("cold start", "cold_start", "settled_s"), curve("a fifth logs in", "shift_start", "settled_s")],
         ),
         Panel(
             "deepest task processor",
-            [curve("cold start", "cold_start", "deepest"), curve("a fifth logs in", "shift", "deepest")],
+            [curve("cold start", "cold_start", "deepest"), curve("a fifth logs in", "shift_start", "deepest")],
             limit=450,
         ),
         Panel("a resync without a difference (s)", [curve("resync", "resync", "seconds")]),
-        Panel("memory of the daemon (MB)", [curve("RSS", "rss_mb")], limit=150),
+        Panel("memory of the daemon (MB)", [curve("RSS", "rss_mb")], limit=100),
     ]
 
 
@@ -124,9 +127,10 @@ def _y(panel: Panel, y: float) -> float:
     return TOP + INNER_H * (1 - y / panel.highest)
 
 
-def main(figures: Path, picture: Path) -> None:
-    picture.write_text(svg(panels(json.loads(figures.read_text())["days"])))
+def main(picture: Path, *figures: Path) -> None:
+    days = sorted((json.loads(path.read_text())["mass"] for path in figures), key=lambda day: day["agents"])
+    picture.write_text(svg(panels(days)))
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:3]))
+    main(*map(Path, sys.argv[1:]))

@@ -54,9 +54,9 @@ class Stand:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            postgres = await stack.enter_async_context(Postgres(fsync=self._fsync))
+            self.postgres = await stack.enter_async_context(Postgres(fsync=self._fsync))
             self.asterisk = await stack.enter_async_context(Asterisk(queues=QUEUES))
-            self.dsn = await postgres.create_database("bench")
+            self.dsn = await self.postgres.create_database("bench")
             await prepare(self.dsn, numbers=range(FIRST, FIRST + self._numbers))
             self.db: Db = await asyncpg.connect(self.dsn)
             stack.callback(lambda: self.db.terminate())
@@ -70,6 +70,11 @@ class Stand:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
+
+    async def another_connection(self) -> Db:
+        """To the directory, for who works beside; to be terminated by the caller."""
+        db: Db = await asyncpg.connect(self.dsn)
+        return db
 
     # ------------------------------------------------------------ the directory
 

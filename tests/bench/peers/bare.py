@@ -1,6 +1,7 @@
-"""`bare.py` for changes that may come faster than they are read: it reads all that are newer than the last.
+"""The yardstick: the least that could carry a pause from PostgreSQL to Asterisk.
 
-That loses changes where two clients write at the same time; in this bench one does.
+It listens, reads what is new with one SELECT, and writes QueuePause to a socket. No answers, no reconnects, no check,
+no log, no agent with two queues. `python -m tests.bench.peers.bare DSN PORT USER SECRET` prints `ready`.
 """
 
 import asyncio
@@ -8,16 +9,15 @@ import sys
 
 import asyncpg
 
-from tests.bench.bare import drain, pause
-
 QUERY = """
-SELECT c.seq, a.internal, s.paused, s.pause_reason FROM agentbridge.changes c CROSS JOIN unnest(c.keys) k
+SELECT c.seq, a.internal, s.paused, s.pause_reason, q.name FROM agentbridge.changes c CROSS JOIN unnest(c.keys) k
 JOIN agentbridge.agents a ON a.internal = k JOIN agentbridge.sessions s ON s.agent_id = a.id
+JOIN agentbridge.queue_members m ON m.agent_id = a.id JOIN agentbridge.queues q ON q.id = m.queue_id
 WHERE c.seq > $1 ORDER BY c.seq
 """
 
 
-async def main(dsn: str, port: str, user: str, secret: str, queue: str) -> None:
+async def main(dsn: str, port: str, user: str, secret: str) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", int(port))
     writer.write(f"Action: Login\r\nUsername: {user}\r\nSecret: {secret}\r\nEvents: off\r\n\r\n".encode())
     woken = asyncio.Event()
@@ -33,8 +33,18 @@ async def main(dsn: str, port: str, user: str, secret: str, queue: str) -> None:
             await woken.wait()
             woken.clear()
             for seq, *member in await query.fetch(last):
-                writer.write(pause(queue, *member))
+                writer.write(pause(*member))
                 last = seq
+
+
+def pause(internal: str, paused: bool, reason: str, queue: str) -> bytes:
+    lines = ["Action: QueuePause", f"Queue: {queue}", f"Interface: PJSIP/{internal}", f"Paused: {str(paused).lower()}"]
+    return ("\r\n".join([*lines, f"Reason: {reason if paused else ''}"]) + "\r\n\r\n").encode()
+
+
+async def drain(reader: asyncio.StreamReader) -> None:
+    while await reader.read(65536):
+        pass
 
 
 if __name__ == "__main__":
