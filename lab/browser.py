@@ -155,7 +155,7 @@ class Seat:
             assert await self.page.evaluate(f"window.__hears({hertz}, 300)") < HEARD, f"{hertz} Hz is heard"
 
     async def heap(self) -> float:
-        """Bytes that live in the page's heap after the collector has run."""
+        """Returns the bytes that live in the page's heap after the collector has run."""
         session = await self.context.new_cdp_session(self.page)
         for _ in range(2):
             await session.send("HeapProfiler.collectGarbage")
@@ -164,7 +164,7 @@ class Seat:
         return float(usage["usedSize"])
 
     async def last_picture(self) -> None:
-        """A screenshot of what was there when a test failed, as failed-N.png; nothing where the page is gone too."""
+        """Takes a screenshot when a test has failed, as failed-N.png; does nothing where the page is gone too."""
         number = len([*SCREENSHOTS.glob("failed-*.png")]) + 1
         with suppress(Error):
             path = await self.picture(f"failed-{number}")

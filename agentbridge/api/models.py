@@ -272,7 +272,7 @@ class Number(Given):
 
 
 class Switch(Given):
-    """Something that is on or off."""
+    """Switches something on or off."""
 
     on: bool
 

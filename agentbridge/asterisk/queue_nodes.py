@@ -32,9 +32,10 @@ class Asterisk(Protocol):
 
 
 class QueueNodes:
-    """`heard` notes what the directory says at each heartbeat; `run` writes what differs.
+    """Writes into the AstDB which node serves each queue of another node, so that the dialplan sends callers there.
 
-    active: whether this daemon acts for its node.
+    `heard` takes what the directory says at each heartbeat; `run` writes what differs. active: whether this daemon acts
+    for its node.
     """
 
     def __init__(self, asterisk: Asterisk, *, active: Callable[[], bool]) -> None:
@@ -44,7 +45,7 @@ class QueueNodes:
         self._wake = asyncio.Event()
 
     def heard(self, elsewhere: Mapping[QueueName, str]) -> None:
-        """Notes which queues other nodes serve; of all others nothing is said."""
+        """Notes which queues other nodes serve, each with the node's name; for all other queues there is no entry."""
         self._wanted = {f"queue/{queue}/node": node for queue, node in elsewhere.items()}
         if self._asterisk.up and self._wanted != self._asterisk.queue_policy():
             self._wake.set()
@@ -65,7 +66,7 @@ class QueueNodes:
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _steps(self) -> list[Step]:
-        """Returns what makes the AstDB as it should be."""
+        """Returns the steps that make the AstDB entries as they should be."""
         found, wanted = self._asterisk.queue_policy(), self._wanted
         puts: dict[str, Action] = {
             path: PutPolicy(path, node) for path, node in wanted.items() if found.get(path) != node

@@ -139,7 +139,7 @@ async def _check_nobody_else_works_here(node: Node, username: str) -> None:
 
 
 async def _ours(node: Node, settings: Settings, known: Collection[EndpointId]) -> _Ours:
-    """Returns all that agentbridge has put into this Asterisk."""
+    """Finds all that agentbridge has put into this Asterisk."""
     spare = reserve(
         SipDefaults(
             realm=settings.sip.realm,

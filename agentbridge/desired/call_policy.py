@@ -46,13 +46,12 @@ def _desk_caller_id(agent: Agent) -> str:
 
 
 def _pause_sources(agent: Agent) -> Fields:
-    """Returns the part of the policy by which a pause is found.
+    """Returns the AstDB entry by which the dialplan finds out whether the agent is on pause.
 
-    Where a direct call learns whether the agent is on pause: app_queue knows it, so a pause is one write.
-
-    Queues that have a pause of their own don't tell. Three, in case that Asterisk does not know one of them. An agent
-    in no queue has its pause here, and so has every agent where there are several nodes: the node that has the phone
-    need not have the queue.
+    It names up to three of the agent's queues, in which app_queue knows the pause: so a pause needs no write here.
+    Three, in case Asterisk does not know one of them; queues with a pause of their own are no evidence. The entry says
+    the pause itself for an agent in no queue, and where there are several nodes: the node that has the phone need not
+    have the queue.
     """
     if agent.among_several or not agent.memberships:
         return {"paused": _flag(agent.session is not None and agent.session.paused)}

@@ -72,11 +72,11 @@ device_state_filter = {states}
 def node_files(
     name: str, nodes: Collection[Node], *, transport: str = "", codecs: Collection[str] = ("ulaw", "alaw")
 ) -> dict[str, str]:
-    """Returns file name → text for the node of that name.
+    """Returns Asterisk's configuration for that node with trunks to the others, from file name to text.
 
     transport: the section of pjsip.conf by which the nodes reach each other; '' leaves the choice to Asterisk. codecs:
-    of the calls between nodes, the preferred one first. Raises Refused for a node that is not among them, for a name
-    or address that can't stand in such a file, and for two nodes that Asterisk could not tell apart.
+    of the calls between nodes, the preferred one first. Raises Refused for a node that is not among them, for a name or
+    address that can't stand in such a file, and for two nodes that Asterisk could not tell apart.
     """
     for node in nodes:
         _check(node)
@@ -95,7 +95,10 @@ def node_files(
 
 
 def entity_id(name: str) -> str:
-    """Returns what tells a node's states from those of others, as in 02:1f:…: the same for a name wherever it runs."""
+    """Returns the entity id (a MAC address) by which a node's device states are told from those of others.
+
+    It follows from the name, so that it stays the same wherever the node runs.
+    """
     # 02: an address that no card has
     return ":".join(("02", *(f"{byte:02x}" for byte in sha256(name.encode()).digest()[:5])))
 
@@ -125,7 +128,7 @@ def _check_apart(nodes: Collection[Node]) -> None:
 
 
 def _asterisk(here: Node) -> str:
-    """Returns what asterisk.conf says."""
+    """Returns the text for asterisk.conf."""
     return (
         f"; written by `agentbridge node files` for {here.name}. Copy it into asterisk.conf, then restart Asterisk.\n"
         "; Copied and not included: where an #include there is not found, Asterisk starts without any of its folders.\n"
@@ -135,7 +138,7 @@ def _asterisk(here: Node) -> str:
 
 
 def _pjsip(here: Node, peers: Collection[Node], *, transport: str, codecs: str) -> str:
-    """Returns the trunks to all others, and the states that go and come over them."""
+    """Returns the text for pjsip.conf: the trunks to all other nodes, and the device states that they exchange."""
     media_address = f"\nmedia_address = {here.sip_host}" if _is_address(here.sip_host) else ""
     sections = (
         _PEER.format(

@@ -28,7 +28,7 @@ async def reachable(connection: Connection) -> list[Node]:
 
 
 async def add(connection: Connection, node: Node, *, serves_queues: bool, actor: str) -> None:
-    """Makes a node known to the others, or changes what they know. Raises Refused, naming the field."""
+    """Adds a node, or changes its SIP address and whether it serves queues. Raises Refused, naming the field."""
     await connection.execute(
         "select agentbridge.node_add($1, $2, $3, $4, $5)",
         node.name,
@@ -45,7 +45,7 @@ async def retire(connection: Connection, name: str, *, actor: str) -> None:
 
 
 async def home(connection: Connection, name: str, queues: Sequence[str] | None, *, actor: str) -> int:
-    """Moves queues to a node: those that belong there, or these, which belong there from now on.
+    """Moves queues to a node: those that belong there, or the ones named, which then belong there.
 
     Returns how many moved. Raises Refused for an unknown name, and for a node that is not up.
     """

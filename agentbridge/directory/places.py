@@ -14,7 +14,7 @@ from agentbridge.model import EndpointId
 
 
 class Contact(Protocol):
-    """A registration. `path` is empty and `ends` is None where they are not known."""
+    """A registered contact; `path` is empty and `ends` is None where they are not known."""
 
     @property
     def uri(self) -> str: ...
@@ -28,32 +28,33 @@ class Contact(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The node that has a device, and since when, in seconds since 1970 by the database's clock."""
+    """The node with which a device is registered, and since when: seconds since 1970 by the database's clock."""
 
     node: str
     since: float
 
 
 class Places:
-    """Every method raises Unavailable when the database is away."""
+    """Keeps in the directory which devices are registered with one node. Every method raises Unavailable."""
 
     def __init__(self, acquire: Acquire, node: str) -> None:
         self._acquire = acquire
         self.node = node
 
     async def registered(self, contacts: Mapping[EndpointId, Contact]) -> dict[EndpointId, Place]:
-        """These have just registered with this node; returns where each of them is now."""
+        """Writes that these devices have just registered with this node; returns where each is registered now."""
         uris = [contact.uri for contact in contacts.values()]
         async with self._acquire() as connection:
             return await _placed(connection, "devices_registered", self.node, list(contacts), uris)
 
     async def gone(self, devices: Collection[EndpointId]) -> None:
-        """These are not registered with this node any more."""
+        """Writes that these devices are not registered with this node any more."""
         async with self._acquire() as connection:
             await connection.execute(QUERIES["devices_gone"], self.node, list(devices))
 
     async def these(self, contacts: Mapping[EndpointId, Contact]) -> dict[EndpointId, Place]:
-        """These and no others are registered with this node; returns where each of them is now."""
+        """Writes that these devices and no others are registered with this node; returns where each is registered
+        now."""
         columns = (
             list(contacts),
             [contact.uri for contact in contacts.values()],
@@ -65,6 +66,6 @@ class Places:
 
 
 async def _placed(connection: PooledConnection, query: str, *arguments: object) -> dict[EndpointId, Place]:
-    """Returns what the query says of the places of devices."""
+    """Runs the query; returns the devices' places that it tells."""
     rows = await connection.fetch(QUERIES[query], *arguments)
     return {EndpointId(row["device"]): Place(row["node"], row["since"]) for row in rows}

@@ -64,7 +64,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Centre:
-    """The nodes beside this one."""
+    """The other nodes of the centre, and which of them serves each queue that is not this node's."""
 
     others: tuple[str, ...] = ()
     """empty: this one is alone"""
@@ -185,7 +185,7 @@ class Directory:
         await self._execute("telephones_registered", self._node, list(registered), list(registered.values()))
 
     async def heartbeat(self, beat: Heartbeat) -> Centre:
-        """Writes that this node's daemon lives, and how it is; returns what else there is in the centre."""
+        """Writes that this node's daemon lives, and in which state; returns what it must know of the other nodes."""
         arguments = (
             self._node,
             beat.started_at,

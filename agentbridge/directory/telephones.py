@@ -83,7 +83,8 @@ class Telephones:
         ]
 
     async def settle_lost_browsers(self, after: float, action: str, back: str) -> list[tuple[str, str]]:
-        """The same for agents whose phone is a browser. Returns each agent's username with what was done."""
+        """Does what `settle_lost` does, for agents whose phone is a browser. Returns each username with what was
+        done."""
         async with self._acquire() as connection:
             rows = await connection.fetch(QUERIES["settle_lost_browsers"], after, action, back)
         return [(row["username"], row["done"]) for row in rows]

@@ -18,7 +18,7 @@ RETRY_SECONDS = 1.0
 
 
 class Contact(Protocol):
-    """A registration. `path` is empty and `ends` is None where they are not known."""
+    """A registered contact; `path` is empty and `ends` is None where they are not known."""
 
     @property
     def uri(self) -> str: ...
@@ -31,7 +31,7 @@ class Contact(Protocol):
 
 
 class Place(Protocol):
-    """Where the directory says that a device is."""
+    """The node with which a device is registered, by the directory."""
 
     @property
     def node(self) -> str: ...
@@ -43,7 +43,7 @@ class Place(Protocol):
 
 
 class Registrar(Protocol):
-    """One Asterisk's registrations."""
+    """What `Locations` asks about one Asterisk's registrations."""
 
     def contact(self, device: EndpointId) -> Contact | None: ...
 
@@ -53,7 +53,7 @@ class Registrar(Protocol):
 
 
 class Places(Protocol):
-    """The directory's side. Every method raises Unavailable when the database is away."""
+    """How the directory keeps which node has a device. Every method raises Unavailable without the database."""
 
     @property
     def node(self) -> str:
@@ -72,10 +72,11 @@ class Places(Protocol):
 
 
 class Locations:
-    """Events only note what is so now; `run` tells it, where there are other nodes. Else nobody asks where a phone is.
+    """Keeps in the directory which devices are registered with this node, where there are several nodes; else it does
+    nothing.
 
-    active: whether this daemon acts for its node. elsewhere: is told of devices that have registered with another node
-    since, and that this Asterisk has still.
+    Events only note the current state, `run` writes it. active: whether this daemon acts for its node. elsewhere:
+    called with devices that this Asterisk still has and that have since registered with another node.
     """
 
     def __init__(self, places: Places, *, active: Callable[[], bool], elsewhere: Callable[[EndpointId], None]) -> None:
@@ -90,7 +91,7 @@ class Locations:
         self._wake = asyncio.Event()
 
     def heard(self, others: Sequence[str]) -> None:
-        """Notes the other nodes; with the first of them all is told that was not asked for before."""
+        """Notes the other nodes; with the first of them everything is written that was not needed before."""
         if others and not self.others:
             self._whole = True
             self._wake.set()
@@ -116,14 +117,14 @@ class Locations:
         self.changed(device, False)
 
     def all_read(self, _devices: frozenset[EndpointId]) -> None:
-        """Notes that all registrations are known."""
+        """Notes that all registrations were read, and are to be written."""
         self._whole = True
         self._came.clear()
         self._gone.clear()
         self._wake.set()
 
     def unknown(self) -> None:
-        """Notes that nothing is known: the directory keeps what it was told last."""
+        """Notes that registrations are not known, since Asterisk is lost: the directory keeps what it was told last."""
         self._whole = False
         self._came.clear()
         self._gone.clear()
@@ -131,7 +132,7 @@ class Locations:
     # ------------------------------------------------------------ what is told
 
     async def run(self, registrar: Registrar) -> NoReturn:
-        """Tells the directory what was noted, until it is cancelled."""
+        """Writes to the directory what was noted, until it is cancelled."""
         while True:
             await self._wake.wait()
             # cleared before the work: what comes during it is a reason for another round
@@ -149,7 +150,7 @@ class Locations:
         self._wake.set()
 
     async def _round(self, registrar: Registrar) -> None:
-        """Tells it; what the database can't take now comes again soon."""
+        """Writes what was noted; what the database can't take now comes again soon."""
         whole, came, gone = self._whole, self._came, self._gone
         self._whole, self._came, self._gone = False, set(), set()
         try:
@@ -168,7 +169,8 @@ class Locations:
             await self._again()
 
     def _located(self, registrar: Registrar, places: Mapping[EndpointId, Place]) -> None:
-        """Notes where the directory says that the devices are. Not of one that has registered again meanwhile."""
+        """Tells the registrar where the directory has these devices, but for those that have registered again
+        meanwhile."""
         settled = {device: place for device, place in places.items() if device not in self._came}
         registrar.located({device: place.since for device, place in settled.items()})
         for device, place in settled.items():

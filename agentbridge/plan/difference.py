@@ -124,7 +124,7 @@ def joined(plans: Iterable[Plan]) -> Plan:
 
 
 def held_back(planned: Plan, reasons: Mapping[EndpointId, str]) -> Plan:
-    """The plan without the steps of these keys, each of which has its reason for a problem."""
+    """Returns the plan without any step of these keys; each gets its reason as its problem."""
     if not reasons:
         return planned
     steps = tuple(step for step in planned.steps if step.key not in reasons)

@@ -30,7 +30,7 @@ def changes_hands(key: EndpointId, wanted: DesiredState, found: ObservedState) -
 
 
 def has_moved(wanted: DesiredState, found: ObservedState) -> bool:
-    """Whether the device registered with another node after it had registered here: the newest one wins.
+    """Whether the device has registered with another node after this one, so that its contact here is out of date.
 
     A reading that is older than the contact here says nothing of it.
     """

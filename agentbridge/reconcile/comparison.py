@@ -50,7 +50,7 @@ class Comparison:
     """keys with a change of which no hint had come yet: what differs there is wished, and no drift"""
 
     def of(self, keys: Collection[EndpointId]) -> Comparison:
-        """The part of it that is about these keys."""
+        """Returns the part of this comparison that concerns these keys."""
         if len(keys) == len(self.keys) and all(key in keys for key in self.keys):
             return self
         steps = tuple(step for step in self.plan.steps if step.key in keys)
@@ -64,7 +64,7 @@ class Comparison:
         )
 
     def split(self) -> tuple[Comparison | None, Comparison | None]:
-        """Of the keys with nothing to be done, and of the others; None where there are none."""
+        """Returns two parts, the keys for which nothing is to be done and the others; None for a part without keys."""
         differing = {step.key for step in self.plan.steps}
         if not differing:
             return self, None
@@ -74,7 +74,10 @@ class Comparison:
 
 
 def merged(parts: Sequence[Comparison]) -> Comparison:
-    """One of several, at least one. The snapshot is the first one's: what is newer is compared again, never missed."""
+    """Merges comparisons of different keys, at least one, into one.
+
+    It has the snapshot of the first: what changed after it is compared again, never missed.
+    """
     if len(parts) == 1:
         return parts[0]
     return replace(

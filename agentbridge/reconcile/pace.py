@@ -130,14 +130,15 @@ class Pace:
         return self._credit >= tasks and self._clock() - self._read_at < FRESH_SECONDS
 
     async def _read(self, tasks: int) -> None:
-        """Reads the depth of the task processors; sleeps where no write of so many tasks has room."""
+        """Reads the depth of the task processors; sleeps a moment where there is no room for a write of so many
+        tasks."""
         self._note(await self._depth())
         if self._credit < tasks:
             metrics.PACE_WAITS.inc()
             await self._sleep(DRAIN_SECONDS)
 
     def _note(self, depth: int) -> None:
-        """Takes a reading."""
+        """Takes a depth that was read: computes how much may be written by it."""
         self.deepest = max(self.deepest, depth)
         metrics.TASKPROCESSOR_DEPTH.set(depth)
         self._credit = self._ceiling - depth

@@ -246,7 +246,10 @@ class Reconciler:
             self.mark(await self._guard.look(), Cause.RESYNC)
 
     async def _same(self, compared: Comparison | None, keys: Collection[EndpointId], batch: Batch) -> None:
-        """Tells the directory of the keys with nothing to be done, and releases these and those that are not ours."""
+        """Records in the directory that these keys are in order, and releases them with those that are not ours.
+
+        compared: of the keys for which nothing is to be done; None for none.
+        """
         if compared is not None:
             await self._conclude(compared, {}, batch)
         self.work.release(batch, keys)

@@ -33,9 +33,10 @@ class Cause(IntEnum):
 
 
 class Batch(dict[EndpointId, Cause]):
-    """The keys that one pass has, each with its cause.
+    """The keys of one pass, each with its cause.
 
-    One that changes leaves it where the pass has not begun with it, or has set it aside until it writes.
+    A key that changes is taken out of it, where the pass has not begun with the key or has set it aside until it
+    writes.
     """
 
     def __init__(self, causes: Mapping[EndpointId, Cause]) -> None:
@@ -44,7 +45,8 @@ class Batch(dict[EndpointId, Cause]):
         self._aside: set[EndpointId] = set()
 
     def begin(self, keys: Iterable[EndpointId]) -> dict[EndpointId, Cause]:
-        """Those of the keys that are still here, to be looked at or written now."""
+        """Begins with these keys, to compare or to write them; returns those that are still in the batch, with their
+        causes."""
         mine = {key: self[key] for key in keys if key in self}
         self._waiting -= mine.keys()
         self._aside -= mine.keys()
@@ -108,9 +110,9 @@ class WorkQueue:
         self._wake.set()
 
     def set_aside(self, batch: Batch, keys: Iterable[EndpointId]) -> None:
-        """The pass has compared these keys and writes them later, when it has compared all others.
+        """Notes that the pass has compared these keys and writes them later, when it has compared all others.
 
-        That may be seconds, and who changes, or has changed since, need not wait: the key leaves the pass.
+        That may be seconds: a key that changes, or has changed since, leaves the pass and need not wait.
         """
         now = self._clock()
         mine = [key for key in keys if key in batch]

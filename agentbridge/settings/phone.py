@@ -69,7 +69,7 @@ class HotDesk(Section):
 
 
 class Browser(Section):
-    """Agents whose phone is a browser (typology webrtc), and what happens when theirs is lost."""
+    """How it is noticed that an agent's browser phone (typology webrtc) is lost, and what happens to the agent then."""
 
     qualify_seconds: Annotated[int, Field(ge=0, le=3600)] = 15
     """Seconds between Asterisk's OPTIONS to each browser: a network that went without a word shows after one that is

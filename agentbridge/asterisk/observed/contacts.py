@@ -20,7 +20,8 @@ _AOR = re.compile(r"(.*)(;@|@@)[0-9a-f]+")
 
 
 class Contact(NamedTuple):
-    """A registration, as far as a full read has told of it."""
+    """A registered contact: its URI and, where a full read has told them, its SIP path and when the registration
+    ends."""
 
     uri: str
     path: str = ""
@@ -147,9 +148,9 @@ class Contacts:
         return [name for name in names if name in self._unreachable]
 
     def located(self, moments: Mapping[EndpointId, float]) -> None:
-        """Notes that the directory was told of these devices' contacts, and as of which moment it knew their places.
+        """Notes that the directory knows these devices' contacts, and as of which moment it told their places.
 
-        Not of a device of which a contact came since it was asked: see `located_at`.
+        Not for a device that got a new contact since it was asked: see `located_at`.
         """
         self._located_at |= moments
 
@@ -221,7 +222,7 @@ class Contacts:
         return found
 
     def _note_reach(self, aor: EndpointId, status: str) -> None:
-        """Notes whether a contact of an AOR answers."""
+        """Notes by an event whether a contact of the AOR answers Asterisk's OPTIONS."""
         if status == "Unreachable":
             self._unreachable.add(aor)
         else:

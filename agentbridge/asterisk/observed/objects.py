@@ -14,10 +14,10 @@ _NOTHING: Mapping[EndpointId, Fields] = {}
 
 
 class ObjectTable(Mapping[EndpointId, Fields]):
-    """Fields by endpoint id, as a mapping.
+    """The fields of all PJSIP objects of one kind by endpoint id, as a mapping that needs little memory.
 
-    Ten thousand endpoints are most of what the daemon holds, and a dictionary each would be four times as much: kept
-    are their values alone, the names once for all, and objects that are equal, as most AORs are, once too.
+    Ten thousand endpoints are most of what the daemon holds, and a dictionary each would be four times as much: stored
+    are their values alone, the names once for all, and equal objects, as most AORs are, once too.
     """
 
     def __init__(self, objects: Mapping[EndpointId, Fields] = _NOTHING) -> None:
@@ -40,7 +40,7 @@ class ObjectTable(Mapping[EndpointId, Fields]):
         return len(self._rows)
 
     def put(self, key: EndpointId, fields: Fields) -> None:
-        """Keeps these fields, and no others of the object."""
+        """Sets an object's fields; fields that are not among these are dropped."""
         names = tuple(fields)
         row = (self._names.setdefault(names, names), tuple(fields.values()))
         if key not in row[1]:  # an object that names its key has no equal
@@ -52,7 +52,7 @@ class ObjectTable(Mapping[EndpointId, Fields]):
         self._rows.pop(key, None)
 
     def take_over(self, keys: Iterable[EndpointId], other: ObjectTable) -> None:
-        """Takes the objects of these keys from the other table, also that one is not there."""
+        """Takes the objects of these keys from the other table; removes those that are not there."""
         for key in keys:
             if key in other:
                 self._rows[key] = other._rows[key]

@@ -40,7 +40,7 @@ def endpoint_of(interface: Interface) -> EndpointId | None:
 
 
 def device_of(member: Member) -> EndpointId | None:
-    """Returns the device of a member; of one at another node that whose state app_queue goes by."""
+    """Returns the device of a member: that of its interface or, of a member at another node, of its state interface."""
     remote = REMOTE.fullmatch(member.interface)
     return endpoint_of(Interface(member.state_interface) if remote else member.interface)
 
@@ -136,7 +136,7 @@ class Observation:
         self._awaited.pop((queue, interface), None)
 
     def member_seen(self, member: Member) -> None:
-        """Takes a member as an event, or an answer, tells it."""
+        """Stores a member as an event or an answer shows it."""
         if (key := self._owner(member)) is None:
             return
         changed = self._members.get(key, {}).get(member.queue) != member
@@ -144,14 +144,14 @@ class Observation:
         self._member_touched(key, member.queue, member.interface, changed=changed)
 
     def _owner(self, member: Member) -> EndpointId | None:
-        """Returns the device of a member, and keeps it where the interface does not say it."""
+        """Returns the device of a member, and remembers it where the interface does not say it."""
         key = device_of(member)
         if key is not None and endpoint_of(member.interface) is None:
             self._remote[member.queue, member.interface] = key
         return key
 
     def member_gone(self, queue: QueueName, interface: Interface) -> None:
-        """Notes that an interface is no member of the queue any more."""
+        """Notes that an interface is not a member of the queue any more."""
         if (key := self._key(queue, interface)) is None:
             return
         self._remote.pop((queue, interface), None)
@@ -168,7 +168,8 @@ class Observation:
             self._members.pop(key, None)
 
     def _member_touched(self, key: EndpointId, queue: QueueName, interface: Interface, *, changed: bool) -> None:
-        """Notes that an event told of a member, which ends the wait of a write of ours, or else is a drift."""
+        """Notes an event about a member: it ends the wait of a write of ours; without one, a change is a drift and
+        told."""
         if self._reading:
             self._touched_members.add((queue, interface))
         awaited = self._awaited.pop((queue, interface), None)
@@ -178,13 +179,14 @@ class Observation:
             self._on_change(key)
 
     def object_put(self, kind: ObjectKind, key: EndpointId, fields: Fields) -> None:
-        """Notes fields of an object that were written; fields that were not stay, as a PUT merges."""
+        """Notes the fields of an object that were written; its other fields stay, as a PUT merges."""
         if self._reading:
             self._touched_objects.add((kind, key))
         there = self._objects[kind].get(key)
         self._objects[kind].put(key, {**there, **fields} if there else fields)
 
     def object_deleted(self, kind: ObjectKind, key: EndpointId) -> None:
+        """Notes that an object was deleted."""
         if self._reading:
             self._touched_objects.add((kind, key))
         self._objects[kind].drop(key)
@@ -194,17 +196,19 @@ class Observation:
         return (kind, key) in self._touched_objects
 
     def policy_put(self, path: str, value: str) -> None:
+        """Notes that an AstDB entry was written."""
         if self._reading:
             self._touched_paths.add(path)
         self._policy.put(path, value)
 
     def policy_deleted(self, path: str) -> None:
+        """Notes that an AstDB entry was deleted."""
         if self._reading:
             self._touched_paths.add(path)
         self._policy.drop(path)
 
     def mailbox_seen(self, key: EndpointId, fields: Fields) -> None:
-        """Takes a voicemail box as it is; {} where there is none."""
+        """Stores a voicemail box as it is; {} where there is none."""
         if self._reading:
             self._touched_mailboxes.add(key)
         if fields:
@@ -215,15 +219,13 @@ class Observation:
     # ------------------------------------------------------------ full reads
 
     def begin_read(self) -> None:
-        """Marks the beginning of a full read.
-
-        What is touched from now on, until `end_read`, is newer than what the read will say.
-        """
+        """Begins a full read: what is touched from now on, until `end_read`, is newer than what the read will say, and
+        stays."""
         self.end_read()
         self._reading = True
 
     def end_read(self) -> None:
-        """Marks the end of a full read, whether or not it succeeded."""
+        """Ends a full read, whether or not it succeeded."""
         self._reading = False
         self._touched_members.clear()
         self._touched_objects.clear()
@@ -263,7 +265,7 @@ class Observation:
         self._tell(key for key in before.keys() | found.keys() if before.get(key) != found.get(key))
 
     def objects_read(self, kind: ObjectKind, objects: Mapping[EndpointId, Fields]) -> None:
-        """Takes all objects of a kind from a full read; what events told since its beginning is newer and stays."""
+        """Stores all objects of a kind from a full read; those that were touched since its beginning stay."""
         fresh = objects if isinstance(objects, ObjectTable) else ObjectTable(objects)
         fresh.take_over((key for of, key in self._touched_objects if of is kind), self._objects[kind])
         self._objects[kind] = fresh

@@ -29,6 +29,7 @@ class PolicyTree:
     # ------------------------------------------------------------ questions
 
     def get(self, path: str) -> str | None:
+        """Returns the value at the path; None where there is no such entry."""
         if path.startswith(QUEUE):
             return self._queues.get(path)
         return self._values.get(_key(path), _NOTHING).get(path)
@@ -78,7 +79,7 @@ class PolicyTree:
             index[value] = (*index.get(value, ()), key)
 
     def drop(self, path: str) -> None:
-        """Forgets the value at the path, if there is one."""
+        """Removes the entry at the path, if there is one."""
         self._queues.pop(path, None)
         key = _key(path)
         values = self._values.get(key)
