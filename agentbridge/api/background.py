@@ -42,7 +42,7 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
         asyncio.create_task(state.hub.run(), name="hub"),
     ]
     for task in tasks:
-        task.add_done_callback(_ended)
+        task.add_done_callback(_exit_on_end)
     try:
         yield
     finally:
@@ -81,7 +81,7 @@ def _session_ended(app: FastAPI, text: str) -> None:
         app.state.streams.doubt_all()
 
 
-def _ended(task: asyncio.Task[None]) -> None:
+def _exit_on_end(task: asyncio.Task[None]) -> None:
     """Ends the process when a background task ends by itself, which is a fault; systemd starts it again."""
     if not task.cancelled():
         log.critical("api.part_ended", part=task.get_name(), exc_info=task.exception())

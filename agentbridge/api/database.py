@@ -64,7 +64,7 @@ class Database:
             raise ValueError(f"{function!r} is no name of a function")
         places = ", ".join(f"${number}" for number in range(1, len(arguments) + 1))
         try:
-            pool = await self._opened()
+            pool = await self._open_pool()
             async with pool.acquire(timeout=self._deadline) as connection:
                 statement = f"select * from agentbridge.{function}({places})"  # noqa: S608 - checked above
                 if seconds is None:
@@ -79,7 +79,7 @@ class Database:
                 raise Problem(422, f"value: {error}", code="AB001") from None
             raise away() from error
 
-    async def _opened(self) -> asyncpg.Pool[asyncpg.Record]:
+    async def _open_pool(self) -> asyncpg.Pool[asyncpg.Record]:
         """Returns the pool, which is made at its first use and connects when a connection is taken from it."""
         async with self._opening:
             if self._pool is None:

@@ -86,7 +86,7 @@ def command() -> Any:
     """Returns the whole command line, in which each command first asks whether the acting user may run it."""
     made = typer.main.get_command(app)
     for operation, leaf in leaves(made):
-        leaf.callback = _gated(operation, leaf.callback)
+        leaf.callback = _with_gate(operation, leaf.callback)
     return made
 
 
@@ -99,7 +99,7 @@ def leaves(of: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
         yield ".".join(path), of
 
 
-def _gated(operation: str, act: Callable[..., Any]) -> Callable[..., Any]:
+def _with_gate(operation: str, act: Callable[..., Any]) -> Callable[..., Any]:
     """Returns the command's function preceded by the question whether the acting user may run it."""
 
     @functools.wraps(act)

@@ -24,10 +24,10 @@ def ask(config: Path | None, verb: str, agents: list[str], *values: str) -> dict
     agents: usernames or numbers. Raises Refused with the reason when it was refused or no daemon answered in time, or
     Unavailable.
     """
-    return asyncio.run(_asked(directory_settings_of(config), verb, agents, values))
+    return asyncio.run(_ask(directory_settings_of(config), verb, agents, values))
 
 
-async def _asked(settings: DirectorySettings, verb: str, agents: list[str], values: tuple[str, ...]) -> dict[str, Any]:
+async def _ask(settings: DirectorySettings, verb: str, agents: list[str], values: tuple[str, ...]) -> dict[str, Any]:
     """Requests `verb` for these agents' calls and waits; returns the result. Raises Refused or Unavailable."""
     async with connected(settings) as connection:
         names = [await _username(connection, agent) for agent in agents]

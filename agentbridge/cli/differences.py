@@ -47,7 +47,7 @@ async def work_out(settings: Settings) -> Difference:
             async with asyncio.TaskGroup() as tasks:
                 links = tasks.create_task(node.run(), name="links")
                 await node.read_all(timeout=CONNECT_SECONDS)
-                found = await _compared(settings, directory, node)
+                found = await _compare(settings, directory, node)
                 links.cancel()
         except ExceptionGroup as group:
             # the first is the cause; that it comes in a group is the TaskGroup's way
@@ -55,7 +55,7 @@ async def work_out(settings: Settings) -> Difference:
         return found
 
 
-async def _compared(settings: Settings, directory: Directory, node: Node) -> Difference:
+async def _compare(settings: Settings, directory: Directory, node: Node) -> Difference:
     """Returns the difference between a directory and a node that was read."""
     comparer = Comparer(
         directory,

@@ -30,7 +30,7 @@ def files(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Made when it is not there; what it has is replaced.")],
 ) -> None:
     """Write out what an installation needs besides the program: see docs/installing.md."""
-    for name, source in sorted(_shipped().items()):
+    for name, source in sorted(_shipped_files().items()):
         target = folder / name
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def files(
         output.line(str(target))
 
 
-def _shipped() -> dict[str, Path]:
+def _shipped_files() -> dict[str, Path]:
     """Returns the files that an installation gets, by path in it: from the installed wheel, else from the source
     tree."""
     recorded = metadata.distribution("agentbridge").files or ()

@@ -67,15 +67,15 @@ async def take_all_out(settings: Settings, *, ask: bool, without_directory: bool
     `ask` lets the user confirm what was found. Raises Refused while a daemon works for this node, and when something
     could not be taken out.
     """
-    async with _reserved_node(settings, without_directory=without_directory) as known, _node(settings) as node:
+    async with _reserve_node(settings, without_directory=without_directory) as known, _node(settings) as node:
         await _check_nobody_else_works_here(node, settings.ami.username)
         ours = await _ours(node, settings, known)
         if ask and (ours.plan.steps or ours.lamps):
-            typer.confirm(f"This takes out of Asterisk: {_counted(ours)}. Go on?", abort=True)
+            typer.confirm(f"This takes out of Asterisk: {_in_words(ours)}. Go on?", abort=True)
         failures = await _take_out(node, settings, ours)
         for key, reason in failures.items():
             output.message(f"{key}: {reason}")
-        output.line(f"taken out: {_counted(ours)}")
+        output.line(f"taken out: {_in_words(ours)}")
         for line in await _left(node, ours):
             output.line(f"left: {line}")
         if failures:
@@ -83,7 +83,7 @@ async def take_all_out(settings: Settings, *, ask: bool, without_directory: bool
 
 
 @asynccontextmanager
-async def _reserved_node(settings: Settings, *, without_directory: bool) -> AsyncIterator[Collection[EndpointId]]:
+async def _reserve_node(settings: Settings, *, without_directory: bool) -> AsyncIterator[Collection[EndpointId]]:
     """Holds the node's lock inside the block, so that no daemon can begin there; yields the ids that the directory may
     use."""
     if without_directory:
@@ -192,7 +192,7 @@ async def _darken(node: Node, lamp: str) -> None:
     await node.action("DBDel", {"Family": "CustomDevstate", "Key": lamp}, timeout=CONNECT_SECONDS)
 
 
-def _counted(ours: _Ours) -> str:
+def _in_words(ours: _Ours) -> str:
     """Returns in words how much would be removed."""
     words: dict[type, str] = {
         RemoveMember: "queue members",

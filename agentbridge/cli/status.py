@@ -66,7 +66,7 @@ def status(config: ConfigPath = None, as_json: Json = False) -> None:
         output.document(found)
     else:
         _print(found)
-    raise typer.Exit(judged(found))
+    raise typer.Exit(exit_status(found))
 
 
 async def read(connection: Connection) -> dict[str, Any]:
@@ -74,10 +74,10 @@ async def read(connection: Connection) -> dict[str, Any]:
     if problem := (await migrate.status(connection)).problem:
         raise Refused(problem)
     found: dict[str, Any] = json.loads(await connection.fetchval(_STATUS, float(SILENT_SECONDS)))
-    return found | {"state": judged(found).name.lower()}
+    return found | {"state": exit_status(found).name.lower()}
 
 
-def judged(found: dict[str, Any]) -> Exit:
+def exit_status(found: dict[str, Any]) -> Exit:
     """Returns the exit status: whether every node lives and has all that the directory says."""
     alive = [node for node in found["nodes"] if node["alive"]]
     if not alive:
@@ -95,7 +95,7 @@ def _print(found: dict[str, Any]) -> None:
     """Prints the state of nodes and agents."""
     output.line(found["state"].replace("_", " "))
     for node in found["nodes"]:
-        output.line(f"node {node['node']}: {_told(node)}")
+        output.line(f"node {node['node']}: {_in_words(node)}")
         for line in _trouble(node["recordings"]):
             output.line(f"node {node['node']}: {line}")
         if taken := node["taken"]:
@@ -134,7 +134,7 @@ def _some(what: str, lines: list[str]) -> None:
         output.line(f"{what}: and {len(lines) - SHOWN} more; --json has all")
 
 
-def _told(node: dict[str, Any]) -> str:
+def _in_words(node: dict[str, Any]) -> str:
     """Returns the state of one node in words."""
     if node["state"] in {"lost", "new"}:
         return f"lost: {node['trouble']}" if node["state"] == "lost" else "its daemon was never there"

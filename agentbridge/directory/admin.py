@@ -64,7 +64,7 @@ async def listed(connection: Connection, kind: Kind, page: Page) -> list[Record]
     statement = await connection.prepare(f"select * from ({kind.listing}) l limit 0")  # noqa: S608 - SQL of kinds.py
     names = [attribute.name for attribute in statement.get_attributes()]
     field = page.sort.removeprefix("-") or kind.field
-    _known(field, names)
+    _must_be_known(field, names)
     direction = "desc nulls last" if page.sort.startswith("-") else "asc nulls first"
     matches = " or ".join(f"l.{name} ilike $1" for name in kind.searched)
     rows = await connection.fetch(
@@ -152,7 +152,7 @@ async def _columns(connection: Connection, kind: Kind) -> dict[str, str]:
 # ---------------------------------------------------------------- changing
 
 
-async def created(connection: Connection, kind: Kind, values: Mapping[str, Value]) -> str:
+async def create(connection: Connection, kind: Kind, values: Mapping[str, Value]) -> str:
     """Creates a record and returns its key; fields left out get the database's defaults. Raises Refused."""
     names = ", ".join(f'"{name}"' for name in values)
     places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
@@ -164,7 +164,7 @@ async def created(connection: Connection, kind: Kind, values: Mapping[str, Value
     )
 
 
-async def changed(connection: Connection, kind: Kind, key: str, values: Mapping[str, Value]) -> list[Change]:
+async def change(connection: Connection, kind: Kind, key: str, values: Mapping[str, Value]) -> list[Change]:
     """Changes fields of a record; returns those that differ afterwards, without the values of secrets. Raises
     Refused."""
     before = await _record(connection, kind, key, lock=True)
@@ -186,7 +186,7 @@ def _shown_value(kind: Kind, name: str, value: Any) -> Any:
     return HIDDEN if name in kind.secret else value
 
 
-async def deleted(connection: Connection, kind: Kind, keys: Sequence[str]) -> None:
+async def delete(connection: Connection, kind: Kind, keys: Sequence[str]) -> None:
     """Deletes all of these records or none. Raises Refused for one that is absent."""
     rows = [
         row
@@ -229,11 +229,11 @@ def _type(known: Mapping[str, str], kind: Kind, name: str) -> str:
     """Returns the column type of a field. Raises Refused for one that is unknown or set elsewhere."""
     if name in kind.elsewhere:
         raise Refused(f"{name}: can't be set here; it is set by {kind.elsewhere[name]}")
-    _known(name, known)
+    _must_be_known(name, known)
     return known[name]
 
 
-def _known(name: str, names: Sequence[str] | Mapping[str, str]) -> None:
+def _must_be_known(name: str, names: Sequence[str] | Mapping[str, str]) -> None:
     """Raises Refused, with the most similar name, for a name that is not among `names`."""
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)

@@ -26,12 +26,12 @@ def check_avatar(content: bytes) -> str:
         with warnings.catch_warnings():
             # our own limit is lower than the one that Pillow warns of
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return _checked(content)
+            return _mime_type(content)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InvalidValue("avatar: must be a PNG or JPG image, whole and readable") from error
 
 
-def _checked(content: bytes) -> str:
+def _mime_type(content: bytes) -> str:
     """Returns the MIME type of a picture. Raises InvalidValue where it is too large, and what Pillow raises."""
     with Image.open(io.BytesIO(content), formats=tuple(_TYPES)) as image:
         # the header says the size, before anything is unpacked

@@ -72,8 +72,8 @@ async def create_agents(
 
     When it returns any, the caller must roll back. progress: called with the number of rows tried.
     """
-    names = await _known(connection)
-    rows, errors = _checked(names, lines)
+    names = await _known_names(connection)
+    rows, errors = _check_lines(names, lines)
     done = 0
     # who brings its number first: a generated one must not take it
     for part in _parts(sorted(rows, key=lambda row: "internal" not in row.values)):
@@ -85,7 +85,7 @@ async def create_agents(
     return sorted(errors)[:at_most]
 
 
-async def _known(connection: Connection) -> _Names:
+async def _known_names(connection: Connection) -> _Names:
     """Returns the fields, queues and teams that an import can name."""
     return _Names(
         await admin.fields(connection, AGENT),
@@ -94,7 +94,7 @@ async def _known(connection: Connection) -> _Names:
     )
 
 
-def _checked(names: _Names, lines: Lines) -> tuple[list[_Row], list[tuple[int, str]]]:
+def _check_lines(names: _Names, lines: Lines) -> tuple[list[_Row], list[tuple[int, str]]]:
     """Checks all lines; returns the rows that can be imported, and number and reason of the lines that can't."""
     rows, errors = [], []
     for line, texts in lines:

@@ -129,7 +129,7 @@ def roles() -> tuple[str, ...]:
 async def status(connection: Connection) -> SchemaStatus:
     """Compares the database's schema with what this program needs; only reads the schema's own tables."""
     with translated():
-        return _compare(await _applied(connection))
+        return _compare(await _read_applied(connection))
 
 
 async def migrate(connection: Connection, on_step: Callable[[str], None]) -> list[str]:
@@ -150,7 +150,7 @@ async def migrate(connection: Connection, on_step: Callable[[str], None]) -> lis
 async def missing_roles(connection: Connection) -> list[str]:
     """Returns the roles of grants.sql that this server does not have."""
     with translated():
-        there = (await _applied(connection)).roles
+        there = (await _read_applied(connection)).roles
     return [role for role in roles() if role not in there]
 
 
@@ -190,7 +190,7 @@ async def move(connection: Connection) -> dict[str, int]:
     with translated():
         async with connection.transaction():
             await _lock(connection)
-            applied = await _applied(connection)
+            applied = await _read_applied(connection)
             if not applied.old_numbering:
                 raise SchemaError("there is nothing to move: this database is not of a version before 0.2")
             if max(applied.migrations) < OLD_VERSION:
@@ -212,7 +212,7 @@ async def _lock(connection: Connection) -> None:
 
 async def _migrate(connection: Connection) -> list[str]:
     """Brings the schema up to date in the running transaction; returns the names of what was applied."""
-    applied = await _applied(connection)
+    applied = await _read_applied(connection)
     found = _compare(applied)
     if found.problem and not found.too_old:
         raise SchemaError(found.problem)
@@ -270,7 +270,7 @@ async def _apply_file(connection: Connection, name: str, text: str) -> None:
     )
 
 
-async def _applied(connection: Connection) -> _Applied:
+async def _read_applied(connection: Connection) -> _Applied:
     """Reads what was applied to the database; nothing for one that has no schema of ours."""
     there = await connection.fetchrow(
         "SELECT to_regclass('agentbridge.migrations') IS NOT NULL AS migrations,"

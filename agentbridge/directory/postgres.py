@@ -273,12 +273,12 @@ class Directory:
 
     async def _acquired(self) -> tuple[asyncpg.Pool[asyncpg.Record], PooledConnection]:
         """Returns the pool and a connection of it. Raises TimeoutError after the deadline."""
-        pool = await self._opened()
+        pool = await self._open_pool()
         try:
             return pool, await pool.acquire(timeout=self._deadline)
         except POOLER_ERRORS:  # at the log-in: nothing was asked yet, so it is simply asked again
             self._forget_statements(pool)
-        pool = await self._opened()
+        pool = await self._open_pool()
         return pool, await pool.acquire(timeout=self._deadline)
 
     def _forget_statements(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
@@ -288,7 +288,7 @@ class Directory:
             self._pool = None
         pool.terminate()
 
-    async def _opened(self) -> asyncpg.Pool[asyncpg.Record]:
+    async def _open_pool(self) -> asyncpg.Pool[asyncpg.Record]:
         """Returns the pool, made at its first use."""
         async with self._opening:
             if self._pool is None:

@@ -135,7 +135,7 @@ class Dialogue:
         """Asks for number and PIN and logs that agent in at this device; after a few wrong tries it says goodbye."""
         own = caller.internal if caller is not None and caller.own else None
         for _ in range(self._settings.tries):
-            if username := await self._identified(line, own):
+            if username := await self._identify(line, own):
                 act = partial(self._desk.log_in, username, device)
                 await self._do(line, device, username, Verb.LOGIN, act, "logged_in")
                 return
@@ -144,7 +144,7 @@ class Dialogue:
             await line.say("wrong")
         await line.say("goodbye")
 
-    async def _identified(self, line: Line, own: EndpointId | None) -> str | None:
+    async def _identify(self, line: Line, own: EndpointId | None) -> str | None:
         """Asks for number and PIN; returns the agent's username, None where they are wrong or nothing was typed.
 
         own: the number of the agent whose own device this is; then only the PIN is asked for.

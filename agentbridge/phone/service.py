@@ -69,7 +69,7 @@ class PhoneService:
         """Takes an ARI event: a call comes or goes, a digit was pressed, a prompt has been played; ignores others."""
         match event:
             case {"type": "StasisStart", "channel": {"id": str(channel), "name": str(name)}, "args": list(args)}:
-                self._started(channel, name, [str(arg) for arg in args])
+                self._on_start(channel, name, [str(arg) for arg in args])
             case {"type": "ChannelDtmfReceived", "channel": {"id": str(channel)}, "digit": str(digit)}:
                 if channel in self._lines:
                     self._lines[channel].digit(digit)
@@ -77,11 +77,11 @@ class PhoneService:
                 if line := self._lines.get(target.removeprefix("channel:")):
                     line.playback_finished(playback)
             case {"type": "StasisEnd" | "ChannelDestroyed", "channel": {"id": str(channel), "name": str(name)}}:
-                self._ended(channel, name)
+                self._on_end(channel, name)
             case _:
                 pass
 
-    def _ended(self, channel: str, name: str) -> None:
+    def _on_end(self, channel: str, name: str) -> None:
         """Cancels the conversation of a call that has left the application."""
         if self._held.pop(channel, None) is not None:
             # hung up, or taken back by the dialplan's time limit: not by us, who forget a call before we end it
@@ -89,7 +89,7 @@ class PhoneService:
         if channel in self._tasks:
             self._tasks[channel].cancel()
 
-    def _started(self, channel: str, name: str, args: list[str]) -> None:
+    def _on_start(self, channel: str, name: str, args: list[str]) -> None:
         """Queues a call that has entered the application. Above the limit it is logged and left to the dialplan's time
         limit."""
         verb, argument = [*args, "", ""][:2]

@@ -124,7 +124,7 @@ class Reconciler:
         if self._fence.open:
             self.work.mark(keys, cause)
         else:
-            self._miss(dict.fromkeys(keys, cause))
+            self._keep_missed(dict.fromkeys(keys, cause))
 
     def autopaused(self, key: EndpointId, queue: QueueName) -> None:
         """Notes that app_queue paused a member by itself, and makes its key due, so that the directory adopts the
@@ -133,7 +133,7 @@ class Reconciler:
         if self._fence.open:
             self.work.mark_later({key: Cause.EVENT}, after=AUTOPAUSE_SECONDS)
         else:
-            self._miss({key: Cause.EVENT})
+            self._keep_missed({key: Cause.EVENT})
 
     def everything_changed(self) -> None:
         """The next resync brings what the directory wishes, of whichever keys: what differs then is no drift."""
@@ -142,9 +142,9 @@ class Reconciler:
     def suspend(self) -> None:
         """Stops all writes until the next `resync`, because the directory is lost."""
         self._fence.close()
-        self._miss(self.work.clear())
+        self._keep_missed(self.work.clear())
 
-    def _miss(self, marks: Mapping[EndpointId, Cause]) -> None:
+    def _keep_missed(self, marks: Mapping[EndpointId, Cause]) -> None:
         """Keeps marks that can't be worked on now for the next resync.
 
         It would not compare devices that are not ours, and could not know that a change was wished.
@@ -200,7 +200,7 @@ class Reconciler:
                 if self._fence.open:
                     self.work.mark_later(batch, after=RETRY_AFTER_LOSS_SECONDS)
                 else:
-                    self._miss(batch)
+                    self._keep_missed(batch)
             finally:
                 del self._passes[pass_id]
                 self.work.release(batch)
@@ -218,7 +218,7 @@ class Reconciler:
         batch.wished(adopted)  # what follows from the adoption is no drift
         if not self._asterisk.up:
             raise Unavailable("Asterisk is not connected")
-        reading = None if adopted else self._brought(batch)
+        reading = None if adopted else self._reading_of(batch)
         refused = {key: reason for key, reason in adopted.items() if reason}
         keys = set(batch)
         differing: list[Comparison] = []
@@ -232,7 +232,7 @@ class Reconciler:
                     differing.append(different)
                     self.work.set_aside(batch, different.keys)
                 try:
-                    await self._same(same, part.keys() - set(different.keys if different else ()), batch)
+                    await self._conclude_same(same, part.keys() - set(different.keys if different else ()), batch)
                 except Unavailable as lost:  # a database that can't be written to keeps no repair from Asterisk
                     unrecorded = lost
         if differing:
@@ -245,7 +245,7 @@ class Reconciler:
         if self._guard.is_over(keys, self.failed):
             self.mark(await self._guard.look(), Cause.RESYNC)
 
-    async def _same(self, compared: Comparison | None, keys: Collection[EndpointId], batch: Batch) -> None:
+    async def _conclude_same(self, compared: Comparison | None, keys: Collection[EndpointId], batch: Batch) -> None:
         """Records in the directory that these keys are in order, and releases them with those that are not ours.
 
         compared: of the keys for which nothing is to be done; None for none.
@@ -254,7 +254,7 @@ class Reconciler:
             await self._conclude(compared, {}, batch)
         self.work.release(batch, keys)
 
-    def _brought(self, batch: Collection[EndpointId]) -> Reading | None:
+    def _reading_of(self, batch: Collection[EndpointId]) -> Reading | None:
         """Returns the reading that came along with the marks, if it covers the batch; else None."""
         found = [self._readings.pop(key, None) for key in batch]
         return found[0] if found and all(reading is found[0] for reading in found) else None

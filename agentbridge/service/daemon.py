@@ -47,7 +47,7 @@ async def run(
         async with built(wanted) as parts:
             serving = asyncio.create_task(serve(parts, wanted), name="bridge")
             wanted = await signals.settings_to_go_on_with(serving, reload)
-            if not await _ended(serving):
+            if not await _stop(serving):
                 # one that does not stop may still write, and two must never work on one Asterisk
                 log.critical("daemon.stop_overdue", seconds=STOP_SECONDS)
                 await asyncio.sleep(0.1)  # for the line to be written
@@ -120,7 +120,7 @@ async def _prune(directory: Directory) -> NoReturn:
             more = await directory.prune_old()
 
 
-async def _ended(serving: asyncio.Task[None]) -> bool:
+async def _stop(serving: asyncio.Task[None]) -> bool:
     """Cancels `serving`; False when it is still there after STOP_SECONDS. Raises the fault with which it ended."""
     serving.cancel()
     done, _ = await asyncio.wait((serving,), timeout=STOP_SECONDS)

@@ -24,7 +24,7 @@ from agentbridge.settings.phone import Browser, HotDesk, Phone
 from agentbridge.settings.recording import Recording
 from agentbridge.settings.section import PREFIX
 from agentbridge.settings.servers import Ami, Ari, Database
-from agentbridge.settings.wrong import details, told
+from agentbridge.settings.wrong import details, error_line
 
 DEFAULT_PATH = Path("/etc/agentbridge/agentbridge.toml")
 
@@ -101,7 +101,7 @@ def chosen_path(given: Path | None = None) -> Path:
 def load(path: Path) -> Settings:
     """Loads all settings. Raises ConfigError with one line for each wrong key, as `section.key: rule`; never with a
     value."""
-    return _checked(Settings, path, read_toml(path))
+    return _validate(Settings, path, read_toml(path))
 
 
 def load_api(path: Path) -> ApiSettings:
@@ -122,16 +122,16 @@ Loaded = TypeVar("Loaded", Settings, ApiSettings, DirectorySettings)
 
 def _some(model: type[Loaded], path: Path) -> Loaded:
     others = Settings.model_fields.keys() - model.model_fields.keys()
-    return _checked(model, path, {name: value for name, value in read_toml(path).items() if name not in others})
+    return _validate(model, path, {name: value for name, value in read_toml(path).items() if name not in others})
 
 
-def _checked(model: type[Loaded], path: Path, content: dict[str, Any]) -> Loaded:
+def _validate(model: type[Loaded], path: Path, content: dict[str, Any]) -> Loaded:
     """Validates the content of a configuration file. Raises ConfigError with a line for each setting that is wrong."""
     try:
         # an absent section must be validated too, or its missing secret would go unnoticed
         return model(**{name: content.pop(name, {}) for name in model.model_fields}, **content)
     except ValidationError as error:
-        raise ConfigError("\n".join(f"{path}: {told(model, detail)}" for detail in details(error))) from None
+        raise ConfigError("\n".join(f"{path}: {error_line(model, detail)}" for detail in details(error))) from None
     except SettingsError as error:
         raise ConfigError(f"{path}: {error}: use AGENTBRIDGE_SECTION__KEY, with two underscores") from None
 

@@ -13,7 +13,7 @@ def details(error: ValidationError) -> list[ErrorDetails]:
     return error.errors(include_url=False, include_input=False)
 
 
-def told(settings: type[BaseModel], detail: ErrorDetails) -> str:
+def error_line(settings: type[BaseModel], detail: ErrorDetails) -> str:
     """Returns the line for one validation error of the configuration: the setting's key and the rule, never the
     value."""
     key = ".".join(str(part) for part in detail["loc"])

@@ -67,7 +67,7 @@ class Stream:
         group = self._group = self._hub.join(self._look.viewer, self._wish, self.outbox)
         try:
             for frame in self._hub.first(group, self._cursor):
-                await self._sent(frame)
+                await self._send_in_time(frame)
             while True:
                 if (code := await self._next()) != 0:
                     return code
@@ -86,7 +86,7 @@ class Stream:
                 await outbox.ready.wait()
         except TimeoutError:
             self._doubted = True
-            await self._sent(self._hub.mark())
+            await self._send_in_time(self._hub.mark())
         if outbox.close_code:
             return outbox.close_code
         # a busy floor never falls silent, and sessions and tokens expire without a word
@@ -97,11 +97,11 @@ class Stream:
         assert self._group is not None  # noqa: S101 - for the type checker
         if snapshot:
             for text in self._hub.first(self._group, ""):
-                await self._sent(text)
+                await self._send_in_time(text)
         if frame or objects:
-            await self._sent(frame or self._hub.fresh(self._group, objects))
+            await self._send_in_time(frame or self._hub.fresh(self._group, objects))
         for text in notices:
-            await self._sent(text)
+            await self._send_in_time(text)
         return 0
 
     async def _still_allowed(self) -> bool:
@@ -130,7 +130,7 @@ class Stream:
         # what it saw and may not see any more is null; what is new to it comes along
         self.outbox.note(seen | self._hub.visible_to(self._group))
 
-    async def _sent(self, text: str) -> None:
+    async def _send_in_time(self, text: str) -> None:
         """Sends a text. Raises TimeoutError where the viewer does not take it in time."""
         if not text:
             return

@@ -73,7 +73,7 @@ async def audio(request: Request, caller: Asking, database: Directory, id: int) 
     wanted = request.headers.get("range")
     # a player asks for many ranges: the first is what is noted
     noted = wanted is None or wanted.startswith("bytes=0-")
-    row = (await database.rows("api_recording_file", caller.proof, _known(id), noted))[0]
+    row = (await database.rows("api_recording_file", caller.proof, _row_id(id), noted))[0]
     if row["ended_at"] is None:
         raise Problem(409, "the recording is still running; wait until the call has ended")
     path = await request.app.state.audio.playable(id, row["file"], row["format"])
@@ -85,7 +85,7 @@ async def audio(request: Request, caller: Asking, database: Directory, id: int) 
     return _streamed(path, first, last - first + 1, 206, headers | {"Content-Range": f"bytes {first}-{last}/{size}"})
 
 
-def _known(number: int) -> int:
+def _row_id(number: int) -> int:
     """Returns the id. Raises a Problem (404) for a number that no row can have."""
     if not 0 < number < 2**63:
         raise Problem(404, "id: there is no such recording", code="AB003")
@@ -131,7 +131,7 @@ def _streamed(path: Path, first: int, length: int, status: int, headers: dict[st
 @routes("recordings.delete", "DELETE", "/recordings/{id}", status=204)
 async def delete(request: Request, caller: Asking, database: Directory, id: int) -> Response:  # noqa: A002 - the address's word
     """Delete a recording that has ended, its row and its file."""
-    row = (await database.rows("api_recording_file", caller.proof, _known(id), False))[0]
+    row = (await database.rows("api_recording_file", caller.proof, _row_id(id), False))[0]
     await database.call("api_delete_recording", caller.proof, id)
     await request.app.state.audio.delete(id, row["file"], row["format"])
     return nothing()

@@ -85,7 +85,7 @@ async def log_in(request: Request, body: models.Credentials, database: Directory
     """Log in; the session is a cookie."""
     must_be_private(request)
     guess(request, body.username)
-    person, usable = await _checked(request, body, database)
+    person, usable = await _check_login(request, body, database)
     if not usable:
         raise Problem(423, f"username: {body.username} is deactivated or locked", code="AB005")
     request.app.state.guesses.succeeded(address_of(request), body.username.lower())
@@ -110,7 +110,7 @@ async def log_in(request: Request, body: models.Credentials, database: Directory
     return response
 
 
-async def _checked(request: Request, body: models.Credentials, database: Database) -> tuple[str, bool]:
+async def _check_login(request: Request, body: models.Credentials, database: Database) -> tuple[str, bool]:
     """Checks the password; returns whether it is a user or an agent, and whether the login is allowed.
 
     Raises a Problem (401), the same for every reason.

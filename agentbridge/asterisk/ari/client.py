@@ -94,7 +94,7 @@ class Ari:
             async with self._session.request(
                 method, URL(self._url + path, encoded=True), data=body, headers=headers, allow_redirects=False
             ) as response:
-                return _judged(f"{method} {path}", response.status, await response.read(), missing_ok)
+                return _check_answer(f"{method} {path}", response.status, await response.read(), missing_ok)
         except TimeoutError:
             raise Unavailable(f"ARI {method} {path}: no answer within {self._deadline:g} s") from None
         except aiohttp.ClientError as error:
@@ -130,7 +130,7 @@ def _text(name: object, value: object) -> str:
     return value
 
 
-def _judged(what: str, status: int, body: bytes, missing_ok: bool) -> tuple[int, Any]:
+def _check_answer(what: str, status: int, body: bytes, missing_ok: bool) -> tuple[int, Any]:
     """Returns status and JSON of an answer. Raises Unavailable for an error of the server, Refused for one of the
     request."""
     if missing_ok and status == HTTPStatus.NOT_FOUND:

@@ -220,7 +220,7 @@ class Recorder:
         spool = await spool_folder(self._link)
         for part in PARTS:
             path = await self._path(agent, linkedid, part)
-            if path.rpartition(".")[0] not in running and not await asyncio.to_thread(self._made, spool, path):
+            if path.rpartition(".")[0] not in running and not await asyncio.to_thread(self._exists, spool, path):
                 return path
         raise Refused(f"{agent}: this call has its two recordings already")
 
@@ -232,7 +232,7 @@ class Recorder:
             raise Refused(f"{linkedid}: can't be part of a file's name; set a plain systemname in asterisk.conf")
         return path
 
-    def _made(self, spool: Path, path: str) -> bool:
+    def _exists(self, spool: Path, path: str) -> bool:
         """Whether a file of this part of the call exists, in any format, on any day since the call began."""
         file = recording_file(path)
         if file is None:

@@ -202,11 +202,11 @@ class RecordingRows:
                     self._troubles.alarm(path, ending.channel)
                 written_at = size.written_at if isinstance(size, Size) else None
                 at = ending.at or written_at or self._now()
-                joined = _joined(path, ending.linkedid)
+                joined = _joined_call(path, ending.linkedid)
                 self._finished[path] = Finished(path=path, at=at, bytes=bytes_ or 0, joined=joined)
 
 
-def _joined(path: str, linkedid: str) -> str:
+def _joined_call(path: str, linkedid: str) -> str:
     """Returns the linkedid of the call that the recorded one was joined to; '' where there is none."""
     file = recording_file(path)
     return linkedid if file is not None and linkedid != file.linkedid else ""

@@ -76,7 +76,7 @@ class SpyAttempts:
     def end(self, channel: str, ending: str) -> None:
         """Ends the attempt on this channel and queues it for the directory. ending: why."""
         attempt = self._running.pop(channel)
-        log.info("spy.ended", **told(attempt), ending=ending)
+        log.info("spy.ended", **log_fields(attempt), ending=ending)
         self._note(replace(attempt, channel=channel, ended_at=self._now(), ending=ending))
 
     def recall(self, living: Collection[str], stopped: Collection[str]) -> None:
@@ -92,7 +92,7 @@ class SpyAttempts:
         """Queues an attempt for the directory; one that no longer fits into the queue is logged and dropped."""
         key = (attempt.channel, attempt.at)
         if key not in self._unwritten and len(self._unwritten) >= KEPT:
-            log.error("spy.not_kept", **told(attempt))
+            log.error("spy.not_kept", **log_fields(attempt))
             return
         self._unwritten[key] = attempt
         self._wake.set()
@@ -126,6 +126,6 @@ class SpyAttempts:
                 self._note(replace(attempt, ended_at=self._now(), ending="unseen"))
 
 
-def told(attempt: SpyAttempt) -> dict[str, str]:
+def log_fields(attempt: SpyAttempt) -> dict[str, str]:
     """Returns what the log tells of an attempt."""
     return {"agent": attempt.target, "spyer": attempt.spyer, "mode": attempt.mode}

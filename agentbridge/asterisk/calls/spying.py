@@ -29,7 +29,7 @@ from agentbridge.asterisk.calls.live import (
     set_variable,
     variable,
 )
-from agentbridge.asterisk.calls.spy_attempts import Audit, SpyAttempts, told
+from agentbridge.asterisk.calls.spy_attempts import Audit, SpyAttempts, log_fields
 from agentbridge.asterisk.retrying import repeat
 from agentbridge.model import EndpointId
 from agentbridge.model.calls import NO_SPY_GROUP, SPY_GROUP, SpyAttempt
@@ -122,7 +122,7 @@ class Spying:
         self._attempts.keep(attempt)
         if not attempt.allowed:
             metrics.SPIES_REFUSED.inc()
-            log.warning("spy.refused", **told(attempt), reason=attempt.reason)
+            log.warning("spy.refused", **log_fields(attempt), reason=attempt.reason)
 
     def _note_attached(self, event: Message) -> None:
         """Notes that somebody now listens; the listener is hung up where the agent may not be listened to."""
@@ -136,7 +136,7 @@ class Spying:
             return
         attempt = known or self._from_elsewhere(channel, event, target or EndpointId(""))
         attempt = replace(attempt, started_at=attempt.started_at or self._now())
-        log.info("spy.started", **told(attempt))
+        log.info("spy.started", **log_fields(attempt))
         if target is not None and not self._open(target):
             attempt = replace(attempt, allowed=False, reason="chanspy is off")
             self._expel(event.get("SpyerChannel"))
@@ -306,7 +306,7 @@ class Spying:
             reason="" if opened else "chanspy is off",
             started_at=now,
         )
-        log.info("spy.started", **told(attempt))
+        log.info("spy.started", **log_fields(attempt))
         if not opened:
             log.warning("spy.revoked", agent=agent, spyer=attempt.spyer)
         self._attempts.keep(attempt)

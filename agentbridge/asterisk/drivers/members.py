@@ -208,7 +208,7 @@ def _request(action: MemberAction) -> tuple[str, Sequence[tuple[str, str]]]:
     """Returns the AMI action and its fields for this change. Raises InvalidValue for a value that Asterisk would cut or
     misread."""
     queue, interface = _pair(action)
-    where = [("Queue", _whole(queue, "queue")), ("Interface", _whole(interface, "interface"))]
+    where = [("Queue", _check_text(queue, "queue")), ("Interface", _check_text(interface, "interface"))]
     match action:
         case AddMember(member):
             return "QueueAdd", [*where, *_new(member)]
@@ -216,7 +216,7 @@ def _request(action: MemberAction) -> tuple[str, Sequence[tuple[str, str]]]:
             return "QueueRemove", where
         case PauseMember(paused=paused, reason=reason):
             # always with its queue: without one app_queue walks all queues
-            return "QueuePause", [*where, ("Paused", _bool(paused)), ("Reason", _whole(reason, "pause_reason"))]
+            return "QueuePause", [*where, ("Paused", _bool(paused)), ("Reason", _check_text(reason, "pause_reason"))]
         case SetPenalty(penalty=penalty):
             return "QueuePenalty", [*where, ("Penalty", str(penalty))]
         case SetRingInUse(ring_in_use=ring_in_use):
@@ -226,18 +226,18 @@ def _request(action: MemberAction) -> tuple[str, Sequence[tuple[str, str]]]:
 def _new(member: Member) -> list[tuple[str, str]]:
     """Returns the fields of QueueAdd besides queue and interface."""
     fields = [
-        ("MemberName", _whole(member.name, "alias or full_name")),
+        ("MemberName", _check_text(member.name, "alias or full_name")),
         ("Penalty", str(member.penalty)),
-        ("StateInterface", _whole(member.state_interface, "interface")),
+        ("StateInterface", _check_text(member.state_interface, "interface")),
         # paused in the same action: there is no moment in which it could ring
         ("Paused", _bool(member.paused)),
     ]
     if member.paused and member.reason:
-        fields.append(("Reason", _whole(member.reason, "pause_reason")))
+        fields.append(("Reason", _check_text(member.reason, "pause_reason")))
     return fields
 
 
-def _whole(text: str, field: str) -> str:
+def _check_text(text: str, field: str) -> str:
     """Returns the text. Raises InvalidValue, naming the field, for a character at which app_queue would cut it.
 
     persistentmembers writes all members of a queue as one string, split at these three.

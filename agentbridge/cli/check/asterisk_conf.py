@@ -49,7 +49,7 @@ class _Normalised(Config):  # type: ignore[misc]  # pyst2 has no types, so its c
     """pyst2's parser, given plain sections and options, which it understands."""
 
     def load(self) -> None:
-        self.raw_lines = list(_expanded(_lines(Path(self.filename), 0)))
+        self.raw_lines = list(_expand_templates(_lines(Path(self.filename), 0)))
 
 
 def _lines(file: Path, depth: int) -> Iterator[str]:
@@ -59,12 +59,12 @@ def _lines(file: Path, depth: int) -> Iterator[str]:
     for raw in text.splitlines():
         line = _COMMENT.sub("", raw).replace("\\;", _SEMICOLON).strip()
         if included := _INCLUDE.fullmatch(line):
-            yield from _included(file.parent, included[1], depth + 1)
+            yield from _included_lines(file.parent, included[1], depth + 1)
         elif line.startswith("[") or "=" in line:
             yield line
 
 
-def _included(folder: Path, pattern: str, depth: int) -> Iterator[str]:
+def _included_lines(folder: Path, pattern: str, depth: int) -> Iterator[str]:
     """Yields the lines of the files that an #include names."""
     if depth > DEEPEST_INCLUDE:
         return
@@ -73,7 +73,7 @@ def _included(folder: Path, pattern: str, depth: int) -> Iterator[str]:
         yield from _lines(file, depth)
 
 
-def _expanded(lines: Iterable[str]) -> Iterator[str]:
+def _expand_templates(lines: Iterable[str]) -> Iterator[str]:
     """Yields the lines with templates' options written out in the sections that use them; templates are left out."""
     options: dict[str, list[str]] = {}
     templates: set[str] = set()

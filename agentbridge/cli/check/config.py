@@ -17,7 +17,7 @@ async def findings(path: Path, settings: Settings) -> AsyncIterator[Finding]:
     files = [path] if secrets_in(content) else []
     files += [Path(file) for group in content.values() if isinstance(group, dict) for file in _secret_files(group)]
     for file in files:
-        for finding in _judged(file):
+        for finding in _check_rights(file):
             yield finding
     if settings.mail.host:
         try:
@@ -30,7 +30,7 @@ async def findings(path: Path, settings: Settings) -> AsyncIterator[Finding]:
             )
 
 
-def _judged(file: Path) -> Iterator[Finding]:
+def _check_rights(file: Path) -> Iterator[Finding]:
     """Yields a finding where others can read this file with a secret."""
     try:
         mode = file.stat().st_mode

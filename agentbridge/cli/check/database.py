@@ -115,10 +115,10 @@ async def _server(connection: Connection, database: Database) -> list[Finding]:
     """Returns findings about settings of the server that would hurt the daemon."""
     with translated():
         [row] = await connection.fetch(SERVER)
-    return list(_judged(row, database))
+    return list(_check_settings(row, database))
 
 
-def _judged(row: asyncpg.Record, database: Database) -> Iterator[Finding]:
+def _check_settings(row: asyncpg.Record, database: Database) -> Iterator[Finding]:
     """Yields findings about these settings of the server that would hurt the daemon."""
     role, name = row["role"], row["database"]
     if row["standby"]:

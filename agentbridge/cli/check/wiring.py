@@ -31,7 +31,7 @@ async def findings(sight: Sight) -> AsyncIterator[Finding]:
 
 async def _services(manager: Manager, wanted: Wanted) -> AsyncIterator[Finding]:
     """Checks the log, pickup and voicemail, where agents need them."""
-    for finding in _typed(await manager.console("logger show channels")):
+    for finding in _digits_in_logs(await manager.console("logger show channels")):
         yield finding
     if wanted.pickup:
         for finding in _pickup(await manager.console("features show")):
@@ -129,7 +129,7 @@ def _rung_by(wanted: Wanted, location: str, state: str) -> str | None:
 # ---------------------------------------------------------------- services
 
 
-def _typed(shown: str) -> Iterator[Finding]:
+def _digits_in_logs(shown: str) -> Iterator[Finding]:
     """Yields a finding for a log level in small letters, which Asterisk ignores.
 
     The levels of each log are in capitals behind it.

@@ -29,7 +29,7 @@ def avatar(
     """Set an agent's picture: PNG or JPG by its content, at most 8 MB."""
     if (file is None) != remove:
         raise typer.BadParameter("name a file, or say --remove")
-    picture = _checked(file) if file else None
+    picture = _read_picture(file) if file else None
 
     async def work(connection: Connection) -> None:
         await authority.must_manage(connection, acting_user(), [username])
@@ -39,7 +39,7 @@ def avatar(
     output.message(f"{username} has a picture: {picture.type}" if picture else f"{username} has no picture")
 
 
-def _checked(file: Path) -> admin.Avatar:
+def _read_picture(file: Path) -> admin.Avatar:
     """Reads a picture and checks it. Raises InvalidValue where it is none that agents may have."""
     # Pillow takes a while to import, and only this command needs it
     from agentbridge.directory.avatars import LARGEST_BYTES, check_avatar

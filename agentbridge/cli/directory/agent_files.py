@@ -86,7 +86,7 @@ def import_agents(
 ) -> None:
     """Make the agents of a CSV file: all of them, or with one error none."""
     rows = list(_rows(file))
-    in_directory(config, lambda connection: _imported(connection, rows), deadline=IMPORT_SECONDS)
+    in_directory(config, lambda connection: _import(connection, rows), deadline=IMPORT_SECONDS)
     output.message(f"{len(rows)} agents are made")
 
 
@@ -140,7 +140,7 @@ def _check_header(file: Path, names: Sequence[str]) -> None:
         raise Refused(f"{file}:1: is named twice: {', '.join(twice)}")
 
 
-async def _imported(connection: Connection, rows: list[tuple[int, dict[str, str]]]) -> None:
+async def _import(connection: Connection, rows: list[tuple[int, dict[str, str]]]) -> None:
     """Creates the agents. Raises Refused, with line and field of each error; the transaction is then rolled back."""
 
     await authority.must_administer(connection, acting_user(), "import agents")

@@ -80,6 +80,6 @@ def _set_field(config: Path | None, username: str, field: str, value: str) -> No
     """Sets one field of an agent. Raises Refused."""
 
     async def work(connection: Connection) -> list[admin.Change]:
-        return await admin.changed(connection, AGENT, username, {field: value})
+        return await admin.change(connection, AGENT, username, {field: value})
 
     in_directory(config, work)

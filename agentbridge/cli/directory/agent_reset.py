@@ -37,7 +37,7 @@ def reset(
         raise typer.BadParameter("give the agent's e-mail address, or --token of the link")
     settings = settings_of(config)
     if email is not None:
-        asyncio.run(_mailed(settings, email))
+        asyncio.run(_mail_links(settings, email))
         output.message(f"if an agent has the address {email}, the link is on its way")
     elif token is not None:
         if token == "-":  # noqa: S105 - a dash is no secret; a token on the command line can be seen by all
@@ -47,7 +47,7 @@ def reset(
         output.message(f"the password of {username} is set")
 
 
-async def _mailed(settings: Settings, email: str) -> None:
+async def _mail_links(settings: Settings, email: str) -> None:
     """Mails a link for a new password to every agent with this address."""
     # an address that the mail server refuses would be told, and with it that the address is an agent's
     logs.configure(Log(level="error"), "cli")

@@ -111,11 +111,11 @@ async def _act(settings: Settings, username: str, verb: Verb, wait_seconds: floa
                 changed = await connection.fetchval(f"select {verb.call}", username, *verb.arguments)
             output.message(f"{username} is {verb.done}" if changed else f"{username} was {verb.done} already")
             if wait_seconds is not None:
-                took = await _applied(connection, username, wait_seconds)
+                took = await _wait_until_applied(connection, username, wait_seconds)
                 output.message(f"Asterisk has it, after {took * 1000:.0f} ms")
 
 
-async def _applied(connection: Connection, username: str, wait_seconds: float) -> float:
+async def _wait_until_applied(connection: Connection, username: str, wait_seconds: float) -> float:
     """Waits until every node has carried out the agent's changes; returns the seconds. Raises Unavailable with what is
     known."""
     began = time.monotonic()

@@ -55,7 +55,7 @@ async def create(connection: Connection, kind: Kind, key: str, given: dict[str, 
         await _must_own(connection, kind, [key])
     await authority.must_set(connection, acting_user(), given)
     known = await admin.fields(connection, kind)
-    made = await admin.created(connection, kind, admin.parsed(known, kind, {kind.field: key, **given}))
+    made = await admin.create(connection, kind, admin.parsed(known, kind, {kind.field: key, **given}))
     return await admin.shown(connection, kind, made)
 
 
@@ -75,7 +75,7 @@ def set_fields(config: Path | None, kind: Kind, key: str, given: Sequence[str], 
         await _must_own(connection, kind, [key])
         await authority.must_set(connection, acting_user(), texts)
         known = await admin.fields(connection, kind)
-        return await admin.changed(connection, kind, key, admin.parsed(known, kind, texts))
+        return await admin.change(connection, kind, key, admin.parsed(known, kind, texts))
 
     changes = in_directory(config, work)
     if as_json:
@@ -94,7 +94,7 @@ def delete(config: Path | None, kind: Kind, keys: Sequence[str], *, yes: bool) -
 
     async def work(connection: Connection) -> None:
         await _must_own(connection, kind, keys)
-        await admin.deleted(connection, kind, keys)
+        await admin.delete(connection, kind, keys)
 
     in_directory(config, work)
     output.message(f"deleted: {', '.join(keys)}")
@@ -125,7 +125,7 @@ def set_sip_secret(config: Path | None, kind: Kind, key: str) -> None:
 
     async def work(connection: Connection) -> None:
         await _must_own(connection, kind, [key])
-        await admin.changed(connection, kind, key, {"sip_secret": typed})
+        await admin.change(connection, kind, key, {"sip_secret": typed})
 
     in_directory(config, work)
     output.message(f"the SIP secret of {key} is set")

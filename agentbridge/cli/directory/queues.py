@@ -62,7 +62,7 @@ def list_queues(
 ) -> None:
     """Queues, with the number of their agents."""
     page = admin.Page(
-        search=search, sort=sort, limit=limit, offset=offset, manager=acting_user(), channel=_known(channel)
+        search=search, sort=sort, limit=limit, offset=offset, manager=acting_user(), channel=_check_channel(channel)
     )
     editing.show_list(config, QUEUE, page, as_json=as_json)
 
@@ -119,7 +119,7 @@ async def _ids(connection: Connection, queue: str, agents: list[str], teams: lis
     await authority.must_manage(connection, acting_user(), agents)
     if teams:
         await authority.must_administer(connection, acting_user(), "put teams into queues")
-    names = await admin.queues_of(connection, _known(channel)) if queue == ALL_QUEUES else [queue]
+    names = await admin.queues_of(connection, _check_channel(channel)) if queue == ALL_QUEUES else [queue]
     queues = await admin.identifiers(connection, QUEUE, names)
     await authority.must_fill(connection, acting_user(), queues)
     return _Ids(
@@ -129,7 +129,7 @@ async def _ids(connection: Connection, queue: str, agents: list[str], teams: lis
     )
 
 
-def _known(channel: str | None) -> str | None:
+def _check_channel(channel: str | None) -> str | None:
     """Returns the channel. Raises BadParameter for an unknown one."""
     if channel is not None and channel not in CHANNELS:
         raise typer.BadParameter(f"--channel: must be one of {', '.join(CHANNELS)} (got {channel})")

@@ -111,5 +111,5 @@ def password(name: Name, config: ConfigPath = None) -> None:
     typed = editing.typed_secret(f"New password of the user {name}")
     check_password(typed, security_suite=suite)
     hashed = hash_password(typed)
-    in_directory(config, lambda connection: admin.changed(connection, USER, name, {"password_hash": hashed}))
+    in_directory(config, lambda connection: admin.change(connection, USER, name, {"password_hash": hashed}))
     output.message(f"the password of the user {name} is set")
