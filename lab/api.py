@@ -103,7 +103,7 @@ class Browser:
         self.cookie = ""
         self._token = token
         number = next(_browsers)
-        self._address = address or f"127.1.{number // 250}.{number % 250 + 1}"
+        self.address = address or f"127.1.{number // 250}.{number % 250 + 1}"
         self._origin = api.origin if origin is None else origin
         self._session: aiohttp.ClientSession | None = None
 
@@ -111,7 +111,7 @@ class Browser:
         """Opens the HTTP session, from an address of 127.0.0.0/8 of its own."""
         self._session = aiohttp.ClientSession(
             # each from an address of its own: tries of passwords are counted by it
-            connector=aiohttp.TCPConnector(local_addr=(self._address, 0), limit=0),
+            connector=aiohttp.TCPConnector(local_addr=(self.address, 0), limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=60),
         )

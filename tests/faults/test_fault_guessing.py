@@ -1,0 +1,105 @@
+"""Thousands of wrong passwords, while an agent works and a supervisor reads.
+
+AGENTBRIDGE_GUESSES says how many (default 10,000 from one address, and as many from 1,000).
+"""
+
+import asyncio
+import os
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from lab.api import Api, Browser
+from lab.bridge import prepare
+from lab.postgres import API, Postgres
+from tests.integration.api_scene import PASSWORD, Scene
+
+GUESSES = int(os.environ.get("AGENTBRIDGE_GUESSES") or 10_000)
+AT_ONCE = 20
+ADDRESSES = {"from one address": 1, "from 1,000 addresses": 1000}
+NAMES = ("ana", "boss", "nobody")
+READS = 300
+SLOWER_AT_MOST = 3.0
+
+
+@pytest_asyncio.fixture
+async def api(fresh_postgres: Postgres) -> AsyncIterator[tuple[Api, Scene]]:
+    dsn = await fresh_postgres.create_database("guessing")
+    await prepare(dsn)
+    sql = await asyncpg.connect(dsn)
+    try:
+        scene = Scene(sql, fresh_postgres.dsn("guessing", API))
+        await scene.restore()
+        await sql.execute("update agentbridge.settings set lock_after = 3")
+        await sql.execute("select agentbridge.login('ana')")
+        async with Api(scene.api_dsn) as running:
+            yield running, scene
+    finally:
+        await sql.close()
+
+
+@pytest.mark.parametrize("addresses", ADDRESSES.values(), ids=ADDRESSES.keys())
+async def test_wrong_passwords_stall_nobody_and_log_no_agent_off(api: tuple[Api, Scene], addresses: int) -> None:
+    running, scene = api
+    async with Browser(running) as supervisor, Browser(running) as ana:
+        await supervisor.log_in("boss", PASSWORD)
+        await ana.log_in("ana", PASSWORD)
+        idle = await _reads(supervisor, READS)
+        statuses: Counter[int] = Counter()
+        numbers = iter(range(GUESSES))
+        storm = [
+            asyncio.create_task(_guess(running, numbers, statuses, [f"127.2.{n // 250}.{n % 250 + 1}" for n in part]))
+            for part in _shares(range(addresses))
+        ]
+        busy: list[float] = []
+        while not all(task.done() for task in storm):
+            busy += await _reads(supervisor, 20)
+        await asyncio.gather(*storm)
+        ratio = _p99(busy) / _p99(idle)
+        sys.stderr.write(
+            f"    {GUESSES} guesses from {addresses}: {dict(statuses)}; a read p99 {_p99(idle) * 1000:.1f} ms idle,"
+            f" {_p99(busy) * 1000:.1f} ms meanwhile (x{ratio:.2f}, {len(busy)} reads)\n"
+        )
+        assert statuses.total() == GUESSES
+        assert set(statuses) <= {401, 429}
+        # ten at once and two a minute for each name, however many addresses there are
+        assert statuses[401] <= len(NAMES) * 60
+        assert await scene.sql.fetchval("select logged_in from agentbridge.agent_status where username = 'ana'")
+        assert (await ana.ask("GET", "/v1/me"))[0] == 200, "who works goes on"
+        async with Browser(running, address=ana.address) as again:
+            await again.log_in("ana", PASSWORD)
+        assert ratio <= SLOWER_AT_MOST
+
+
+def _shares(numbers: range) -> list[range]:
+    """The addresses, as many to each of AT_ONCE guessers; all guessers have the one address where there is one."""
+    return [numbers[start::AT_ONCE] or numbers for start in range(AT_ONCE)]
+
+
+async def _guess(api: Api, numbers: Iterator[int], statuses: Counter[int], own: Sequence[str]) -> None:
+    """Tries one password after the other until there are no more numbers, each time from the next address."""
+    for place, number in enumerate(numbers):
+        async with Browser(api, address=own[place % len(own)]) as stranger:
+            asked = {"username": NAMES[number % len(NAMES)], "password": f"wrong {number}"}
+            status, _ = await stranger.ask("POST", "/v1/session", asked)
+            statuses[status] += 1
+
+
+async def _reads(browser: Browser, count: int) -> list[float]:
+    """Seconds of so many reads of an agent."""
+    took = []
+    for _ in range(count):
+        began = time.perf_counter()
+        assert (await browser.ask("GET", "/v1/agents/ana"))[0] == 200
+        took.append(time.perf_counter() - began)
+    return took
+
+
+def _p99(seconds: Sequence[float]) -> float:
+    return statistics.quantiles(seconds, n=100)[98]
