@@ -16,14 +16,14 @@ class Witness:
     """Notes the calls that Asterisk's own events tell, inside `async with Witness(asterisk) as witness`, without
     agentbridge's code.
 
-    `answered` are all channels of phones that were up, by Uniqueid.
+    `answered` are the channels of phones that Asterisk called and that were up.
     """
 
     def __init__(self, asterisk: Asterisk) -> None:
         self._asterisk = asterisk
         self._manager = Manager(asterisk, events="call", on_event=self._note)
         self.answered: dict[str, str] = {}
-        """Uniqueid → Linkedid, of the channels that Asterisk called"""
+        """Uniqueid → Linkedid"""
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:

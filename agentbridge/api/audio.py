@@ -60,7 +60,7 @@ class Audio:
         """
         name = file.removeprefix(f"{FOLDER}/")
         if _FILE.fullmatch(name) is None or Path(name).suffix != SUFFIXES.get(kind):
-            raise Problem(404, "file: is not the path of a recording")
+            raise Problem(404, "file: this recording's row names a file that is not among the recordings")
         root = (self._spool / FOLDER).resolve()
         path = (root / name).resolve()
         try:
@@ -115,4 +115,4 @@ class Audio:
         try:
             self._path(file, kind).unlink(missing_ok=True)
         except (Problem, OSError) as error:
-            log.warning("recording.not_deleted", file=file, reason=str(error))
+            log.warning("recording.left_on_disk", file=file, reason=str(error))

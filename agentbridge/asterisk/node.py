@@ -222,7 +222,7 @@ class Node:
         return self._seen.queue_policy()
 
     def agents(self) -> Collection[EndpointId]:
-        """The internal numbers that are ours."""
+        """The internal numbers of our agents that Asterisk has, by our AstDB family."""
         return list(self._seen.agents())
 
     async def engaged(self, members: Collection[tuple[QueueName, Interface]]) -> dict[tuple[QueueName, Interface], str]:

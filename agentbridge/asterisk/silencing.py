@@ -82,7 +82,7 @@ class Silencing:
             try:
                 await self._members.apply(PauseMember(was.queue, was.interface, was.paused, was.reason))
             except (Refused, Unavailable) as reason:
-                log.warning("pause.not_taken_back", queue=was.queue, interface=was.interface, reason=str(reason))
+                log.warning("autopause.not_undone", queue=was.queue, interface=was.interface, reason=str(reason))
                 self._listener.asterisk_stale()
 
     def is_own_pause(self, device: EndpointId, queue: QueueName) -> bool:

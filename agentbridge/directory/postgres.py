@@ -202,7 +202,7 @@ class Directory:
         async with self.transaction() as connection:
             row = await connection.fetchrow(QUERIES["heartbeat"], *arguments)
         if row is None:
-            raise Unavailable("the database gave no answer to a heartbeat")
+            raise Unavailable("agentbridge.heartbeat returned no row: the schema is not that of this program")
         return Centre(others=tuple(row["others"]), queues=json.loads(row["elsewhere"] or "{}"))
 
     async def prune_changes(self) -> int:

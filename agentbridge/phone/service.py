@@ -85,7 +85,7 @@ class PhoneService:
         """Cancels the conversation of a call that has left the application."""
         if self._held.pop(channel, None) is not None:
             # hung up, or taken back by the dialplan's time limit: not by us, who forget a call before we end it
-            log.info("phone.left", telephone=device_of(name))
+            log.info("phone.call_unserved", telephone=device_of(name))
         if channel in self._tasks:
             self._tasks[channel].cancel()
 

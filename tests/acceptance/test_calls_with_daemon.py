@@ -248,7 +248,7 @@ async def test_calls_that_an_agent_makes_are_recorded_where_its_record_says_so(c
     await colleague.rings(timeout=5)
     await unanswered.hangup()
     assert (await recordings(centre, 2))[-1]["bytes"] == 0
-    assert not centre.bridge.events("recording.not_written")  # nobody answered: no fault of the recording
+    assert not centre.bridge.events("recording.file_missing")  # nobody answered: no fault of the recording
     both = await agent.call(third_number, timeout=5)
     await connected(both, await third.rings(timeout=5), (agent, third))
     await both.hangup()

@@ -314,7 +314,7 @@ async def test_a_caller_who_hangs_up_in_the_middle_leaves_nothing_behind(desk: C
         return "0 active channels" in await desk.asterisk.cli("core show channels count")
 
     await until(quiet, within=5, what="the end of the call")
-    await desk.bridge.logged("phone.left", telephone="desk-1")
+    await desk.bridge.logged("phone.call_unserved", telephone="desk-1")
     call = await log_in(phone, internal, PIN)
     await hears(call, "logged_in")
 

@@ -44,7 +44,7 @@ async def test_a_daemon_outside_the_spools_group_says_which_folder_refuses_and_c
             talk = await talking(centre, record_calls="wav")
             await talk.recorded(1)
             await talk.hang_up()
-            told = await shut_out.logged("recordings.unreadable", folder=str(centre.asterisk.spool), within=10)
+            told = await shut_out.logged("recordings.folder_unreadable", folder=str(centre.asterisk.spool), within=10)
             assert told["level"] == "error"
             assert "SupplementaryGroups" in told["cure"]
             await told_by_status(shut_out, "1 recordings have no length and no end")
@@ -70,12 +70,12 @@ async def test_one_closed_folder_stops_no_other_recordings_end_and_is_listed_whe
     await talk.hang_up()
     await centre.db.execute("UPDATE agentbridge.nodes SET recordings_listed_at = NULL")
     await centre.bridge.start()
-    await centre.bridge.logged("recordings.unreadable", folder=str(old), within=10)
+    await centre.bridge.logged("recordings.folder_unreadable", folder=str(old), within=10)
     (row,) = await talk.whole(within=10)
     assert row["bytes"] == talk.file(row).stat().st_size
     old.chmod(0o755)
     await centre.db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ~ 'changes'")
-    await centre.bridge.logged("recordings.readable", folder=str(old), within=20)
+    await centre.bridge.logged("recordings.folder_readable", folder=str(old), within=20)
     rows = await talk.whole(2, within=10)
     assert {row["bytes"] for row in rows} == {400, row["bytes"]}
 
@@ -84,14 +84,14 @@ async def test_a_call_that_asterisk_cannot_record_raises_an_alarm_while_it_runs(
     folder = centre.asterisk.spool / "monitor/agentbridge"
     folder.write_text("a file where the folder should be")
     talk = await talking(centre, record_calls="wav")
-    alarm = await centre.bridge.logged("recording.not_written", agent=talk.internal, within=15)
+    alarm = await centre.bridge.logged("recording.file_missing", agent=talk.internal, within=15)
     assert alarm["level"] == "error"
     assert "this call is not recorded" in alarm["reason"]
     await told_by_status(centre.bridge, "1 running calls are NOT being recorded")
     await talk.hang_up()
     (row,) = await talk.whole(within=10)
     assert row["bytes"] == 0
-    assert len(centre.bridge.events("recording.not_written")) == 1
+    assert len(centre.bridge.events("recording.file_missing")) == 1
 
     async def over() -> bool:
         return not (await _nodes(centre))[0]["recordings"]["silent"]

@@ -94,7 +94,7 @@ def _line(key: object, value: object) -> bytes:
     if not isinstance(key, str) or not _KEY.fullmatch(key):
         raise InvalidValue(f"{key!r}: a header's name is letters, digits and '-'")
     if not isinstance(value, str):
-        raise InvalidValue(f"{key}: must be text, not {type(value).__name__}")
+        raise InvalidValue(f"{key}: the value of an AMI header must be text, not {type(value).__name__}")
     if _LINE_BREAKS.search(value):
         # a bare LF ends a line for Asterisk too: what follows would be a header, or an action, of its own
         raise InvalidValue(f"{key}: must not contain CR, LF or NUL")

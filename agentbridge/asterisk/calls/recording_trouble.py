@@ -87,7 +87,7 @@ class RecordingTroubles:
             if isinstance(size, Size):
                 del self._unproven[path]
                 if self._silent.pop(path, None) is not None:
-                    log.info("recording.written", file=path)
+                    log.info("recording.file_there", file=path)
                 continue
             self._unproven[path] = moment + WRITTEN_WITHIN_SECONDS
             if isinstance(size, Unreadable):
@@ -101,7 +101,7 @@ class RecordingTroubles:
         goes_on = uniqueid in self._channels
         what = "this call is not recorded" if goes_on else "this call was not recorded"
         log.error(
-            "recording.not_written",
+            "recording.file_missing",
             agent=file.internal if file else None,
             file=path,
             reason=f"Asterisk has written no file: {what}",
@@ -133,7 +133,7 @@ class RecordingTroubles:
     def note_closed(self, why: Unreadable) -> None:
         """Notes a folder that the daemon can't read; logs it once for each reason."""
         if self._closed.get(why.folder) != why.reason and len(self._closed) < CLOSED:
-            log.error("recordings.unreadable", folder=why.folder, reason=why.reason, cure=CURE)
+            log.error("recordings.folder_unreadable", folder=why.folder, reason=why.reason, cure=CURE)
             self._closed[why.folder] = why.reason
 
     @property
@@ -148,5 +148,5 @@ class RecordingTroubles:
             if not await asyncio.to_thread(still_closed, folder):
                 del self._closed[folder]
                 opened = True
-                log.info("recordings.readable", folder=folder)
+                log.info("recordings.folder_readable", folder=folder)
         return opened

@@ -81,7 +81,7 @@ class Observation:
         return self._members.get(key, {}).get(queue) if key else None
 
     def _key(self, queue: QueueName, interface: Interface) -> EndpointId | None:
-        """Returns the device of a member that was seen; None where it is not ours."""
+        """Returns the device of a member that was seen: of any PJSIP one, or of ours at another node; else None."""
         return endpoint_of(interface) or self._remote.get((queue, interface))
 
     def knows_queue(self, queue: QueueName) -> bool:
@@ -99,7 +99,7 @@ class Observation:
         return self._policy.get(f"telephone/{key}/agent") is not None
 
     def agents(self) -> Iterator[EndpointId]:
-        """The internal numbers that are ours."""
+        """The internal numbers of our agents that Asterisk has, by our AstDB family."""
         return self._policy.agents()
 
     def owned(self) -> Collection[EndpointId]:

@@ -46,7 +46,7 @@ class PolicyTree:
         return self._values.keys()
 
     def agents(self) -> Iterator[EndpointId]:
-        """The internal numbers that are ours."""
+        """The internal numbers of our agents that Asterisk has, by our AstDB family."""
         return (internal for internals in self._internals.values() for internal in internals)
 
     def agent_of(self, key: EndpointId) -> str:
