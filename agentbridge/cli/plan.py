@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ import typer
 from agentbridge.cli import output
 from agentbridge.cli.options import ConfigPath, Json, in_directory, settings_of
 from agentbridge.directory.connecting import Connection
-from agentbridge.model import Step
+from agentbridge.model import Member, Step
 
 if TYPE_CHECKING:
     from agentbridge.cli.differences import Difference
@@ -88,11 +89,13 @@ def _document(found: Difference) -> dict[str, Any]:
 
 def _plain(step: Step) -> dict[str, Any]:
     """Returns the action's fields for `--json`, without the digest of a secret or the PIN of a voicemail box."""
-    fields = asdict(step.action)
-    for name, value in fields.items():
-        if isinstance(value, dict):
-            fields[name] = {key: "…" if _is_secret(key) else item for key, item in value.items()}
-    return fields
+    shown: dict[str, Any] = {}
+    for field in fields(step.action):
+        value = getattr(step.action, field.name)
+        if isinstance(value, Mapping):  # of any sort: asdict would copy it, and fail where it can't be
+            value = {key: "…" if _is_secret(key) else item for key, item in value.items()}
+        shown[field.name] = asdict(value) if isinstance(value, Member) else value
+    return shown
 
 
 def _is_secret(field: str) -> bool:

@@ -162,13 +162,15 @@ async def test_an_unpause_after_an_autopause_is_never_undone(postgres: Postgres)
 async def test_an_autopause_of_all_queues_is_adopted_once_and_nothing_is_called_drift(postgres: Postgres) -> None:
     """C9: the AstDB's key of the queues that tell a pause follows the adoption."""
     queues = {"sales": {"autopause": "all", "timeout": "1"}, "support": {}}
-    sections: Sections = {"resync": {"seconds": 1}, "log": {"level": "debug"}}
+    sections: Sections = {"resync": {"seconds": 4}, "log": {"level": "debug"}}
     async with Centre(postgres, queues=queues, sections=sections) as centre:
         internal = await centre.agent("ana", "sales", "support")
         await centre.login("ana")
         await centre.settled()
         phone, caller = await centre.phone("ana"), await centre.caller()
         phone.behaviour = Ring()
+        # a comparison that reads between the pauses of the two queues adopts the first one apart
+        await centre.bridge.logged("resync.done", since=len(centre.bridge.lines()), within=20)
         call = await caller.call("sales", timeout=5)
         for queue in queues:
             await centre.until_member(queue, internal, paused=True, reason="Auto-Pause")

@@ -92,16 +92,18 @@ async def test_a_passive_agent_can_not_log_in_from_the_web(api: Api, scene: Scen
 
 async def test_guessing_is_slowed_down_and_logs_no_working_agent_off(api: Api, scene: Scene) -> None:
     await scene.sql.execute("update agentbridge.settings set lock_after = 3")
-    await scene.sql.execute("select agentbridge.login('ana')")
+    # nobody whom another test logs in: the name has no tries left afterwards, for minutes
+    await scene.sql.execute("insert into agentbridge.agents (username, typology) values ('guessed', 'external')")
+    await scene.sql.execute("select agentbridge.login('guessed')")
     async with Browser(api) as browser:
         statuses = [
-            (await browser.ask("POST", "/v1/session", {"username": "ana", "password": f"guess {number}"}))[0]
+            (await browser.ask("POST", "/v1/session", {"username": "guessed", "password": f"guess {number}"}))[0]
             for number in range(40)
         ]
         assert set(statuses) == {401, 429}
         assert statuses.count(401) <= 12
         assert int(browser.last["Retry-After"]) > 0
-    assert await scene.sql.fetchval("select logged_in from agentbridge.agent_status where username = 'ana'"), (
+    assert await scene.sql.fetchval("select logged_in from agentbridge.agent_status where username = 'guessed'"), (
         "a stranger logged a working agent off"
     )
 
