@@ -259,4 +259,5 @@ async def test_one_node_dies_and_comes_back_and_nothing_else_is_lost(pair: Pair)
     await a.until_members("sales", f"PJSIP/{at_a}", f"Local/{at_b}@agentbridge-remote")
     await b.until_members("sales")
     await pair.settled()
-    assert (await a.bridge.cli("plan")).strip() == (await b.bridge.cli("plan")).strip(), "no difference on either"
+    for node in (a, b):  # at the end: what an older Asterisk lacks is told first
+        assert (await node.bridge.cli("plan")).strip().endswith("no difference")
