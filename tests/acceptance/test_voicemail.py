@@ -243,7 +243,8 @@ async def test_boxes_outlive_a_restart_of_asterisk_and_drift_is_repaired(shared:
     await until(repaired, within=10, what="the repair of the boxes")
     told = await shared.bridge.logged("drift.repaired", what="mailbox.pushed", agent=number)
     assert (told["was"], "PIN" in told["now"]) == ("another PIN", True)
-    assert "9999" not in "\n".join(shared.bridge.lines())
+    told = re.sub(r'"timestamp": "[^"]*"', "", "\n".join(shared.bridge.lines()))  # whose digits may be the PIN's
+    assert "9999" not in told
 
 
 async def test_an_asterisk_without_writable_boxes_is_reported_and_the_agent_works_all_the_same(
