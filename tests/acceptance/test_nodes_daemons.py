@@ -195,10 +195,10 @@ async def test_members_are_where_the_queue_is_and_ring_where_the_phone_is(pair: 
     await b.until_members("support", remote)
 
     async def forgotten() -> bool:
-        return number not in await b.contacts()
+        return f" {number}/sip:" not in await b.contacts()  # the trunk's port may have these digits
 
     await until(forgotten, within=WITHIN_S, what="node b having no contact of the phone")
-    assert number in await a.contacts()
+    assert f" {number}/sip:" in await a.contacts()
     await b.farm.dismissed()  # unregisters there, where it is not registered any more
     assert await pair.db.fetchval("select node from agentbridge.device_locations where device = $1", number) == "a"
     listed = {row["node"]: row for row in (await nodes_of(pair))}
