@@ -26,7 +26,7 @@ from agentbridge.asterisk.drivers.transports import Transports
 from agentbridge.asterisk.drivers.voicemail import Mailboxes
 from agentbridge.asterisk.listener import AsteriskListener
 from agentbridge.asterisk.missing_queues import MissingQueues
-from agentbridge.asterisk.observed.contacts import Contact, ContactListener, Contacts, NoContactListener
+from agentbridge.asterisk.observed.contacts import ContactListener, Contacts, NoContactListener
 from agentbridge.asterisk.observed.observation import Observation, device_of
 from agentbridge.asterisk.silencing import Silencing
 from agentbridge.errors import Refused, Unavailable
@@ -34,6 +34,7 @@ from agentbridge.model import (
     AUTOPAUSE,
     AddMember,
     AgentId,
+    Contact,
     DeleteMailbox,
     DeleteObject,
     DeletePolicy,
@@ -42,6 +43,7 @@ from agentbridge.model import (
     EndpointId,
     Fields,
     Interface,
+    MemberId,
     ObservedState,
     PauseMember,
     PutMailbox,
@@ -225,11 +227,11 @@ class Node:
         """The internal numbers of our agents that Asterisk has, by our AstDB family."""
         return list(self._seen.agents())
 
-    async def engaged(self, members: Collection[tuple[QueueName, Interface]]) -> dict[tuple[QueueName, Interface], str]:
+    async def engaged(self, members: Collection[MemberId]) -> dict[MemberId, str]:
         """Which of these members ring, are in a call or in wrap-up just now; each with the word for it."""
         return await self._engagement.of(members)
 
-    async def hold(self, members: Collection[tuple[QueueName, Interface]]) -> dict[tuple[QueueName, Interface], str]:
+    async def hold(self, members: Collection[MemberId]) -> dict[MemberId, str]:
         """Keeps the free ones of these members from beginning to ring; returns the engaged ones, with the words."""
         return await self._engagement.hold(members)
 

@@ -45,11 +45,12 @@ from agentbridge.model.keys import (
     EndpointId,
     Fields,
     Interface,
+    MemberId,
     QueueName,
     queue_name,
 )
 from agentbridge.model.losses import Fate, Loss, LossKind
-from agentbridge.model.nodes import Node
+from agentbridge.model.nodes import Contact, Location, Node
 from agentbridge.model.state import (
     DesiredState,
     Member,
@@ -67,6 +68,7 @@ __all__ = [
     "Agent",
     "AgentId",
     "CallOptions",
+    "Contact",
     "DeleteMailbox",
     "DeleteObject",
     "DeletePolicy",
@@ -77,9 +79,11 @@ __all__ = [
     "Fields",
     "Interface",
     "Line",
+    "Location",
     "Loss",
     "LossKind",
     "Member",
+    "MemberId",
     "Membership",
     "Node",
     "ObjectKind",

@@ -12,6 +12,8 @@ AgentId = NewType("AgentId", int)
 QueueName = NewType("QueueName", str)
 Interface = NewType("Interface", str)
 """How app_queue dials a member, e.g. `PJSIP/1001`."""
+MemberId = tuple[QueueName, Interface]
+"""A member of one queue: app_queue knows each by these two."""
 
 Fields = Mapping[str, str]
 """Attributes of one PJSIP object. Always strings: anything else crashes Asterisk."""

@@ -4,42 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime
 from typing import NoReturn, Protocol
 
 import structlog
 
 from agentbridge.errors import Unavailable
-from agentbridge.model import EndpointId
+from agentbridge.model import Contact, EndpointId, Location
 
 log = structlog.get_logger()
 
 RETRY_SECONDS = 1.0
-
-
-class Contact(Protocol):
-    """A registered contact; `path` is empty and `ends` is None where they are not known."""
-
-    @property
-    def uri(self) -> str: ...
-
-    @property
-    def path(self) -> str: ...
-
-    @property
-    def ends(self) -> datetime | None: ...
-
-
-class Place(Protocol):
-    """The node with which a device is registered, by the directory."""
-
-    @property
-    def node(self) -> str: ...
-
-    @property
-    def since(self) -> float:
-        """in seconds since 1970, by the database's clock"""
-        ...
 
 
 class Registrar(Protocol):
@@ -52,7 +26,7 @@ class Registrar(Protocol):
     def located(self, moments: Mapping[EndpointId, float]) -> None: ...
 
 
-class Places(Protocol):
+class LocationStore(Protocol):
     """How the directory keeps which node has a device. Every method raises Unavailable without the database."""
 
     @property
@@ -60,13 +34,13 @@ class Places(Protocol):
         """This node's name."""
         ...
 
-    async def registered(self, contacts: Mapping[EndpointId, Contact]) -> Mapping[EndpointId, Place]:
+    async def registered(self, contacts: Mapping[EndpointId, Contact]) -> Mapping[EndpointId, Location]:
         """These have just registered here; returns where each of them is now."""
         ...
 
     async def gone(self, devices: Collection[EndpointId]) -> None: ...
 
-    async def these(self, contacts: Mapping[EndpointId, Contact]) -> Mapping[EndpointId, Place]:
+    async def replace_all(self, contacts: Mapping[EndpointId, Contact]) -> Mapping[EndpointId, Location]:
         """These and no others are registered here; returns where each of them is now."""
         ...
 
@@ -79,8 +53,10 @@ class Locations:
     called with devices that this Asterisk still has and that have since registered with another node.
     """
 
-    def __init__(self, places: Places, *, active: Callable[[], bool], elsewhere: Callable[[EndpointId], None]) -> None:
-        self._places = places
+    def __init__(
+        self, store: LocationStore, *, active: Callable[[], bool], elsewhere: Callable[[EndpointId], None]
+    ) -> None:
+        self._store = store
         self._active = active
         self._elsewhere = elsewhere
         self._came: set[EndpointId] = set()
@@ -155,12 +131,12 @@ class Locations:
         self._whole, self._came, self._gone = False, set(), set()
         try:
             if whole:
-                self._located(registrar, await self._places.these(registrar.contacts()))
+                self._located(registrar, await self._store.replace_all(registrar.contacts()))
             elif came:
                 contacts = {device: contact for device in came if (contact := registrar.contact(device)) is not None}
-                self._located(registrar, await self._places.registered(contacts))
+                self._located(registrar, await self._store.registered(contacts))
             if gone and not whole:
-                await self._places.gone(gone)
+                await self._store.gone(gone)
         except Unavailable as away:  # the changes' connection says so in the log
             log.debug("locations.postponed", reason=str(away))
             self._whole = self._whole or whole
@@ -168,11 +144,11 @@ class Locations:
             self._gone |= gone - self._came
             await self._again()
 
-    def _located(self, registrar: Registrar, places: Mapping[EndpointId, Place]) -> None:
+    def _located(self, registrar: Registrar, locations: Mapping[EndpointId, Location]) -> None:
         """Tells the registrar where the directory has these devices, but for those that have registered again
         meanwhile."""
-        settled = {device: place for device, place in places.items() if device not in self._came}
-        registrar.located({device: place.since for device, place in settled.items()})
-        for device, place in settled.items():
-            if place.node != self._places.node:
+        settled = {device: location for device, location in locations.items() if device not in self._came}
+        registrar.located({device: location.since for device, location in settled.items()})
+        for device, location in settled.items():
+            if location.node != self._store.node:
                 self._elsewhere(device)

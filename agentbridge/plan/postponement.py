@@ -18,8 +18,8 @@ from agentbridge.model import (
     DropContact,
     EndpointId,
     Fate,
-    Interface,
     Loss,
+    MemberId,
     PutPolicy,
     QueueName,
     RemoveMember,
@@ -28,12 +28,10 @@ from agentbridge.model import (
 from agentbridge.plan.difference import Observed, Plan, in_place, rank, shown_member
 from agentbridge.plan.limit import Owned, user_path
 
-Place = tuple[QueueName, Interface]
-
 
 def interrupted(
     planned: Plan, desired: Mapping[EndpointId, DesiredState], fates: Mapping[Loss, Fate], owned: Owned
-) -> dict[Place, EndpointId]:
+) -> dict[MemberId, EndpointId]:
     """Returns the members that the plan removes although their agent stays in the queue, each with its key.
 
     The agent is to be a member again under another name, interface or endpoint. A member is not among them where
@@ -41,7 +39,7 @@ def interrupted(
     """
     joins = {(s.key, s.action.member.queue) for s in planned.steps if isinstance(s.action, AddMember)}
     moved = {(loss.key, loss.queue) for loss, fate in fates.items() if fate is Fate.MOVED}
-    places: dict[Place, EndpointId] = {}
+    places: dict[MemberId, EndpointId] = {}
     for step in planned.steps:
         if not isinstance(step.action, RemoveMember):
             continue
@@ -54,8 +52,8 @@ def interrupted(
 
 def postponed(
     planned: Plan,
-    engaged: Mapping[Place, str],
-    places: Mapping[Place, EndpointId],
+    engaged: Mapping[MemberId, str],
+    places: Mapping[MemberId, EndpointId],
     desired: Mapping[EndpointId, DesiredState],
     observed: Observed,
 ) -> Plan:

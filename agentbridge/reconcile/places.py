@@ -8,7 +8,7 @@ from dataclasses import replace
 from agentbridge.model import AddMember, AgentId, DesiredState, EndpointId, QueueName, Step
 from agentbridge.plan.difference import Observed, Plan
 
-Place = tuple[AgentId, QueueName]
+AgentPlace = tuple[AgentId, QueueName]
 
 
 class Places:
@@ -20,19 +20,19 @@ class Places:
 
     def __init__(self, observed: Observed) -> None:
         self._observed = observed
-        self._joined_by: dict[Place, EndpointId] = {}
+        self._joined_by: dict[AgentPlace, EndpointId] = {}
         """by which endpoint each agent joined each queue last"""
         self._joined_at: dict[tuple[EndpointId, QueueName], AgentId] = {}
         """which agent joined each queue last by an endpoint; another one where two agents exchange their numbers"""
-        self._locked: set[Place] = set()
+        self._locked: set[AgentPlace] = set()
 
-    def lock(self, planned: Plan, desired: Mapping[EndpointId, DesiredState]) -> tuple[Plan, set[Place]]:
+    def lock(self, planned: Plan, desired: Mapping[EndpointId, DesiredState]) -> tuple[Plan, set[AgentPlace]]:
         """Locks the places of the agents who join queues by the plan; returns the plan without those that are taken,
         and the locked places.
 
         The keys left out wait and are compared again soon. The places are to be given to `unlock`.
         """
-        locked: set[Place] = set()
+        locked: set[AgentPlace] = set()
         waiting: dict[EndpointId, str] = {}
         steps: list[Step] = []
         for step in planned.steps:
@@ -51,11 +51,11 @@ class Places:
         self._locked |= locked
         return replace(planned, steps=tuple(steps), waiting={**waiting, **planned.waiting}), locked
 
-    def unlock(self, locked: set[Place]) -> None:
+    def unlock(self, locked: set[AgentPlace]) -> None:
         """The pass is over: its members are observed from now on, or it has failed."""
         self._locked -= locked
 
-    def _is_free(self, place: Place, key: EndpointId) -> bool:
+    def _is_free(self, place: AgentPlace, key: EndpointId) -> bool:
         """Whether the key may join there: its agent is not in that queue by another key, and no other pass is adding
         it."""
         agent, queue = place

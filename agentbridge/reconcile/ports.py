@@ -14,8 +14,8 @@ from agentbridge.model import (
     DesiredState,
     EndpointId,
     Fate,
-    Interface,
     Loss,
+    MemberId,
     ObservedState,
     QueueName,
     Reading,
@@ -109,13 +109,11 @@ class Asterisk(Observed, Protocol):
         """Returns `wanted` without the fields and objects that this version of Asterisk does not know."""
         ...
 
-    async def engaged(
-        self, members: Collection[tuple[QueueName, Interface]]
-    ) -> Mapping[tuple[QueueName, Interface], str]:
+    async def engaged(self, members: Collection[MemberId]) -> Mapping[MemberId, str]:
         """Asks which of these members ring, are in a call or in wrap-up just now; each with the words for it."""
         ...
 
-    async def hold(self, members: Collection[tuple[QueueName, Interface]]) -> Mapping[tuple[QueueName, Interface], str]:
+    async def hold(self, members: Collection[MemberId]) -> Mapping[MemberId, str]:
         """Keeps the free ones of these members from beginning to ring until they are taken out.
 
         Returns those that ring or are in a call by now, each with the words for it; raises Refused or Unavailable.

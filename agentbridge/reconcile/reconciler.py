@@ -17,10 +17,10 @@ import structlog
 from agentbridge import metrics
 from agentbridge.desired.state import SipDefaults
 from agentbridge.errors import Refused, Unavailable
-from agentbridge.model import AgentId, EndpointId, Fate, QueueName, Reading
+from agentbridge.model import AgentId, EndpointId, Fate, MemberId, QueueName, Reading
 from agentbridge.plan.difference import Plan, held_back
 from agentbridge.plan.limit import Limit, Refusal, losses_of
-from agentbridge.plan.postponement import Place, interrupted, postponed
+from agentbridge.plan.postponement import interrupted, postponed
 from agentbridge.reconcile.autopauses import Autopauses
 from agentbridge.reconcile.comparison import Comparer, Comparison, in_parts, merged
 from agentbridge.reconcile.fence import Fence, FenceToken
@@ -292,7 +292,7 @@ class Reconciler:
         planned = replace(planned, waiting={**dict.fromkeys(written.engaged, ""), **planned.waiting})
         await self._conclude(replace(compared, plan=planned), written.failures, batch)
 
-    async def _allowed(self, compared: Comparison) -> tuple[Plan, Collection[Place]]:
+    async def _allowed(self, compared: Comparison) -> tuple[Plan, Collection[MemberId]]:
         """Returns the plan without removals held back and calls to be interrupted, and the members that it removes and
         adds again.
 

@@ -14,6 +14,7 @@ from agentbridge.model import (
     DeleteObject,
     DeletePolicy,
     EndpointId,
+    MemberId,
     ObjectKind,
     PauseMember,
     PutObject,
@@ -24,7 +25,6 @@ from agentbridge.model import (
     Step,
 )
 from agentbridge.plan.difference import rank
-from agentbridge.plan.postponement import Place
 from agentbridge.reconcile.pace import TASKS_A_WRITE, Pace
 from agentbridge.reconcile.ports import Asterisk
 from agentbridge.reconcile.report import log_step
@@ -60,7 +60,7 @@ class Writer:
         steps: Sequence[Step],
         causes: Mapping[EndpointId, Cause],
         check: Callable[[], None],
-        anew: Collection[Place] = (),
+        anew: Collection[MemberId] = (),
     ) -> Written:
         """Carries out the steps rank by rank; a key whose step fails gets no further step. Returns what was not
         written.
@@ -80,7 +80,7 @@ class Writer:
         causes: Mapping[EndpointId, Cause],
         written: Written,
         check: Callable[[], None],
-        anew: Collection[Place],
+        anew: Collection[MemberId],
     ) -> None:
         """Carries out steps of equal rank at the same time, as many at once as the pace allows. Raises Unavailable."""
         while todo:
@@ -95,7 +95,7 @@ class Writer:
                 written.failures.update({step.key: unanswered for step in todo})
                 return
 
-    async def _free(self, steps: Sequence[Step], anew: Collection[Place], written: Written) -> Sequence[Step]:
+    async def _free(self, steps: Sequence[Step], anew: Collection[MemberId], written: Written) -> Sequence[Step]:
         """Returns the steps without the removals of members that have taken a call since the plan was made; notes
         these."""
         removed = {place: step.key for step in steps if (place := _taken_out(step)) in anew and place is not None}
@@ -126,7 +126,7 @@ class Writer:
         return None
 
 
-def _taken_out(step: Step) -> Place | None:
+def _taken_out(step: Step) -> MemberId | None:
     return (step.action.member.queue, step.action.member.interface) if isinstance(step.action, RemoveMember) else None
 
 

@@ -19,7 +19,7 @@ from agentbridge.desired.state import SipDefaults
 from agentbridge.directory.changes import Changes, Pulse
 from agentbridge.directory.lineage import Memory
 from agentbridge.directory.live import LiveTables
-from agentbridge.directory.places import Places
+from agentbridge.directory.locations import LocationStore
 from agentbridge.directory.postgres import Directory
 from agentbridge.directory.recordings import CallLedger
 from agentbridge.directory.requests import RequestDesk
@@ -66,7 +66,9 @@ def build(settings: Settings, directory: Directory, ari: Ari) -> Parts:
         active=relay.is_active,
         clock=time.monotonic,
     )
-    locations = Locations(Places(directory.transaction, name), active=relay.is_active, elsewhere=relay.key_drifted)
+    locations = Locations(
+        LocationStore(directory.transaction, name), active=relay.is_active, elsewhere=relay.key_drifted
+    )
     account = Account(
         host=settings.ami.host,
         port=settings.ami.port,

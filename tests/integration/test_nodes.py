@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agentbridge.directory.places import Places
+from agentbridge.directory.locations import LocationStore
 from agentbridge.directory.postgres import Directory, Heartbeat
-from agentbridge.model import Agent, EndpointId, QueueName
+from agentbridge.model import Agent, Contact, EndpointId, QueueName
 from lab.postgres import DAEMON, as_role
 from tests.integration.words import Connect, Connection, add_agent, add_queue, add_telephone, refusal, status
 
@@ -339,37 +339,32 @@ async def test_who_sits_at_a_lost_node_leaves_the_queues_and_comes_back_with_it(
 # ---------------------------------------------------------------- where a device is
 
 
-class At:
-    """A registration."""
-
-    def __init__(self, uri: str, ends: datetime | None = None, path: str = "") -> None:
-        self.uri, self.ends, self.path = uri, ends, path
-
-
 async def test_the_newest_registration_wins_whoever_tells_first(sql: Connection, database: str) -> None:
     number = EndpointId(await add_agent(sql, "anna"))
     await add_nodes(sql, "a", "b")
     async with directory_of(database, "a") as a, directory_of(database, "b") as b:
-        at_a, at_b = Places(a.transaction, "a"), Places(b.transaction, "b")
-        first = await at_a.registered({number: At("sip:1@a")})
+        at_a, at_b = LocationStore(a.transaction, "a"), LocationStore(b.transaction, "b")
+        first = await at_a.registered({number: Contact("sip:1@a")})
         assert first[number].node == "a"
         assert (await a.read([number])).subjects[number].moved_at is None
         assert (await b.read([number])).subjects[number].moved_at == first[number].since
         await hints(sql)
-        second = await at_b.registered({number: At("sip:1@b")})
+        second = await at_b.registered({number: Contact("sip:1@b")})
         assert second[number].since > first[number].since
         assert (await a.read([number])).subjects[number].moved_at == second[number].since
         assert await hints(sql) == {number}
         # registered anew from another port: nothing that anybody need know
-        await at_b.registered({number: At("sip:1@b:5070")})
+        await at_b.registered({number: Contact("sip:1@b:5070")})
         assert await hints(sql) == set()
 
         # the other one is read whole, with a registration that ends earlier, then later
         ends = datetime.now(UTC) + timedelta(seconds=1800)
-        await at_b.these({number: At("sip:1@b", ends)})
-        older = await at_a.these({number: At("sip:1@a", ends - timedelta(seconds=60))})
+        await at_b.replace_all({number: Contact("sip:1@b", ends=ends)})
+        older = await at_a.replace_all({number: Contact("sip:1@a", ends=ends - timedelta(seconds=60))})
         assert older[number].node == "b"
-        newer = await at_a.these({number: At("sip:1@a", ends + timedelta(seconds=60), "<sip:edge;lr>")})
+        newer = await at_a.replace_all(
+            {number: Contact("sip:1@a", ends=ends + timedelta(seconds=60), path="<sip:edge;lr>")}
+        )
         assert newer[number].node == "a"
         row = await sql.fetchrow("select node, contact, path, expires from agentbridge.device_locations")
         assert row is not None
@@ -379,7 +374,7 @@ async def test_the_newest_registration_wins_whoever_tells_first(sql: Connection,
         await at_b.gone([number])
         assert await sql.fetchval("select count(*) from agentbridge.device_locations") == 1
         await hints(sql)
-        await at_a.these({})
+        await at_a.replace_all({})
         assert await sql.fetchval("select count(*) from agentbridge.device_locations") == 0
         assert await hints(sql) == {number}
 
@@ -387,9 +382,9 @@ async def test_the_newest_registration_wins_whoever_tells_first(sql: Connection,
 async def test_a_fixed_address_and_a_stranger_have_no_place(sql: Connection, database: str) -> None:
     fixed = EndpointId(await add_agent(sql, "anna", host="10.1.1.1"))
     async with directory_of(database, "a") as a:
-        places = Places(a.transaction, "a")
-        assert await places.registered({fixed: At("sip:1@a"), EndpointId("trunk"): At("sip:2@a")}) == {}
-        assert await places.these({fixed: At("sip:1@a"), EndpointId("trunk"): At("sip:2@a")}) == {}
+        places = LocationStore(a.transaction, "a")
+        assert await places.registered({fixed: Contact("sip:1@a"), EndpointId("trunk"): Contact("sip:2@a")}) == {}
+        assert await places.replace_all({fixed: Contact("sip:1@a"), EndpointId("trunk"): Contact("sip:2@a")}) == {}
 
 
 async def test_a_phone_that_a_lost_node_had_is_whoever_has_it_now(sql: Connection, database: str) -> None:
@@ -397,9 +392,11 @@ async def test_a_phone_that_a_lost_node_had_is_whoever_has_it_now(sql: Connectio
     await add_nodes(sql, "a", "b")
     async with directory_of(database, "a") as a, directory_of(database, "b") as b:
         late = datetime.now(UTC) + timedelta(hours=2)
-        await Places(b.transaction, "b").these({number: At("sip:1@b", late)})
+        await LocationStore(b.transaction, "b").replace_all({number: Contact("sip:1@b", ends=late)})
         await sql.execute("update agentbridge.nodes set lost_at = now() where node = 'b'")
-        found = await Places(a.transaction, "a").these({number: At("sip:1@a", late - timedelta(hours=1))})
+        found = await LocationStore(a.transaction, "a").replace_all(
+            {number: Contact("sip:1@a", ends=late - timedelta(hours=1))}
+        )
         assert found[number].node == "a"
 
 

@@ -27,6 +27,7 @@ from agentbridge.model import (
     Fields,
     Interface,
     Member,
+    MemberId,
     ObjectKind,
     ObservedState,
     PauseMember,
@@ -41,7 +42,6 @@ from agentbridge.model import (
 )
 
 BREAKS_PERSISTENCE = frozenset(";,|")
-Place = tuple[QueueName, Interface]
 Write = Callable[[Step], None]
 
 
@@ -62,14 +62,14 @@ class AsteriskInMemory:
 
     def __init__(self, queues: Collection[str], listener: AsteriskListener, written: Write = lambda _: None) -> None:
         self.queues = {QueueName(queue) for queue in queues}
-        self.members: dict[Place, Member] = {}
+        self.members: dict[MemberId, Member] = {}
         self.objects: dict[tuple[ObjectKind, EndpointId], Fields] = {}
         self.policy: dict[str, str] = {}
         self.others: set[EndpointId] = set()
         """what it has by its own files"""
         self.faults = Faults()
-        self.engagements: dict[Place, str] = {}
-        self.begin_to_ring: set[Place] = set()
+        self.engagements: dict[MemberId, str] = {}
+        self.begin_to_ring: set[MemberId] = set()
         """free when asked, and ringing when they are to be taken out"""
         """members that ring, are in a call or in wrap-up, each with the word for it"""
         self.offences: list[str] = []
@@ -106,11 +106,11 @@ class AsteriskInMemory:
     def agent_of(self, key: EndpointId) -> AgentId | None:
         return self.seen.agent_of(key)
 
-    async def engaged(self, members: Collection[Place]) -> dict[Place, str]:
+    async def engaged(self, members: Collection[MemberId]) -> dict[MemberId, str]:
         await asyncio.sleep(0)
         return {place: self.engagements[place] for place in members if place in self.engagements}
 
-    async def hold(self, members: Collection[Place]) -> dict[Place, str]:
+    async def hold(self, members: Collection[MemberId]) -> dict[MemberId, str]:
         """Returns which of these members ring or are in a call by now, `begin_to_ring` included."""
         self.engagements |= dict.fromkeys(self.begin_to_ring & set(members), "ringing")
         self.begin_to_ring.clear()
@@ -302,7 +302,7 @@ class AsteriskInMemory:
             self._replace(replace(was, paused=paused, reason=reason))
 
 
-def _place(queue: QueueName, interface: Interface) -> Place:
+def _place(queue: QueueName, interface: Interface) -> MemberId:
     """app_queue compares both without case."""
     return QueueName(queue.lower()), Interface(interface.lower())
 

@@ -24,6 +24,7 @@ from agentbridge.model import (
     EndpointId,
     Interface,
     Member,
+    MemberId,
     Membership,
     ObjectKind,
     PauseMember,
@@ -62,7 +63,7 @@ class Watch:
 
     def __init__(self, directory: DirectoryInMemory) -> None:
         self._directory = directory
-        self._owners: dict[tuple[QueueName, Interface], AgentId] = {}
+        self._owners: dict[MemberId, AgentId] = {}
         self.faults: list[str] = []
 
     def written(self, step: Step) -> None:

@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,12 +12,14 @@ from agentbridge.asterisk.queue_nodes import QueueNodes
 from agentbridge.desired.state import SipDefaults, desired
 from agentbridge.errors import Unavailable
 from agentbridge.model import (
+    Contact,
     DeletePolicy,
     DesiredState,
     DropContact,
     EndpointId,
     Fields,
     Interface,
+    Location,
     Member,
     ObservedState,
     PutPolicy,
@@ -130,19 +131,6 @@ def test_a_stranger_on_a_local_channel_is_nobodys() -> None:
 # ---------------------------------------------------------------- what is told
 
 
-@dataclass(frozen=True)
-class At:
-    uri: str
-    path: str = ""
-    ends: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Place:
-    node: str
-    since: float
-
-
 class Directory:
     """Says that every device is where it was told last."""
 
@@ -153,31 +141,31 @@ class Directory:
         self.elsewhere: set[EndpointId] = set()
         self.away = False
 
-    async def registered(self, contacts: Mapping[EndpointId, At]) -> dict[EndpointId, Place]:
+    async def registered(self, contacts: Mapping[EndpointId, Contact]) -> dict[EndpointId, Location]:
         return self._answer("registered", contacts)
 
-    async def these(self, contacts: Mapping[EndpointId, At]) -> dict[EndpointId, Place]:
-        return self._answer("these", contacts)
+    async def replace_all(self, contacts: Mapping[EndpointId, Contact]) -> dict[EndpointId, Location]:
+        return self._answer("replace_all", contacts)
 
     async def gone(self, devices: set[EndpointId]) -> None:
-        self._answer("gone", dict.fromkeys(devices, At("")))
+        self._answer("gone", dict.fromkeys(devices, Contact("")))
 
-    def _answer(self, call: str, contacts: Mapping[EndpointId, At]) -> dict[EndpointId, Place]:
+    def _answer(self, call: str, contacts: Mapping[EndpointId, Contact]) -> dict[EndpointId, Location]:
         if self.away:
             raise Unavailable("away")
         self.calls.append((call, sorted(contacts)))
-        return {device: Place("b" if device in self.elsewhere else "a", 7.0) for device in contacts}
+        return {device: Location("b" if device in self.elsewhere else "a", 7.0) for device in contacts}
 
 
 class Registrar:
     def __init__(self) -> None:
-        self.here: dict[EndpointId, At] = {KEY: At("sip:1@x"), DESK: At("sip:2@x")}
+        self.here: dict[EndpointId, Contact] = {KEY: Contact("sip:1@x"), DESK: Contact("sip:2@x")}
         self.noted: dict[EndpointId, float] = {}
 
-    def contact(self, device: EndpointId) -> At | None:
+    def contact(self, device: EndpointId) -> Contact | None:
         return self.here.get(device)
 
-    def contacts(self) -> Mapping[EndpointId, At]:
+    def contacts(self) -> Mapping[EndpointId, Contact]:
         return self.here
 
     def located(self, moments: Mapping[EndpointId, float]) -> None:
@@ -196,7 +184,7 @@ async def test_places_are_told_only_where_there_are_other_nodes_and_then_all_of_
         assert directory.calls == []
         locations.heard(["b"])
         await until(_calls(directory, 1), within=5, what="the first telling")
-        assert directory.calls == [("these", [KEY, DESK])]
+        assert directory.calls == [("replace_all", [KEY, DESK])]
         assert registrar.noted == {KEY: 7.0, DESK: 7.0}
         directory.elsewhere = {DESK}
         locations.came(DESK)

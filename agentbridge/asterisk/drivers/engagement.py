@@ -21,7 +21,7 @@ from agentbridge.asterisk.ami.link import AmiLink
 from agentbridge.asterisk.ami.wire import Message
 from agentbridge.asterisk.drivers.members import Members
 from agentbridge.asterisk.observed.observation import Observation
-from agentbridge.model import Interface, PauseMember, QueueName, queue_name
+from agentbridge.model import Interface, MemberId, PauseMember, QueueName, queue_name
 
 TIMEOUT_SECONDS = 10.0
 READINGS = 5
@@ -37,8 +37,6 @@ _RINGABLE = (0, _NOT_IN_USE)
 _WORDS = {2: "in a call", 3: "in a call", 6: "ringing", 7: "ringing", 8: "in a call"}
 """of the device states that keep an agent: in use, busy, ringing, ringing while in use, on hold"""
 IN_WRAP_UP = "in wrap-up"
-
-Place = tuple[QueueName, Interface]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,24 +94,24 @@ class Engagement:
         self._seen = seen
         self._wall_clock = wall_clock
 
-    async def of(self, places: Collection[Place]) -> dict[Place, str]:
+    async def of(self, places: Collection[MemberId]) -> dict[MemberId, str]:
         """Returns those of these members that ring, are in a call or in wrap-up, each with the words for it.
 
         Raises Unavailable or Refused.
         """
-        found: dict[Place, str] = {}
+        found: dict[MemberId, str] = {}
         for queue, here in _by_queue(places).items():
             words = await self._in_queue(queue, here)
             found |= {here[interface]: word for interface, word in words.items()}
         return found
 
-    async def hold(self, places: Collection[Place]) -> dict[Place, str]:
+    async def hold(self, places: Collection[MemberId]) -> dict[MemberId, str]:
         """Pauses the free ones of these members, so that none begins to ring before it is taken out of its queue.
 
         Only in queues where customers wait. Returns those that ring or are in a call nevertheless, each with the words
         for it; they stay paused. Raises Unavailable or Refused.
         """
-        found: dict[Place, str] = {}
+        found: dict[MemberId, str] = {}
         for queue, here in _by_queue(places).items():
             members, customers = await self._shown(queue)
             ringable = [here[member.interface] for member in members if member.interface in here and member.is_ringable]
@@ -168,9 +166,9 @@ class Engagement:
         return _number(answer.get("Value"))
 
 
-def _by_queue(places: Collection[Place]) -> dict[QueueName, dict[str, Place]]:
+def _by_queue(places: Collection[MemberId]) -> dict[QueueName, dict[str, MemberId]]:
     """Groups places by queue; each place is then found by its interface in lower case."""
-    found: dict[QueueName, dict[str, Place]] = defaultdict(dict)
+    found: dict[QueueName, dict[str, MemberId]] = defaultdict(dict)
     for queue, interface in places:
         found[queue][interface.lower()] = queue, interface
     return found

@@ -15,6 +15,7 @@ from agentbridge.model import (
     AddMember,
     Interface,
     Member,
+    MemberId,
     PauseMember,
     QueueName,
     RemoveMember,
@@ -195,7 +196,7 @@ def _with_ring_in_use(member: Member, shown: Mapping[tuple[QueueName, str], bool
     return replace(member, ring_in_use=shown.get((member.queue, member.interface.lower()), member.ring_in_use))
 
 
-def _pair(action: MemberAction) -> tuple[QueueName, Interface]:
+def _pair(action: MemberAction) -> MemberId:
     """Returns queue and interface of the member that the action is about."""
     match action:
         case AddMember(member) | RemoveMember(member):

@@ -5,29 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from agentbridge.asterisk.ami.link import AmiLink
 from agentbridge.asterisk.ami.wire import Message
 from agentbridge.errors import Refused
-from agentbridge.model import EndpointId
+from agentbridge.model import Contact, EndpointId
 
 BULK_SECONDS = 60.0
 # a contact that doesn't answer Asterisk's OPTIONS does not ring either
 _GONE = frozenset({"Removed", "Unreachable"})
 # a registered contact is `desk7;@1f3…`, that of a fixed address `desk7@@8c2…`
 _AOR = re.compile(r"(.*)(;@|@@)[0-9a-f]+")
-
-
-class Contact(NamedTuple):
-    """A registered contact: its URI and, where a full read has told them, its SIP path and when the registration
-    ends."""
-
-    uri: str
-    path: str = ""
-    """RFC 3327: the proxies by which the phone is reached"""
-    ends: datetime | None = None
-    """when it ends without being renewed; None: not read yet"""
 
 
 class ContactListener(Protocol):
@@ -204,6 +193,7 @@ class Contacts:
         details: dict[EndpointId, Contact] = {}
 
         def take(item: Message) -> None:
+            """Takes one contact; not one whose AOR's name can be no device of the directory."""
             aor = _AOR.fullmatch(item.get("ObjectName"))
             if aor is None:
                 return

@@ -20,6 +20,7 @@ from agentbridge.model import (
     Fields,
     Interface,
     Member,
+    MemberId,
     ObjectKind,
     ObservedState,
     QueueName,
@@ -28,7 +29,6 @@ from agentbridge.model import (
 PREFIX = "PJSIP/"
 REMOTE = re.compile(rf"Local/[^@/]+@{REMOTE_CONTEXT}", re.IGNORECASE)
 """a member whose device is registered with another node"""
-_Pair = tuple[QueueName, Interface]
 
 
 def endpoint_of(interface: Interface) -> EndpointId | None:
@@ -52,7 +52,7 @@ class Observation:
         self._on_change = on_change
         self._queues: frozenset[QueueName] = frozenset()
         self._members: dict[EndpointId, dict[QueueName, Member]] = {}
-        self._remote: dict[_Pair, EndpointId] = {}
+        self._remote: dict[MemberId, EndpointId] = {}
         """the device of each member at another node, whose interface does not say it"""
         self._objects: dict[ObjectKind, ObjectTable] = {kind: ObjectTable() for kind in ObjectKind}
         self._policy = PolicyTree()
@@ -60,8 +60,8 @@ class Observation:
         self._touched_mailboxes: set[EndpointId] = set()
         self._reading = False
         """a full read is under way; else nobody asks what was touched"""
-        self._awaited: dict[_Pair, asyncio.Future[None]] = {}
-        self._touched_members: set[_Pair] = set()
+        self._awaited: dict[MemberId, asyncio.Future[None]] = {}
+        self._touched_members: set[MemberId] = set()
         self._touched_objects: set[tuple[ObjectKind, EndpointId]] = set()
         self._touched_paths: set[str] = set()
 

@@ -3,45 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
 
 from agentbridge.directory.connecting import PooledConnection
 from agentbridge.directory.queries import QUERIES
 from agentbridge.directory.telephones import Acquire
-from agentbridge.model import EndpointId
+from agentbridge.model import Contact, EndpointId, Location
 
 
-class Contact(Protocol):
-    """A registered contact; `path` is empty and `ends` is None where they are not known."""
-
-    @property
-    def uri(self) -> str: ...
-
-    @property
-    def path(self) -> str: ...
-
-    @property
-    def ends(self) -> datetime | None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """The node with which a device is registered, and since when: seconds since 1970 by the database's clock."""
-
-    node: str
-    since: float
-
-
-class Places:
+class LocationStore:
     """Keeps in the directory which devices are registered with one node. Every method raises Unavailable."""
 
     def __init__(self, acquire: Acquire, node: str) -> None:
         self._acquire = acquire
         self.node = node
 
-    async def registered(self, contacts: Mapping[EndpointId, Contact]) -> dict[EndpointId, Place]:
+    async def registered(self, contacts: Mapping[EndpointId, Contact]) -> dict[EndpointId, Location]:
         """Writes that these devices have just registered with this node; returns where each is registered now."""
         uris = [contact.uri for contact in contacts.values()]
         async with self._acquire() as connection:
@@ -52,7 +28,7 @@ class Places:
         async with self._acquire() as connection:
             await connection.execute(QUERIES["devices_gone"], self.node, list(devices))
 
-    async def these(self, contacts: Mapping[EndpointId, Contact]) -> dict[EndpointId, Place]:
+    async def replace_all(self, contacts: Mapping[EndpointId, Contact]) -> dict[EndpointId, Location]:
         """Writes that these devices and no others are registered with this node; returns where each is registered
         now."""
         columns = (
@@ -65,7 +41,7 @@ class Places:
             return await _placed(connection, "devices_of_node", self.node, *columns)
 
 
-async def _placed(connection: PooledConnection, query: str, *arguments: object) -> dict[EndpointId, Place]:
+async def _placed(connection: PooledConnection, query: str, *arguments: object) -> dict[EndpointId, Location]:
     """Runs the query; returns the devices' places that it tells."""
     rows = await connection.fetch(QUERIES[query], *arguments)
-    return {EndpointId(row["device"]): Place(row["node"], row["since"]) for row in rows}
+    return {EndpointId(row["device"]): Location(row["node"], row["since"]) for row in rows}
