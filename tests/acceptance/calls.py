@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agentbridge.asterisk.ami.link import Account, AmiLink
 from agentbridge.asterisk.ami.wire import Message
-from lab import versions
+from lab import pjsip, versions
 from lab.asterisk import Asterisk, roots, version_of
 from lab.phones import Call, Farm, Phone
 from lab.processes import run, until
@@ -21,30 +21,10 @@ ASTERISKS = (*_ROOTS,)
 """the versions that the dialplan is tried on"""
 AGENTS = ("1001", "1002", "1003", "10010", "1009")
 DEVICES = (*AGENTS, "desk-7", "desk-8")
-ENDPOINT = """
-[{user}]
-type = aor
-max_contacts = 1
-remove_existing = yes
-[{user}]
-type = auth
-auth_type = userpass
-username = {user}
-password = secret-{user}
-[{user}]
-type = endpoint
-context = from-sip
-allow = !all,ulaw
-auth = {user}
-aors = {user}
-callerid = "Phone {user}" <{user}>
-send_pai = yes
-trust_id_outbound = yes
-direct_media = no
-"""
 # the customer's number and name are what its own INVITE says
 TRUSTED = "\n[caller](+)\ntrust_id_inbound = yes\n"
-FILES: Mapping[str, str] = {"pjsip.conf": "".join(ENDPOINT.format(user=user) for user in DEVICES) + TRUSTED}
+_PHONES = "".join(pjsip.phone(user, callerid=f'"Phone {user}" <{user}>', **pjsip.SEEN) for user in DEVICES)
+FILES: Mapping[str, str] = {"pjsip.conf": _PHONES + TRUSTED}
 
 
 def root_of(version: str) -> Path:

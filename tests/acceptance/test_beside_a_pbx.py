@@ -4,35 +4,19 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
+from lab import pjsip
 from lab.phones import RegistrationRefusedError
 from lab.postgres import Postgres
 from lab.processes import until
 from tests.acceptance.centre import Centre
 
-PHONE = """
-[{user}]
-type = aor
-max_contacts = 1
-remove_existing = yes
-[{user}]
-type = auth
-auth_type = userpass
-username = {user}
-password = secret-{user}
-[{user}]
-type = endpoint
-context = from-sip
-allow = !all,ulaw
-auth = {user}
-aors = {user}
-"""
 THEIRS = ("1000", "1002")
 SHA = "\n[global](+)\ndefault_auth_algorithms_uas = SHA-256,MD5\n"
 
 
 @pytest_asyncio.fixture(scope="module")
 async def standing(postgres: Postgres) -> AsyncIterator[Centre]:
-    files = {"pjsip.conf": "".join(PHONE.format(user=user) for user in THEIRS)}
+    files = {"pjsip.conf": "".join(pjsip.phone(user) for user in THEIRS)}
     async with Centre(postgres, extra=files, numbers=range(1000, 1010), sections={"resync": {"seconds": 1}}) as centre:
         yield centre
 
@@ -87,7 +71,7 @@ async def test_a_phone_that_is_added_later_gets_its_own_aor(shared: Centre) -> N
     before = config.read_text()
     since = len(shared.bridge.lines())
     try:
-        config.write_text(before + PHONE.format(user="1007"))
+        config.write_text(before + pjsip.phone("1007"))
         await shared.asterisk.cli("module reload res_pjsip.so")
         await shared.bridge.logged("numbers.taken", since=since, numbers="1007", within=15)
 

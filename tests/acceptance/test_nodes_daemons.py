@@ -13,6 +13,7 @@ from lab.manager import members
 from lab.phones import Farm
 from lab.postgres import Postgres
 from lab.processes import until
+from tests.acceptance.many_nodes import make_agent, settled
 
 QUEUES: dict[str, dict[str, str]] = {"sales": {}, "support": {}}
 FAILOVER_S = 10
@@ -90,32 +91,15 @@ class Pair:
 
     async def agent(self, username: str) -> tuple[str, str]:
         """Makes an agent in both queues, logged in; returns its number and secret."""
-        row = await self.db.fetchrow(
-            "insert into agentbridge.agents (username, typology) values ($1, 'external')"
-            " returning id, internal, sip_secret",
-            username,
-        )
-        assert row is not None
-        await self.db.execute(
-            "insert into agentbridge.queue_members (agent_id, queue_id) select $1, id from agentbridge.queues",
-            row["id"],
-        )
-        await self.db.execute("select agentbridge.login($1)", username)
+        made = await make_agent(self.db, username)
         await self.settled()
-        return row["internal"], row["sip_secret"]
+        return made
 
     async def settled(self) -> None:
         """Until all nodes that live have all of the directory."""
-
-        async def all_there() -> bool:
-            query = "select bool_and(applied_at is not null and error is null) from agentbridge.agent_status"
-            return bool(await self.db.fetchval(query))
-
         try:
-            await until(all_there, within=WITHIN_S, what="everything of the directory being in every Asterisk")
+            await settled(self.db, WITHIN_S)
         except Exception as late:
-            for row in await self.db.fetch("select * from agentbridge.agent_status"):
-                late.add_note(str(dict(row)))
             for station in (self.a, self.b):
                 late.add_note("\n".join((f"the log of {station.name} ends in:", *station.bridge.lines()[-15:])))
             raise

@@ -8,33 +8,12 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from lab import pjsip
 from lab.asterisk import Asterisk
 from lab.phones import Answer, Farm, Ignore, Phone, RegistrationRefusedError, Reject, Ring, State
 from lab.processes import until
 
 USERS = {str(number): f"secret-{number}" for number in range(2000, 2100)}
-ENDPOINT = """
-[{user}]
-type = aor
-max_contacts = 1
-remove_existing = yes
-minimum_expiration = 1
-[{user}]
-type = auth
-auth_type = userpass
-username = {user}
-password = {secret}
-[{user}]
-type = endpoint
-context = from-sip
-allow = !all,ulaw
-auth = {user}
-aors = {user}
-callerid = "Agent {user}" <{user}>
-send_pai = yes
-trust_id_outbound = yes
-direct_media = no
-"""
 DIALPLAN = r"""
 [from-sip]
 exten => _2XXX,1,Dial(PJSIP/${EXTEN},20,b(announce^s^1))
@@ -58,7 +37,12 @@ exten => _2XXX,1,Goto(from-sip,${EXTEN},1)
 
 @pytest_asyncio.fixture(scope="module")
 async def pbx() -> AsyncIterator[Asterisk]:
-    endpoints = "".join(ENDPOINT.format(user=user, secret=secret) for user, secret in USERS.items())
+    endpoints = "".join(
+        pjsip.phone(
+            user, secret=secret, aor={"minimum_expiration": "1"}, callerid=f'"Agent {user}" <{user}>', **pjsip.SEEN
+        )
+        for user, secret in USERS.items()
+    )
     async with Asterisk(extra={"pjsip.conf": endpoints, "extensions.conf": DIALPLAN}) as server:
         yield server
 

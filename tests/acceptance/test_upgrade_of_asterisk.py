@@ -4,7 +4,7 @@ import pytest
 
 from lab import versions
 from lab.asterisk import Asterisk, installed_root, roots, version_of
-from lab.phones import Phone
+from lab.phones import Phone, RegistrationRefusedError
 from lab.postgres import Postgres
 from lab.processes import LabError, until
 from tests.acceptance.centre import Centre
@@ -48,7 +48,7 @@ async def registers(phone: Phone) -> None:
     async def let_in() -> bool:
         try:
             await phone.register()
-        except Exception:  # Asterisk is up and its agents' digests on the way
+        except (RegistrationRefusedError, TimeoutError):  # Asterisk is up and its agents' digests on the way
             return False
         return True
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import asyncpg
 
 from lab.bridge import Bridge, prepare
-from lab.phones import Farm, Phone
+from lab.phones import Farm, Phone, RegistrationRefusedError
 from lab.postgres import Postgres
 from lab.processes import LabError, until
+from tests.acceptance.many_nodes import make_agent, settled
 from tests.nodes.cluster import BUSY_LINE, NODES, QUEUES, Cluster, Place, hear_each_other
 
 FAILOVER_S = 10
@@ -37,26 +38,13 @@ class Centre:
 
     async def agent(self, username: str) -> tuple[str, str]:
         """Makes an agent of all queues, logged in; returns its number and SIP secret."""
-        row = await self.db.fetchrow(
-            "insert into agentbridge.agents (username, typology) values ($1, 'external')"
-            " returning id, internal, sip_secret",
-            username,
-        )
-        assert row is not None
-        members = "insert into agentbridge.queue_members (agent_id, queue_id) select $1, id from agentbridge.queues"
-        await self.db.execute(members, row["id"])
-        await self.db.execute("select agentbridge.login($1)", username)
+        made = await make_agent(self.db, username)
         await self.settled()
-        return row["internal"], row["sip_secret"]
+        return made
 
     async def settled(self) -> None:
         """Until each node that lives has all of the directory."""
-        query = "select bool_and(applied_at is not null and error is null) from agentbridge.agent_status"
-
-        async def all_there() -> bool:
-            return bool(await self.db.fetchval(query))
-
-        await until(all_there, within=SERVED_AGAIN_S, what="everything of the directory being in every Asterisk")
+        await settled(self.db, SERVED_AGAIN_S)
 
     async def serving(self, queue: str) -> str:
         return str(await self.db.fetchval("select serving_node from agentbridge.queues where name = $1", queue))
@@ -144,7 +132,7 @@ async def registered(place: Place, number: str, secret: str) -> Phone:
     async def accepted() -> bool:
         try:
             await phone.register()
-        except Exception:  # its endpoint is being pushed
+        except (RegistrationRefusedError, TimeoutError):  # its endpoint is being pushed
             return False
         return True
 

@@ -14,6 +14,7 @@ from typing import Self
 
 from agentbridge.desired.node_files import ASTERISK_FILE, PJSIP_FILE, node_files
 from agentbridge.model import Node
+from lab import pjsip
 from lab.asterisk import SIP_PORT, Asterisk
 from lab.manager import Manager, Message
 from lab.phones import Call, Farm, Phone
@@ -27,29 +28,6 @@ QUEUES: Mapping[str, Mapping[str, str]] = {
     "sales": {"autopause": "yes", "retry": "1", "timeout": "15"},
     "support": {"autopause": "yes", "retry": "1", "timeout": "15"},
 }
-ENDPOINT = """
-[{user}]
-type = aor
-max_contacts = 1
-remove_existing = yes
-[{user}]
-type = auth
-auth_type = userpass
-username = {user}
-password = secret-{user}
-[{user}]
-type = endpoint
-context = from-sip
-allow = !all,ulaw
-auth = {user}
-aors = {user}
-callerid = "Phone {user}" <{user}>
-send_pai = yes
-trust_id_outbound = yes
-direct_media = no
-call_group = 1
-pickup_group = 1
-"""
 TRUSTED = "\n[caller](+)\ntrust_id_inbound = yes\n"
 # how the administrator's own dialplan sends callers to a queue, whichever node serves it
 CALLS = "\n[queues](+)\nexten => _acd-.,1,Goto(agentbridge-queue,${EXTEN:4},1)\n"
@@ -61,7 +39,9 @@ BUSY_LINE = 20.0
 def files(name: str, *, agents: bool) -> dict[str, str]:
     """What is added to the lab's files at that node: `agentbridge node files` as it is, used as it says."""
     written = node_files(name, NODES, transport="udp")
-    endpoints = "".join(ENDPOINT.format(user=user) for user in AGENTS) if agents else ""
+    groups = {"call_group": "1", "pickup_group": "1"}
+    phones = [pjsip.phone(user, callerid=f'"Phone {user}" <{user}>', **pjsip.SEEN, **groups) for user in AGENTS]
+    endpoints = "".join(phones) if agents else ""
     return {
         PJSIP_FILE: written[PJSIP_FILE],
         "asterisk.conf": written[ASTERISK_FILE],

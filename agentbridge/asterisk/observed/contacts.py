@@ -193,7 +193,7 @@ class Contacts:
         details: dict[EndpointId, Contact] = {}
 
         def take(item: Message) -> None:
-            """Takes one contact; not one whose AOR's name can be no device of the directory."""
+            """Takes one contact, whose id is the name of its AOR and a hash."""
             aor = _AOR.fullmatch(item.get("ObjectName"))
             if aor is None:
                 return
