@@ -231,9 +231,9 @@ class Node:
         """Which of these members ring, are in a call or in wrap-up just now; each with the word for it."""
         return await self._engagement.of(members)
 
-    async def hold(self, members: Collection[MemberId]) -> dict[MemberId, str]:
-        """Keeps the free ones of these members from beginning to ring; returns the engaged ones, with the words."""
-        return await self._engagement.hold(members)
+    async def reserve(self, members: Collection[MemberId]) -> set[MemberId]:
+        """Keeps the free ones of these members from beginning to ring; returns the others."""
+        return await self._engagement.reserve(members)
 
     async def read_all(self, *, timeout: float = 30.0) -> None:
         """Reads everything in Asterisk that we manage. Raises Unavailable when a link is not up within `timeout`

@@ -113,10 +113,10 @@ class Asterisk(Observed, Protocol):
         """Asks which of these members ring, are in a call or in wrap-up just now; each with the words for it."""
         ...
 
-    async def hold(self, members: Collection[MemberId]) -> Mapping[MemberId, str]:
+    async def reserve(self, members: Collection[MemberId]) -> Collection[MemberId]:
         """Keeps the free ones of these members from beginning to ring until they are taken out.
 
-        Returns those that ring or are in a call by now, each with the words for it; raises Refused or Unavailable.
+        Returns those that ring or are in a call by now; raises Refused or Unavailable.
         """
         ...
 

@@ -39,8 +39,8 @@ class Written:
 
     failures: Failures = field(default_factory=dict)
     """keys that failed, each with the reason"""
-    engaged: dict[EndpointId, str] = field(default_factory=dict)
-    """keys whose member took a call just before it would have been made anew, each with the word for it"""
+    engaged: set[EndpointId] = field(default_factory=set)
+    """keys whose member took a call just before it would have been made anew"""
 
     def goes_on(self, key: EndpointId) -> bool:
         """Whether the further steps of the key are done."""
@@ -98,11 +98,10 @@ class Writer:
     async def _free(self, steps: Sequence[Step], anew: Collection[MemberId], written: Written) -> Sequence[Step]:
         """Returns the steps without the removals of members that have taken a call since the plan was made; notes
         these."""
-        removed = {place: step.key for step in steps if (place := _taken_out(step)) in anew and place is not None}
+        removed = {member: step.key for step in steps if (member := _taken_out(step)) in anew and member is not None}
         if not removed:
             return steps
-        for place, word in (await self._asterisk.hold(removed)).items():
-            written.engaged[removed[place]] = word
+        written.engaged |= {removed[member] for member in await self._asterisk.reserve(removed)}
         return [step for step in steps if written.goes_on(step.key)]
 
     async def _write_now(self, steps: Sequence[Step], causes: Mapping[EndpointId, Cause], failures: Failures) -> str:

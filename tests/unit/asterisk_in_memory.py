@@ -110,11 +110,11 @@ class AsteriskInMemory:
         await asyncio.sleep(0)
         return {place: self.engagements[place] for place in members if place in self.engagements}
 
-    async def hold(self, members: Collection[MemberId]) -> dict[MemberId, str]:
+    async def reserve(self, members: Collection[MemberId]) -> set[MemberId]:
         """Returns which of these members ring or are in a call by now, `begin_to_ring` included."""
         self.engagements |= dict.fromkeys(self.begin_to_ring & set(members), "ringing")
         self.begin_to_ring.clear()
-        return await self.engaged(members)
+        return {*await self.engaged(members)}
 
     async def read_all(self) -> None:
         if not self._linked:

@@ -94,34 +94,33 @@ class Engagement:
         self._seen = seen
         self._wall_clock = wall_clock
 
-    async def of(self, places: Collection[MemberId]) -> dict[MemberId, str]:
+    async def of(self, wanted: Collection[MemberId]) -> dict[MemberId, str]:
         """Returns those of these members that ring, are in a call or in wrap-up, each with the words for it.
 
         Raises Unavailable or Refused.
         """
         found: dict[MemberId, str] = {}
-        for queue, here in _by_queue(places).items():
+        for queue, here in _by_queue(wanted).items():
             words = await self._in_queue(queue, here)
             found |= {here[interface]: word for interface, word in words.items()}
         return found
 
-    async def hold(self, places: Collection[MemberId]) -> dict[MemberId, str]:
+    async def reserve(self, wanted: Collection[MemberId]) -> set[MemberId]:
         """Pauses the free ones of these members, so that none begins to ring before it is taken out of its queue.
 
-        Only in queues where customers wait. Returns those that ring or are in a call nevertheless, each with the words
-        for it; they stay paused. Raises Unavailable or Refused.
+        Only in queues where customers wait. Returns those that ring or are in a call nevertheless; they stay paused.
+        Raises Unavailable or Refused.
         """
-        found: dict[MemberId, str] = {}
-        for queue, here in _by_queue(places).items():
+        found: set[MemberId] = set()
+        for queue, here in _by_queue(wanted).items():
             members, customers = await self._shown(queue)
             ringable = [here[member.interface] for member in members if member.interface in here and member.is_ringable]
             if ringable and customers:
-                for place in ringable:
-                    await self._members.apply(PauseMember(*place, True, PAUSE_REASON))
+                for member_id in ringable:
+                    await self._members.apply(PauseMember(*member_id, True, PAUSE_REASON))
                 await asyncio.sleep(BEGINS_TO_RING_SECONDS)
                 members, _ = await self._shown(queue)
-            busy = {member.interface: _busy(member) for member in members if _busy(member)}
-            found |= {here[interface]: busy[interface] for interface in here.keys() & busy.keys()}
+            found |= {here[member.interface] for member in members if member.interface in here and _busy(member)}
         return found
 
     async def _in_queue(self, queue: QueueName, interfaces: Collection[str]) -> dict[str, str]:
@@ -166,10 +165,10 @@ class Engagement:
         return _number(answer.get("Value"))
 
 
-def _by_queue(places: Collection[MemberId]) -> dict[QueueName, dict[str, MemberId]]:
-    """Groups places by queue; each place is then found by its interface in lower case."""
+def _by_queue(wanted: Collection[MemberId]) -> dict[QueueName, dict[str, MemberId]]:
+    """Groups members by queue; each is then found by its interface in lower case."""
     found: dict[QueueName, dict[str, MemberId]] = defaultdict(dict)
-    for queue, interface in places:
+    for queue, interface in wanted:
         found[queue][interface.lower()] = queue, interface
     return found
 

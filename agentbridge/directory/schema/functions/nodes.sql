@@ -1,6 +1,11 @@
 -- Many Asterisk nodes: which of them live, who serves a queue, and where a device is registered. All times are of this
 -- database's clock. Where there is one node it serves everything, and nothing here changes what it is told.
 
+-- Between two heartbeats of a node that is up: three of them.
+create or replace function agentbridge.longest_gap() returns interval language sql immutable
+set search_path = agentbridge, pg_temp
+as $$ select interval '6 seconds' $$;
+
 -- ------------------------------------------------------------------------------------------ what an administrator says
 
 create or replace function agentbridge.check_node() returns trigger language plpgsql security definer
@@ -59,7 +64,7 @@ begin
     perform must_be_node(name);
     if exists (select from queues q where q.serving_node = node_retire.name) and not exists (select from nodes n
             where n.node <> node_retire.name and n.serves_queues and n.retired_at is null and n.lost_at is null
-                and n.up_at > clock_timestamp() - interval '6 seconds') then
+                and n.up_at > clock_timestamp() - longest_gap()) then
         perform refuse('AB001', format('node: %s serves queues, and no other node is up that could', name));
     end if;
     update nodes n set retired_at = clock_timestamp() where n.node = name;
@@ -81,7 +86,7 @@ begin
     if stranger is not null then
         perform refuse('AB003', format('queue: there is no queue %s', shown(stranger)));
     elsif not exists (select from nodes n where n.node = name and n.serves_queues and n.lost_at is null
-            and n.up_at > clock_timestamp() - interval '6 seconds') then
+            and n.up_at > clock_timestamp() - longest_gap()) then
         perform refuse('AB001', format('node: %s is not up, or does not serve queues', name));
     end if;
     update queues q set home_node = node_home.name
@@ -119,7 +124,7 @@ begin
         taken = excluded.taken, unreachable = excluded.unreachable,
         up_at = coalesce(excluded.up_at, n.up_at),
         steady_since = case when not asterisk_up then null
-            when n.steady_since is null or n.up_at < now_ - interval '6 seconds' then now_ else n.steady_since end,
+            when n.steady_since is null or n.up_at < now_ - longest_gap() then now_ else n.steady_since end,
         lost_at = case when asterisk_up then null else n.lost_at end;
     perform note_lost_nodes(this_node);
     perform share_queues(this_node);
@@ -138,12 +143,12 @@ security definer set search_path = agentbridge, pg_temp
 as $$
     with witnesses as (
         select w.unreachable from nodes w
-        where w.retired_at is null and w.up_at > clock_timestamp() - interval '6 seconds'
-            and w.steady_since < clock_timestamp() - interval '6 seconds'
+        where w.retired_at is null and w.up_at > clock_timestamp() - longest_gap()
+            and w.steady_since < clock_timestamp() - longest_gap()
     )
     update nodes n set lost_at = clock_timestamp()
     where n.node <> this_node and n.lost_at is null and n.retired_at is null
-        and n.up_at < clock_timestamp() - interval '6 seconds'
+        and n.up_at < clock_timestamp() - longest_gap()
         and case when n.sip_host <> ''
             then exists (select from witnesses) and not exists (select from witnesses w where n.node <> all (w.unreachable))
             else n.up_at < clock_timestamp() - make_interval(secs => (select queue_failover_seconds from settings))
@@ -173,7 +178,7 @@ begin
     end if;
     select jsonb_object_agg(n.node, (select count(*) from queues q join effective_members m on m.queue_id = q.id
         where q.serving_node = n.node)) into loads
-    from nodes n where n.serves_queues and n.retired_at is null and n.lost_at is null and n.up_at > now_ - interval '6 seconds';
+    from nodes n where n.serves_queues and n.retired_at is null and n.lost_at is null and n.up_at > now_ - longest_gap();
     for one in
         select q.id, q.home_node, s.node as last_node, s.sip_host <> '' as has_address,
             coalesce(s.retired_at is null and s.serves_queues, false) as is_lost,
