@@ -43,16 +43,19 @@ class Health:
 
     async def beat(self) -> None:
         """At intervals, and soon when the state changes, so that `status` does not tell of what is over."""
-        sent, told = 0.0, ""
+        sent: float = 0.0
+        told: object = None
         while True:
             now, state = time.monotonic(), self._summary()
-            if state != told or now - sent >= HEARTBEAT_SECONDS:
+            # numbers that are taken at once: until the directory knows them it gives them to new agents
+            news = (state, self._parts.reconciler.taken)
+            if news != told or now - sent >= HEARTBEAT_SECONDS:
                 with contextlib.suppress(Unavailable):  # the changes' connection says that the database is lost
                     centre = await self._parts.directory.heartbeat(self._heartbeat())
                     self._parts.locations.heard(centre.others)
                     self._parts.queue_nodes.heard(centre.queues)
                 systemd.status(state)
-                sent, told = now, state
+                sent, told = now, news
             await asyncio.sleep(LOOK_SECONDS)
 
     async def ready(self) -> None:

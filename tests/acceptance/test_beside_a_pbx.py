@@ -30,6 +30,11 @@ async def test_numbers_that_asterisk_has_by_its_own_files_are_left_out(shared: C
         return {line.split()[0].rpartition("/")[2] for line in stored.splitlines() if "/aor/" in line} == reserve
 
     await until(kept, within=10, what="all of the range but these being kept in reserve")
+
+    async def told() -> bool:
+        return await shared.db.fetchval("SELECT taken FROM agentbridge.nodes") == [*THEIRS]
+
+    await until(told, within=10, what="the directory knowing which numbers are taken")
     # and who is created without a number gets none of them
     assert [await shared.agent(name, "sales") for name in ("ana", "ben", "eve")] == ["1001", "1003", "1004"]
     await shared.settled()
