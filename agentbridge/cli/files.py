@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated
@@ -31,13 +30,17 @@ def files(
 ) -> None:
     """Write out what an installation needs besides the program: see docs/installing.md."""
     for name, source in sorted(_shipped_files().items()):
-        target = folder / name
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
-        except OSError as error:
-            raise Refused(f"{target}: can't be written: {error.strerror}") from error
-        output.line(str(target))
+        write_file(folder / name, source.read_bytes())
+
+
+def write_file(target: Path, content: bytes) -> None:
+    """Writes a file, with its folder where there is none, and prints its path. Raises Refused."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    except OSError as error:
+        raise Refused(f"{target}: can't be written: {error.strerror}") from error
+    output.line(str(target))
 
 
 def _shipped_files() -> dict[str, Path]:

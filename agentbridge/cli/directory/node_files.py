@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-from agentbridge.cli import output
+from agentbridge.cli.files import write_file
 from agentbridge.cli.options import ConfigPath, in_directory
 from agentbridge.desired.node_files import node_files
 from agentbridge.directory import nodes
-from agentbridge.errors import Refused
 
 
 def register(app: typer.Typer) -> None:
@@ -35,10 +34,4 @@ def files(
         name, in_directory(config, nodes.reachable), transport=transport, codecs=codec or ("ulaw", "alaw")
     )
     for file, text in written.items():
-        target = folder / file
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text)
-        except OSError as error:
-            raise Refused(f"{target}: can't be written: {error.strerror}") from error
-        output.line(str(target))
+        write_file(folder / file, text.encode())
