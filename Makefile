@@ -30,7 +30,7 @@ test: setup-16 test-22 test-16 test-node-calls test-browser
 
 # short tracebacks: a long one of a deep recursion ends the whole run of Python 3.11's pytest
 # in the order of the folders: by number of tests, as pytest-xdist would, the slowest files begin last
-PYTEST := $(PYTHON) -m pytest --tb=short -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+PYTEST := lab/run-tests --tb=short -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # branches that the tests' own processes take; the daemons that they start are not measured, so that the floor is lower.
 # `make test COVERAGE=` runs without: it costs the tests some speed.
 ELSEWHERE := $(addprefix --ignore=tests/,bench faults browser nodes)
@@ -48,12 +48,12 @@ test-20: setup-20
 
 # Three Asterisks with an address each, in a network namespace of their own. What waits for outages is in `make test-nodes`
 # and `make faults`; AGENTBRIDGE_NODE_PAIRS=500 make test-nodes: the long run of simultaneous calls.
-NODES := unshare --net sh -c 'ip link set lo up && exec "$$@"' sh env AGENTBRIDGE_ASTERISK_ROOTS=22 $(PYTHON) -m pytest --tb=short
+NODES := unshare --net sh -c 'ip link set lo up && exec "$$@"' sh env AGENTBRIDGE_ASTERISK_ROOTS=22
 test-nodes: setup
-	$(NODES) -s tests/nodes
+	$(NODES) $(PYTHON) -m pytest --tb=short -s tests/nodes
 
 test-node-calls: setup
-	$(NODES) tests/nodes/test_node_calls.py
+	$(NODES) lab/run-tests --tb=short tests/nodes/test_node_calls.py
 
 # In a network namespace of their own: with nothing but 127.0.0.1 Asterisk has no candidate to offer to a browser.
 IN_NAMESPACE := unshare --net sh -c 'ip link set lo up && ip address add 10.99.0.1/32 dev lo && exec "$$@"' sh
@@ -61,9 +61,9 @@ IN_NAMESPACE := unshare --net sh -c 'ip link set lo up && ip address add 10.99.0
 test-browser: setup-browser
 	$(MAKE) --no-print-directory -j2 --output-sync=target test-desk test-console
 test-desk: setup-browser
-	$(IN_NAMESPACE) env AGENTBRIDGE_ASTERISK_ROOTS=22 $(PYTHON) -m pytest $(wildcard tests/browser/test_desk*.py)
+	$(IN_NAMESPACE) env AGENTBRIDGE_ASTERISK_ROOTS=22 lab/run-tests $(wildcard tests/browser/test_desk*.py)
 test-console: setup-browser
-	$(IN_NAMESPACE) env AGENTBRIDGE_ASTERISK_ROOTS=22 $(PYTHON) -m pytest --durations=10 \
+	$(IN_NAMESPACE) env AGENTBRIDGE_ASTERISK_ROOTS=22 lab/run-tests --durations=10 \
 		$(filter-out tests/browser/test_desk%,$(wildcard tests/browser/test_*.py))
 
 # the desk's pages in each language, theme and width, for people to judge: build/screenshots/
@@ -99,7 +99,7 @@ NONE_OF_THEM := test $$? = 5
 faults: setup-systemd setup-browser
 	$(PYTHON) -m pytest -s tests/faults $(addprefix --ignore=,$(IN_BROWSERS)) -k "$(ONLY)" || $(NONE_OF_THEM)
 	$(IN_NAMESPACE) $(PYTHON) -m pytest -s $(IN_BROWSERS) -k "$(ONLY)" || $(NONE_OF_THEM)
-	$(NODES) -s tests/nodes --ignore=tests/nodes/test_node_calls.py -k "$(ONLY)" || $(NONE_OF_THEM)
+	$(NODES) $(PYTHON) -m pytest --tb=short -s tests/nodes --ignore=tests/nodes/test_node_calls.py -k "$(ONLY)" || $(NONE_OF_THEM)
 
 deb:
 	packaging/build-deb dist
