@@ -28,6 +28,7 @@ from agentbridge.api.problems import Problem, ProblemBody, on_http, on_invalid, 
 from agentbridge.api.resets import Resets
 from agentbridge.api.routes import agents, calls, events, me, recordings, records, session, watching
 from agentbridge.api.routes.session import Hashing
+from agentbridge.api.throttle import Refusals, Throttle
 from agentbridge.api.waiting import Waiting
 from agentbridge.directory.passwords import Mail
 from agentbridge.settings import ApiSettings
@@ -102,7 +103,7 @@ def create(settings: ApiSettings, clock: Callable[[], float] = time.monotonic) -
     state.origins = frozenset(api.origins)
     state.database = Database(api.url(), connections=api.pool_size, deadline=api.statement_seconds)
     state.callers = Callers(state.database, clock)
-    state.guesses = Guesses(clock)
+    state.guesses, state.refusals = Guesses(clock), Refusals()
     state.hashing = Hashing()
     state.audio = Audio(Path(api.spool), Path(api.cache), api.cache_megabytes * 1024 * 1024)
     state.client_logs = ClientLogs(Path(api.logs) / "client")
@@ -118,6 +119,7 @@ def create(settings: ApiSettings, clock: Callable[[], float] = time.monotonic) -
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(Exception, _on_fault)
+    app.add_middleware(Throttle, guesses=state.guesses, refusals=state.refusals, clock=clock)
     app.add_middleware(Headers, secure=bool(api.certificate), wss=api.wss)
     app.openapi = _document(app)  # type: ignore[method-assign]  # the way FastAPI documents
     return app

@@ -60,6 +60,11 @@ class Guesses:
         self._known = Buckets(10, 30.0, clock)
         self._places: OrderedDict[str, None] = OrderedDict()
         """name and address where a log-in went well"""
+        self._known_addresses: OrderedDict[str, None] = OrderedDict()
+
+    def is_known(self, address: str) -> bool:
+        """Whether somebody has lately logged in from this address."""
+        return address in self._known_addresses
 
     def wait_seconds(self, address: str, name: str) -> float:
         """Counts a try with that name from that address and returns 0; without a try left returns the seconds to wait,
@@ -75,10 +80,16 @@ class Guesses:
     def succeeded(self, address: str, name: str) -> None:
         """Takes a try back, since the password was right; from now on this address counts apart for this name."""
         place = f"{address} {name}"
-        self._places[place] = None
-        self._places.move_to_end(place)
-        while len(self._places) > KEPT:
-            self._places.popitem(last=False)
+        _remember(self._places, place)
+        _remember(self._known_addresses, address)
         self._known.forget(place)
         self._addresses.give_back(address)
         self._names.give_back(name)
+
+
+def _remember(places: OrderedDict[str, None], place: str) -> None:
+    """Notes a place as the newest; above a bound the oldest is forgotten."""
+    places[place] = None
+    places.move_to_end(place)
+    while len(places) > KEPT:
+        places.popitem(last=False)

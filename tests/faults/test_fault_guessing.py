@@ -21,12 +21,14 @@ import pytest_asyncio
 from lab.api import Api, Browser
 from lab.bridge import prepare
 from lab.postgres import API, Postgres
+from lab.processes import until
 from tests.integration.api_scene import PASSWORD, Scene
 
 GUESSES = int(os.environ.get("AGENTBRIDGE_GUESSES") or 10_000)
-AT_ONCE = 20
+AT_ONCE = 100
 ADDRESSES = {"from one address": 1, "from 1,000 addresses": 1000}
 NAMES = ("ana", "boss", "nobody")
+WITHIN_S = 60.0
 READS = 300
 SLOWER_AT_MOST = 3.0
 
@@ -58,6 +60,11 @@ async def test_wrong_passwords_stall_nobody_and_log_no_agent_off(api: tuple[Api,
         # in a process of its own: what is measured must not wait for who guesses
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as stranger:
             storm = asyncio.get_running_loop().run_in_executor(stranger, guess, running.origin, GUESSES, addresses)
+            busy += await _reads(supervisor, READS)
+            async with Browser(running, address=ana.address) as again, Browser(running) as elsewhere:
+                await again.log_in("ana", PASSWORD)
+                await _log_in_at_last(elsewhere, "cid")
+            assert not storm.done(), "who works and who comes log in meanwhile"
             while not storm.done():
                 busy += await _reads(supervisor, 20)
             statuses = await storm
@@ -72,13 +79,21 @@ async def test_wrong_passwords_stall_nobody_and_log_no_agent_off(api: tuple[Api,
         assert statuses[401] <= len(NAMES) * 60
         assert await scene.sql.fetchval("select logged_in from agentbridge.agent_status where username = 'ana'")
         assert (await ana.ask("GET", "/v1/me"))[0] == 200, "who works goes on"
-        async with Browser(running, address=ana.address) as again:
-            await again.log_in("ana", PASSWORD)
         if ratio > SLOWER_AT_MOST:
-            # not argon2, of which there were thirty: each 429 is a request that the one loop answers in its turn
             pytest.xfail(
                 f"a read took {ratio:.1f} times as long beside {AT_ONCE} guessers; the goal is {SLOWER_AT_MOST}"
             )
+
+
+async def _log_in_at_last(browser: Browser, username: str) -> None:
+    """Logs somebody in who tries again whenever too many others are there."""
+    given = {"username": username, "password": PASSWORD}
+
+    async def got_in() -> bool:
+        return (await browser.ask("POST", "/v1/session", given))[0] != 429
+
+    await until(got_in, within=WITHIN_S, what=f"{username} being let in")
+    assert browser.cookie
 
 
 def guess(origin: str, guesses: int, addresses: int) -> Counter[int]:

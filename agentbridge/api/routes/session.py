@@ -77,6 +77,7 @@ def guess(request: Request, name: str) -> None:
     """
     wait = request.app.state.guesses.wait_seconds(address_of(request), name.lower())
     if wait:
+        request.app.state.refusals.add(address_of(request))
         raise Problem(429, "too many tries; wait a moment", headers={"Retry-After": str(math.ceil(wait))})
 
 
