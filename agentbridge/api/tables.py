@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from agentbridge.api import models
+from agentbridge.api.models.agents import AgentFields, NewAgent
+from agentbridge.api.models.common import Port
 from agentbridge.api.problems import Problem
 
 ROWS = 20_000
@@ -29,11 +30,11 @@ def written(records: Iterable[Row]) -> Iterator[str]:
     names: list[str] = []
     for record in records:
         if not names:
-            names = [*(name for name in models.AgentFields.model_fields if name in record), "queues", "teams"]
+            names = [*(name for name in AgentFields.model_fields if name in record), "queues", "teams"]
             yield _line(names)
         yield _line([_safe(_text(record[name])) for name in names])
     if not names:
-        yield _line([*models.AgentFields.model_fields, "queues", "teams"])
+        yield _line([*AgentFields.model_fields, "queues", "teams"])
 
 
 def _line(cells: list[str]) -> str:
@@ -126,7 +127,7 @@ def _row(line: int, cells: dict[str, Any]) -> Row:
         raise ValueError("more fields than the first line names")
     values = {name: _value(name, _unsafe(text)) for name, text in cells.items() if text}
     try:
-        agent = models.NewAgent.model_validate(values)
+        agent = NewAgent.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -140,8 +141,8 @@ def _value(name: str, text: str) -> Any:
         return dict(_membership(part) for part in _parts(text))
     if name in LISTS:
         return [_bare(part) for part in _parts(text)]
-    field = models.AgentFields.model_fields.get(name)
-    if field is not None and field.annotation in (int, models.Port | None) and re.fullmatch("[0-9]{1,10}", text):
+    field = AgentFields.model_fields.get(name)
+    if field is not None and field.annotation in (int, Port | None) and re.fullmatch("[0-9]{1,10}", text):
         return int(text)
     if field is not None and field.annotation is bool:
         word = text.strip().lower()

@@ -10,9 +10,22 @@ import asyncpg
 from fastapi import Body, Request, Response
 from starlette.responses import StreamingResponse
 
-from agentbridge.api import models, tables
+from agentbridge.api import tables
 from agentbridge.api.gate import Asking, Directory
-from agentbridge.api.models import Channel, Name, Page, Penalty, Words
+from agentbridge.api.models.agents import (
+    Agent,
+    AgentFields,
+    AgentSummary,
+    Channel,
+    Imported,
+    Login,
+    NewAgent,
+    Pause,
+    Usernames,
+)
+from agentbridge.api.models.common import Applied, Changed, Deleted, Name, Page, Penalty, Words
+from agentbridge.api.models.me import Profile
+from agentbridge.api.models.people import NewPassword
 from agentbridge.api.problems import Problem
 from agentbridge.api.routes.common import (
     Asked,
@@ -37,27 +50,27 @@ routes = Routes()
 FILE_SECONDS = 120.0
 """for a file of thousands of agents"""
 LATER: dict[int | str, dict[str, Any]] = {
-    202: {"description": "Asterisk does not have it yet, or refused it", "model": models.Applied}
+    202: {"description": "Asterisk does not have it yet, or refused it", "model": Applied}
 }
 NOT_CHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "As you have it"}}
 
 
-@routes("agents.list", "GET", "/agents", Page[models.AgentSummary])
+@routes("agents.list", "GET", "/agents", Page[AgentSummary])
 async def list_agents(caller: Asking, database: Directory, page: Asked) -> Response:
     """The agents that one may see, page by page."""
     return await listed(database, caller, "agents", page)
 
 
-@routes("agents.create", "POST", "/agents", models.Agent, status=201)
-async def create_agent(caller: Asking, database: Directory, body: models.NewAgent) -> Response:
+@routes("agents.create", "POST", "/agents", Agent, status=201)
+async def create_agent(caller: Asking, database: Directory, body: NewAgent) -> Response:
     """A new agent. A user names a queue that is enabled for it."""
     fields = given(body, "queues", "teams")
     text = await database.call("api_create", caller.proof, "agents", fields, json.dumps(body.queues), list(body.teams))
     return record(text, 201)
 
 
-@routes("agents.delete-many", "POST", "/agents:delete", models.Deleted)
-async def delete_agents(caller: Asking, database: Directory, body: models.Usernames) -> Response:
+@routes("agents.delete-many", "POST", "/agents:delete", Deleted)
+async def delete_agents(caller: Asking, database: Directory, body: Usernames) -> Response:
     """Delete many agents: all of them or none. Their recordings stay."""
     wanted = list(dict.fromkeys(body.usernames))
     return document({"deleted": await database.call("api_delete", caller.proof, "agents", wanted)})
@@ -75,7 +88,7 @@ async def export(caller: Asking, database: Directory, q: Search = "") -> Respons
 
 
 @routes("agents.export-many", "POST", "/agents:export", also=CSV)
-async def export_many(caller: Asking, database: Directory, body: models.Usernames) -> Response:
+async def export_many(caller: Asking, database: Directory, body: Usernames) -> Response:
     """These agents as CSV (A14); who may not be seen is left out."""
     return _file(await database.rows("api_export", caller.proof, "", list(body.usernames), seconds=FILE_SECONDS))
 
@@ -88,7 +101,7 @@ def _file(rows: list[asyncpg.Record]) -> Response:
     )
 
 
-@routes("agents.import", "POST", "/agents/import", models.Imported)
+@routes("agents.import", "POST", "/agents/import", Imported)
 async def import_(request: Request, caller: Asking, database: Directory, dry_run: bool = False) -> Response:
     """New agents from CSV: all of them, or none with each line's error. dry_run: only look."""
     rows, errors = await asyncio.to_thread(tables.read, await request.body())
@@ -100,15 +113,15 @@ async def import_(request: Request, caller: Asking, database: Directory, dry_run
     return answer(text)
 
 
-@routes("agents.read", "GET", "/agents/{username}", models.Agent)
+@routes("agents.read", "GET", "/agents/{username}", Agent)
 async def read_agent(caller: Asking, database: Directory, username: str) -> Response:
     """One agent: everything but secrets, and what became of the last change."""
     return record(await database.call("api_read", caller.proof, "agents", username))
 
 
-@routes("agents.update", "PATCH", "/agents/{username}", models.Agent)
+@routes("agents.update", "PATCH", "/agents/{username}", Agent)
 async def change_agent(
-    caller: Asking, database: Directory, username: str, body: models.AgentFields, if_match: IfMatch = None
+    caller: Asking, database: Directory, username: str, body: AgentFields, if_match: IfMatch = None
 ) -> Response:
     """Set fields of an agent."""
     return await changed(database, caller, "agents", username, given(body), if_match)
@@ -124,22 +137,22 @@ async def delete_agent(caller: Asking, database: Directory, username: str, if_ma
 # ---------------------------------------------------------------- verbs
 
 
-@routes("agents.login", "PUT", "/agents/{username}/session", models.Applied, also=LATER)
+@routes("agents.login", "PUT", "/agents/{username}/session", Applied, also=LATER)
 async def login(
     request: Request,
     caller: Asking,
     database: Directory,
     username: str,
-    body: models.Login | None = None,
+    body: Login | None = None,
     prefer: Prefer = None,
 ) -> Response:
     """Log the agent in, or move it to another telephone."""
-    body = body or models.Login()
+    body = body or Login()
     done = await database.call("api_login", caller.proof, username, body.telephone, body.steal)
     return await outcome(request, caller, username, done, prefer)
 
 
-@routes("agents.logout", "DELETE", "/agents/{username}/session", models.Applied, also=LATER)
+@routes("agents.logout", "DELETE", "/agents/{username}/session", Applied, also=LATER)
 async def logout(
     request: Request, caller: Asking, database: Directory, username: str, prefer: Prefer = None
 ) -> Response:
@@ -148,22 +161,22 @@ async def logout(
     return await outcome(request, caller, username, done, prefer)
 
 
-@routes("agents.pause", "PUT", "/agents/{username}/pause", models.Applied, also=LATER)
+@routes("agents.pause", "PUT", "/agents/{username}/pause", Applied, also=LATER)
 async def pause(
     request: Request,
     caller: Asking,
     database: Directory,
     username: str,
-    body: models.Pause | None = None,
+    body: Pause | None = None,
     prefer: Prefer = None,
 ) -> Response:
     """Pause the agent in all queues, or in one."""
-    body = body or models.Pause()
+    body = body or Pause()
     done = await database.call("api_pause", caller.proof, username, body.reason, body.queue)
     return await outcome(request, caller, username, done, prefer)
 
 
-@routes("agents.unpause", "DELETE", "/agents/{username}/pause", models.Applied, also=LATER)
+@routes("agents.unpause", "DELETE", "/agents/{username}/pause", Applied, also=LATER)
 async def unpause(
     request: Request,
     caller: Asking,
@@ -240,26 +253,26 @@ async def set_channels(
 
 @routes("agents.password.set", "PUT", "/agents/{username}/password", status=204)
 async def new_password(
-    request: Request, caller: Asking, database: Directory, username: str, body: models.NewPassword
+    request: Request, caller: Asking, database: Directory, username: str, body: NewPassword
 ) -> Response:
     """A new password for the agent; its sessions in browsers end."""
     await set_password(request, caller, database, "agent", username, body.password)
     return nothing()
 
 
-@routes("agents.lock.set", "PUT", "/agents/{username}/lock", models.Changed)
+@routes("agents.lock.set", "PUT", "/agents/{username}/lock", Changed)
 async def lock(caller: Asking, database: Directory, username: str) -> Response:
     """Lock the agent out; it is logged out."""
     return document({"changed": await database.call("api_set_lock", caller.proof, username, True)})
 
 
-@routes("agents.lock.delete", "DELETE", "/agents/{username}/lock", models.Changed)
+@routes("agents.lock.delete", "DELETE", "/agents/{username}/lock", Changed)
 async def unlock(caller: Asking, database: Directory, username: str) -> Response:
     """Let the agent in again, also after too many wrong passwords."""
     return document({"changed": await database.call("api_set_lock", caller.proof, username, False)})
 
 
-@routes("agents.profile.read", "GET", "/agents/{username}/profile", models.Profile, also=NOT_CHANGED)
+@routes("agents.profile.read", "GET", "/agents/{username}/profile", Profile, also=NOT_CHANGED)
 async def profile(request: Request, caller: Asking, database: Directory, username: str) -> Response:
     """What the agent's client is given."""
     return await profile_of(request, caller, database, username)

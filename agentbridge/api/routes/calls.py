@@ -8,16 +8,17 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from agentbridge.api import models
 from agentbridge.api.database import Database
 from agentbridge.api.events.viewers import Kind, Viewer
 from agentbridge.api.gate import Asking, Caller, Directory
+from agentbridge.api.models.agents import Number
+from agentbridge.api.models.calls import Asked, MyCalls, MyRecordingWish, RecordingWish, RequestResult, Spy
 from agentbridge.api.problems import Problem
 from agentbridge.api.routes.common import Prefer, Routes, answer, document, wait_seconds
 
 routes = Routes()
 ACCEPTED: dict[int | str, dict[str, Any]] = {
-    202: {"description": "Asked; look at it under /requests/{id}", "model": models.Asked}
+    202: {"description": "Asked; look at it under /requests/{id}", "model": Asked}
 }
 RECORDING = {"running": "recording_resume", "paused": "recording_pause", "stopped": "recording_stop"}
 UNFINISHED = ("asked", "taken")
@@ -46,7 +47,7 @@ async def _outcome(
     return document(found, done)
 
 
-@routes("requests.read", "GET", "/requests/{id}", models.RequestResult)
+@routes("requests.read", "GET", "/requests/{id}", RequestResult)
 async def read_request(caller: Asking, database: Directory, id: int) -> Response:  # noqa: A002 - the address's word
     """What became of a request."""
     return answer(await database.call("api_request_result", caller.proof, _number(id)))
@@ -59,13 +60,13 @@ def _number(text: int) -> int:
     return text
 
 
-@routes("agents.recording.set", "PUT", "/agents/{username}/recording", models.RequestResult, also=ACCEPTED)
+@routes("agents.recording.set", "PUT", "/agents/{username}/recording", RequestResult, also=ACCEPTED)
 async def set_recording(
     request: Request,
     caller: Asking,
     database: Directory,
     username: str,
-    body: models.RecordingWish,
+    body: RecordingWish,
     prefer: Prefer = None,
 ) -> Response:
     """Start, pause, resume or stop the recording of the agent's call."""
@@ -74,25 +75,25 @@ async def set_recording(
     return await _outcome(request, database, caller, asked, prefer)
 
 
-@routes("agents.spy", "PUT", "/agents/{username}/spy", models.RequestResult, also=ACCEPTED)
+@routes("agents.spy", "PUT", "/agents/{username}/spy", RequestResult, also=ACCEPTED)
 async def spy(
-    request: Request, caller: Asking, database: Directory, username: str, body: models.Spy, prefer: Prefer = None
+    request: Request, caller: Asking, database: Directory, username: str, body: Spy, prefer: Prefer = None
 ) -> Response:
     """Listen to the agent: the supervisor's own device rings."""
     asked = await database.call("api_spy", caller.proof, username, body.mode, body.listener)
     return await _outcome(request, database, caller, asked, prefer)
 
 
-@routes("agents.dial", "PUT", "/agents/{username}/dial", models.RequestResult, also=ACCEPTED)
+@routes("agents.dial", "PUT", "/agents/{username}/dial", RequestResult, also=ACCEPTED)
 async def dial(
-    request: Request, caller: Asking, database: Directory, username: str, body: models.Number, prefer: Prefer = None
+    request: Request, caller: Asking, database: Directory, username: str, body: Number, prefer: Prefer = None
 ) -> Response:
     """Ring the agent's device, then call the number as if the agent had dialled it."""
     asked = await database.call("api_request", caller.proof, "dial", username, body.number)
     return await _outcome(request, database, caller, asked, prefer)
 
 
-@routes("agents.hangup", "PUT", "/agents/{username}/hangup", models.RequestResult, also=ACCEPTED)
+@routes("agents.hangup", "PUT", "/agents/{username}/hangup", RequestResult, also=ACCEPTED)
 async def hangup(
     request: Request, caller: Asking, database: Directory, username: str, prefer: Prefer = None
 ) -> Response:
@@ -101,7 +102,7 @@ async def hangup(
     return await _outcome(request, database, caller, asked, prefer)
 
 
-@routes("agents.answer", "PUT", "/agents/{username}/answer", models.RequestResult, also=ACCEPTED)
+@routes("agents.answer", "PUT", "/agents/{username}/answer", RequestResult, also=ACCEPTED)
 async def answer_call(
     request: Request, caller: Asking, database: Directory, username: str, prefer: Prefer = None
 ) -> Response:
@@ -113,7 +114,7 @@ async def answer_call(
 # ---------------------------------------------------------------- me
 
 
-@routes("me.calls", "GET", "/me/calls", models.MyCalls)
+@routes("me.calls", "GET", "/me/calls", MyCalls)
 async def my_calls(request: Request, caller: Asking, database: Directory) -> Response:
     """My calls right now and those of today, with the missed ones; masked where they are for me."""
     viewer = Viewer.of(json.loads(await database.call("api_viewer", caller.proof)))
@@ -135,13 +136,13 @@ def _must_be_mine(request: Request, caller: Caller, call: str) -> None:
         raise Problem(404, f"id: there is no call {call[:60]} of yours", code="AB003")
 
 
-@routes("me.calls.recording", "PUT", "/me/calls/{id}/recording", models.RequestResult, also=ACCEPTED)
+@routes("me.calls.recording", "PUT", "/me/calls/{id}/recording", RequestResult, also=ACCEPTED)
 async def my_recording(
     request: Request,
     caller: Asking,
     database: Directory,
     id: str,  # noqa: A002 - the address's word
-    body: models.MyRecordingWish,
+    body: MyRecordingWish,
     prefer: Prefer = None,
 ) -> Response:
     """Pause, resume or stop the recording of my call."""
@@ -150,7 +151,7 @@ async def my_recording(
     return await _outcome(request, database, caller, asked, prefer)
 
 
-@routes("me.calls.files", "POST", "/me/calls/{id}/recording/files", models.RequestResult, status=201, also=ACCEPTED)
+@routes("me.calls.files", "POST", "/me/calls/{id}/recording/files", RequestResult, status=201, also=ACCEPTED)
 async def my_next_file(
     request: Request,
     caller: Asking,
@@ -164,23 +165,23 @@ async def my_next_file(
     return await _outcome(request, database, caller, asked, prefer or "wait=5", 201)
 
 
-@routes("me.dial", "PUT", "/me/dial", models.RequestResult, also=ACCEPTED)
+@routes("me.dial", "PUT", "/me/dial", RequestResult, also=ACCEPTED)
 async def my_dial(
-    request: Request, caller: Asking, database: Directory, body: models.Number, prefer: Prefer = None
+    request: Request, caller: Asking, database: Directory, body: Number, prefer: Prefer = None
 ) -> Response:
     """Click to dial: my device rings, then the number is called."""
     asked = await database.call("api_request", caller.proof, "dial", caller.name, body.number)
     return await _outcome(request, database, caller, asked, prefer)
 
 
-@routes("me.hangup", "PUT", "/me/hangup", models.RequestResult, also=ACCEPTED)
+@routes("me.hangup", "PUT", "/me/hangup", RequestResult, also=ACCEPTED)
 async def my_hangup(request: Request, caller: Asking, database: Directory, prefer: Prefer = None) -> Response:
     """End my call."""
     asked = await database.call("api_request", caller.proof, "hangup", caller.name)
     return await _outcome(request, database, caller, asked, prefer)
 
 
-@routes("me.answer", "PUT", "/me/answer", models.RequestResult, also=ACCEPTED)
+@routes("me.answer", "PUT", "/me/answer", RequestResult, also=ACCEPTED)
 async def my_answer(request: Request, caller: Asking, database: Directory, prefer: Prefer = None) -> Response:
     """Make my ringing telephone answer, where it knows how."""
     asked = await database.call("api_request", caller.proof, "answer", caller.name)

@@ -10,9 +10,11 @@ import secrets
 
 from fastapi import Request, Response
 
-from agentbridge.api import models
 from agentbridge.api.gate import Asking, Directory
-from agentbridge.api.models import Channel, Name
+from agentbridge.api.models.agents import Channel, Login, Number, Pause, Switch
+from agentbridge.api.models.common import Applied, Changed, Items, Name
+from agentbridge.api.models.me import Colleague, Kept, Me, PickableTelephone, Profile, SipSession, SipSessionWish
+from agentbridge.api.models.people import OwnPassword
 from agentbridge.api.problems import Problem
 from agentbridge.api.routes.agents import LATER, NOT_CHANGED, PICTURE, avatar_of, profile_of, set_avatar_of
 from agentbridge.api.routes.common import Prefer, Routes, Search, answer, document, nothing, outcome, problems
@@ -26,40 +28,40 @@ LOGS_AT_ONCE, LOG_SECONDS = 20, 3.0
 """bodies of a client's log at once, and then one in so many seconds"""
 
 
-@routes("me.read", "GET", "/me", models.Me)
+@routes("me.read", "GET", "/me", Me)
 async def me(caller: Asking, database: Directory) -> Response:
     """Who I am, my queues and their pauses, and what became of my last change."""
     return answer(await database.call("api_me", caller.proof))
 
 
-@routes("me.login", "PUT", "/me/session", models.Applied, also=LATER)
+@routes("me.login", "PUT", "/me/session", Applied, also=LATER)
 async def login(
-    request: Request, caller: Asking, database: Directory, body: models.Login | None = None, prefer: Prefer = None
+    request: Request, caller: Asking, database: Directory, body: Login | None = None, prefer: Prefer = None
 ) -> Response:
     """Start the shift."""
-    body = body or models.Login()
+    body = body or Login()
     done = await database.call("api_login", caller.proof, caller.name, body.telephone, body.steal)
     return await outcome(request, caller, caller.name, done, prefer)
 
 
-@routes("me.logout", "DELETE", "/me/session", models.Applied, also=LATER)
+@routes("me.logout", "DELETE", "/me/session", Applied, also=LATER)
 async def logout(request: Request, caller: Asking, database: Directory, prefer: Prefer = None) -> Response:
     """End the shift."""
     done = await database.call("api_logout", caller.proof, caller.name)
     return await outcome(request, caller, caller.name, done, prefer)
 
 
-@routes("me.pause", "PUT", "/me/pause", models.Applied, also=LATER)
+@routes("me.pause", "PUT", "/me/pause", Applied, also=LATER)
 async def pause(
-    request: Request, caller: Asking, database: Directory, body: models.Pause | None = None, prefer: Prefer = None
+    request: Request, caller: Asking, database: Directory, body: Pause | None = None, prefer: Prefer = None
 ) -> Response:
     """Pause in all queues, or in one."""
-    body = body or models.Pause()
+    body = body or Pause()
     done = await database.call("api_pause", caller.proof, caller.name, body.reason, body.queue)
     return await outcome(request, caller, caller.name, done, prefer)
 
 
-@routes("me.unpause", "DELETE", "/me/pause", models.Applied, also=LATER)
+@routes("me.unpause", "DELETE", "/me/pause", Applied, also=LATER)
 async def unpause(
     request: Request, caller: Asking, database: Directory, queue: Name | None = None, prefer: Prefer = None
 ) -> Response:
@@ -68,7 +70,7 @@ async def unpause(
     return await outcome(request, caller, caller.name, done, prefer)
 
 
-@routes("me.profile.read", "GET", "/me/profile", models.Profile, also=NOT_CHANGED)
+@routes("me.profile.read", "GET", "/me/profile", Profile, also=NOT_CHANGED)
 async def profile(request: Request, caller: Asking, database: Directory) -> Response:
     """What my client is set to; versioned by its ETag."""
     return await profile_of(request, caller, database, caller.name)
@@ -118,7 +120,7 @@ async def channels(caller: Asking, database: Directory) -> Response:
 
 
 @routes("me.password.set", "PUT", "/me/password", status=204)
-async def new_password(request: Request, caller: Asking, database: Directory, body: models.OwnPassword) -> Response:
+async def new_password(request: Request, caller: Asking, database: Directory, body: OwnPassword) -> Response:
     """A new password, by the old one; all my sessions in browsers end."""
     guess(request, caller.name)
     rows = await database.rows("api_login_of", caller.name, "agent")
@@ -128,36 +130,36 @@ async def new_password(request: Request, caller: Asking, database: Directory, bo
     return nothing()
 
 
-@routes("me.forward.set", "PUT", "/me/forward", models.Changed)
-async def forward(caller: Asking, database: Directory, body: models.Number) -> Response:
+@routes("me.forward.set", "PUT", "/me/forward", Changed)
+async def forward(caller: Asking, database: Directory, body: Number) -> Response:
     """My forwarding number, where I may; empty: none."""
     return document({"changed": await database.call("api_set_forward", caller.proof, body.number)})
 
 
-@routes("me.do-not-disturb.set", "PUT", "/me/do-not-disturb", models.Changed)
-async def do_not_disturb(caller: Asking, database: Directory, body: models.Switch) -> Response:
+@routes("me.do-not-disturb.set", "PUT", "/me/do-not-disturb", Changed)
+async def do_not_disturb(caller: Asking, database: Directory, body: Switch) -> Response:
     """Whether direct calls stay away while I am on pause, where I may change my settings (P6, W7)."""
     return document({"changed": await database.call("api_set_do_not_disturb", caller.proof, body.on)})
 
 
-@routes("me.telephones", "GET", "/me/telephones", models.Items[models.PickableTelephone])
+@routes("me.telephones", "GET", "/me/telephones", Items[PickableTelephone])
 async def telephones(caller: Asking, database: Directory) -> Response:
     """The telephones that a hot-desk agent may pick, each with why not."""
     return answer(await database.call("api_my_telephones", caller.proof))
 
 
-@routes("me.colleagues", "GET", "/me/colleagues", models.Items[models.Colleague])
+@routes("me.colleagues", "GET", "/me/colleagues", Items[Colleague])
 async def colleagues(caller: Asking, database: Directory, q: Search = "") -> Response:
     """Whom to call and to transfer to; at most 200."""
     return answer(await database.call("api_colleagues", caller.proof, q))
 
 
-@routes("me.sip-session", "POST", "/me/sip-session", models.SipSession, status=201)
+@routes("me.sip-session", "POST", "/me/sip-session", SipSession, status=201)
 async def sip_session(
-    request: Request, caller: Asking, database: Directory, body: models.SipSessionWish | None = None
+    request: Request, caller: Asking, database: Directory, body: SipSessionWish | None = None
 ) -> Response:
     """What my browser's phone registers with: a new secret each time, told once as a digest."""
-    body = body or models.SipSessionWish()
+    body = body or SipSessionWish()
     settings, realm = request.app.state.settings, request.app.state.realm
     secret = secrets.token_urlsafe(SECRET_BYTES)
     found = json.loads(await database.call("api_sip_session", caller.proof, secret, body.page, body.again))
@@ -181,7 +183,7 @@ async def sip_session(
     )
 
 
-@routes("me.client-log", "POST", "/me/client-log", models.Kept, also=problems(429))
+@routes("me.client-log", "POST", "/me/client-log", Kept, also=problems(429))
 async def client_log(request: Request, caller: Asking, database: Directory) -> Response:
     """Lines of my client's log as NDJSON, each with `level` and what else there is; `on` says whether they are kept."""
     buckets = request.app.state.log_buckets

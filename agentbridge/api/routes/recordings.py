@@ -11,9 +11,9 @@ import anyio
 from fastapi import Query, Request, Response
 from starlette.responses import StreamingResponse
 
-from agentbridge.api import models
 from agentbridge.api.gate import Asking, Directory
-from agentbridge.api.models import Name, Page
+from agentbridge.api.models.common import Name, Page
+from agentbridge.api.models.watching import RecordingRow
 from agentbridge.api.problems import Problem
 from agentbridge.api.routes.common import (
     Asked,
@@ -34,7 +34,7 @@ SOUND: dict[int | str, dict[str, Any]] = {
 }
 
 
-@routes("recordings.list", "GET", "/recordings", Page[models.RecordingRow])
+@routes("recordings.list", "GET", "/recordings", Page[RecordingRow])
 async def recordings(
     caller: Asking,
     database: Directory,

@@ -7,9 +7,29 @@ from typing import Annotated
 
 from fastapi import Body, Query, Request, Response
 
-from agentbridge.api import models
 from agentbridge.api.gate import Asking, Directory
-from agentbridge.api.models import Name, Page, Penalty, Words
+from agentbridge.api.models.common import Changed, Name, Page, Penalty, Words
+from agentbridge.api.models.people import NewPassword, NewUser, User, UserFields
+from agentbridge.api.models.records import (
+    NewPrefix,
+    NewQueue,
+    NewTeam,
+    NewTelephone,
+    PauseReason,
+    Prefix,
+    PrefixFields,
+    Queue,
+    QueueFields,
+    QueueSummary,
+    SettingFields,
+    Settings,
+    Team,
+    TeamFields,
+    TeamSummary,
+    Telephone,
+    TelephoneFields,
+    TelephoneSummary,
+)
 from agentbridge.api.problems import Problem
 from agentbridge.api.routes.common import (
     Asked,
@@ -49,27 +69,27 @@ async def _gone(database: Directory, caller: Asking, kind: str, key: str, if_mat
 # ---------------------------------------------------------------- queues
 
 
-@routes("queues.list", "GET", "/queues", Page[models.QueueSummary])
+@routes("queues.list", "GET", "/queues", Page[QueueSummary])
 async def list_queues(caller: Asking, database: Directory, page: Asked) -> Response:
     """The queues, page by page."""
     return await listed(database, caller, "queues", page)
 
 
-@routes("queues.create", "POST", "/queues", models.Queue, status=201)
-async def create_queue(caller: Asking, database: Directory, body: models.NewQueue) -> Response:
+@routes("queues.create", "POST", "/queues", Queue, status=201)
+async def create_queue(caller: Asking, database: Directory, body: NewQueue) -> Response:
     """A new queue."""
     return await _new(database, caller, "queues", given(body))
 
 
-@routes("queues.read", "GET", "/queues/{name}", models.Queue)
+@routes("queues.read", "GET", "/queues/{name}", Queue)
 async def read_queue(caller: Asking, database: Directory, name: str) -> Response:
     """One queue, with its members."""
     return await _one(database, caller, "queues", name)
 
 
-@routes("queues.update", "PATCH", "/queues/{name}", models.Queue)
+@routes("queues.update", "PATCH", "/queues/{name}", Queue)
 async def change_queue(
-    caller: Asking, database: Directory, name: str, body: models.QueueFields, if_match: IfMatch = None
+    caller: Asking, database: Directory, name: str, body: QueueFields, if_match: IfMatch = None
 ) -> Response:
     """Set fields of a queue."""
     return await changed(database, caller, "queues", name, given(body), if_match)
@@ -84,27 +104,27 @@ async def delete_queue(caller: Asking, database: Directory, name: str, if_match:
 # ---------------------------------------------------------------- teams
 
 
-@routes("teams.list", "GET", "/teams", Page[models.TeamSummary])
+@routes("teams.list", "GET", "/teams", Page[TeamSummary])
 async def list_teams(caller: Asking, database: Directory, page: Asked) -> Response:
     """The teams, page by page."""
     return await listed(database, caller, "teams", page)
 
 
-@routes("teams.create", "POST", "/teams", models.Team, status=201)
-async def create_team(caller: Asking, database: Directory, body: models.NewTeam) -> Response:
+@routes("teams.create", "POST", "/teams", Team, status=201)
+async def create_team(caller: Asking, database: Directory, body: NewTeam) -> Response:
     """A new team."""
     return await _new(database, caller, "teams", given(body))
 
 
-@routes("teams.read", "GET", "/teams/{name}", models.Team)
+@routes("teams.read", "GET", "/teams/{name}", Team)
 async def read_team(caller: Asking, database: Directory, name: str) -> Response:
     """One team, with its members and queues."""
     return await _one(database, caller, "teams", name)
 
 
-@routes("teams.update", "PATCH", "/teams/{name}", models.Team)
+@routes("teams.update", "PATCH", "/teams/{name}", Team)
 async def change_team(
-    caller: Asking, database: Directory, name: str, body: models.TeamFields, if_match: IfMatch = None
+    caller: Asking, database: Directory, name: str, body: TeamFields, if_match: IfMatch = None
 ) -> Response:
     """Set fields of a team."""
     return await changed(database, caller, "teams", name, given(body), if_match)
@@ -127,7 +147,7 @@ async def set_team_queues(
 # ---------------------------------------------------------------- telephones
 
 
-@routes("telephones.list", "GET", "/telephones", Page[models.TelephoneSummary])
+@routes("telephones.list", "GET", "/telephones", Page[TelephoneSummary])
 async def list_telephones(
     caller: Asking,
     database: Directory,
@@ -138,21 +158,21 @@ async def list_telephones(
     return await listed(database, caller, "telephones", page, available=available)
 
 
-@routes("telephones.create", "POST", "/telephones", models.Telephone, status=201)
-async def create_telephone(caller: Asking, database: Directory, body: models.NewTelephone) -> Response:
+@routes("telephones.create", "POST", "/telephones", Telephone, status=201)
+async def create_telephone(caller: Asking, database: Directory, body: NewTelephone) -> Response:
     """A new telephone."""
     return await _new(database, caller, "telephones", given(body))
 
 
-@routes("telephones.read", "GET", "/telephones/{name}", models.Telephone)
+@routes("telephones.read", "GET", "/telephones/{name}", Telephone)
 async def read_telephone(caller: Asking, database: Directory, name: str) -> Response:
     """One telephone, and who sits there."""
     return await _one(database, caller, "telephones", name)
 
 
-@routes("telephones.update", "PATCH", "/telephones/{name}", models.Telephone)
+@routes("telephones.update", "PATCH", "/telephones/{name}", Telephone)
 async def change_telephone(
-    caller: Asking, database: Directory, name: str, body: models.TelephoneFields, if_match: IfMatch = None
+    caller: Asking, database: Directory, name: str, body: TelephoneFields, if_match: IfMatch = None
 ) -> Response:
     """Set fields of a telephone."""
     return await changed(database, caller, "telephones", name, given(body), if_match)
@@ -164,7 +184,7 @@ async def delete_telephone(caller: Asking, database: Directory, name: str, if_ma
     return await _gone(database, caller, "telephones", name, if_match)
 
 
-@routes("telephones.free", "DELETE", "/telephones/{name}/agent", models.Changed)
+@routes("telephones.free", "DELETE", "/telephones/{name}/agent", Changed)
 async def free_telephone(caller: Asking, database: Directory, name: str) -> Response:
     """Log out whoever sits there."""
     return document({"changed": await database.call("api_free_telephone", caller.proof, name)})
@@ -173,27 +193,27 @@ async def free_telephone(caller: Asking, database: Directory, name: str) -> Resp
 # ---------------------------------------------------------------- users
 
 
-@routes("users.list", "GET", "/users", Page[models.User])
+@routes("users.list", "GET", "/users", Page[User])
 async def list_users(caller: Asking, database: Directory, page: Asked) -> Response:
     """The users of the console, page by page."""
     return await listed(database, caller, "users", page)
 
 
-@routes("users.create", "POST", "/users", models.User, status=201)
-async def create_user(caller: Asking, database: Directory, body: models.NewUser) -> Response:
+@routes("users.create", "POST", "/users", User, status=201)
+async def create_user(caller: Asking, database: Directory, body: NewUser) -> Response:
     """A new user; set its password next."""
     return await _new(database, caller, "users", given(body))
 
 
-@routes("users.read", "GET", "/users/{username}", models.User)
+@routes("users.read", "GET", "/users/{username}", User)
 async def read_user(caller: Asking, database: Directory, username: str) -> Response:
     """One user."""
     return await _one(database, caller, "users", username)
 
 
-@routes("users.update", "PATCH", "/users/{username}", models.User)
+@routes("users.update", "PATCH", "/users/{username}", User)
 async def change_user(
-    caller: Asking, database: Directory, username: str, body: models.UserFields, if_match: IfMatch = None
+    caller: Asking, database: Directory, username: str, body: UserFields, if_match: IfMatch = None
 ) -> Response:
     """Set fields of a user."""
     return await changed(database, caller, "users", username, given(body), if_match)
@@ -213,7 +233,7 @@ async def set_user_queues(caller: Asking, database: Directory, username: str, bo
 
 @routes("users.password.set", "PUT", "/users/{username}/password", status=204)
 async def set_user_password(
-    request: Request, caller: Asking, database: Directory, username: str, body: models.NewPassword
+    request: Request, caller: Asking, database: Directory, username: str, body: NewPassword
 ) -> Response:
     """A new password; the user's other sessions end."""
     await set_password(request, caller, database, "user", username, body.password)
@@ -237,21 +257,21 @@ async def set_password(
 # ---------------------------------------------------------------- settings, pause reasons and prefixes
 
 
-@routes("settings.read", "GET", "/settings", models.Settings)
+@routes("settings.read", "GET", "/settings", Settings)
 async def read_settings(caller: Asking, database: Directory) -> Response:
     """The directory's settings."""
     return await _one(database, caller, "settings", "true")
 
 
-@routes("settings.update", "PATCH", "/settings", models.Settings)
+@routes("settings.update", "PATCH", "/settings", Settings)
 async def change_settings(
-    caller: Asking, database: Directory, body: models.SettingFields, if_match: IfMatch = None
+    caller: Asking, database: Directory, body: SettingFields, if_match: IfMatch = None
 ) -> Response:
     """Set some of the settings."""
     return await changed(database, caller, "settings", "true", given(body), if_match)
 
 
-@routes("pause-reasons.list", "GET", "/pause-reasons", Page[models.PauseReason])
+@routes("pause-reasons.list", "GET", "/pause-reasons", Page[PauseReason])
 async def list_pause_reasons(
     caller: Asking, database: Directory, sort: Sort = "position", limit: Limit = 100, cursor: Cursor = ""
 ) -> Response:
@@ -259,8 +279,8 @@ async def list_pause_reasons(
     return await listed(database, caller, "pause-reasons", Paging("", sort, limit, cursor))
 
 
-@routes("pause-reasons.create", "POST", "/pause-reasons", models.PauseReason, status=201)
-async def create_pause_reason(caller: Asking, database: Directory, body: models.PauseReason) -> Response:
+@routes("pause-reasons.create", "POST", "/pause-reasons", PauseReason, status=201)
+async def create_pause_reason(caller: Asking, database: Directory, body: PauseReason) -> Response:
     """A new reason."""
     return await _new(database, caller, "pause-reasons", given(body))
 
@@ -271,27 +291,27 @@ async def delete_pause_reason(caller: Asking, database: Directory, name: str) ->
     return await _gone(database, caller, "pause-reasons", name, None)
 
 
-@routes("prefixes.list", "GET", "/prefixes", Page[models.Prefix])
+@routes("prefixes.list", "GET", "/prefixes", Page[Prefix])
 async def list_prefixes(caller: Asking, database: Directory, page: Asked) -> Response:
     """The prefixes that an agent chooses from, with their labels (A19)."""
     return await listed(database, caller, "prefixes", page)
 
 
-@routes("prefixes.create", "POST", "/prefixes", models.Prefix, status=201)
-async def create_prefix(caller: Asking, database: Directory, body: models.NewPrefix) -> Response:
+@routes("prefixes.create", "POST", "/prefixes", Prefix, status=201)
+async def create_prefix(caller: Asking, database: Directory, body: NewPrefix) -> Response:
     """A new prefix."""
     return await _new(database, caller, "prefixes", given(body))
 
 
-@routes("prefixes.read", "GET", "/prefixes/{prefix}", models.Prefix)
+@routes("prefixes.read", "GET", "/prefixes/{prefix}", Prefix)
 async def read_prefix(caller: Asking, database: Directory, prefix: str) -> Response:
     """One prefix, with its label."""
     return await _one(database, caller, "prefixes", prefix)
 
 
-@routes("prefixes.update", "PATCH", "/prefixes/{prefix}", models.Prefix)
+@routes("prefixes.update", "PATCH", "/prefixes/{prefix}", Prefix)
 async def change_prefix(
-    caller: Asking, database: Directory, prefix: str, body: models.PrefixFields, if_match: IfMatch = None
+    caller: Asking, database: Directory, prefix: str, body: PrefixFields, if_match: IfMatch = None
 ) -> Response:
     """Another label, or another prefix."""
     return await changed(database, caller, "prefixes", prefix, given(body), if_match)

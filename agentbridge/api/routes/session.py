@@ -16,9 +16,10 @@ from typing import TypeVar
 
 from fastapi import Request, Response
 
-from agentbridge.api import models
 from agentbridge.api.database import Database
 from agentbridge.api.gate import COOKIE, Asking, Directory, digest, must_be_private, proof_of
+from agentbridge.api.models.common import Changed
+from agentbridge.api.models.people import Credentials, NewPassword, ResetRequest, Session
 from agentbridge.api.problems import Problem
 from agentbridge.api.routes.common import Routes, document, nothing, problems
 from agentbridge.directory.passwords import hash_password, verify_password
@@ -81,8 +82,8 @@ def guess(request: Request, name: str) -> None:
         raise Problem(429, "too many tries; wait a moment", headers={"Retry-After": str(math.ceil(wait))})
 
 
-@routes("session.create", "POST", "/session", models.Session, status=201, also=problems(401))
-async def log_in(request: Request, body: models.Credentials, database: Directory) -> Response:
+@routes("session.create", "POST", "/session", Session, status=201, also=problems(401))
+async def log_in(request: Request, body: Credentials, database: Directory) -> Response:
     """Log in; the session is a cookie."""
     must_be_private(request)
     guess(request, body.username)
@@ -111,7 +112,7 @@ async def log_in(request: Request, body: models.Credentials, database: Directory
     return response
 
 
-async def _check_login(request: Request, body: models.Credentials, database: Database) -> tuple[str, bool]:
+async def _check_login(request: Request, body: Credentials, database: Database) -> tuple[str, bool]:
     """Checks the password; returns whether it is a user or an agent, and whether the login is allowed.
 
     Raises a Problem (401), the same for every reason.
@@ -126,7 +127,7 @@ async def _check_login(request: Request, body: models.Credentials, database: Dat
     raise Problem(401, "username and password don't go together")
 
 
-@routes("session.read", "GET", "/session", models.Session)
+@routes("session.read", "GET", "/session", Session)
 async def who_am_i(caller: Asking) -> Response:
     """Who is logged in."""
     return document(
@@ -154,15 +155,15 @@ async def log_out(request: Request, caller: Asking, database: Directory) -> Resp
 
 
 @routes("password-resets.create", "POST", "/password-resets", status=202)
-async def ask_for_reset(request: Request, body: models.ResetRequest) -> Response:
+async def ask_for_reset(request: Request, body: ResetRequest) -> Response:
     """Mail a link to the agents of an address; the answer is the same for every address."""
     guess(request, body.email)
     request.app.state.resets.ask(body.email)
     return Response(status_code=202)
 
 
-@routes("password-resets.use", "PUT", "/password-resets/{token}", models.Changed)
-async def use_reset(request: Request, token: str, body: models.NewPassword) -> Response:
+@routes("password-resets.use", "PUT", "/password-resets/{token}", Changed)
+async def use_reset(request: Request, token: str, body: NewPassword) -> Response:
     """Set a new password with the token of the link; it works once."""
     guess(request, "password reset")
     await request.app.state.resets.use(token, body.password)

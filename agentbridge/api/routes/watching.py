@@ -10,9 +10,10 @@ from typing import Annotated
 
 from fastapi import Query, Request, Response
 
-from agentbridge.api import models
 from agentbridge.api.gate import Asking, Directory, digest
-from agentbridge.api.models import Name, Page
+from agentbridge.api.models.common import Changed, Name, Page
+from agentbridge.api.models.people import NewToken, Token, TokenOnce
+from agentbridge.api.models.watching import AuditLine, Confirmation, Confirmed, Granted, Interaction, Nodes, Plan
 from agentbridge.api.routes.common import (
     Asked,
     Routes,
@@ -27,14 +28,14 @@ routes = Routes()
 _ID_LETTERS = string.ascii_lowercase + string.digits
 
 
-@routes("tokens.list", "GET", "/tokens", Page[models.Token])
+@routes("tokens.list", "GET", "/tokens", Page[Token])
 async def list_tokens(caller: Asking, database: Directory, page: Asked) -> Response:
     """The machines' tokens, without their secrets."""
     return await listed(database, caller, "tokens", page)
 
 
-@routes("tokens.create", "POST", "/tokens", models.TokenOnce, status=201)
-async def create_token(caller: Asking, database: Directory, body: models.NewToken) -> Response:
+@routes("tokens.create", "POST", "/tokens", TokenOnce, status=201)
+async def create_token(caller: Asking, database: Directory, body: NewToken) -> Response:
     """A new token for a machine; its secret is told this once."""
     token_id = "".join(secrets.choice(_ID_LETTERS) for _ in range(8))
     token = f"ab_{token_id}_{secrets.token_urlsafe(32)}"
@@ -53,25 +54,25 @@ async def delete_token(request: Request, caller: Asking, database: Directory, id
     return nothing()
 
 
-@routes("nodes.list", "GET", "/nodes", models.Nodes)
+@routes("nodes.list", "GET", "/nodes", Nodes)
 async def nodes(caller: Asking, database: Directory) -> Response:
     """The daemons, and what each said of itself last."""
     return answer(await database.call("api_nodes", caller.proof))
 
 
-@routes("plan.read", "GET", "/plan", models.Plan)
+@routes("plan.read", "GET", "/plan", Plan)
 async def plan(caller: Asking, database: Directory) -> Response:
     """What Asterisk does not have yet, what failed and why, and what waits for a confirmation."""
     return answer(await database.call("api_plan", caller.proof))
 
 
-@routes("plan.confirm", "POST", "/plan/confirm", models.Confirmed)
-async def confirm(caller: Asking, database: Directory, body: models.Confirmation) -> Response:
+@routes("plan.confirm", "POST", "/plan/confirm", Confirmed)
+async def confirm(caller: Asking, database: Directory, body: Confirmation) -> Response:
     """Let through, for ten minutes, what was refused for its size."""
     return document({"confirmed": await database.call("api_confirm", caller.proof, body.node, body.code)})
 
 
-@routes("audit.list", "GET", "/audit", Page[models.AuditLine])
+@routes("audit.list", "GET", "/audit", Page[AuditLine])
 async def audit(caller: Asking, database: Directory, page: Asked) -> Response:
     """Who changed what, the newest first. q: an actor, an action or an object."""
     return answer(
@@ -79,8 +80,8 @@ async def audit(caller: Asking, database: Directory, page: Asked) -> Response:
     )
 
 
-@routes("interactions.claim", "PUT", "/channels/{channel}/interactions", models.Granted)
-async def claim(caller: Asking, database: Directory, channel: str, body: models.Interaction) -> Response:
+@routes("interactions.claim", "PUT", "/channels/{channel}/interactions", Granted)
+async def claim(caller: Asking, database: Directory, channel: str, body: Interaction) -> Response:
     """Take a place of the agent's capacity for this interaction (O1)."""
     text = await database.call(
         "api_interaction", caller.proof, body.username, channel, body.interaction, True, body.follow_up
@@ -88,7 +89,7 @@ async def claim(caller: Asking, database: Directory, channel: str, body: models.
     return answer(text)
 
 
-@routes("interactions.release", "DELETE", "/channels/{channel}/interactions", models.Changed)
+@routes("interactions.release", "DELETE", "/channels/{channel}/interactions", Changed)
 async def release(
     caller: Asking,
     database: Directory,
