@@ -28,8 +28,8 @@ from agentbridge.directory.connecting import (
 from agentbridge.directory.lineage import Lineage, Memory
 from agentbridge.directory.listening import APPLIED_CHANNEL
 from agentbridge.directory.node_lock import NodeLock
-from agentbridge.directory.queries import NEWS, QUERIES
-from agentbridge.directory.rows import reading
+from agentbridge.directory.queries import QUERIES
+from agentbridge.directory.subjects import NEWS, reading
 from agentbridge.errors import Unavailable
 from agentbridge.model import EndpointId, Reading
 from agentbridge.reconnecting import Waits, keep_connected

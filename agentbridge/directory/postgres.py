@@ -24,7 +24,7 @@ from agentbridge.directory.connecting import (
 )
 from agentbridge.directory.lineage import Lineage
 from agentbridge.directory.queries import QUERIES
-from agentbridge.directory.rows import reading
+from agentbridge.directory.subjects import SUBJECTS, reading
 from agentbridge.errors import Unavailable
 from agentbridge.model import EndpointId, Fate, Loss, QueueName, Reading
 
@@ -120,7 +120,7 @@ class Directory:
         A hundred rows hold up the event loop for 5 ms while they are decoded: ask for many part by part.
         """
         async with self._reading() as connection:
-            rows = await connection.fetch(QUERIES["subjects"], list(keys), self.hinted, self._node)
+            rows = await connection.fetch(SUBJECTS, list(keys), self.hinted, self._node)
         return reading(rows)
 
     async def keys(self) -> set[EndpointId]:

@@ -20,13 +20,3 @@ def parse(text: str) -> Mapping[str, str]:
 
 
 QUERIES = parse((resources.files("agentbridge.directory") / "queries.sql").read_text("utf-8"))
-
-NEWS = QUERIES["news"].format(
-    changes_since=QUERIES["changes_since"],
-    # the hints are these themselves; the node is the second argument here
-    subjects=QUERIES["subjects"]
-    .replace("unnest($1::text[])", "unnest((select keys from news where cardinality(keys) <= 50))")
-    .replace("$2::text", "null::text")
-    .replace("$3::text", "$2::text"),
-)
-"""The changes and, of a few keys, what the directory says about them: one round trip from the hint to the plan."""

@@ -14,7 +14,7 @@ from agentbridge.directory.changes import Changes, Pulse
 from agentbridge.directory.listening import listen_works
 from agentbridge.directory.node_lock import lock_key
 from agentbridge.directory.postgres import Directory
-from agentbridge.directory.queries import QUERIES
+from agentbridge.directory.subjects import SUBJECTS
 from agentbridge.errors import Unavailable
 from agentbridge.model import ALL_KEYS, EndpointId
 from agentbridge.reconnecting import Waits
@@ -180,7 +180,7 @@ async def test_what_a_hint_says_of_an_agent_is_all_that_is_read_of_one(sql: Conn
         " join pg_trigger t on t.tgrelid = a.attrelid and t.tgname = 'hint_update'"
         " where attrelid = 'agentbridge.agents'::regclass and attnum > 0 and not attisdropped"
     )
-    read = set(re.findall(r"\ba\.(\w+)", QUERIES["subjects"])) - {"id"}
+    read = set(re.findall(r"\ba\.(\w+)", SUBJECTS)) - {"id"}
     assert {row["attname"] for row in columns if row["named"]} == read
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from agentbridge.directory.postgres import Directory, Heartbeat
-from agentbridge.directory.rows import subject
+from agentbridge.directory.subjects import subject
 from agentbridge.model import EndpointId, Membership, QueueName, Session, SipType
 from lab.postgres import DAEMON, as_role
 from tests.integration.words import Connection, add_agent, add_queue, add_telephone, status
