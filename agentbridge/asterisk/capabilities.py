@@ -8,19 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
-from agentbridge.desired.state import DIGEST
-from agentbridge.errors import Refused
+from agentbridge.asterisk import task_processors
+from agentbridge.asterisk.console import Console, shown_by
+from agentbridge.desired.pjsip import DIGEST
 from agentbridge.model import DesiredState, Fields, ObjectKind
-
-TIMEOUT_SECONDS = 10.0
-# Each AOR and each endpoint may have a processor of its own (pjsip/options/<id>, stasis/p:endpoint:<id>), with nothing
-# to do for long: 10,000 lines. By their first letters these fill up: messages between modules, task pools, the walk of
-# a new AOR, new requests. Which of them there are depends on the version.
-PROCESSORS = (
-    "stasis/m", "stasis/pool", "taskpool", "pjsip/pool", "pjsip/default", "pjsip/options/manage", "pjsip/distributor",
-)  # fmt: skip
 
 ALGORITHMS = "supported_algorithms_uas"
 ADD_REASON = "Reason of QueueAdd"
@@ -47,12 +39,6 @@ MEANINGS: Mapping[str, str] = {
 """What each thing that a version lacks means for the user."""
 
 
-class Console(Protocol):
-    """A link on which Asterisk's console can be asked. Raises Unavailable, and Refused with what it printed."""
-
-    async def command(self, line: str, *, timeout: float) -> str: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What this Asterisk can do, by which the daemon adapts what it writes.
@@ -69,7 +55,7 @@ class Capabilities:
     """one of a channel's recordings can be muted by its id; None where that can't be told"""
     drops_digits: bool | None = True
     """the digits that a listening telephone sends can be dropped; None where that can't be told"""
-    processors: tuple[str, ...] = PROCESSORS
+    processors: tuple[str, ...] = task_processors.PROCESSORS
 
     @property
     def digest(self) -> bool:
@@ -118,7 +104,7 @@ async def ask(console: Console, fields: Mapping[ObjectKind, tuple[str, ...]]) ->
         missing = frozenset([name for name in names if not await _knows_field(console, kind, name)])
         if missing:
             unknown[kind] = missing
-    shown = await _shown(console, "manager show command QueueAdd")
+    shown = await shown_by(console, "manager show command QueueAdd")
     mutes_one = await _mutes_one(console)
     return Capabilities(
         unknown=unknown,
@@ -127,13 +113,13 @@ async def ask(console: Console, fields: Mapping[ObjectKind, tuple[str, ...]]) ->
         auth_algorithms=await _knows_field(console, ObjectKind.AUTH, ALGORITHMS),
         mutes_one=mutes_one,
         drops_digits=await _drops_digits(console, mutes_one),
-        processors=tuple([names for names in PROCESSORS if await _has_processor(console, names)]),
+        processors=await task_processors.present(console),
     )
 
 
 async def _mutes_one(console: Console) -> bool | None:
     """Asks whether one of a channel's recordings can be muted by its id; None where that can't be told."""
-    shown = await _shown(console, f"core show application {_SEND_DTMF}")
+    shown = await shown_by(console, f"core show application {_SEND_DTMF}")
     if f"{_SEND_DTMF}(" in shown:
         return ",options]" in shown
     # it is not loaded; the order of codecs came with 18.0
@@ -149,16 +135,4 @@ async def _drops_digits(console: Console, mutes_one: bool | None) -> bool | None
 
 
 async def _knows_field(console: Console, kind: ObjectKind, name: str) -> bool:
-    return f"No option {name} found" not in await _shown(console, f"config show help res_pjsip {kind} {name}")
-
-
-async def _has_processor(console: Console, names: str) -> bool:
-    return names in await _shown(console, f"core show taskprocessors like {names}")
-
-
-async def _shown(console: Console, line: str) -> str:
-    """Returns what the console prints for a command, also where it refuses it. Raises Unavailable."""
-    try:
-        return await console.command(line, timeout=TIMEOUT_SECONDS)
-    except Refused as refused:
-        return str(refused)
+    return f"No option {name} found" not in await shown_by(console, f"config show help res_pjsip {kind} {name}")

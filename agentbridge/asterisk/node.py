@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Collection, Mapping
 
 import structlog
 
-from agentbridge.asterisk import capabilities
-from agentbridge.asterisk.ami.connection import OnEvent
+from agentbridge.asterisk import capabilities, task_processors
+from agentbridge.asterisk.ami.events import EVENTS, FILTERS
 from agentbridge.asterisk.ami.link import Account, AmiLink, Timing
+from agentbridge.asterisk.ami.pending import OnEvent
 from agentbridge.asterisk.ami.shutdown import Shutdown
 from agentbridge.asterisk.ami.wire import Fields as WireFields
 from agentbridge.asterisk.ami.wire import Message
@@ -29,7 +29,6 @@ from agentbridge.asterisk.missing_queues import MissingQueues
 from agentbridge.asterisk.observed.contacts import ContactListener, Contacts, NoContactListener
 from agentbridge.asterisk.observed.observation import Observation, device_of
 from agentbridge.asterisk.silencing import Silencing
-from agentbridge.errors import Refused, Unavailable
 from agentbridge.model import (
     AUTOPAUSE,
     AddMember,
@@ -58,20 +57,6 @@ from agentbridge.model import (
 )
 
 log = structlog.get_logger()
-
-EVENTS = "agent,system,call,user"
-# a busy queue sends ten events for each call; these are the ones that change a member
-FILTERS = (
-    "Event: QueueMember(Added|Removed|Pause|Penalty|Ringinuse)",
-    "Event: (FullyBooted|Reload|Shutdown|ContactStatus)",
-    # and these follow a call; without the end HangupRequest would be twice as many
-    "Event: (Hangup|DeviceStateChange|Newchannel|Newstate|NewConnectedLine|DialBegin|BridgeEnter)[[:space:]]",
-    "Event: (Hold|Unhold|AgentCalled|AgentConnect|AgentComplete|QueueCaller)",
-    "Event: (MixMonitor|ChanSpy)",
-    "Event: MessageWaiting",
-    "UserEvent: Agentbridge",
-)
-_DEPTH = re.compile(r"^(\S+)\s+\d+\s+(\d+)\s", re.MULTILINE)
 
 
 class Node:
@@ -148,10 +133,6 @@ class Node:
     def losses(self) -> int:
         """How often a link was lost: what was read before is old."""
         return self._losses
-
-    @property
-    def connected(self) -> bool:
-        return self._events.up and self._actions.up and self._bulk.up
 
     def state(self, key: EndpointId) -> ObservedState:
         return self._endpoints.added_to(self._transports.added_to(self._seen.state(key), key), key)
@@ -269,20 +250,8 @@ class Node:
         self._asked = asked
 
     async def depth(self) -> int:
-        """Returns the tasks waiting in the deepest of Asterisk's task processors that our writes or new calls fill.
-
-        Raises Unavailable, also without the right to ask: blind, the writer could stop new calls.
-        """
-        # one after the other on one connection: a group of tasks would wrap its Unavailable in a group of its own
-        return max([await self._depth_of(names) for names in self._capabilities.processors], default=0)
-
-    async def _depth_of(self, names: str) -> int:
-        """Returns the tasks in the deepest of these task processors. Raises Unavailable."""
-        try:
-            shown = await self._actions.command(f"core show taskprocessors like {names}", timeout=10.0)
-        except Refused as refused:
-            raise Unavailable(f"{refused}: the account needs write=command in manager.conf") from refused
-        return max((int(waiting) for _, waiting in _DEPTH.findall(shown)), default=0)
+        """Returns the tasks in the deepest task processor; see task_processors. Raises Unavailable."""
+        return await task_processors.depth(self._actions, self._capabilities.processors)
 
     # ------------------------------------------------------------ questions and orders of others
 
@@ -361,14 +330,19 @@ class Node:
                     self._silencing.device_gone(key)
                 if self._endpoints.is_due(key):
                     self._listener.key_drifted(key)
-            case "Reload" if "pjsip" in event.get("Module").lower() or event.get("Module") == "All":
-                self._endpoints.reloaded()
-                self._listener.asterisk_stale()
-            case "Reload" if "queue" in event.get("Module").lower() or event.get("Module") == "All":
-                self._listener.asterisk_stale()
+            case "Reload":
+                self._reloaded(event.get("Module"))
             case _:
                 pass
         self._listener.call_event(event)
+
+    def _reloaded(self, module: str) -> None:
+        """Asks for a look at everything where the reload of this module may have changed what is ours."""
+        pjsip = module == "All" or "pjsip" in module.lower()
+        if pjsip:
+            self._endpoints.reloaded()
+        if pjsip or "queue" in module.lower():
+            self._listener.asterisk_stale()
 
     def _note_pause(self, event: Message) -> None:
         """Takes a member's pause; one by app_queue itself goes to the listener, or is undone where our hang-up caused

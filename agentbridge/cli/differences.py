@@ -9,7 +9,7 @@ from agentbridge.asterisk.ami.link import Account, Timing
 from agentbridge.asterisk.ari.client import Ari
 from agentbridge.asterisk.listener import NoListener
 from agentbridge.asterisk.node import Node
-from agentbridge.desired.state import SipDefaults
+from agentbridge.desired.pjsip import SipDefaults
 from agentbridge.directory.postgres import Directory
 from agentbridge.model import Fate, Loss
 from agentbridge.plan.difference import Plan

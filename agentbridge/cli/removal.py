@@ -19,7 +19,8 @@ from agentbridge.asterisk.listener import NoListener
 from agentbridge.asterisk.node import Node
 from agentbridge.cli import output
 from agentbridge.cli.options import connected
-from agentbridge.desired.state import SipDefaults, reserve
+from agentbridge.desired.pjsip import SipDefaults
+from agentbridge.desired.state import reserve
 from agentbridge.directory.node_lock import lock_key
 from agentbridge.directory.postgres import Directory
 from agentbridge.errors import AgentbridgeError, Refused, Unavailable

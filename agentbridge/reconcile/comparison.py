@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from agentbridge.desired.state import SipDefaults, desired, desired_in_range
+from agentbridge.desired.pjsip import SipDefaults
+from agentbridge.desired.state import desired, desired_in_range
 from agentbridge.model import AgentId, DesiredState, EndpointId, ObjectKind, QueueName, Reading, Subject
 from agentbridge.plan.difference import Plan, joined, plan
 from agentbridge.reconcile.ports import Asterisk, Directory

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 import structlog
 
 from agentbridge import metrics
-from agentbridge.desired.state import SipDefaults
+from agentbridge.desired.pjsip import SipDefaults
 from agentbridge.errors import Refused, Unavailable
-from agentbridge.model import AgentId, EndpointId, Fate, MemberId, QueueName, Reading
+from agentbridge.model import EndpointId, Fate, MemberId, QueueName, Reading
 from agentbridge.plan.difference import Plan, held_back
 from agentbridge.plan.limit import Limit, Refusal, losses_of
 from agentbridge.plan.postponement import interrupted, postponed
@@ -28,6 +27,8 @@ from agentbridge.reconcile.guard import RemovalGuard
 from agentbridge.reconcile.pace import Pace
 from agentbridge.reconcile.places import Places
 from agentbridge.reconcile.ports import Asterisk, Directory, Outcome
+from agentbridge.reconcile.results import Results
+from agentbridge.reconcile.waiting import WaitingKeys
 from agentbridge.reconcile.work_queue import Batch, Cause, WorkQueue
 from agentbridge.reconcile.writer import Writer
 
@@ -39,8 +40,6 @@ LONGEST_WAIT_SECONDS = 2.0
 RETRY_AFTER_LOSS_SECONDS = 0.5
 AUTOPAUSE_SECONDS = 0.05
 """app_queue pauses a member in each of its queues one after the other: they are adopted together"""
-TOLD_ONE_BY_ONE = 5
-"""keys that fail for one reason in one pass; above that they are one line in the log"""
 
 
 class Reconciler:
@@ -69,21 +68,14 @@ class Reconciler:
         self._fence = Fence(lambda: asterisk.losses, clock)
         self._clock = clock
         self.work = WorkQueue(clock)
-        self.failed: dict[EndpointId, str] = {}
-        """keys that Asterisk can't have as the directory says, each with the reason"""
+        self._results = Results(directory, asterisk, clock)
         self._readings: dict[EndpointId, Reading] = {}
         """what came along with the last hint of a key"""
         self._missed: dict[EndpointId, Cause] = {}
         """marks from while the directory was away"""
         self._everything_changed = self._everything_marked = 0
         """how often everything changed in the directory, and how many of those a resync has marked"""
-        self._moving: dict[EndpointId, AgentId] = {}
-        """keys that an agent leaves for another one as soon as a call there is over"""
-        self._waits: dict[EndpointId, str] = {}
-        """what each key waits for, as the directory was told"""
-        self._handed_over: set[QueueName] = set()
-        self._heard_at: dict[EndpointId, float] = {}
-        """when each change was heard of that Asterisk does not have yet"""
+        self._waiting = WaitingKeys(asterisk)
         self._pass_ids = itertools.count(1)
         self._passes: dict[int, float] = {}
         """when each pass under way began, or was last seen to go on"""
@@ -103,6 +95,11 @@ class Reconciler:
         return self._clock() - min(self._passes.values()) if self._passes else 0.0
 
     @property
+    def failed(self) -> Mapping[EndpointId, str]:
+        """Keys that Asterisk can't have as the directory says, each with the reason."""
+        return self._results.failed
+
+    @property
     def taken(self) -> Collection[EndpointId]:
         """The numbers of the range that Asterisk has by its own files."""
         return self._comparer.taken
@@ -116,7 +113,7 @@ class Reconciler:
         """
         for key in keys:
             if cause is Cause.CHANGE:
-                self._heard_at.setdefault(key, self._clock())
+                self._results.heard(key)
             if reading is None or self.work.is_in_work(key):
                 self._readings.pop(key, None)
             else:
@@ -215,12 +212,31 @@ class Reconciler:
 
         # also while Asterisk is away: kept until then, it could undo what the agent has done since
         adopted = await self._autopauses.adopt(batch)
-        batch.wished(adopted)  # what follows from the adoption is no drift
+        batch.set_changed(adopted)  # what follows from the adoption is no drift
         if not self._asterisk.up:
             raise Unavailable("Asterisk is not connected")
+        keys = set(batch)
+        differing, unrecorded = await self._compare_in_parts(batch, adopted, check)
+        if differing:
+            # all together: the ranks hold for all that is written, such as AORs ahead of all endpoints
+            compared = merged(differing)
+            await self._write(compared.of(batch.begin(compared.keys)), batch, check)
+        if unrecorded is not None:
+            raise unrecorded
+        self._postponed = ""
+        if self._guard.is_over(keys, self.failed):
+            self.mark(await self._guard.look(), Cause.RESYNC)
+
+    async def _compare_in_parts(
+        self, batch: Batch, adopted: Mapping[EndpointId, str], check: Callable[[], None]
+    ) -> tuple[list[Comparison], Unavailable | None]:
+        """Compares a batch part by part, and is done with the keys that are in order.
+
+        Returns the comparisons of the other keys, and why a result could not be recorded. Raises Unavailable.
+        adopted: the keys with an autopause, each with the reason why the directory refused it, or ''.
+        """
         reading = None if adopted else self._reading_of(batch)
         refused = {key: reason for key, reason in adopted.items() if reason}
-        keys = set(batch)
         differing: list[Comparison] = []
         unrecorded: Unavailable | None = None
         async for some in in_parts(batch):
@@ -235,15 +251,7 @@ class Reconciler:
                     await self._conclude_same(same, part.keys() - set(different.keys if different else ()), batch)
                 except Unavailable as lost:  # a database that can't be written to keeps no repair from Asterisk
                     unrecorded = lost
-        if differing:
-            # all together: the ranks hold for all that is written, such as AORs ahead of all endpoints
-            compared = merged(differing)
-            await self._write(compared.of(batch.begin(compared.keys)), batch, check)
-        if unrecorded is not None:
-            raise unrecorded
-        self._postponed = ""
-        if self._guard.is_over(keys, self.failed):
-            self.mark(await self._guard.look(), Cause.RESYNC)
+        return differing, unrecorded
 
     async def _conclude_same(self, compared: Comparison | None, keys: Collection[EndpointId], batch: Batch) -> None:
         """Records in the directory that these keys are in order, and releases them with those that are not ours.
@@ -269,8 +277,8 @@ class Reconciler:
         """Compares a part of the batch; keys with an autopause to be adopted, or refused by the directory, get no
         steps."""
         compared = await self._comparer.compare(part, reading)
-        batch.wished(compared.changed & batch.keys())
-        self._wake_moving(compared.agents, batch)
+        batch.set_changed(compared.changed & batch.keys())
+        self.mark(self._waiting.left_for(compared.agents, batch), Cause.CHANGE)
         held = {key: reason for key, reason in refused.items() if key in part}
         planned = held_back(compared.plan, held)
         if unheard := self._autopauses.unheard(planned, batch):
@@ -305,17 +313,8 @@ class Reconciler:
         engaged = await self._asterisk.engaged(places) if places else {}
         for loss, fate in fates.items():
             if fate is Fate.MOVED and loss.agent is not None and any(places[place] == loss.key for place in engaged):
-                self._moving[loss.key] = loss.agent
+                self._waiting.moves(loss.key, loss.agent)
         return postponed(planned, engaged, places, compared.desired, self._asterisk), places.keys() - engaged.keys()
-
-    def _wake_moving(self, agents: Mapping[EndpointId, AgentId], batch: Mapping[EndpointId, Cause]) -> None:
-        """Makes the old key of an agent due whose new key is in the batch, so that a log-out does not wait for a call's
-        end."""
-        changed = {agent for key, agent in agents.items() if batch.get(key) is Cause.CHANGE}
-        awake = [key for key, agent in self._moving.items() if agent in changed and key not in batch]
-        for key in awake:
-            del self._moving[key]
-        self.mark(awake, Cause.CHANGE)
 
     # ------------------------------------------------------------ afterwards
 
@@ -335,51 +334,8 @@ class Reconciler:
         self.work.rest(written)
         self.work.retry({key: batch[key] for key in failures})
         done = {key: Outcome(errors.get(key, "")) for key in compared.keys if key not in unfinished}
-        self._note_failures(done)
-        await self._directory.record(compared.snapshot, done | self._waiting(planned, errors, done))
-        await self._hand_over(compared.retired)
-
-    def _waiting(
-        self, planned: Plan, errors: Mapping[EndpointId, str], done: Collection[EndpointId]
-    ) -> dict[EndpointId, Outcome]:
-        """Returns what is to be recorded of keys that wait: only those that began to, or wait for something else
-        now."""
-        for key in done:
-            self._waits.pop(key, None)
-            if (agent := self._moving.pop(key, None)) is not None:  # who has left here may join there
-                self.mark([other for other in self._waits if self._asterisk.agent_of(other) == agent], Cause.CHANGE)
-        told = {key: reason for key, reason in planned.waiting.items() if reason and reason != self._waits.get(key)}
-        self._waits |= told
-        for key, reason in told.items():
-            log.info("key.waits", agent=key, reason=reason)
-        return {key: Outcome(errors.get(key, ""), reason) for key, reason in told.items()}
-
-    async def _hand_over(self, retired: Collection[QueueName]) -> None:
-        """Gives up queues that left the directory as soon as none of our members is in them: they are the
-        administrator's then."""
-        if left := set(retired) - self._handed_over:
-            ours = {queue for key in self._asterisk.owned() for queue in self._asterisk.state(key).members}
-            if empty := left - ours:
-                await self._directory.hand_over(empty)
-                self._handed_over |= empty
-        self._handed_over &= set(retired)
-
-    def _note_failures(self, outcomes: Mapping[EndpointId, Outcome]) -> None:
-        """Logs keys that newly failed and keys that recovered; many keys with one new reason make one line."""
-        fresh: dict[str, list[EndpointId]] = defaultdict(list)
-        for key, outcome in outcomes.items():
-            if not outcome.error:
-                if self.failed.pop(key, ""):
-                    log.info("key.healed", agent=key)
-                self.work.forget_back_off(key)
-                if (heard_at := self._heard_at.pop(key, None)) is not None:
-                    metrics.CHANGE_APPLY.observe(self._clock() - heard_at)
-            elif self.failed.get(key) != outcome.error:
-                self.failed[key] = outcome.error
-                fresh[outcome.error].append(key)
-        for reason, keys in fresh.items():
-            if len(keys) > TOLD_ONE_BY_ONE:
-                log.warning("keys.failed", agents=len(keys), first=min(keys), last=max(keys), reason=reason)
-            else:
-                for key in keys:
-                    log.warning("key.failed", agent=key, reason=reason)
+        self.work.forget_back_off(key for key, outcome in done.items() if not outcome.error)
+        self._results.note(done)
+        self.mark(self._waiting.stop(done), Cause.CHANGE)
+        waiting = {key: Outcome(errors.get(key, ""), reason) for key, reason in self._waiting.begin(planned).items()}
+        await self._results.record(compared.snapshot, done | waiting, compared.retired)

@@ -56,7 +56,7 @@ class Batch(dict[EndpointId, Cause]):
         """Notes keys that were compared and wait for the pass to write; see WorkQueue.set_aside."""
         self._aside.update(keys)
 
-    def wished(self, keys: Iterable[EndpointId]) -> None:
+    def set_changed(self, keys: Iterable[EndpointId]) -> None:
         """Sets the cause of these keys to CHANGE: the directory has changed them, unknown when the pass took them.
 
         Keys that are not in the batch are ignored.
@@ -197,9 +197,10 @@ class WorkQueue:
             self._put_later(key, cause, now + wait)
         self._wake.set()
 
-    def forget_back_off(self, key: EndpointId) -> None:
-        """Ends the key's back-off, because it has succeeded."""
-        self._retries.pop(key, None)
+    def forget_back_off(self, keys: Iterable[EndpointId]) -> None:
+        """Ends the back-off of these keys, because they have succeeded."""
+        for key in keys:
+            self._retries.pop(key, None)
 
     # ------------------------------------------------------------ inside
 

@@ -15,7 +15,7 @@ from agentbridge.asterisk.calls.watch import CallWatch
 from agentbridge.asterisk.node import Node
 from agentbridge.asterisk.observed.contacts import ContactListeners
 from agentbridge.asterisk.queue_nodes import QueueNodes
-from agentbridge.desired.state import SipDefaults
+from agentbridge.desired.pjsip import SipDefaults
 from agentbridge.directory.changes import Changes, Pulse
 from agentbridge.directory.lineage import Memory
 from agentbridge.directory.live import LiveTables

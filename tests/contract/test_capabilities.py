@@ -9,6 +9,7 @@ import pytest_asyncio
 from agentbridge.asterisk import capabilities
 from agentbridge.asterisk.capabilities import ADD_REASON, DIGITS, MUTING, Capabilities
 from agentbridge.asterisk.drivers.pjsip_fields import MANAGED
+from agentbridge.asterisk.task_processors import PROCESSORS
 from agentbridge.model import ObjectKind
 from lab import versions
 from lab.asterisk import Asterisk, version_of
@@ -113,7 +114,7 @@ async def test_muting_is_untold_where_its_neighbour_is_not_loaded_and_the_versio
 async def test_the_task_processors_that_a_version_has_are_watched_and_no_others(asterisk: Asterisk) -> None:
     shown = await asterisk.cli("core show taskprocessors")
     watched = (await found(asterisk)).processors
-    for names in capabilities.PROCESSORS:
+    for names in PROCESSORS:
         there = any(line.startswith(names) for line in shown.splitlines())
         assert (names in watched) is there, names
     # these are where new calls and messages between modules wait, on every version

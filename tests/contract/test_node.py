@@ -15,7 +15,8 @@ from agentbridge.asterisk.ari.client import Ari
 from agentbridge.asterisk.listener import NoListener
 from agentbridge.asterisk.node import Node
 from agentbridge.desired.caller_id import member_text
-from agentbridge.desired.state import SipDefaults, desired
+from agentbridge.desired.pjsip import SipDefaults
+from agentbridge.desired.state import desired
 from agentbridge.errors import Refused
 from agentbridge.model import (
     AUTOPAUSE,

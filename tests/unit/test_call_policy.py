@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from agentbridge.desired.state import SipDefaults, desired
+from agentbridge.desired.pjsip import SipDefaults
+from agentbridge.desired.state import desired
 from agentbridge.model import (
     Agent,
     AgentId,

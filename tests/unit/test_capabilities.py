@@ -6,7 +6,8 @@ import pytest
 
 from agentbridge.asterisk.capabilities import ADD_REASON, DIGITS, MUTING, Capabilities, ask, meaning
 from agentbridge.asterisk.drivers.pjsip_fields import MANAGED, decoded
-from agentbridge.desired.state import SipDefaults, desired
+from agentbridge.desired.pjsip import SipDefaults
+from agentbridge.desired.state import desired
 from agentbridge.errors import Refused
 from agentbridge.model import (
     Agent,

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agentbridge.asterisk.listener import NoListener
-from agentbridge.desired.state import SipDefaults, desired, interface_of
+from agentbridge.desired.pjsip import SipDefaults
+from agentbridge.desired.state import desired, interface_of
 from agentbridge.errors import Unavailable
 from agentbridge.model import (
     AddMember,

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from agentbridge.desired.caller_id import TEXT_BYTES, caller_id, member_text
-from agentbridge.desired.state import NO_CALLS_CONTEXT, SipDefaults, desired, digest, groups, reserve
+from agentbridge.desired.pjsip import NO_CALLS_CONTEXT, SipDefaults, digest, groups
+from agentbridge.desired.state import desired, reserve
 from agentbridge.model import (
     DesiredState,
     EndpointId,

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentbridge.asterisk.drivers.voicemail import checked, listed, loaded
-from agentbridge.desired.state import mailbox_name
+from agentbridge.desired.voicemail import mailbox_name
 from agentbridge.errors import InvalidValue
 from agentbridge.model import EndpointId
 

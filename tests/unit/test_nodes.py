@@ -9,7 +9,8 @@ import pytest
 
 from agentbridge.asterisk.observed.observation import Observation
 from agentbridge.asterisk.queue_nodes import QueueNodes
-from agentbridge.desired.state import SipDefaults, desired
+from agentbridge.desired.pjsip import SipDefaults
+from agentbridge.desired.state import desired
 from agentbridge.errors import Unavailable
 from agentbridge.model import (
     Contact,

@@ -8,7 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from agentbridge.asterisk.listener import NoListener
-from agentbridge.desired.state import SipDefaults, interface_of
+from agentbridge.desired.pjsip import SipDefaults
+from agentbridge.desired.state import interface_of
 from agentbridge.errors import Unavailable
 from agentbridge.model import (
     AUTOPAUSE,

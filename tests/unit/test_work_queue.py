@@ -201,7 +201,7 @@ def test_a_key_that_fails_backs_off_alone_and_no_longer_than_the_longest(loop: J
         queue.release(second)
     assert waits[:3] == pytest.approx([FIRST_RETRY_SECONDS * 2**n for n in range(3)], abs=0.01)
     assert waits[-1] == pytest.approx(LAST_RETRY_SECONDS, abs=0.01)
-    queue.forget_back_off(A)
+    queue.forget_back_off([A])
     before = loop.time()
     queue.retry({A: Cause.CHANGE})
     loop.run(queue.take())

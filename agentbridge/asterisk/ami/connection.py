@@ -7,10 +7,11 @@ a task, since Asterisk holds a queue's lock while it writes QueueStatus to a rea
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self, cast
 
+from agentbridge.asterisk.ami.pending import OnEvent, PendingAction
 from agentbridge.asterisk.ami.wire import Fields, Message, Wire, WireBroken, encode
 from agentbridge.errors import Refused, Unavailable
 
@@ -19,8 +20,6 @@ SENT_AT_ONCE = 65536  # bytes
 RECEIVED_AT_ONCE = 16384  # bytes: of a long list so much is taken in before others have their turn, about 0.3 ms
 CLOSE_WITHIN = 1.0  # seconds
 OFF = "off"
-
-OnEvent = Callable[[Message], None]
 
 
 def ignore(_: object) -> None:
@@ -37,44 +36,6 @@ class Account:
     secret: str = field(repr=False)
 
 
-@dataclass(slots=True, eq=False)
-class _Pending:
-    """An action that waits for its answer, or for the end of the list that its answer announces."""
-
-    action: str
-    listing: bool
-    outcome: "asyncio.Future[list[Message] | Exception]"
-    items: list[Message] = field(default_factory=list)
-    on_item: OnEvent | None = None
-
-    def settle(self, outcome: list[Message] | Exception) -> None:
-        # errors travel as values: an exception set on a future whose waiter was just cancelled would be
-        # reported as lost by asyncio
-        """Completes the wait with a result or an error; a wait that is over already stays as it is."""
-        if not self.outcome.done():
-            self.outcome.set_result(outcome)
-
-    def answered(self, answer: Message) -> None:
-        """Takes the answer to the action: an error, the whole answer, or the beginning of a list."""
-        if (answer.response or "").lower() == "error":
-            reason = answer.output or answer.get("Message", "no reason given")
-            self.settle(Refused(f"{self.action}: {reason}"))
-        elif not self.listing:
-            self.settle([answer])
-        elif answer.get("EventList").lower() != "start":
-            self.settle(Refused(f"{self.action}: answered without a list: {answer.get('Message')}"))
-
-    def listed(self, item: Message) -> None:
-        """Takes an item of the list, or its end."""
-        match item.get("EventList").lower():
-            case "complete":
-                self.settle(self.items)
-            case "cancelled":
-                self.settle(Refused(f"{self.action}: Asterisk cancelled the list"))
-            case _:
-                (self.on_item or self.items.append)(item)
-
-
 class AmiConnection(asyncio.BufferedProtocol):
     """One AMI session, made by `connect`: many actions at a time; all that is pending fails at once when it ends.
 
@@ -89,7 +50,7 @@ class AmiConnection(asyncio.BufferedProtocol):
         self._bug: RuntimeError | None = None
         self._wire = Wire()
         self._piece = memoryview(bytearray(RECEIVED_AT_ONCE))
-        self._pending: dict[str, _Pending] = {}
+        self._pending: dict[str, PendingAction] = {}
         self._sent = 0
         self._further: bytearray | None = None
         """what goes out at the end of this turn of the loop; None in one that has sent nothing"""
@@ -232,7 +193,7 @@ class AmiConnection(asyncio.BufferedProtocol):
         data = encode(action, fields, action_id)
         await self._writable.wait()
         self._raise_if_ended()
-        pending = _Pending(action, listing, asyncio.get_running_loop().create_future(), on_item=on_item)
+        pending = PendingAction(action, listing, asyncio.get_running_loop().create_future(), on_item=on_item)
         self._pending[action_id] = pending
         try:
             self._send(data)
@@ -374,12 +335,3 @@ class AmiConnection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(str(exc) if exc else "Asterisk closed the connection")
         self._gone.set()
-
-
-async def add_filters(connection: AmiConnection, filters: Iterable[str], *, timeout: float) -> None:
-    """Makes Asterisk send on this session only events that match one of the filters (`!Event: VarSet` keeps those out).
-
-    Needs write class system. Raises Refused or Unavailable.
-    """
-    for expression in filters:
-        await connection.action("Filter", {"Operation": "Add", "Filter": expression}, timeout=timeout)

@@ -12,7 +12,8 @@ from typing import NoReturn
 import structlog
 
 from agentbridge import metrics
-from agentbridge.asterisk.ami.connection import OFF, Account, AmiConnection, OnEvent, add_filters, ignore
+from agentbridge.asterisk.ami.connection import OFF, Account, AmiConnection, ignore
+from agentbridge.asterisk.ami.pending import OnEvent
 from agentbridge.asterisk.ami.shutdown import PROBE_SECONDS, Shutdown
 from agentbridge.asterisk.ami.wire import Fields, Message
 from agentbridge.errors import Refused, Unavailable
@@ -138,11 +139,16 @@ class AmiLink:
         return connection
 
     async def _prepare(self, connection: AmiConnection) -> None:
-        """Waits until Asterisk has booted, then chooses the events; without filters there are only more of them."""
+        """Waits until Asterisk has booted, then chooses the events: those of the classes that match one of the filters.
+
+        Raises Unavailable or Refused.
+        """
         await connection.wait_booted(self._timing.boot)
         try:
-            await add_filters(connection, self._filters, timeout=self._timing.connect)
-        except Refused as error:  # more events than needed, but all that are
+            for expression in self._filters:
+                filter_ = {"Operation": "Add", "Filter": expression}
+                await connection.action("Filter", filter_, timeout=self._timing.connect)
+        except Refused as error:  # without write class system: more events than needed, but all that are
             log.warning("ami.refused", link=self.name, reason=str(error))
         await connection.choose_events(self._events, timeout=self._timing.connect)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from agentbridge.asterisk.ami.connection import OnEvent
+from agentbridge.asterisk.ami.pending import OnEvent
 from agentbridge.asterisk.ami.wire import Fields, Message
 from agentbridge.errors import Refused
 from agentbridge.model import EndpointId

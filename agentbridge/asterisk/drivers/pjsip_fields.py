@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from agentbridge.asterisk.capabilities import ALGORITHMS, Capabilities
-from agentbridge.desired.state import DIGEST
+from agentbridge.desired.pjsip import DIGEST
 from agentbridge.errors import InvalidValue
 from agentbridge.model import Fields, ObjectKind
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from agentbridge.asterisk.observed.observation import Observation
-from agentbridge.desired.state import MAILBOX_CONTEXT, mailbox_name
+from agentbridge.desired.voicemail import MAILBOX_CONTEXT, mailbox_name
 from agentbridge.errors import InvalidValue, Refused
 from agentbridge.model import DeleteMailbox, EndpointId, Fields, PutMailbox
 

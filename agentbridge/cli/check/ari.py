@@ -14,7 +14,8 @@ from agentbridge.cli.check.ami import Manager, loopback
 from agentbridge.cli.check.findings import Finding, not_seen
 from agentbridge.cli.check.session import SECONDS
 from agentbridge.cli.check.sight import Sight
-from agentbridge.desired.state import NO_CALLS_CONTEXT, SipDefaults, desired
+from agentbridge.desired.pjsip import NO_CALLS_CONTEXT, SipDefaults
+from agentbridge.desired.state import desired
 from agentbridge.errors import AgentbridgeError, Refused, Unavailable
 from agentbridge.model import EndpointId, Line, ObjectKind, Subject, Telephone
 from agentbridge.settings import Ari as AriSettings

@@ -8,7 +8,7 @@ from agentbridge.asterisk.drivers.voicemail import Mailboxes
 from agentbridge.asterisk.observed.observation import Observation
 from agentbridge.cli.check.ami import Manager
 from agentbridge.cli.check.findings import Finding
-from agentbridge.desired.state import MAILBOX_CONTEXT, NO_PIN
+from agentbridge.desired.voicemail import MAILBOX_CONTEXT, NO_PIN
 from agentbridge.errors import Refused
 from agentbridge.model import DeleteMailbox, EndpointId, PutMailbox
 

@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 from agentbridge import logs
-from agentbridge.desired.state import SipDefaults, desired
+from agentbridge.desired.pjsip import SipDefaults
+from agentbridge.desired.state import desired
 from agentbridge.model import ObservedState
 from agentbridge.plan.difference import joined, plan
 from agentbridge.reconcile.pace import Pace

@@ -22,8 +22,8 @@ from agentbridge.model import (
     SetPenalty,
     Step,
 )
-from agentbridge.reconcile.report import log_step
 from agentbridge.reconcile.work_queue import Cause
+from agentbridge.reconcile.writer import log_step
 
 KEY, SALES, ME = EndpointId("1001"), QueueName("sales"), Interface("PJSIP/1001")
 ANN = Member(queue=SALES, interface=ME, name="Ann")

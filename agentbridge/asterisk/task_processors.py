@@ -1,0 +1,44 @@
+"""Asterisk's task processors that our writes or new calls fill: which there are, and how deep they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from agentbridge.asterisk.console import TIMEOUT_SECONDS, Console, shown_by
+from agentbridge.errors import Refused, Unavailable
+
+# Each AOR and each endpoint may have a processor of its own (pjsip/options/<id>, stasis/p:endpoint:<id>), with nothing
+# to do for long: 10,000 lines. By their first letters these fill up: messages between modules, task pools, the walk of
+# a new AOR, new requests. Which of them there are depends on the version.
+PROCESSORS = (
+    "stasis/m", "stasis/pool", "taskpool", "pjsip/pool", "pjsip/default", "pjsip/options/manage", "pjsip/distributor",
+)  # fmt: skip
+_DEPTH = re.compile(r"^(\S+)\s+\d+\s+(\d+)\s", re.MULTILINE)
+
+
+async def present(console: Console) -> tuple[str, ...]:
+    """Returns those of PROCESSORS that this Asterisk has. Raises Unavailable."""
+    return tuple([names for names in PROCESSORS if names in await shown_by(console, _question(names))])
+
+
+async def depth(console: Console, processors: Iterable[str]) -> int:
+    """Returns the tasks waiting in the deepest of these task processors.
+
+    Raises Unavailable, also without the right to ask: blind, the writer could stop new calls.
+    """
+    # one after the other on one connection: a group of tasks would wrap its Unavailable in a group of its own
+    return max([await _depth_of(console, names) for names in processors], default=0)
+
+
+async def _depth_of(console: Console, names: str) -> int:
+    """Returns the tasks in the deepest of the task processors whose names begin so. Raises Unavailable."""
+    try:
+        shown = await console.command(_question(names), timeout=TIMEOUT_SECONDS)
+    except Refused as refused:
+        raise Unavailable(f"{refused}: the account needs write=command in manager.conf") from refused
+    return max((int(waiting) for _, waiting in _DEPTH.findall(shown)), default=0)
+
+
+def _question(names: str) -> str:
+    return f"core show taskprocessors like {names}"
