@@ -11,7 +11,7 @@ from typing import Any
 from agentbridge.directory.connecting import Connection
 from agentbridge.directory.postgres import Directory
 from agentbridge.directory.queries import parse
-from agentbridge.model.calls import Finished, RecordingTrouble, SpyAttempt, Started
+from agentbridge.model.calls import RecordingEnd, RecordingStart, RecordingTrouble, SpyAttempt
 
 SQL = parse((resources.files("agentbridge.directory") / "recordings.sql").read_text("utf-8"))
 
@@ -24,7 +24,7 @@ class CallLedger:
         self._directory = directory
         self._node = node
 
-    async def start(self, rows: Sequence[Started]) -> set[str]:
+    async def start(self, rows: Sequence[RecordingStart]) -> set[str]:
         """Makes a row for each recording, at most one for a file and for each part of a call; returns the paths that
         got none."""
         files = [row.file for row in rows]
@@ -42,7 +42,7 @@ class CallLedger:
             )
         return {row["file"] for row in rejected}
 
-    async def finish(self, rows: Sequence[Finished]) -> None:
+    async def finish(self, rows: Sequence[RecordingEnd]) -> None:
         """Writes the ends of these recordings."""
         await self._execute(
             "finish_recordings",

@@ -62,8 +62,8 @@ class Telephones:
     async def changed(self, registered: Mapping[EndpointId, bool]) -> None:
         await self._execute("telephones_registered", self._node, list(registered), list(registered.values()))
 
-    async def these(self, registered: Collection[EndpointId]) -> None:
-        """These and no others are registered with this node."""
+    async def set_registered(self, registered: Collection[EndpointId]) -> None:
+        """Notes that these telephones, and no others, are registered with this node."""
         await self._execute("telephones_of_node", self._node, list(registered))
 
     async def unknown(self) -> None:

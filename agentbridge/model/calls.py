@@ -88,8 +88,8 @@ def recording_path(linkedid: str, internal: EndpointId, part: int, kind: Recordi
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
-    """A recording that has begun. `channel` is the Uniqueid of the channel with which it ends, '' when that is not
+class RecordingStart:
+    """The start of a recording. `channel` is the Uniqueid of the channel with which it ends, '' when that is not
     known."""
 
     file: RecordingFile
@@ -98,8 +98,8 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
-    """A recording that has ended and whose file is complete. `bytes` is 0 when Asterisk never wrote a file."""
+class RecordingEnd:
+    """The end of a recording, whose file is complete. `bytes` is 0 when Asterisk never wrote a file."""
 
     path: str
     at: datetime

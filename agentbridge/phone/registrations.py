@@ -53,8 +53,8 @@ class Telephones(Protocol):
 
     async def changed(self, registered: Mapping[EndpointId, bool]) -> None: ...
 
-    async def these(self, registered: Collection[EndpointId]) -> None:
-        """These and no others are registered with this node."""
+    async def set_registered(self, registered: Collection[EndpointId]) -> None:
+        """Notes that these telephones, and no others, are registered with this node."""
         ...
 
     async def unknown(self) -> None: ...
@@ -180,7 +180,7 @@ class Registrations:
             self._lost = False
             self._written.clear()
         if (whole := self._whole) is not None:
-            await self._telephones.these(whole)
+            await self._telephones.set_registered(whole)
             # a telephone that was deleted is never told of again
             self._written = {
                 device: (device in whole, at) for device, (_, at) in self._written.items() if self._is_telephone(device)

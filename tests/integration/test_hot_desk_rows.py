@@ -62,16 +62,16 @@ async def on_desk1(sql: Connection, username: str, **columns: object) -> None:
 
 async def test_a_full_read_says_of_every_telephone_whether_it_is_there(rows: Connection, directory: Directory) -> None:
     async with directory:
-        await node(directory, "pbx1").these({DESKS[0], EndpointId("1001")})
+        await node(directory, "pbx1").set_registered({DESKS[0], EndpointId("1001")})
     assert await registered(rows) == {"desk1": True, "desk2": False, "desk3": False}
 
 
 async def test_only_what_differs_is_written(rows: Connection, directory: Directory) -> None:
     async with directory:
         pbx = node(directory, "pbx1")
-        await pbx.these({DESKS[0]})
+        await pbx.set_registered({DESKS[0]})
         before = await rows.fetch("select name, xmin::text, registered_at from agentbridge.telephones order by name")
-        await pbx.these({DESKS[0]})
+        await pbx.set_registered({DESKS[0]})
         await pbx.changed({DESKS[0]: True, DESKS[1]: False})
         after = await rows.fetch("select name, xmin::text, registered_at from agentbridge.telephones order by name")
     # locking a row shows in xmax alone
@@ -85,7 +85,7 @@ async def test_while_an_asterisk_is_away_its_telephones_are_unknown_and_refused(
     await add_agent(rows, "ana", hot_desk=True)
     async with directory:
         pbx = node(directory, "pbx1")
-        await pbx.these(DESKS)
+        await pbx.set_registered(DESKS)
         await pbx.unknown()
     assert set((await registered(rows)).values()) == {None}
     said = await refusal(rows.fetchval("select agentbridge.login('ana', 'desk1')"), "AB006")
@@ -97,8 +97,8 @@ async def test_a_telephone_of_another_asterisk_is_not_lost_because_this_one_does
 ) -> None:
     async with directory:
         here, there = node(directory, "pbx1"), node(directory, "pbx2")
-        await here.these({DESKS[0]})
-        await there.these({DESKS[1]})
+        await here.set_registered({DESKS[0]})
+        await there.set_registered({DESKS[1]})
         assert await registered(rows) == {"desk1": True, "desk2": True, "desk3": False}
         await there.unknown()
         assert (await registered(rows))["desk1"]
@@ -116,7 +116,7 @@ async def test_a_telephone_of_another_asterisk_is_not_lost_because_this_one_does
 async def test_a_telephone_is_lost_when_it_is_away_for_so_long(rows: Connection, directory: Directory) -> None:
     async with directory:
         pbx = node(directory, "pbx1")
-        await pbx.these(DESKS)
+        await pbx.set_registered(DESKS)
         await on_desk1(rows, "ana")
         await pbx.changed({DESKS[0]: False})
         assert await pbx.settle_lost(60, "pause", "unpause") == []
@@ -137,7 +137,7 @@ async def test_nothing_is_done_about_a_telephone_of_which_nothing_is_known(
 ) -> None:
     async with directory:
         pbx = node(directory, "pbx1")
-        await pbx.these(DESKS)
+        await pbx.set_registered(DESKS)
         await on_desk1(rows, "ana")
         await pbx.unknown()
         assert await pbx.settle_lost(0, "logout", "unpause") == []
@@ -147,7 +147,7 @@ async def test_nothing_is_done_about_a_telephone_of_which_nothing_is_known(
 async def test_an_agent_is_logged_out_or_left_alone_as_wanted(rows: Connection, directory: Directory) -> None:
     async with directory:
         pbx = node(directory, "pbx1")
-        await pbx.these(DESKS)
+        await pbx.set_registered(DESKS)
         await on_desk1(rows, "ana")
         await pbx.changed({DESKS[0]: False})
         assert await pbx.settle_lost(0, "nothing", "unpause") == []
@@ -176,7 +176,7 @@ async def test_a_takeover_is_told_to_listeners_at_the_commit_and_once_to_the_dae
     await add_agent(rows, "ben", hot_desk=True)
     async with directory:
         pbx = node(directory, "pbx1")
-        await pbx.these(DESKS)
+        await pbx.set_registered(DESKS)
         await on_desk1(rows, "ana")
         await steal(rows, "ben", "desk1")
         async with asyncio.timeout(5):
@@ -195,7 +195,7 @@ async def test_a_takeover_that_is_refused_leaves_the_agent_there_and_tells_nobod
     await add_agent(rows, "olga")
     async with directory:
         pbx = node(directory, "pbx1")
-        await pbx.these(DESKS)
+        await pbx.set_registered(DESKS)
         await on_desk1(rows, "ana")
         for username in ("ben", "olga"):
             await refusal(steal(rows, username, "desk1"))
@@ -253,7 +253,7 @@ async def test_a_device_speaks_for_its_own_agent_or_for_the_one_bound_to_it(
 ) -> None:
     own = EndpointId(await add_agent(rows, "olga"))
     async with directory:
-        await node(directory, "pbx1").these(DESKS)
+        await node(directory, "pbx1").set_registered(DESKS)
         await on_desk1(rows, "ana")
         hot = EndpointId((await status(rows, "ana"))["internal"])
         desk = PhoneDesk(directory.transaction)
@@ -274,7 +274,7 @@ async def test_an_agent_logs_in_on_the_device_it_calls_from_and_on_no_other(
     own = EndpointId(await add_agent(rows, "olga"))
     await add_agent(rows, "ana", hot_desk=True)
     async with directory:
-        await node(directory, "pbx1").these(DESKS)
+        await node(directory, "pbx1").set_registered(DESKS)
         desk = PhoneDesk(directory.transaction)
         await desk.log_in("olga", own)
         await desk.log_in("ana", DESKS[1])

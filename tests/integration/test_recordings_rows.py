@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from agentbridge.directory.postgres import Directory
 from agentbridge.directory.recordings import CallLedger, agent_of, listed
-from agentbridge.model.calls import Finished, RecordingTrouble, SpyAttempt, Started, recording_file
+from agentbridge.model.calls import RecordingEnd, RecordingStart, RecordingTrouble, SpyAttempt, recording_file
 from lab.postgres import DAEMON, as_role
 from tests.integration.words import Connection
 
@@ -18,14 +18,14 @@ AT = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 SPY = SpyAttempt(channel="lab-1.5", at=AT, spyer="1002", target="1001", mode="listen", allowed=True)
 
 
-def started(internal: str = "1001", part: int = 1, *, call: int = 1, channel: str = "lab-1.2") -> Started:
+def started(internal: str = "1001", part: int = 1, *, call: int = 1, channel: str = "lab-1.2") -> RecordingStart:
     file = recording_file(f"monitor/agentbridge/2026/11/24/lab-179553076{call}.1-{internal}-{part}.wav")
     assert file is not None
-    return Started(file=file, at=AT, channel=channel)
+    return RecordingStart(file=file, at=AT, channel=channel)
 
 
-def finished(row: Started, size: int = 16044) -> Finished:
-    return Finished(path=row.file.path, at=AT + timedelta(seconds=5), bytes=size)
+def finished(row: RecordingStart, size: int = 16044) -> RecordingEnd:
+    return RecordingEnd(path=row.file.path, at=AT + timedelta(seconds=5), bytes=size)
 
 
 @pytest_asyncio.fixture

@@ -13,7 +13,7 @@ from agentbridge.asterisk.calls.board import Board
 from agentbridge.asterisk.calls.recorded_channels import GONE
 from agentbridge.asterisk.calls.recordings import Recordings
 from agentbridge.model import EndpointId, Member, QueueName
-from agentbridge.model.calls import Finished, RecordingTrouble, Started
+from agentbridge.model.calls import RecordingEnd, RecordingStart, RecordingTrouble
 from agentbridge.model.live import LiveAgent, LiveCall, LiveQueue, RecordingState
 
 CALLS = 1500
@@ -57,14 +57,14 @@ class Link:
 
 class Ledger:
     def __init__(self) -> None:
-        self.started: list[Started] = []
-        self.finished: list[Finished] = []
+        self.started: list[RecordingStart] = []
+        self.finished: list[RecordingEnd] = []
 
-    async def start(self, rows: Sequence[Started]) -> set[str]:
+    async def start(self, rows: Sequence[RecordingStart]) -> set[str]:
         self.started += rows
         return set()
 
-    async def finish(self, rows: Sequence[Finished]) -> None:
+    async def finish(self, rows: Sequence[RecordingEnd]) -> None:
         self.finished += rows
 
     async def unknown(self, paths: Sequence[str]) -> set[str]:

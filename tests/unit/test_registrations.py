@@ -31,7 +31,7 @@ class Rows:
         self.writes.append((self._loop.time(), dict(registered)))
         self.registered |= registered
 
-    async def these(self, registered: Collection[EndpointId]) -> None:
+    async def set_registered(self, registered: Collection[EndpointId]) -> None:
         self._answer()
         self.registered = {name: name in registered for name in self.registered}
 

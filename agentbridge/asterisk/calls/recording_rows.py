@@ -14,7 +14,7 @@ import structlog
 from agentbridge.asterisk.calls.folder import Missing, Size, Unreadable, sizes
 from agentbridge.asterisk.calls.recorder import SpoolFolder
 from agentbridge.asterisk.calls.recording_trouble import RecordingTroubles
-from agentbridge.model.calls import Finished, RecordingTrouble, Started, recording_file
+from agentbridge.model.calls import RecordingEnd, RecordingStart, RecordingTrouble, recording_file
 
 log = structlog.get_logger()
 
@@ -28,11 +28,11 @@ AT_ONCE = 1000
 class Ledger(Protocol):
     """The rows of recordings in the directory. Methods raise Unavailable and are safe to repeat."""
 
-    async def start(self, rows: Sequence[Started]) -> set[str]:
+    async def start(self, rows: Sequence[RecordingStart]) -> set[str]:
         """Returns the paths that got no row: a third file of a call, where there may be two."""
         ...
 
-    async def finish(self, rows: Sequence[Finished]) -> None:
+    async def finish(self, rows: Sequence[RecordingEnd]) -> None:
         """Writes the ends of these recordings."""
         ...
 
@@ -94,9 +94,9 @@ class RecordingRows:
     ) -> None:
         self._ledger, self._spool, self._troubles = ledger, spool, troubles
         self._now, self._clock = now, clock
-        self._started: dict[str, Started] = {}
+        self._started: dict[str, RecordingStart] = {}
         self._ending: dict[str, _Ending] = {}
-        self._finished: dict[str, Finished] = {}
+        self._finished: dict[str, RecordingEnd] = {}
         self.overflowed = False
         """something had no room here; a comparison of folder and directory finds it again"""
 
@@ -111,7 +111,7 @@ class RecordingRows:
 
     # ------------------------------------------------------------ beginnings
 
-    def start(self, row: Started) -> None:
+    def start(self, row: RecordingStart) -> None:
         """Queues the row of a recording that has begun."""
         self._ending.pop(row.file.path, None)
         if len(self._started) >= KEPT:
@@ -158,7 +158,7 @@ class RecordingRows:
                     self._troubles.note_unmeasured(path, size)
                 case Size() if size.written_at < young:
                     self._troubles.note_measured(path)
-                    self._finished[path] = Finished(path=path, at=size.written_at, bytes=size.bytes)
+                    self._finished[path] = RecordingEnd(path=path, at=size.written_at, bytes=size.bytes)
                 case _:
                     self.end(path, None)
 
@@ -203,7 +203,7 @@ class RecordingRows:
                 written_at = size.written_at if isinstance(size, Size) else None
                 at = ending.at or written_at or self._now()
                 joined = _joined_call(path, ending.linkedid)
-                self._finished[path] = Finished(path=path, at=at, bytes=bytes_ or 0, joined=joined)
+                self._finished[path] = RecordingEnd(path=path, at=at, bytes=bytes_ or 0, joined=joined)
 
 
 def _joined_call(path: str, linkedid: str) -> str:

@@ -23,7 +23,7 @@ from agentbridge.asterisk.calls.recorder import FILE, Monitor, SpoolFolder, list
 from agentbridge.asterisk.calls.recording_rows import AT_ONCE, Ledger, RecordingRows
 from agentbridge.asterisk.calls.recording_trouble import WRITTEN_WITHIN_SECONDS, RecordingTroubles
 from agentbridge.asterisk.retrying import repeat
-from agentbridge.model.calls import RecordingFile, RecordingTrouble, Started, recording_file
+from agentbridge.model.calls import RecordingFile, RecordingStart, RecordingTrouble, recording_file
 
 log = structlog.get_logger()
 
@@ -91,7 +91,7 @@ class Recordings:
             return
         channel.paths.add(file.path)
         self._troubles.expect(file.path)
-        self._rows.start(Started(file=file, at=self._now(), channel=uniqueid))
+        self._rows.start(RecordingStart(file=file, at=self._now(), channel=uniqueid))
         metrics.RECORDINGS.inc()
         log.info("recording.started", agent=file.internal, file=file.path)
 
@@ -262,7 +262,7 @@ class Recordings:
         """Makes rows for these files; of those that nobody writes to, the end too."""
         for file, _ in files:
             uniqueid = running.get(file.stem, "")
-            self._rows.start(Started(file=file, at=file.call_began, channel=uniqueid))
+            self._rows.start(RecordingStart(file=file, at=file.call_began, channel=uniqueid))
             if uniqueid:
                 self._resume(file.path, uniqueid, alive[uniqueid])
             log.info("recording.found", agent=file.internal, file=file.path, running=bool(uniqueid))

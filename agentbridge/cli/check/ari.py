@@ -12,8 +12,8 @@ from agentbridge.asterisk.capabilities import Capabilities
 from agentbridge.asterisk.drivers.pjsip_fields import FAMILIES, MANAGED, in_words_of
 from agentbridge.cli.check.ami import Manager, loopback
 from agentbridge.cli.check.findings import Finding, not_seen
+from agentbridge.cli.check.inspection import Inspection
 from agentbridge.cli.check.session import SECONDS
-from agentbridge.cli.check.sight import Sight
 from agentbridge.desired.pjsip import NO_CALLS_CONTEXT, SipDefaults
 from agentbridge.desired.state import desired
 from agentbridge.errors import AgentbridgeError, Refused, Unavailable
@@ -41,16 +41,16 @@ def _objects(found: Capabilities) -> Mapping[ObjectKind, Mapping[str, str]]:
     return {kind: in_words_of(found, kind, objects[kind], new=True) for kind in ObjectKind}
 
 
-async def findings(sight: Sight) -> AsyncIterator[Finding]:
+async def findings(inspection: Inspection) -> AsyncIterator[Finding]:
     """Checks that ARI answers and may write, and that Asterisk keeps PJSIP objects where it should."""
-    manager, settings = sight.manager, sight.settings.ari
-    for finding in _bound_elsewhere(sight.http):
+    manager, settings = inspection.manager, inspection.settings.ari
+    for finding in _bound_elsewhere(inspection.http):
         yield finding
     async with Ari(settings.url, settings.username, settings.password(), deadline=SECONDS) as ari:
         try:
             await ari.info()
         except AgentbridgeError as error:
-            yield _unreachable(settings, error, sight.http)
+            yield _unreachable(settings, error, inspection.http)
             yield not_seen("sorcery", "ARI is away", "mend that, and run `agentbridge check` again")
             return
         if "Read only?: Yes" in await manager.console(f"ari show user {settings.username}"):
@@ -61,10 +61,10 @@ async def findings(sight: Sight) -> AsyncIterator[Finding]:
                 "then `asterisk -rx 'module reload res_ari'`",
             )
             return
-        if sight.lacks("res_sorcery_astdb"):
+        if inspection.lacks("res_sorcery_astdb"):
             yield not_seen("sorcery", "res_sorcery_astdb is not loaded", "load it, and run `agentbridge check` again")
             return
-        async for finding in _sorcery(sight, ari):
+        async for finding in _sorcery(inspection, ari):
             yield finding
 
 
@@ -119,9 +119,9 @@ def _bound_elsewhere(shown: str) -> Iterator[Finding]:
         )
 
 
-async def _sorcery(sight: Sight, ari: Ari) -> AsyncIterator[Finding]:
+async def _sorcery(inspection: Inspection, ari: Ari) -> AsyncIterator[Finding]:
     """Checks sorcery.conf by writing an object of each kind and deleting it again; yields what is wrong."""
-    manager = sight.manager
+    manager = inspection.manager
     found = await capabilities.ask(manager, MANAGED) if manager.has_console else Capabilities()
     try:
         for kind, fields in _objects(found).items():
@@ -130,7 +130,7 @@ async def _sorcery(sight: Sight, ari: Ari) -> AsyncIterator[Finding]:
     finally:
         for kind in reversed(ObjectKind):
             await _delete(ari, kind)
-    if not sight.lacks("res_sorcery_memory_cache"):
+    if not inspection.lacks("res_sorcery_memory_cache"):
         async for finding in _cache(manager):
             yield finding
 

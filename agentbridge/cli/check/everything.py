@@ -15,15 +15,15 @@ from agentbridge.cli.check import (
     files,
     modules,
     nodes,
+    queues_and_dialplan,
     recordings,
     sip,
     versions,
     webrtc,
-    wiring,
 )
 from agentbridge.cli.check.daemon_user import DaemonUser
 from agentbridge.cli.check.findings import Finding, not_seen
-from agentbridge.cli.check.sight import Sight
+from agentbridge.cli.check.inspection import Inspection
 from agentbridge.errors import AgentbridgeError
 from agentbridge.settings import Settings
 
@@ -67,7 +67,7 @@ async def _asterisk(
         yield not_seen(
             "wiring", f"what the directory asks of Asterisk could not be read ({_line(error)})", "mend the database"
         )
-    sight = await Sight.of(manager, settings, wanted, etc)
+    inspection = await Inspection.of(manager, settings, wanted, etc)
     if not manager.has_console:
         yield not_seen(
             "console",
@@ -76,15 +76,15 @@ async def _asterisk(
         )
     for area, found in (
         ("ami", ami.findings(manager, settings.ami)),
-        ("modules", modules.findings(sight)),
-        ("versions", versions.findings(sight)),
-        ("ari", ari.findings(sight)),
-        ("queues and dialplan", wiring.findings(sight)),
-        ("sip", sip.findings(sight)),
-        ("nodes", nodes.findings(sight)),
-        ("webrtc", webrtc.findings(sight)),
-        ("files", files.findings(sight)),
-        ("recordings", recordings.findings(sight, daemon)),
+        ("modules", modules.findings(inspection)),
+        ("versions", versions.findings(inspection)),
+        ("ari", ari.findings(inspection)),
+        ("queues and dialplan", queues_and_dialplan.findings(inspection)),
+        ("sip", sip.findings(inspection)),
+        ("nodes", nodes.findings(inspection)),
+        ("webrtc", webrtc.findings(inspection)),
+        ("files", files.findings(inspection)),
+        ("recordings", recordings.findings(inspection, daemon)),
     ):
         async for finding in _looked(area, found):
             yield finding

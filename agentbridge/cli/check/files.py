@@ -8,16 +8,16 @@ from pathlib import Path
 
 from agentbridge.cli.check import asterisk_conf, dialplan
 from agentbridge.cli.check.findings import Finding
-from agentbridge.cli.check.sight import Sight, folder
+from agentbridge.cli.check.inspection import Inspection, folder
 
 YES = frozenset({"yes", "true", "1", "on", "y", "t"})
 QUEUES = "then `asterisk -rx 'queue reload all'`"
 
 
-async def findings(sight: Sight) -> AsyncIterator[Finding]:
+async def findings(inspection: Inspection) -> AsyncIterator[Finding]:
     """Checks Asterisk's configuration files for what Asterisk itself can't be asked."""
     try:
-        for finding in (*_in_queues_conf(sight), *_in_asterisk_conf(sight.etc / "asterisk.conf")):
+        for finding in (*_in_queues_conf(inspection), *_in_asterisk_conf(inspection.etc / "asterisk.conf")):
             yield finding
     except OSError as error:
         yield Finding(
@@ -25,17 +25,17 @@ async def findings(sight: Sight) -> AsyncIterator[Finding]:
             f"Asterisk's files can't be read: {error.filename}: {error.strerror}",
             "run `check` as a user who may read them (root, or the group asterisk), or name them by --asterisk-etc",
         )
-    for finding in _astdb(sight):
+    for finding in _astdb(inspection):
         yield finding
 
 
-def _in_queues_conf(sight: Sight) -> Iterator[Finding]:
+def _in_queues_conf(inspection: Inspection) -> Iterator[Finding]:
     """Checks queues.conf where it concerns the directory's queues. Raises OSError."""
-    file = sight.etc / "queues.conf"
+    file = inspection.etc / "queues.conf"
     if not file.exists():
         return  # app_queue is then not loaded, which is found by asking it
     unknown = asterisk_conf.unknown_templates(file)
-    if unknown and not sight.lacks("app_queue"):  # else it is the cause in queues.not_loaded
+    if unknown and not inspection.lacks("app_queue"):  # else it is the cause in queues.not_loaded
         section, template = unknown[0]
         yield Finding(
             "queues.template",
@@ -44,15 +44,15 @@ def _in_queues_conf(sight: Sight) -> Iterator[Finding]:
             f"move the template [{template}](!) above the first queue that uses it, {QUEUES}",
         )
     sections = {name.lower(): options for name, options in asterisk_conf.read(file).items()}
-    for name in sorted(sight.wanted.queues):
+    for name in sorted(inspection.wanted.queues):
         if (options := sections.get(name.lower())) is not None:
-            yield from _queue(sight, name, options)
+            yield from _queue(inspection, name, options)
     yield from _of_all_queues(sections.get("general", {}))
 
 
-def _queue(sight: Sight, name: str, options: dict[str, str]) -> Iterator[Finding]:
+def _queue(inspection: Inspection, name: str, options: dict[str, str]) -> Iterator[Finding]:
     """Yields what is wrong with the options of one queue."""
-    if not dialplan.answers(sight.dialplan, options.get("membergosub", "")):
+    if not dialplan.answers(inspection.dialplan, options.get("membergosub", "")):
         yield Finding(
             "queue.membergosub",
             f"queue {name} does not run agentbridge's subroutine at the answer: no recording, no ChanSpy",
@@ -93,9 +93,9 @@ def _in_asterisk_conf(file: Path) -> Iterator[Finding]:
         )
 
 
-def _astdb(sight: Sight) -> Iterator[Finding]:
+def _astdb(inspection: Inspection) -> Iterator[Finding]:
     """Yields a finding where others can read the AstDB's file: a digest in it is as good as the SIP password."""
-    base = folder(sight.core, "ASTDB")
+    base = folder(inspection.core, "ASTDB")
     file = base.with_name(f"{base.name}.sqlite3") if base else None
     if file is not None and file.exists() and _open_to_all(file):
         yield Finding(

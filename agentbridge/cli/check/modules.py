@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 
 from agentbridge.cli.check import dialplan_shown
 from agentbridge.cli.check.findings import Finding
-from agentbridge.cli.check.sight import Sight
+from agentbridge.cli.check.inspection import Inspection
 
 NEEDED = {
     "res_sorcery_astdb": "pushed endpoints can't be kept, whatever sorcery.conf says",
@@ -121,16 +121,16 @@ _FUNCTION = re.compile(r"(?<![A-Za-z_])[A-Z][A-Z_]+(?=\()")
 UNKNOWN = "a part of the dialplan of agentbridge fails"
 
 
-async def findings(sight: Sight) -> AsyncIterator[Finding]:
+async def findings(inspection: Inspection) -> AsyncIterator[Finding]:
     """Yields the modules of Asterisk that agentbridge needs and that are not loaded."""
-    if sight.modules is None:
+    if inspection.modules is None:
         return  # said once for all that needs the console
-    missing = {name: without for name, without in NEEDED.items() if name not in sight.modules}
-    async for module, without in _of_the_dialplan(sight):
+    missing = {name: without for name, without in NEEDED.items() if name not in inspection.modules}
+    async for module, without in _of_the_dialplan(inspection):
         if module not in ELSEWHERE:
             missing.setdefault(module, without)
-    async for name, module, without in _of_the_daemon(sight):
-        if module and module not in sight.modules:
+    async for name, module, without in _of_the_daemon(inspection):
+        if module and module not in inspection.modules:
             if module not in ELSEWHERE:
                 missing.setdefault(module, without)
         else:
@@ -158,10 +158,10 @@ def not_loaded(module: str, without: str) -> Finding:
     )
 
 
-async def _of_the_dialplan(sight: Sight) -> AsyncIterator[tuple[str, str]]:
+async def _of_the_dialplan(inspection: Inspection) -> AsyncIterator[tuple[str, str]]:
     """Yields the missing modules that provide what our dialplan calls, each with what does not work without it."""
-    manager = sight.manager
-    applications, functions = _used(sight.dialplan)
+    manager = inspection.manager
+    applications, functions = _used(inspection.dialplan)
     for kind, names, table in (("application", applications, APPLICATIONS), ("function", functions, FUNCTIONS)):
         for name in sorted(names):
             shown = await manager.console(f"core show {kind} {name}")
@@ -169,18 +169,18 @@ async def _of_the_dialplan(sight: Sight) -> AsyncIterator[tuple[str, str]]:
                 yield table.get(name, (f"the module of {kind} {name}", UNKNOWN))
 
 
-async def _of_the_daemon(sight: Sight) -> AsyncIterator[tuple[str, str, str]]:
+async def _of_the_daemon(inspection: Inspection) -> AsyncIterator[tuple[str, str, str]]:
     """Yields the AMI actions that the daemon sends and Asterisk does not know: name, module, and what does not work
     without it."""
     for name, (module, without) in ACTIONS.items():
         # those that this account may not do are not listed either; its permissions are a finding of their own
-        if name not in sight.manager.actions and not await _describes(sight, name):
+        if name not in inspection.manager.actions and not await _describes(inspection, name):
             yield name, module, without
 
 
-async def _describes(sight: Sight, action: str) -> bool:
+async def _describes(inspection: Inspection, action: str) -> bool:
     """An action that is not there is described by nothing at all."""
-    return f"Action: {action}" in await sight.manager.console(f"manager show command {action}")
+    return f"Action: {action}" in await inspection.manager.console(f"manager show command {action}")
 
 
 def _used(dialplan: dialplan_shown.Dialplan) -> tuple[set[str], set[str]]:

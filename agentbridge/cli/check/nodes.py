@@ -9,8 +9,8 @@ import re
 from collections.abc import AsyncIterator, Collection, Iterator
 
 from agentbridge.cli.check.findings import Finding, not_seen
+from agentbridge.cli.check.inspection import Inspection
 from agentbridge.cli.check.modules import not_loaded
-from agentbridge.cli.check.sight import Sight
 from agentbridge.desired.node_files import ASTERISK_FILE, PJSIP_FILE, entity_id, node_files
 from agentbridge.errors import Refused
 
@@ -29,9 +29,9 @@ _CHOSEN = re.compile(r"^(?:transport|allow) = .*\n", re.MULTILINE)
 """what `agentbridge node files` is told by its options"""
 
 
-async def findings(sight: Sight) -> AsyncIterator[Finding]:
+async def findings(inspection: Inspection) -> AsyncIterator[Finding]:
     """Yields what keeps this node and the others from calling each other and from knowing each other's states."""
-    here, nodes = sight.settings.node.name, sight.wanted.nodes
+    here, nodes = inspection.settings.node.name, inspection.wanted.nodes
     if not any(node.sip_host for node in nodes):
         return
     for node in nodes:
@@ -44,14 +44,14 @@ async def findings(sight: Sight) -> AsyncIterator[Finding]:
         yield Finding("nodes.refused", str(error), "mend it by `agentbridge node add`, or `agentbridge node retire`")
         return
     peers = [node.name for node in reached if node.name != here]
-    if not peers or not sight.manager.has_console:
+    if not peers or not inspection.manager.has_console:
         return
     for module, without in NEEDED.items():
-        if sight.lacks(module):
+        if inspection.lacks(module):
             yield not_loaded(module, without)
-    for finding in (*_identity(sight, here), *_file(sight, here, files[PJSIP_FILE])):
+    for finding in (*_identity(inspection, here), *_file(inspection, here, files[PJSIP_FILE])):
         yield finding
-    async for finding in _trunks(sight, here, peers):
+    async for finding in _trunks(inspection, here, peers):
         yield finding
 
 
@@ -64,9 +64,9 @@ def _no_address(name: str) -> Finding:
     )
 
 
-def _identity(sight: Sight, here: str) -> Iterator[Finding]:
+def _identity(inspection: Inspection, here: str) -> Iterator[Finding]:
     """Yields a finding where this Asterisk's identity is not the one that its name gives it."""
-    found = _ENTITY.search(sight.core)
+    found = _ENTITY.search(inspection.core)
     wanted = entity_id(here)
     if found is None or found[1].lower() != wanted:
         is_now = found[1] if found else "none"
@@ -78,13 +78,13 @@ def _identity(sight: Sight, here: str) -> Iterator[Finding]:
         )
 
 
-def _file(sight: Sight, here: str, wanted: str) -> Iterator[Finding]:
+def _file(inspection: Inspection, here: str, wanted: str) -> Iterator[Finding]:
     """Yields a finding where the file of trunks and publications is not what the directory says now."""
     to_do = (
-        f"`agentbridge node files {here} {sight.etc}`; at the end of pjsip.conf: #include {PJSIP_FILE}; then "
+        f"`agentbridge node files {here} {inspection.etc}`; at the end of pjsip.conf: #include {PJSIP_FILE}; then "
         "`asterisk -rx 'module reload res_pjsip.so'`"
     )
-    file = sight.etc / PJSIP_FILE
+    file = inspection.etc / PJSIP_FILE
     try:
         text = file.read_text("utf-8", errors="replace")
     except FileNotFoundError:
@@ -102,17 +102,17 @@ def _file(sight: Sight, here: str, wanted: str) -> Iterator[Finding]:
         )
 
 
-async def _trunks(sight: Sight, here: str, peers: Collection[str]) -> AsyncIterator[Finding]:
+async def _trunks(inspection: Inspection, here: str, peers: Collection[str]) -> AsyncIterator[Finding]:
     """Yields the nodes that this Asterisk has no trunk to, or does not reach."""
-    contacts = dict(_CONTACT.findall(await sight.manager.console("pjsip show contacts")))
+    contacts = dict(_CONTACT.findall(await inspection.manager.console("pjsip show contacts")))
     for peer in peers:
-        shown = dict(_PARAMETER.findall(await sight.manager.console(f"pjsip show endpoint {peer}")))
+        shown = dict(_PARAMETER.findall(await inspection.manager.console(f"pjsip show endpoint {peer}")))
         if shown.get("context") != FROM_NODES:
             yield Finding(
                 "nodes.no_trunk",
                 f"Asterisk has no trunk to {peer} that ends in {FROM_NODES}: no call crosses",
-                f"at the end of pjsip.conf: #include {PJSIP_FILE} (`agentbridge node files {here} {sight.etc}`); then "
-                "`asterisk -rx 'module reload res_pjsip.so'`",
+                f"at the end of pjsip.conf: #include {PJSIP_FILE} (`agentbridge node files {here} {inspection.etc}`); "
+                "then `asterisk -rx 'module reload res_pjsip.so'`",
             )
         elif contacts.get(peer) not in {"Avail", None}:
             yield Finding(

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from agentbridge.cli.check.daemon_user import UNIT, DaemonUser
 from agentbridge.cli.check.findings import Finding, not_seen
-from agentbridge.cli.check.sight import Sight, folder
+from agentbridge.cli.check.inspection import Inspection, folder
 
 OURS = "agentbridge"
 
 
-async def findings(sight: Sight, given: DaemonUser | None) -> AsyncIterator[Finding]:
+async def findings(inspection: Inspection, given: DaemonUser | None) -> AsyncIterator[Finding]:
     """Checks whether the daemon's user may read the folder of recordings, where it measures each file."""
-    spool = folder(sight.core, "Spool directory")
+    spool = folder(inspection.core, "Spool directory")
     if spool is None:
         return  # the console could not be asked, which is said already
     daemon = given or DaemonUser.of_unit()

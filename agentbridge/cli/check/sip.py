@@ -9,8 +9,8 @@ from ipaddress import ip_address, ip_network
 from agentbridge.cli.check import modules
 from agentbridge.cli.check.ami import Manager
 from agentbridge.cli.check.findings import Finding
+from agentbridge.cli.check.inspection import Inspection
 from agentbridge.cli.check.session import SECONDS
-from agentbridge.cli.check.sight import Sight
 from agentbridge.errors import Refused
 
 RELOAD = "then `asterisk -rx 'module reload res_pjsip.so'`"
@@ -25,33 +25,33 @@ async def _settings(manager: Manager) -> Mapping[str, str]:
     return dict(_SETTING.findall(await manager.console("pjsip show settings")))
 
 
-async def findings(sight: Sight) -> AsyncIterator[Finding]:
+async def findings(inspection: Inspection) -> AsyncIterator[Finding]:
     """Checks PJSIP: global settings, transports, addresses, and names that are taken. Raises Refused or Unavailable.
 
     Yields nothing where modules are missing, which is a finding of its own.
     """
-    if sight.modules is None or not sight.modules >= modules.ROOTS:
+    if inspection.modules is None or not inspection.modules >= modules.ROOTS:
         return  # said already
-    manager = sight.manager
+    manager = inspection.manager
     settings = await _settings(manager)
-    for finding in _global(sight, settings):
+    for finding in _global(inspection, settings):
         yield finding
-    for finding in _transports(sight, await manager.console("pjsip show transports")):
+    for finding in _transports(inspection, await manager.console("pjsip show transports")):
         yield finding
-    for finding in _addresses(sight, await manager.console("pjsip show identifies")):
+    for finding in _addresses(inspection, await manager.console("pjsip show identifies")):
         yield finding
-    async for finding in _taken(sight):
+    async for finding in _taken(inspection):
         yield finding
 
 
-def _global(sight: Sight, settings: Mapping[str, str]) -> Iterator[Finding]:
+def _global(inspection: Inspection, settings: Mapping[str, str]) -> Iterator[Finding]:
     """Yields the global settings of PJSIP that keep phones from logging in."""
     realm = settings.get("default_realm", "")
-    if realm and realm != sight.settings.sip.realm:
+    if realm and realm != (ours := inspection.settings.sip.realm):
         yield Finding(
             "sip.realm",
-            f"default_realm is {realm} and sip.realm is {sight.settings.sip.realm}: the pushed digests fit no log-in",
-            f"in pjsip.conf, section of type = global: default_realm = {sight.settings.sip.realm}; {RELOAD}; or "
+            f"default_realm is {realm} and sip.realm is {ours}: the pushed digests fit no log-in",
+            f"in pjsip.conf, section of type = global: default_realm = {ours}; {RELOAD}; or "
             f'realm = "{realm}" in section [sip] of agentbridge.toml',
         )
     order = [word.strip() for word in settings.get("endpoint_identifier_order", "").split(",")]
@@ -63,10 +63,10 @@ def _global(sight: Sight, settings: Mapping[str, str]) -> Iterator[Finding]:
         )
 
 
-def _transports(sight: Sight, shown: str) -> Iterator[Finding]:
+def _transports(inspection: Inspection, shown: str) -> Iterator[Finding]:
     """Yields the transports udp and tcp that agents need and PJSIP lacks; browsers' are checked in webrtc.py."""
     there = {name.lower() for name in _TRANSPORT.findall(shown)}
-    for name in sorted({"udp", "tcp"} & sight.wanted.transports - there):
+    for name in sorted({"udp", "tcp"} & inspection.wanted.transports - there):
         yield Finding(
             "sip.no_transport",
             f"agents or telephones have transport {name}, and Asterisk does not listen for SIP over it",
@@ -78,7 +78,7 @@ def _transports(sight: Sight, shown: str) -> Iterator[Finding]:
 # ---------------------------------------------------------------- addresses
 
 
-def _addresses(sight: Sight, shown: str) -> Iterator[Finding]:
+def _addresses(inspection: Inspection, shown: str) -> Iterator[Finding]:
     """Yields each `identify` whose addresses include an agent's phone: its calls count as another endpoint's, whatever
     it logs in as."""
     endpoint = ""
@@ -86,7 +86,7 @@ def _addresses(sight: Sight, shown: str) -> Iterator[Finding]:
         if row["endpoint"]:
             endpoint = row["endpoint"]
             continue
-        for device, host in sorted(sight.wanted.hosts.items()):
+        for device, host in sorted(inspection.wanted.hosts.items()):
             if device != endpoint and _inside(host, row["match"]):
                 yield Finding(
                     "sip.host_overlap",
@@ -108,11 +108,11 @@ def _inside(host: str, match: str) -> bool:
 # ---------------------------------------------------------------- numbers
 
 
-async def _taken(sight: Sight) -> AsyncIterator[Finding]:
+async def _taken(inspection: Inspection) -> AsyncIterator[Finding]:
     """Yields endpoints and AORs of the administrator's own files that have a number or name of the directory, or of its
     range."""
-    theirs = await _static(sight.manager)
-    devices = {device.lower() for device in sight.wanted.devices}
+    theirs = await _static(inspection.manager)
+    devices = {device.lower() for device in inspection.wanted.devices}
     clashing = sorted(name for name in theirs if name.lower() in devices)
     if clashing:
         yield Finding(
@@ -122,7 +122,7 @@ async def _taken(sight: Sight) -> AsyncIterator[Finding]:
             "another number for those agents (`agentbridge agent set NAME internal=NUMBER`), or take the sections out "
             "of pjsip.conf",
         )
-    first, last = sight.wanted.range
+    first, last = inspection.wanted.range
     inside = sorted(
         name
         for name in theirs.difference(clashing)

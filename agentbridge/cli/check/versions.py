@@ -8,14 +8,14 @@ from agentbridge.asterisk import capabilities
 from agentbridge.asterisk.drivers.pjsip_fields import MANAGED
 from agentbridge.cli.check import modules
 from agentbridge.cli.check.findings import Finding, lacks, not_seen
-from agentbridge.cli.check.sight import Sight
+from agentbridge.cli.check.inspection import Inspection
 
 
-async def findings(sight: Sight) -> AsyncIterator[Finding]:
+async def findings(inspection: Inspection) -> AsyncIterator[Finding]:
     """Yields what this version of Asterisk lacks, and what follows from that."""
-    if sight.modules is None or not sight.modules >= modules.ROOTS:
+    if inspection.modules is None or not inspection.modules >= modules.ROOTS:
         return  # said already
-    found = await capabilities.ask(sight.manager, MANAGED)
+    found = await capabilities.ask(inspection.manager, MANAGED)
     for lack in found.lacks:
         yield lacks(lack, capabilities.meaning(lack))
     for name in found.untold:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 from agentbridge.cli.check import modules
 from agentbridge.cli.check.findings import Finding
-from agentbridge.cli.check.sight import Sight
+from agentbridge.cli.check.inspection import Inspection
 
 EXPIRED, SELF_SIGNED = 10, 18
 """OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED and X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT"""
@@ -17,19 +17,21 @@ SECONDS = 5.0
 HTTP = "restart Asterisk when no call is up"
 
 
-async def findings(sight: Sight) -> AsyncIterator[Finding]:
+async def findings(inspection: Inspection) -> AsyncIterator[Finding]:
     """Checks what browsers need to be agents' telephones: HTTPS, certificate, SIP over WebSocket, ICE."""
-    if not sight.wanted.transports & {"ws", "wss"} or sight.modules is None or not sight.modules >= modules.ROOTS:
-        return  # nobody asks for it, or it is said already that there is no PJSIP
-    if sight.lacks("res_pjsip_transport_websocket") or not re.search(r"^/\S*ws\b", sight.http, re.MULTILINE):
+    if not inspection.wanted.transports & {"ws", "wss"}:
+        return
+    if inspection.modules is None or not inspection.modules >= modules.ROOTS:
+        return  # it is said already that there is no PJSIP
+    if inspection.lacks("res_pjsip_transport_websocket") or not re.search(r"^/\S*ws\b", inspection.http, re.MULTILINE):
         yield Finding(
             "webrtc.no_websocket",
             "agents have a browser for a phone, and Asterisk's HTTP server has no /ws: none can register",
             "load res_http_websocket and res_pjsip_transport_websocket (take their noload out of modules.conf); "
             f"enabled = yes in http.conf; {HTTP}",
         )
-    bound = re.search(r"^HTTPS Server Enabled and Bound to (\S+)", sight.http, re.MULTILINE)
-    if "wss" in sight.wanted.transports and not bound:
+    bound = re.search(r"^HTTPS Server Enabled and Bound to (\S+)", inspection.http, re.MULTILINE)
+    if "wss" in inspection.wanted.transports and not bound:
         yield Finding(
             "webrtc.no_https",
             "agents have transport wss, and Asterisk's HTTP server has no TLS, or no certificate that it can read",
@@ -42,7 +44,7 @@ async def findings(sight: Sight) -> AsyncIterator[Finding]:
             f"the certificate of Asterisk's HTTPS server at {bound[1]} {problem}: no browser opens /ws",
             f"in http.conf: tlscertfile and tlsprivatekey of an authority that the browsers know; {HTTP}",
         )
-    if re.search(r"ICE support: +No", await sight.manager.console("rtp show settings")):
+    if re.search(r"ICE support: +No", await inspection.manager.console("rtp show settings")):
         yield Finding(
             "webrtc.no_ice",
             "ICE is off: calls of browsers are up and silent",

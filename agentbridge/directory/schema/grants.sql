@@ -64,8 +64,8 @@ grant execute on function agentbridge.login, agentbridge.logout, agentbridge.pau
     agentbridge.release_interaction, agentbridge.may_manage, agentbridge.may_listen, agentbridge.has_queue,
     agentbridge.check_role
     to agentbridge_app;
--- two functions of the view
-grant execute on function agentbridge.touched, agentbridge.known_nodes to agentbridge_app;
+-- what the views call
+grant execute on function agentbridge.touched, agentbridge.known_nodes, agentbridge.silent_after to agentbridge_app;
 grant execute on function agentbridge.recording_start, agentbridge.recording_stop, agentbridge.recording_pause,
     agentbridge.recording_resume, agentbridge.spy, agentbridge.dial, agentbridge.hangup, agentbridge.answer, agentbridge.request_result
     to agentbridge_app;

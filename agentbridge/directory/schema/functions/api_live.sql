@@ -68,7 +68,7 @@ $$;
 create or replace function agentbridge.api_live_nodes() returns table (node text, epoch bigint, floor bigint, stale boolean)
 language sql stable security definer set search_path = agentbridge, pg_temp
 as $$
-    select n.node, n.epoch, n.floor, n.written_at < clock_timestamp() - interval '15 seconds' from live_nodes n
+    select n.node, n.epoch, n.floor, n.written_at < clock_timestamp() - silent_after() from live_nodes n
     where n.node not in (select g.node from nodes_gone() g)
 $$;
 
@@ -98,7 +98,7 @@ security definer set search_path = agentbridge, pg_temp
 as $$
     select n.node, jsonb_build_object('node', n.node, 'version', n.version, 'asterisk_up', n.asterisk_up,
         'pending', n.pending, 'failed', n.failed,
-        'alive', coalesce(n.seen_at > clock_timestamp() - interval '15 seconds', false),
+        'alive', coalesce(n.seen_at > clock_timestamp() - silent_after(), false),
         'state', s.state, 'trouble', s.trouble)
     from nodes n join node_status s using (node) where n.retired_at is null
 $$;

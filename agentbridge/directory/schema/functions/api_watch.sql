@@ -16,7 +16,7 @@ declare who api_identity := api_allow(proof, 'nodes.list');
 begin
     return jsonb_build_object('items', coalesce((select jsonb_agg(jsonb_build_object('node', n.node,
             'version', n.version, 'started_at', n.started_at, 'seen_at', n.seen_at,
-            'alive', coalesce(n.seen_at > clock_timestamp() - interval '15 seconds', false),
+            'alive', coalesce(n.seen_at > clock_timestamp() - silent_after(), false),
             'asterisk_up', n.asterisk_up, 'state', s.state, 'trouble', s.trouble, 'queues', s.queues,
             'members', s.members, 'devices', s.devices,
             'lag_seconds', n.lag_seconds, 'pending', n.pending, 'failed', n.failed,

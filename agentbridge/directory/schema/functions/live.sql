@@ -187,20 +187,24 @@ begin
         where d.node = live_day.node and d.day = live_day.day;
 end $$;
 
--- What is shown: a row of a node that has said nothing for 15 seconds is not known, and says so. What a node that is lost
--- or retired said is over.
+-- A daemon that has said nothing for so long counts as silent: what it said last may not be so any more.
+create or replace function agentbridge.silent_after() returns interval language sql immutable
+set search_path = agentbridge, pg_temp
+as $$ select interval '15 seconds' $$;
+
+-- What is shown: a row of a silent node is stale, and says so. What a node that is lost or retired said is over.
 create or replace view agentbridge.live_agent_states as
-select l.*, n.written_at < clock_timestamp() - interval '15 seconds' as stale
+select l.*, n.written_at < clock_timestamp() - agentbridge.silent_after() as stale
 from agentbridge.live_agents l join agentbridge.live_nodes n using (node)
 where l.gone_at is null and not exists (
     select from agentbridge.nodes g where g.node = l.node and (g.lost_at is not null or g.retired_at is not null));
 create or replace view agentbridge.live_running_calls as
-select l.*, n.written_at < clock_timestamp() - interval '15 seconds' as stale
+select l.*, n.written_at < clock_timestamp() - agentbridge.silent_after() as stale
 from agentbridge.live_calls l join agentbridge.live_nodes n using (node)
 where l.gone_at is null and not exists (
     select from agentbridge.nodes g where g.node = l.node and (g.lost_at is not null or g.retired_at is not null));
 create or replace view agentbridge.live_queue_states as
-select l.*, n.written_at < clock_timestamp() - interval '15 seconds' as stale
+select l.*, n.written_at < clock_timestamp() - agentbridge.silent_after() as stale
 from agentbridge.live_queues l join agentbridge.live_nodes n using (node)
 where l.gone_at is null and not exists (
     select from agentbridge.nodes g where g.node = l.node and (g.lost_at is not null or g.retired_at is not null));

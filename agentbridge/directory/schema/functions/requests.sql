@@ -245,7 +245,7 @@ begin
     update requests r set state = 'refused', node = decline_request.node, reason = decline_request.reason,
         finished_at = clock_timestamp()
     where r.id = decline_request.id and r.state = 'asked' and not exists (select from nodes n
-        where n.seen_at > clock_timestamp() - interval '15 seconds' and not r.declined ? n.node);
+        where n.seen_at > clock_timestamp() - silent_after() and not r.declined ? n.node);
     if found then
         perform note_request(id, 'requests.refused');
         notify agentbridge_answer;

@@ -4,10 +4,13 @@
 -- (its daemon was never there); retired.
 create or replace view agentbridge.node_status as
 select n.node,
-    case when n.retired_at is not null then 'retired' when n.seen_at is null then 'new' when n.lost_at is not null then 'lost'
-        when n.asterisk_up and n.seen_at > clock_timestamp() - interval '15 seconds' then 'up' else 'ill' end as state,
+    case when n.retired_at is not null then 'retired'
+        when n.seen_at is null then 'new'
+        when n.lost_at is not null then 'lost'
+        when n.asterisk_up and n.seen_at > clock_timestamp() - agentbridge.silent_after() then 'up'
+        else 'ill' end as state,
     concat_ws('; ',
-        case when n.retired_at is null and n.seen_at < clock_timestamp() - interval '15 seconds'
+        case when n.retired_at is null and n.seen_at < clock_timestamp() - agentbridge.silent_after()
             then format('no daemon since %s', date_trunc('second', n.seen_at)) end,
         case when n.retired_at is null and n.seen_at is not null and not n.asterisk_up then 'its Asterisk is away' end,
         'not reached by ' || blind.nodes) as trouble,
@@ -20,5 +23,6 @@ select n.node,
     n.version, n.seen_at, n.steady_since, n.lost_at, n.retired_at
 from agentbridge.nodes n cross join lateral (
     select string_agg(o.node, ', ' order by o.node) as nodes from agentbridge.nodes o
-    where n.node = any (o.unreachable) and o.retired_at is null and o.up_at > clock_timestamp() - interval '15 seconds'
+    where n.node = any (o.unreachable) and o.retired_at is null
+        and o.up_at > clock_timestamp() - agentbridge.silent_after()
 ) blind;

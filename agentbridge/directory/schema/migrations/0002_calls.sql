@@ -23,7 +23,7 @@ create unlogged table agentbridge.live_nodes (
     node text primary key,
     epoch bigint not null,                                  -- another one: what was read before is void
     floor bigint not null,                                  -- older readers have missed that a row is gone
-    written_at timestamptz not null                         -- 15 seconds ago: nobody knows
+    written_at timestamptz not null                         -- silent_after() ago: nobody knows
 );
 create unlogged table agentbridge.live_agents (
     node text not null,

@@ -9,21 +9,21 @@ from agentbridge.cli.check import asterisk_conf, dialplan, voicemail
 from agentbridge.cli.check.ami import Manager
 from agentbridge.cli.check.database import Wanted
 from agentbridge.cli.check.findings import Finding
+from agentbridge.cli.check.inspection import Inspection
 from agentbridge.cli.check.session import SECONDS, Message
-from agentbridge.cli.check.sight import Sight
 
 OUR_CODES = re.compile(r"\*5[1-7].*")
 _DEVICE = re.compile(r"(?:PJSIP|SIP)/([^/@&]+)", re.IGNORECASE)
 _LOCAL = re.compile(r"Local/([^@/]+)@", re.IGNORECASE)
 
 
-async def findings(sight: Sight) -> AsyncIterator[Finding]:
+async def findings(inspection: Inspection) -> AsyncIterator[Finding]:
     """Checks the administrator's queues, dialplan and services; yields where they don't fit the directory."""
-    manager, wanted = sight.manager, sight.wanted
-    async for finding in _queues(sight):
+    manager, wanted = inspection.manager, inspection.wanted
+    async for finding in _queues(inspection):
         yield finding
     if manager.has_console:
-        for finding in await dialplan.findings(manager, sight.dialplan, wanted):
+        for finding in await dialplan.findings(manager, inspection.dialplan, wanted):
             yield finding
         async for finding in _services(manager, wanted):
             yield finding
@@ -44,14 +44,14 @@ async def _services(manager: Manager, wanted: Wanted) -> AsyncIterator[Finding]:
 # ---------------------------------------------------------------- queues
 
 
-async def _queues(sight: Sight) -> AsyncIterator[Finding]:
+async def _queues(inspection: Inspection) -> AsyncIterator[Finding]:
     """Yields queues that Asterisk does not know, members that are not ours, and queues from a database."""
-    if "QueueStatus" not in sight.manager.actions:
-        yield _no_queues(sight)
+    if "QueueStatus" not in inspection.manager.actions:
+        yield _no_queues(inspection)
         return
-    status = await sight.manager.items("QueueStatus", timeout=6 * SECONDS)
+    status = await inspection.manager.items("QueueStatus", timeout=6 * SECONDS)
     known = {item["Queue"].lower() for item in status if item["Event"] == "QueueParams"}
-    for name in sorted(sight.wanted.queues):
+    for name in sorted(inspection.wanted.queues):
         if name.lower() not in known:
             yield Finding(
                 "queue.unknown",
@@ -59,12 +59,12 @@ async def _queues(sight: Sight) -> AsyncIterator[Finding]:
                 f"add [{name}] to queues.conf, then `asterisk -rx 'queue reload all'`; "
                 f"or `agentbridge queue delete {name}`",
             )
-    ours = {name.lower() for name in sight.wanted.queues}
+    ours = {name.lower() for name in inspection.wanted.queues}
     for member in status:
         if member["Event"] == "QueueMember" and member["Queue"].lower() in ours:
-            for finding in _member(sight.wanted, member):
+            for finding in _member(inspection.wanted, member):
                 yield finding
-    if re.search(r"=> (queues|queue_members) \(", await sight.manager.console("core show config mappings")):
+    if re.search(r"=> (queues|queue_members) \(", await inspection.manager.console("core show config mappings")):
         yield Finding(
             "queues.realtime",
             "queues or their members are read from a database (realtime): while it is away Asterisk has no queues, and "
@@ -73,10 +73,10 @@ async def _queues(sight: Sight) -> AsyncIterator[Finding]:
         )
 
 
-def _no_queues(sight: Sight) -> Finding:
+def _no_queues(inspection: Inspection) -> Finding:
     """Returns the finding that Asterisk knows no queue, with the line of queues.conf that makes app_queue refuse the
     file."""
-    file = sight.etc / "queues.conf"
+    file = inspection.etc / "queues.conf"
     try:
         unknown = asterisk_conf.unknown_templates(file) if file.exists() else []
     except OSError:

@@ -1,4 +1,4 @@
-"""What the checks of Asterisk have before their eyes: the manager, and answers that several of them read."""
+"""What the checks of one Asterisk share: whom they ask, what is wanted, and answers that several of them need."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _MODULE = re.compile(r"^(\S+)\.so .*(?<!Not) Running ", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
-    """What the checks of Asterisk work with: the manager, the configuration, and answers that several checks need.
+class Inspection:
+    """One look at one Asterisk: the manager that is asked, the settings, and answers that several checks need.
 
     modules: those that run, without `.so`; None where the account may not ask. http: output of `http show status`.
     core: of `core show settings`. dialplan: empty where the account may not ask. etc: Asterisk's configuration
@@ -33,7 +33,7 @@ class Sight:
     dialplan: dialplan_shown.Dialplan
 
     @classmethod
-    async def of(cls, manager: Manager, settings: Settings, wanted: Wanted, etc: Path | None) -> Sight:
+    async def of(cls, manager: Manager, settings: Settings, wanted: Wanted, etc: Path | None) -> Inspection:
         """Asks Asterisk once for the answers that several checks need. Raises Refused or Unavailable."""
         core = await manager.console("core show settings")
         running = frozenset(_MODULE.findall(await manager.console("module show")))
