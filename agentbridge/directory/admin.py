@@ -6,7 +6,6 @@ them is repeated here. Every function works in the transaction of the connection
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +13,11 @@ from typing import Any
 
 from agentbridge.directory.connecting import Connection
 from agentbridge.directory.kinds import AGENT, Kind
+from agentbridge.directory.values import Value, must_be_known
 from agentbridge.errors import Refused
 
-Value = str | int | bool | list[str] | None
 Record = dict[str, Any]
 HIDDEN = "[not shown]"
-_INT32, _INT64 = 2**31 - 1, 2**63 - 1
-_YES, _NO = frozenset({"yes", "true", "on", "1"}), frozenset({"no", "false", "off", "0"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +61,7 @@ async def listed(connection: Connection, kind: Kind, page: Page) -> list[Record]
     statement = await connection.prepare(f"select * from ({kind.listing}) l limit 0")  # noqa: S608 - SQL of kinds.py
     names = [attribute.name for attribute in statement.get_attributes()]
     field = page.sort.removeprefix("-") or kind.field
-    _must_be_known(field, names)
+    must_be_known(field, names)
     direction = "desc nulls last" if page.sort.startswith("-") else "asc nulls first"
     matches = " or ".join(f"l.{name} ilike $1" for name in kind.searched)
     rows = await connection.fetch(
@@ -158,7 +155,7 @@ async def create(connection: Connection, kind: Kind, values: Mapping[str, Value]
     places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
     return str(
         await connection.fetchval(
-            f"insert into {kind.table} ({names}) values ({places}) returning {kind.key}",  # noqa: S608 - checked by `parsed`
+            f"insert into {kind.table} ({names}) values ({places}) returning {kind.key}",  # noqa: S608 - checked by `values.parsed`
             *values.values(),
         )
     )
@@ -215,68 +212,6 @@ async def set_avatar(connection: Connection, username: str, avatar: Avatar | Non
 async def secret(connection: Connection, kind: Kind, key: str) -> str:
     """The SIP secret, for whoever sets up the phone."""
     return str((await _record(connection, kind, key))["sip_secret"])
-
-
-# ---------------------------------------------------------------- values
-
-
-def parsed(known: Mapping[str, str], kind: Kind, texts: Mapping[str, str]) -> dict[str, Value]:
-    """Converts texts to values of the fields' types. Raises Refused, naming the field and the rule."""
-    return {name: _value(name, _type(known, kind, name), text) for name, text in texts.items()}
-
-
-def _type(known: Mapping[str, str], kind: Kind, name: str) -> str:
-    """Returns the column type of a field. Raises Refused for one that is unknown or set elsewhere."""
-    if name in kind.elsewhere:
-        raise Refused(f"{name}: can't be set here; it is set by {kind.elsewhere[name]}")
-    _must_be_known(name, known)
-    return known[name]
-
-
-def _must_be_known(name: str, names: Sequence[str] | Mapping[str, str]) -> None:
-    """Raises Refused, with the most similar name, for a name that is not among `names`."""
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
-        raise Refused(f"{name}: there is no such field; {hint}")
-
-
-def _value(name: str, type_: str, text: str) -> Value:
-    """Converts a text to a value of that column type. Raises Refused, naming the field."""
-    match type_:
-        case "boolean":
-            return _boolean(name, text)
-        case "integer":
-            return _integer(name, text, _INT32)
-        case "bigint":
-            return _integer(name, text, _INT64)
-        case "text[]":
-            return [part.strip() for part in text.split(",") if part.strip()]
-        case _ if "\0" in text:
-            raise Refused(f"{name}: must not contain NUL")
-        case _:
-            return text
-
-
-def _boolean(name: str, text: str) -> bool:
-    """Converts a text such as yes or no. Raises Refused, naming the field."""
-    word = text.strip().lower()
-    if word not in _YES | _NO:
-        raise Refused(f"{name}: must be yes or no (got {text})")
-    return word in _YES
-
-
-def _integer(name: str, text: str, highest: int) -> int | None:
-    """Converts a text to a number, an empty one to None. Raises Refused beyond `highest` and for what is no number."""
-    if not text.strip():
-        return None
-    try:
-        number = int(text)
-    except ValueError:
-        raise Refused(f"{name}: must be a whole number (got {text})") from None
-    if abs(number) > highest:
-        raise Refused(f"{name}: must be at most {highest} (got {text})")
-    return number
 
 
 def absent(kind: Kind, key: str) -> Refused:

@@ -15,6 +15,7 @@ from typing import TypeAlias
 from agentbridge.directory import admin
 from agentbridge.directory.connecting import Connection, translated
 from agentbridge.directory.kinds import AGENT, QUEUE, TEAM, Kind
+from agentbridge.directory.values import Value, parsed
 from agentbridge.errors import Refused
 
 ROWS_AT_ONCE = 500
@@ -32,7 +33,7 @@ class _Row:
     """One line of an import, with the names of queues and teams resolved to row ids."""
 
     line: int
-    values: Mapping[str, admin.Value]
+    values: Mapping[str, Value]
     queues: tuple[tuple[int, int], ...]
     """id and penalty"""
     teams: tuple[int, ...]
@@ -58,7 +59,7 @@ class _Names:
             penalties = {name: penalties.get(name, penalties[ALL_QUEUES]) for name in self.queues}
         return _Row(
             line,
-            admin.parsed(self.fields, AGENT, own),
+            parsed(self.fields, AGENT, own),
             tuple(zip(_ids("queues", QUEUE, self.queues, penalties), penalties.values(), strict=True)),
             _ids("teams", TEAM, self.teams, teams),
         )
@@ -188,7 +189,7 @@ async def _insert_agents(connection: Connection, names: _Names, rows: Sequence[_
     cast = ", ".join(_cast(name, names.fields[name]) for name in columns)
     arrays = ", ".join(f"${number}::text[]" for number in range(1, len(columns) + 1))
     await connection.execute(
-        f"insert into agentbridge.agents ({listed}) select {cast}"  # noqa: S608 - checked by `admin.parsed`
+        f"insert into agentbridge.agents ({listed}) select {cast}"  # noqa: S608 - checked by `parsed`
         f" from unnest({arrays}) with ordinality r ({listed}, place) order by r.place",
         *([_text(row.values[name]) for row in rows] for name in columns),
     )
@@ -199,7 +200,7 @@ def _cast(name: str, type_: str) -> str:
     return f"string_to_array(r.\"{name}\", ',')" if type_ == "text[]" else f'r."{name}"::{type_}'
 
 
-def _text(value: admin.Value) -> str | None:
+def _text(value: Value) -> str | None:
     """Returns the value as text that PostgreSQL takes in a text array; None for NULL."""
     match value:
         case None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from agentbridge.directory import admin
 from agentbridge.directory.connecting import Connection
 from agentbridge.directory.kinds import AGENT
+from agentbridge.directory.values import parsed
 from agentbridge.errors import Refused
 
 FIELDS = {"capacity": "integer", "auto_answer": "boolean", "auto_answer_delay": "integer"}
@@ -16,7 +17,7 @@ FIELDS = {"capacity": "integer", "auto_answer": "boolean", "auto_answer_delay": 
 async def set_channel(connection: Connection, username: str, channel: str, texts: Mapping[str, str]) -> None:
     """Sets an agent's capacity and automatic answer for one channel; fields left out stay as they are. Raises
     Refused."""
-    values = admin.parsed(FIELDS, AGENT, texts)
+    values = parsed(FIELDS, AGENT, texts)
     if not values:
         raise Refused(f"name at least one of {', '.join(FIELDS)}, as in capacity=3")
     [agent] = await admin.identifiers(connection, AGENT, [username])

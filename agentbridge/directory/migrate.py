@@ -8,17 +8,14 @@ rows are taken over by `move`.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
-from importlib.resources.abc import Traversable
 
 import asyncpg
 
+from agentbridge.directory import schema_files
 from agentbridge.directory.connecting import Connection, translated
+from agentbridge.directory.schema_files import Migration, checksum, folder
 from agentbridge.errors import AgentbridgeError, Refused
 
 # "abridge" in ASCII: two migrations at a time would both try the same step
@@ -26,9 +23,7 @@ LOCK = 0x61627269646765
 LOCK_WAIT_SECONDS = 30
 OLD_SCHEMA = "agentbridge_old"
 OLD_VERSION = 13
-_MIGRATION = re.compile(r"(?P<version>[0-9]{4})_(?P<name>[a-z_]+)\.sql")
 _GRANTS = "grants"
-_SECTION = re.compile(r"^-- role (?P<role>[a-z_]+)$", re.MULTILINE)
 _RESTORE = "restore the file; a change of the schema is a new migration"
 _ENCODING = (
     "it must be UTF8, or names would be cut and changed; make one with `createdb --encoding=UTF8 --template=template0`"
@@ -39,23 +34,6 @@ _MOVE = "stop the daemon, back the database up with pg_dump, then run `agentbrid
 
 class SchemaError(AgentbridgeError):
     """The database's schema does not fit this program; the message says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """One step of the tables' schema: its number, name and SQL."""
-
-    version: int
-    name: str
-    sql: str
-
-    @property
-    def checksum(self) -> str:
-        return _checksum(self.sql)
-
-    @property
-    def title(self) -> str:
-        return f"{self.version:04} {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,36 +74,6 @@ class _Applied:
         return bool(self.migrations) and not self.files
 
 
-@cache
-def migrations() -> tuple[Migration, ...]:
-    """Returns this program's migrations, in order."""
-    found = [
-        Migration(int(match["version"]), match["name"], file.read_text("utf-8"))
-        for file in (_folder() / "migrations").iterdir()
-        if (match := _MIGRATION.fullmatch(file.name))
-    ]
-    return tuple(sorted(found, key=lambda migration: migration.version))
-
-
-@cache
-def functions() -> dict[str, str]:
-    """Returns the text of each file of SQL functions by its name without the ending, in the order of the names."""
-    files = sorted((_folder() / "functions").iterdir(), key=lambda file: file.name)
-    return {file.name.removesuffix(".sql"): file.read_text("utf-8") for file in files if file.name.endswith(".sql")}
-
-
-@cache
-def grants() -> dict[str, str]:
-    """Returns the sections of grants.sql: under "" what PUBLIC loses, then each role's text under its name."""
-    first, *rest = _SECTION.split((_folder() / "grants.sql").read_text("utf-8"))
-    return {"": first, **dict(zip(rest[::2], rest[1::2], strict=True))}
-
-
-def roles() -> tuple[str, ...]:
-    """The roles that grants.sql gives rights to."""
-    return tuple(role for role in grants() if role)
-
-
 async def status(connection: Connection) -> SchemaStatus:
     """Compares the database's schema with what this program needs; only reads the schema's own tables."""
     with translated():
@@ -151,7 +99,7 @@ async def missing_roles(connection: Connection) -> list[str]:
     """Returns the roles of grants.sql that this server does not have."""
     with translated():
         there = (await _read_applied(connection)).roles
-    return [role for role in roles() if role not in there]
+    return [role for role in schema_files.roles() if role not in there]
 
 
 def making_roles(missing: Sequence[str]) -> str:
@@ -199,7 +147,7 @@ async def move(connection: Connection) -> dict[str, int]:
                 raise SchemaError(f"the schema {OLD_SCHEMA} is there from an earlier move: drop or rename it first")
             await connection.execute(f"ALTER SCHEMA agentbridge RENAME TO {OLD_SCHEMA}")
             await _migrate(connection)
-            await connection.execute((_folder() / "move.sql").read_text("utf-8"))
+            await connection.execute((folder() / "move.sql").read_text("utf-8"))
             rows = await connection.fetch("SELECT name, copied FROM pg_temp.moved ORDER BY name")
             await connection.execute("DROP TABLE pg_temp.moved")
             return {row["name"]: row["copied"] for row in rows}
@@ -220,9 +168,14 @@ async def _migrate(connection: Connection) -> list[str]:
         return []
     await connection.execute(_GROUND)
     existing = await _create_roles(connection, applied.roles)
-    done = [await _apply_migration(connection, step) for step in migrations() if step.version not in applied.migrations]
-    # a new table may change what a file makes, so after a migration each is applied
-    files = functions() if done else {name: text for name, text in functions().items() if name in found.changed}
+    done = [
+        await _apply_migration(connection, step)
+        for step in schema_files.migrations()
+        if step.version not in applied.migrations
+    ]
+    files = schema_files.functions()
+    if not done:  # after a migration each is applied: a new table may change what a file makes
+        files = {name: text for name, text in files.items() if name in found.changed}
     # functions may name what a later file makes
     await connection.execute("SET LOCAL check_function_bodies = off")
     for name, text in files.items():
@@ -234,17 +187,17 @@ async def _migrate(connection: Connection) -> list[str]:
 
 async def _create_roles(connection: Connection, existing: frozenset[str]) -> frozenset[str]:
     """Creates our missing roles as far as the owner may; returns those that exist then."""
-    if set(roles()) <= existing or not await connection.fetchval(
+    if set(schema_files.roles()) <= existing or not await connection.fetchval(
         "SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user"
     ):
         return existing
-    for role in roles():
+    for role in schema_files.roles():
         # roles are the server's: somebody may make the same one beside us in another database
         await connection.execute(
             f"DO $$ BEGIN CREATE ROLE {role} LOGIN;"
             " EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
         )
-    return frozenset(roles())
+    return frozenset(schema_files.roles())
 
 
 async def _apply_migration(connection: Connection, migration: Migration) -> str:
@@ -266,7 +219,7 @@ async def _apply_file(connection: Connection, name: str, text: str) -> None:
         "INSERT INTO agentbridge.schema_files (name, checksum) VALUES ($1, $2)"
         " ON CONFLICT (name) DO UPDATE SET checksum = excluded.checksum, applied_at = clock_timestamp()",
         name,
-        _checksum(text),
+        checksum(text),
     )
 
 
@@ -277,7 +230,7 @@ async def _read_applied(connection: Connection) -> _Applied:
         " to_regclass('agentbridge.schema_files') IS NOT NULL AS files,"
         " array(SELECT rolname::text FROM pg_roles WHERE rolname = any($1::text[])) AS roles,"
         " current_setting('server_encoding') AS encoding",
-        list(roles()),
+        list(schema_files.roles()),
     )
     assert there is not None  # noqa: S101 - a query without FROM has one row
     steps: dict[int, str] = {}
@@ -293,7 +246,7 @@ async def _read_applied(connection: Connection) -> _Applied:
 
 def _compare(applied: _Applied) -> SchemaStatus:
     """Compares what was applied with what this program needs."""
-    known = {migration.version: migration for migration in migrations()}
+    known = {migration.version: migration for migration in schema_files.migrations()}
     current, wanted = max(applied.migrations, default=0), max(known)
     if applied.encoding != "UTF8":
         return SchemaStatus(current, wanted, problem=f"the database's encoding is {applied.encoding}: {_ENCODING}")
@@ -306,8 +259,8 @@ def _compare(applied: _Applied) -> SchemaStatus:
             problem=f"the database's schema is at version {current} and this agentbridge knows only {wanted}: "
             "install the newer agentbridge",
         )
-    for version, checksum in sorted(applied.migrations.items()):
-        if version in known and known[version].checksum != checksum:
+    for version, applied_sum in sorted(applied.migrations.items()):
+        if version in known and known[version].checksum != applied_sum:
             text = f"migration {known[version].title} was applied with another content: {_RESTORE}"
             return SchemaStatus(current, wanted, problem=text)
     pending = tuple(known[version].title for version in sorted(known) if version not in applied.migrations)
@@ -317,8 +270,8 @@ def _compare(applied: _Applied) -> SchemaStatus:
 
 def _changed(applied: _Applied) -> tuple[str, ...]:
     """Returns the names of the files of functions and grants whose text the database does not have."""
-    files = {**functions(), _GRANTS: _grants_for(applied.roles)}
-    return tuple(name for name, text in files.items() if applied.files.get(name) != _checksum(text))
+    files = {**schema_files.functions(), _GRANTS: _grants_for(applied.roles)}
+    return tuple(name for name, text in files.items() if applied.files.get(name) != checksum(text))
 
 
 def _to_do(current: int, wanted: int, pending: tuple[str, ...], changed: tuple[str, ...]) -> str:
@@ -332,15 +285,7 @@ def _to_do(current: int, wanted: int, pending: tuple[str, ...], changed: tuple[s
 
 def _grants_for(existing: frozenset[str]) -> str:
     """Without the sections of roles that the server has not got."""
-    return "".join(text for role, text in grants().items() if not role or role in existing)
-
-
-def _folder() -> Traversable:
-    return resources.files("agentbridge.directory") / "schema"
-
-
-def _checksum(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return "".join(text for role, text in schema_files.grants().items() if not role or role in existing)
 
 
 _GROUND = """

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from agentbridge.directory import migrate
+from agentbridge.directory import migrate, schema_files
 from agentbridge.errors import Unavailable
 from lab.postgres import Postgres
 from tests.integration.words import Connection, add_agent, quiet, status
@@ -44,16 +44,16 @@ async def test_two_that_migrate_at_once_do_each_step_once(empty: Connection, pos
         done = await asyncio.gather(*(migrate.migrate(c, quiet) for c in (empty, other)))
     finally:
         await other.close()
-    assert sorted(map(len, done)) == [0, len(migrate.migrations()) + len(migrate.functions()) + 1]
+    assert sorted(map(len, done)) == [0, len(schema_files.migrations()) + len(schema_files.functions()) + 1]
     assert (await migrate.status(empty)).problem == ""
 
 
 async def test_a_function_is_applied_again_when_its_text_changes_and_nothing_else(
     sql: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = migrate.functions()
+    files = schema_files.functions()
     told = files["authority"].replace("returns boolean", "returns boolean /* another text */")
-    monkeypatch.setattr(migrate, "functions", lambda: {**files, "authority": told})
+    monkeypatch.setattr(schema_files, "functions", lambda: {**files, "authority": told})
     found = await migrate.status(sql)
     assert (found.pending, found.changed, found.too_old) == ((), ("authority",), True)
     assert found.problem == "the database has another text of authority: run `agentbridge db migrate`"
@@ -63,8 +63,8 @@ async def test_a_function_is_applied_again_when_its_text_changes_and_nothing_els
 
 
 async def test_a_step_that_fails_leaves_nothing_done(empty: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = migrate.functions()
-    monkeypatch.setattr(migrate, "functions", lambda: {**files, "zz_last": "select 1 / 0"})
+    files = schema_files.functions()
+    monkeypatch.setattr(schema_files, "functions", lambda: {**files, "zz_last": "select 1 / 0"})
     with pytest.raises(Unavailable, match="division by zero"):
         await migrate.migrate(empty, quiet)
     assert await empty.fetchval("select to_regnamespace('agentbridge')") is None

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from agentbridge.directory import migrate
+from agentbridge.directory import migrate, schema_files
 from agentbridge.errors import Refused
 from lab.postgres import API, APPLICATION, DAEMON, Postgres, as_role
 from tests.integration.words import Connection, add_agent, add_queue, quiet, refusal
@@ -206,9 +206,9 @@ async def test_an_owner_who_may_not_make_roles_is_told_what_a_superuser_runs(
     owner = await asyncpg.connect(await postgres.create_database("of_another"))
     superuser = await asyncpg.connect(postgres.dsn("of_another", "postgres"))
     try:
-        sections = {role.replace("agentbridge_", "absent_"): text for role, text in migrate.grants().items()}
+        sections = {role.replace("agentbridge_", "absent_"): text for role, text in schema_files.grants().items()}
         sections = {role: text.replace("agentbridge_", "absent_") for role, text in sections.items()}
-        monkeypatch.setattr(migrate, "grants", lambda: sections)
+        monkeypatch.setattr(schema_files, "grants", lambda: sections)
         await migrate.migrate(owner, quiet)
         assert await migrate.missing_roles(owner) == ["absent_daemon", "absent_app", "absent_api"]
         assert (await migrate.status(owner)).problem == "", "the owner can work"

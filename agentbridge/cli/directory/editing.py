@@ -13,6 +13,7 @@ from agentbridge.cli.options import acting_user, assignments, in_directory
 from agentbridge.directory import admin, authority
 from agentbridge.directory.connecting import Connection
 from agentbridge.directory.kinds import AGENT, QUEUE, Kind
+from agentbridge.directory.values import parsed
 from agentbridge.errors import Refused
 
 
@@ -55,7 +56,7 @@ async def create(connection: Connection, kind: Kind, key: str, given: dict[str, 
         await _must_own(connection, kind, [key])
     await authority.must_set(connection, acting_user(), given)
     known = await admin.fields(connection, kind)
-    made = await admin.create(connection, kind, admin.parsed(known, kind, {kind.field: key, **given}))
+    made = await admin.create(connection, kind, parsed(known, kind, {kind.field: key, **given}))
     return await admin.shown(connection, kind, made)
 
 
@@ -75,7 +76,7 @@ def set_fields(config: Path | None, kind: Kind, key: str, given: Sequence[str], 
         await _must_own(connection, kind, [key])
         await authority.must_set(connection, acting_user(), texts)
         known = await admin.fields(connection, kind)
-        return await admin.change(connection, kind, key, admin.parsed(known, kind, texts))
+        return await admin.change(connection, kind, key, parsed(known, kind, texts))
 
     changes = in_directory(config, work)
     if as_json:
