@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from typing import Protocol
@@ -34,6 +35,24 @@ class Verb(StrEnum):
     RECORDPAUSE = "recordpause"
     RECORDRESUME = "recordresume"
     RECORDSTART = "recordstart"
+
+
+RECORDING: Mapping[Verb, tuple[str, PromptName]] = {
+    Verb.RECORDPAUSE: ("pause", "recording_paused"),
+    Verb.RECORDRESUME: ("resume", "recording_resumed"),
+    Verb.RECORDSTART: ("start", "recording_started"),
+}
+"""verb → what is done to the recording, and what the caller hears then"""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a call is about: over which line, from which device, what is wanted, and for whom ('' while unknown)."""
+
+    line: Line
+    device: EndpointId
+    verb: Verb
+    username: str
 
 
 class Caller(Protocol):
@@ -95,51 +114,51 @@ class Dialogue:
         gone.
         """
         caller = await self._desk.caller(device)
+        wish = Wish(line, device, verb, caller.username if caller else "")
         if caller is None and not await self._desk.has_device(device):
             # nothing is said: whoever it is must not hear whether a PIN is right
             log.warning("phone.refused", telephone=device, agent=None, verb=verb, reason="no device of the directory")
-            return
-        if caller is None and verb is not Verb.LOGIN:
-            await self._refuse(line, device, verb, "nobody is logged in here")
-            return
-        if caller is None or verb is Verb.LOGIN:
-            await self._log_in(line, device, caller)
+        elif verb is Verb.LOGIN:
+            await self._log_in(wish, caller)
+        elif caller is None:
+            await self._refuse(wish, "nobody is logged in here")
         else:
-            await self._serve(line, device, caller.username, verb, argument)
+            await self._serve(wish, argument)
 
-    async def _serve(self, line: Line, device: EndpointId, username: str, verb: Verb, argument: str) -> None:
+    async def _serve(self, wish: Wish, argument: str) -> None:
         """Does what the agent at this device asks for, other than a login. Raises Unavailable, and Refused for a call
         that is gone."""
-        match verb:
+        match wish.verb:
+            case Verb.PAUSE:
+                await self._pause(wish, argument)
+            case Verb.FORWARD:
+                await self._forward(wish, argument)
+            case Verb.LOGOUT:
+                await self._do(wish, partial(self._desk.log_out, wish.username), "logged_out")
+            case Verb.UNPAUSE:
+                await self._do(wish, partial(self._desk.unpause, wish.username), "unpaused")
+            case Verb.UNFORWARD:
+                await self._do(wish, partial(self._desk.forward, wish.username, ""), "not_forwarded")
+            case Verb.RECORDPAUSE | Verb.RECORDRESUME | Verb.RECORDSTART as verb:
+                what, done = RECORDING[verb]
+                act = partial(self._desk.record, wish.username, what, self._settings.confirm_seconds)
+                await self._do(wish, act, done)
             case Verb.LOGIN:
                 raise AssertionError("a login needs no agent")
-            case Verb.LOGOUT:
-                await self._do(line, device, username, verb, partial(self._desk.log_out, username), "logged_out")
-            case Verb.PAUSE:
-                await self._pause(line, device, username, argument)
-            case Verb.UNPAUSE:
-                await self._do(line, device, username, verb, partial(self._desk.unpause, username), "unpaused")
-            case Verb.FORWARD:
-                await self._forward(line, device, username, argument)
-            case Verb.UNFORWARD:
-                act = partial(self._desk.forward, username, "")
-                await self._do(line, device, username, verb, act, "not_forwarded")
-            case Verb.RECORDPAUSE:
-                await self._record(line, device, username, verb, "pause", "recording_paused")
-            case Verb.RECORDRESUME:
-                await self._record(line, device, username, verb, "resume", "recording_resumed")
-            case Verb.RECORDSTART:
-                await self._record(line, device, username, verb, "start", "recording_started")
 
-    async def _log_in(self, line: Line, device: EndpointId, caller: Caller | None) -> None:
-        """Asks for number and PIN and logs that agent in at this device; after a few wrong tries it says goodbye."""
+    async def _log_in(self, wish: Wish, caller: Caller | None) -> None:
+        """Asks for number and PIN and logs that agent in at this device; after a few wrong tries it says goodbye.
+
+        caller: who is logged in there so far.
+        """
+        line = wish.line
         own = caller.internal if caller is not None and caller.own else None
         for _ in range(self._settings.tries):
             if username := await self._identify(line, own):
-                act = partial(self._desk.log_in, username, device)
-                await self._do(line, device, username, Verb.LOGIN, act, "logged_in")
+                wish = replace(wish, username=username)
+                await self._do(wish, partial(self._desk.log_in, username, wish.device), "logged_in")
                 return
-            log.warning("phone.denied", telephone=device, verb=Verb.LOGIN)
+            log.warning("phone.denied", telephone=wish.device, verb=Verb.LOGIN)
             line.forget_digits()
             await line.say("wrong")
         await line.say("goodbye")
@@ -159,59 +178,43 @@ class Dialogue:
         await line.wait_for(2 * self._settings.confirm_seconds)
         return await self._desk.identify(EndpointId(number), pin)
 
-    async def _pause(self, line: Line, device: EndpointId, username: str, number: str) -> None:
+    async def _pause(self, wish: Wish, number: str) -> None:
         """Pauses the agent for the reason whose number was dialled or is asked for; after a few wrong numbers it says
         goodbye."""
+        line = wish.line
         for _ in range(self._settings.tries):
             number = number or await line.ask("reason", LONGEST_REASON)
             if reason := self._settings.reasons.get(number):
-                act = partial(self._desk.pause, username, reason)
-                await self._do(line, device, username, Verb.PAUSE, act, "paused")
+                await self._do(wish, partial(self._desk.pause, wish.username, reason), "paused")
                 return
             number = ""
             line.forget_digits()
             await line.say("wrong")
         await line.say("goodbye")
 
-    async def _forward(self, line: Line, device: EndpointId, username: str, number: str) -> None:
+    async def _forward(self, wish: Wish, number: str) -> None:
         """Forwards the agent's direct calls to the number that was dialled or is asked for."""
-        number = number or await line.ask("number", LONGEST_FORWARD)
+        number = number or await wish.line.ask("number", LONGEST_FORWARD)
         if not number:
-            await line.say("goodbye")
+            await wish.line.say("goodbye")
             return
-        act = partial(self._desk.forward, username, number)
-        await self._do(line, device, username, Verb.FORWARD, act, "forwarded")
+        await self._do(wish, partial(self._desk.forward, wish.username, number), "forwarded")
 
-    async def _record(
-        self, line: Line, device: EndpointId, username: str, verb: Verb, what: str, done: PromptName
-    ) -> None:
-        """Starts, pauses or resumes the recording of the agent's call, and says what became of it."""
-        act = partial(self._desk.record, username, what, self._settings.confirm_seconds)
-        await self._do(line, device, username, verb, act, done)
-
-    async def _do(
-        self,
-        line: Line,
-        device: EndpointId,
-        username: str,
-        verb: Verb,
-        act: Callable[[], Awaitable[None]],
-        done: PromptName,
-    ) -> None:
+    async def _do(self, wish: Wish, act: Callable[[], Awaitable[None]], done: PromptName) -> None:
         """Carries out `act` and tells the caller how it ended: `done` when Asterisk has the change, late, or
         refused."""
-        await line.wait_for(2 * self._settings.confirm_seconds)
+        await wish.line.wait_for(2 * self._settings.confirm_seconds)
         try:
             await act()
         except Refused as rule:
-            await self._refuse(line, device, verb, str(rule), username)
+            await self._refuse(wish, str(rule))
             return
-        late = await self._desk.in_asterisk(username, self._settings.confirm_seconds)
-        if verb is Verb.LOGIN and not await self._is_on(device, username):
-            await self._refuse(line, device, verb, "logged in on another telephone meanwhile", username)
+        late = await self._desk.in_asterisk(wish.username, self._settings.confirm_seconds)
+        if wish.verb is Verb.LOGIN and not await self._is_on(wish.device, wish.username):
+            await self._refuse(wish, "logged in on another telephone meanwhile")
             return
-        log.info("phone.done", telephone=device, agent=username, verb=verb, pending=late)
-        await line.say("late" if late else done)
+        log.info("phone.done", telephone=wish.device, agent=wish.username, verb=wish.verb, pending=late)
+        await wish.line.say("late" if late else done)
 
     async def _is_on(self, device: EndpointId, username: str) -> bool:
         """Whether the agent is logged in at that device now; of two who logged in there at once, one has been moved
@@ -219,6 +222,7 @@ class Dialogue:
         caller = await self._desk.caller(device)
         return caller is not None and caller.username == username
 
-    async def _refuse(self, line: Line, device: EndpointId, verb: Verb, reason: str, username: str = "") -> None:
-        log.warning("phone.refused", telephone=device, agent=username or None, verb=verb, reason=reason)
-        await line.say("refused")
+    async def _refuse(self, wish: Wish, reason: str) -> None:
+        agent = wish.username or None
+        log.warning("phone.refused", telephone=wish.device, agent=agent, verb=wish.verb, reason=reason)
+        await wish.line.say("refused")

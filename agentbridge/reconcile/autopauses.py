@@ -33,25 +33,27 @@ class Autopauses:
         Returns the keys that the directory now describes differently, each with the reason why it refused a pause, ''
         where it took all. Raises Unavailable without the database; then they are kept.
         """
-        adopted: dict[EndpointId, str] = {}
-        for key in [key for key in self._heard if key in keys]:
-            queues, refused = sorted(self._heard.get(key, ())), ""
-            taken = []
-            for queue in queues:
-                # a key that changed before its pass looked at it is in another pass too, which adopts meanwhile
-                if queue not in self._heard.get(key, ()):
-                    continue
-                try:
-                    if await self._directory.adopt_pause(key, queue, AUTOPAUSE):
-                        taken.append(queue)
-                except Refused as error:  # the agent stays on pause in Asterisk, and the next resync asks again
-                    refused = f"the pause by Asterisk in {queue} is not in the directory: {error}"
-            if left := self._heard.pop(key, set()) - set(queues):
-                self._heard[key] = left
-            if taken:
-                log.info("pause.adopted", agent=key, queue=",".join(taken), reason=AUTOPAUSE)
-            adopted[key] = refused
-        return adopted
+        return {key: await self._adopt_of(key) for key in [key for key in self._heard if key in keys]}
+
+    async def _adopt_of(self, key: EndpointId) -> str:
+        """Adopts the autopauses of one key; returns why the directory refused one, '' where it took all. Raises
+        Unavailable."""
+        queues = sorted(self._heard.get(key, ()))
+        taken, refused = [], ""
+        for queue in queues:
+            # a key that changed before its pass looked at it is in another pass too, which adopts meanwhile
+            if queue not in self._heard.get(key, ()):
+                continue
+            try:
+                if await self._directory.adopt_pause(key, queue, AUTOPAUSE):
+                    taken.append(queue)
+            except Refused as error:  # the agent stays on pause in Asterisk, and the next resync asks again
+                refused = f"the pause by Asterisk in {queue} is not in the directory: {error}"
+        if left := self._heard.pop(key, set()) - set(queues):
+            self._heard[key] = left
+        if taken:
+            log.info("pause.adopted", agent=key, queue=",".join(taken), reason=AUTOPAUSE)
+        return refused
 
     def unheard(self, planned: Plan, causes: Mapping[EndpointId, Cause]) -> set[EndpointId]:
         """Notes pauses that the plan would end but that app_queue made while nobody listened; returns their keys.

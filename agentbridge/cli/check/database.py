@@ -34,14 +34,8 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
                 yield rights
             if rights not in (None, AS_OWNER):
                 return  # the rest can't be seen
-            async for finding in _durability(connection):
+            async for finding in _contents(connection, settings):
                 yield finding
-            problems = [finding async for finding in _schema(connection)]
-            for finding in problems:
-                yield finding
-            if not problems and settings.phone.enabled:
-                async for finding in _guessing(connection):
-                    yield finding
         async for finding in _notifications(settings.database):
             yield finding
     except AgentbridgeError as error:
@@ -51,6 +45,18 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
             " ".join(str(error).split()),
             CREDENTIAL if wrong_password else REACH,
         )
+
+
+async def _contents(connection: Connection, settings: Settings) -> AsyncIterator[Finding]:
+    """Checks what the daemon's role can see: settings of the server and, where the schema fits, who can be guessed."""
+    async for finding in _durability(connection):
+        yield finding
+    problems = [finding async for finding in _schema(connection)]
+    for finding in problems:
+        yield finding
+    if not problems and settings.phone.enabled:
+        async for finding in _guessing(connection):
+            yield finding
 
 
 AS_OWNER = Finding(

@@ -115,7 +115,7 @@ ACTIONS = {
 }
 """action of AMI that the daemon sends → its module ('' for Asterisk itself), and what happens without it"""
 ELSEWHERE = frozenset({"app_voicemail", "app_queue"})
-"""modules that have a finding of their own: voicemail.py, where agents have boxes, and wiring.py"""
+"""modules that have a finding of their own: voicemail.py, where agents have boxes, and queues_and_dialplan.py"""
 OURS = "agentbridge-"
 _FUNCTION = re.compile(r"(?<![A-Za-z_])[A-Z][A-Z_]+(?=\()")
 UNKNOWN = "a part of the dialplan of agentbridge fails"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from agentbridge.cli.check import asterisk_conf, dialplan, voicemail
 from agentbridge.cli.check.ami import Manager
@@ -50,20 +50,8 @@ async def _queues(inspection: Inspection) -> AsyncIterator[Finding]:
         yield _no_queues(inspection)
         return
     status = await inspection.manager.items("QueueStatus", timeout=6 * SECONDS)
-    known = {item["Queue"].lower() for item in status if item["Event"] == "QueueParams"}
-    for name in sorted(inspection.wanted.queues):
-        if name.lower() not in known:
-            yield Finding(
-                "queue.unknown",
-                f"queue {name} is in the directory and not in Asterisk",
-                f"add [{name}] to queues.conf, then `asterisk -rx 'queue reload all'`; "
-                f"or `agentbridge queue delete {name}`",
-            )
-    ours = {name.lower() for name in inspection.wanted.queues}
-    for member in status:
-        if member["Event"] == "QueueMember" and member["Queue"].lower() in ours:
-            for finding in _member(inspection.wanted, member):
-                yield finding
+    for finding in (*_unknown_queues(inspection.wanted, status), *_members(inspection.wanted, status)):
+        yield finding
     if re.search(r"=> (queues|queue_members) \(", await inspection.manager.console("core show config mappings")):
         yield Finding(
             "queues.realtime",
@@ -71,6 +59,27 @@ async def _queues(inspection: Inspection) -> AsyncIterator[Finding]:
             "members that it names ring whatever the directory says",
             "queues in queues.conf; take the lines queues and queue_members out of extconfig.conf",
         )
+
+
+def _unknown_queues(wanted: Wanted, status: Sequence[Message]) -> Iterator[Finding]:
+    """Yields a finding for each queue of the directory that Asterisk does not know."""
+    known = {item["Queue"].lower() for item in status if item["Event"] == "QueueParams"}
+    for name in sorted(wanted.queues):
+        if name.lower() not in known:
+            yield Finding(
+                "queue.unknown",
+                f"queue {name} is in the directory and not in Asterisk",
+                f"add [{name}] to queues.conf, then `asterisk -rx 'queue reload all'`; "
+                f"or `agentbridge queue delete {name}`",
+            )
+
+
+def _members(wanted: Wanted, status: Sequence[Message]) -> Iterator[Finding]:
+    """Yields the findings about members of the directory's queues."""
+    ours = {name.lower() for name in wanted.queues}
+    for item in status:
+        if item["Event"] == "QueueMember" and item["Queue"].lower() in ours:
+            yield from _member(wanted, item)
 
 
 def _no_queues(inspection: Inspection) -> Finding:
