@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import shutil
 import signal
 import sys
 import tempfile
@@ -14,14 +13,14 @@ import aiohttp
 
 from lab.bridge import Sections
 from lab.ports import free_port
-from lab.processes import Process
+from lab.processes import Process, Server
 
 COOKIE = "__Host-agentbridge"
 STOP_WITHIN_S = 12.0
 _browsers = itertools.count(1)
 
 
-class Api:
+class Api(Server):
     """Runs `agentbridge api` as a process of its own inside `async with Api(dsn) as api`.
 
     dsn: with the API's own role. sections: settings over the configuration that this lab needs.
@@ -51,21 +50,8 @@ class Api:
             lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
         self.config.write_text("\n".join(lines) + "\n")
 
-    async def __aenter__(self) -> Self:
+    async def _begin(self) -> None:
         await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            await self._process.end(signal.SIGKILL)
-        finally:
-            shutil.rmtree(self.dir)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
 
     async def start(self) -> None:
         """Starts the process; returns when it answers. Raises LabError."""
@@ -74,16 +60,10 @@ class Api:
         )
         await self._process.wait_ready(self._answers, 90.0)
 
-    def send(self, number: signal.Signals) -> None:
-        self._process.send(number)
-
     async def stop(self) -> bool:
         """Sends SIGTERM; returns whether the process ended by it."""
         self.send(signal.SIGTERM)
         return await self._process.gone(STOP_WITHIN_S)
-
-    async def kill(self) -> None:
-        await self._process.end(signal.SIGKILL)
 
     async def _answers(self) -> bool:
         """Whether the process answers HTTP."""

@@ -19,11 +19,9 @@ import wave
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from lab.ports import PortBlock
-from lab.processes import LabError, Process, run
+from lab.processes import LabError, Process, Server, run
 from lab.switch import Site
 
 CONF = Path(__file__).with_name("asterisk_conf")
@@ -132,7 +130,7 @@ def _machine_has_asterisk_22() -> bool:
     return any(next(Path(top).rglob("chan_pjsip.so"), None) for top in ("/usr/lib", "/usr/lib64"))
 
 
-class Asterisk:
+class Asterisk(Server):
     """A private Asterisk that runs inside `async with Asterisk() as asterisk` and is gone afterwards.
 
     queues: name -> options of queues.conf, over QUEUE_DEFAULTS; dialled by name, by `queue-NAME`, or by 800, 801, ...
@@ -171,29 +169,11 @@ class Asterisk:
         self._extra = dict(extra or {})
         self._process = Process("Asterisk", self.log_path)
 
-    async def __aenter__(self) -> Self:
+    async def _begin(self) -> None:
         """Writes the configuration and starts Asterisk; returns when it has booted."""
-        try:
-            self._write_all()
-            self._write_music()
-            await self.start()
-        except BaseException:
-            await self._end()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._end()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def running(self) -> bool:
-        return self._process.running
+        self._write_all()
+        self._write_music()
+        await self.start()
 
     @property
     def astdb(self) -> Path:
@@ -223,10 +203,6 @@ class Asterisk:
     async def stop(self) -> None:
         """As `systemctl stop` does: calls are dropped, AstDB and members stay."""
         await self._process.end(signal.SIGTERM)
-
-    async def kill(self) -> None:
-        """Returns when it is gone."""
-        await self._process.end(signal.SIGKILL)
 
     async def restart(self) -> None:
         await self.stop()

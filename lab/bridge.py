@@ -2,15 +2,13 @@
 
 import json
 import os
-import shutil
 import signal
 import stat
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import asyncpg
 
@@ -19,7 +17,7 @@ from agentbridge.directory import migrate
 from lab.asterisk import SPOOL_GROUP, Asterisk
 from lab.ports import free_port
 from lab.postgres import DAEMON, as_role
-from lab.processes import LabError, Process, run, until
+from lab.processes import LabError, Process, Server, run, until
 
 STOP_WITHIN_S = 12.0
 DAEMON_USER = 64117
@@ -53,7 +51,7 @@ async def prepare(dsn: str, *, numbers: range = range(1000, 1050)) -> None:
         await connection.close()
 
 
-class Bridge:
+class Bridge(Server):
     """Runs the daemon as a process of its own, beside a lab's Asterisk and PostgreSQL; its folder lasts as long as the
     block.
 
@@ -103,17 +101,6 @@ class Bridge:
         self.write_config(self.sections)
         _give(self.dir)
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            await self._process.end(signal.SIGKILL)
-        finally:
-            shutil.rmtree(self.dir)
-
     def write_config(self, sections: Sections) -> None:
         """Writes the configuration file with these sections."""
         lines: list[str] = []
@@ -121,14 +108,6 @@ class Bridge:
             # JSON's strings, numbers and lists are TOML's as well
             lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
         self.config.write_text("\n".join(lines) + "\n")
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def running(self) -> bool:
-        return self._process.running
 
     async def start(self, *, wait: str = "daemon.ready", within: float = 60.0) -> None:
         """Starts the daemon; returns when it has logged an event with the name `wait`, or at once for ''. Raises
@@ -153,16 +132,10 @@ class Bridge:
         user = f"--reuid={DAEMON_USER}" if _daemon_user() == DAEMON_USER else "--bounding-set=-all"
         return ("setpriv", user, f"--regid={DAEMON_USER}", groups, "--pdeathsig=KILL")
 
-    def send(self, number: signal.Signals) -> None:
-        self._process.send(number)
-
     async def stop(self) -> bool:
         """Sends SIGTERM; returns whether the daemon ended by it."""
         self.send(signal.SIGTERM)
         return await self._process.gone(STOP_WITHIN_S)
-
-    async def kill(self) -> None:
-        await self._process.end(signal.SIGKILL)
 
     async def cli(self, *words: str, within: float = 60.0) -> str:
         """What `agentbridge …` printed; LabError when its exit status is not 0."""

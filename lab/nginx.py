@@ -2,15 +2,12 @@
 
 import re
 import shutil
-import signal
 import ssl
 import tempfile
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from lab.ports import free_port
-from lab.processes import Process, run
+from lab.processes import Process, Server, run
 
 SNIPPET = Path(__file__).parents[1] / "config/nginx/agentbridge.conf"
 NAME = "desk.example.com"
@@ -32,7 +29,7 @@ http {{
 """
 
 
-class Nginx:
+class Nginx(Server):
     """Runs nginx before `agentbridge api`, with the shipped configuration, TLS on `port`; nginx refuses the path
     `closed` itself."""
 
@@ -42,7 +39,7 @@ class Nginx:
         self._api_port, self._closed = api_port, closed
         self._process = Process("nginx", self.dir / "out.log")
 
-    async def __aenter__(self) -> Self:
+    async def _begin(self) -> None:
         """Makes a certificate and starts nginx with the shipped configuration."""
         certificate = ("-keyout", str(self.dir / "key.pem"), "-out", str(self.dir / "cert.pem"))
         await run(
@@ -54,13 +51,6 @@ class Nginx:
         nginx = shutil.which("nginx") or "/usr/sbin/nginx"
         await self._process.start(nginx, "-c", str(self.dir / "nginx.conf"), "-p", str(self.dir))
         await self._process.wait_ready(self._answers, 20.0)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._process.end(signal.SIGKILL)
-        shutil.rmtree(self.dir)
 
     def _snippet(self) -> str:
         """Returns the shipped configuration with this lab's ports and files in it."""

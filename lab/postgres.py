@@ -6,13 +6,12 @@ import shutil
 import signal
 import tempfile
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 import asyncpg
 
 from lab.ports import free_port
-from lab.processes import LabError, Process, alive, children, run, until
+from lab.processes import LabError, Process, Server, alive, children, run, until
 
 OWNER = "agentbridge"
 DAEMON = "agentbridge_daemon"
@@ -45,7 +44,7 @@ def as_role(dsn: str, role: str) -> str:
     return dsn.replace(f"//{OWNER}@", f"//{role}@", 1)
 
 
-class Postgres:
+class Postgres(Server):
     """A private PostgreSQL server that runs inside `async with Postgres() as server` and is gone afterwards.
 
     fsync=False makes tests faster and a power cut fatal; a server that was only killed recovers all the same.
@@ -60,30 +59,12 @@ class Postgres:
         self._programs = server_programs()
         self._process = Process("PostgreSQL", self.log_path)
 
-    async def __aenter__(self) -> Self:
+    async def _begin(self) -> None:
         """Makes the cluster with its roles and starts the server."""
-        try:
-            self._give_folder_to_the_server()
-            await self._initialise()
-            await self.start()
-            await self._execute(ROLES)
-        except BaseException:
-            await self._end()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._end()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def running(self) -> bool:
-        return self._process.running
+        self._give_folder_to_the_server()
+        await self._initialise()
+        await self.start()
+        await self._execute(ROLES)
 
     def dsn(self, database: str = "postgres", user: str = OWNER) -> str:
         return f"postgresql://{user}@{self.host}:{self.port}/{database}"

@@ -1,9 +1,12 @@
 """One server process that the lab owns: started, signalled, ended, and explained when it dies."""
 
 import asyncio
+import shutil
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 POLL_S = 0.02
 
@@ -145,3 +148,49 @@ class Process:
         paths = [path for path in (self.log.with_suffix(".out"), self.log) if path.exists()]
         texts = [path.read_text(errors="replace").splitlines() for path in paths]
         return "\n".join(line for text in texts for line in text[-lines:])
+
+
+class Server:
+    """A server of the lab, which runs in a folder of its own inside `async with`: `_begin` starts it, and `_end` ends
+    it and removes the folder, also where it did not start."""
+
+    dir: Path
+    _process: Process
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._begin()
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._end()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.running
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send(number)
+
+    async def kill(self) -> None:
+        """Kills the server; returns when it is gone."""
+        await self._process.end(signal.SIGKILL)
+
+    async def _begin(self) -> None:
+        """Starts the server; a server that is started later does nothing here."""
+
+    async def _end(self) -> None:
+        """Kills the server and removes its folder."""
+        try:
+            await self.kill()
+        finally:
+            shutil.rmtree(self.dir)

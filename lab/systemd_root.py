@@ -11,11 +11,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from lab.asterisk import cache_folder
-from lab.processes import LabError, Process, children, run, until
+from lab.processes import LabError, Process, Server, children, run, until
 
 BOOT_WITHIN_S = 120.0
 NAMESPACES = ("--mount", "--pid", "--uts", "--ipc", "--net", "--cgroup")
@@ -79,7 +77,7 @@ def wheels() -> Path:
     return folder
 
 
-class SystemdRoot:
+class SystemdRoot(Server):
     """Boots a Debian in namespaces of its own, with systemd as PID 1, inside `async with SystemdRoot() as root`.
 
     All that was written in it is gone afterwards.
@@ -92,26 +90,16 @@ class SystemdRoot:
         self._process = Process("systemd", self.dir / "console")
         self._cgroup = _cgroup2() / self.dir.name
 
-    async def __aenter__(self) -> Self:
+    async def _begin(self) -> None:
         """Boots the root folder in namespaces of its own; returns when systemd has started all."""
-        try:
-            self._written.mkdir()
-            self._cgroup.mkdir()
-            # the death signal: nothing may outlive a lab that was killed
-            await self._process.start(
-                "setpriv", "--pdeathsig=KILL", "bash", "-c", BOOT, "lab",
-                str(self._lower), str(self._written), str(self._cgroup),
-            )  # fmt: skip
-            await self._process.wait_ready(self._booted, BOOT_WITHIN_S)
-        except BaseException:
-            await self._end()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._end()
+        self._written.mkdir()
+        self._cgroup.mkdir()
+        # the death signal: nothing may outlive a lab that was killed
+        await self._process.start(
+            "setpriv", "--pdeathsig=KILL", "bash", "-c", BOOT, "lab",
+            str(self._lower), str(self._written), str(self._cgroup),
+        )  # fmt: skip
+        await self._process.wait_ready(self._booted, BOOT_WITHIN_S)
 
     @property
     def pid(self) -> int:

@@ -26,16 +26,11 @@ class Standby(Postgres):
         self._primary = primary
         self.stream = FaultProxy(primary.port)
 
-    async def __aenter__(self) -> Self:
+    async def _begin(self) -> None:
         await self.stream.__aenter__()
-        try:
-            self._give_folder_to_the_server()
-            await self._initialise()
-            await self.start()
-        except BaseException:
-            await self._end()
-            raise
-        return self
+        self._give_folder_to_the_server()
+        await self._initialise()
+        await self.start()
 
     async def _initialise(self) -> None:
         source = ("--host=127.0.0.1", f"--port={self.stream.port}", "--username=postgres")
