@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-LOGGED = re.compile(r'\blog\.(?:debug|info|warning|error|critical)\(\s*"([a-z_.]+)"(?: if .+ else "([a-z_.]+)")?')
+LOGGED = re.compile(r'\blog\.(?:debug|info|warning|error|critical)\(\s*"([^"]*)"(?: if .+ else "([^"]*)")?')
 
 
 def events() -> set[str]:

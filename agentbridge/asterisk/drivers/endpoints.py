@@ -30,6 +30,8 @@ from agentbridge.model import DeleteObject, EndpointId, Fields, ObjectKind, Obse
 
 log = structlog.get_logger()
 
+SPOILT = "Asterisk can't read it any more: somebody else has written it"
+
 ANSWER_SECONDS = 5.0
 BULK_SECONDS = 60.0
 """for a whole read; 10,000 endpoints are 36 MB"""
@@ -185,7 +187,6 @@ class Endpoints:
         # what was read has every field that the daemon manages, also one that this Asterisk does not know
         fields = {**self._capabilities.known(kind, self._seen.state(key).objects.get(kind, {})), **fields}
         await self._delete(kind, key)
-        log.warning("DEBUG", fields=str(dict(fields)))
         await self._put(kind, key, fields)
 
     # ------------------------------------------------------------ auths
@@ -226,7 +227,7 @@ class Endpoints:
         except Unavailable as answer:
             if there is None or _UNREADABLE not in str(answer):
                 raise
-            log.warning("endpoint.unreadable", endpoint=key, done="deleted and pushed anew")
+            log.warning("endpoint.unreadable", endpoint=key, reason=SPOILT, done="deleted and pushed anew")
             await self._put_anew(ObjectKind.ENDPOINT, key, fields)
 
     # ------------------------------------------------------------ AORs
