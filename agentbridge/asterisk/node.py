@@ -311,7 +311,7 @@ class Node:
     def _shuts_down(self, reason: str) -> None:
         """Notes that Asterisk is shutting down: it counts as lost, though the links are up, until that is taken
         back."""
-        log.warning("asterisk.shutting_down")
+        log.warning("asterisk.shutting_down", reason=reason)
         self._lost(reason)
 
     def _on_event(self, event: Message) -> None:

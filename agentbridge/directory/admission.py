@@ -80,7 +80,7 @@ class Admission:
         the beginning."""
         if not await connection.fetchval(QUERIES["at_home"]):
             await self._ask_beside(connection, "moved_in")
-            log.warning("database.moved", node=self._node)
+            log.warning("database.moved", node=self._node, reason="restored from a dump into another server")
 
     async def _wait_for_confirmation(self, connection: Connection) -> bool:
         """Waits until an older database is confirmed by somebody; returns False at once where it is not older."""

@@ -155,7 +155,7 @@ class Changes:
     def _went_down(self, reason: str) -> None:
         """Tells listener and log, once for each outage, that the directory is not followed."""
         if self.up or not self._lost_told:
-            log.warning("database.lost", node=self._node, reason=reason)
+            log.warning("database.lost", node=self._node, reason=reason, meanwhile="Asterisk stays as it is")
             self._listener.directory_lost(reason)
         self._lost_told = True
         self.up = False

@@ -16,6 +16,8 @@ import structlog
 
 log = structlog.get_logger()
 
+UNWRITABLE = "after a restart an older database would not be noticed"
+
 SAVE_SECONDS = 1.0
 """between two writes of the file; a busy day has many changes a second"""
 
@@ -130,4 +132,4 @@ class Memory:
             self._saved = mark
 
     def _report(self, error: OSError) -> None:
-        log.warning("state.unwritable", file=str(self._file), reason=error.strerror)
+        log.warning("state.unwritable", file=str(self._file), reason=error.strerror, meanwhile=UNWRITABLE)

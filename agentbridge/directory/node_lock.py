@@ -40,7 +40,7 @@ class NodeLock:
         lock, key = _OF_TRANSACTION if pooled else _OF_SESSION, lock_key(self._node)
         while not await connection.fetchval(lock, key):
             if not self.standby:
-                log.info("standby.waiting", node=self._node)
+                log.info("standby.waiting", node=self._node, reason="another daemon has this node.name, and works")
             self.standby = True
             await asyncio.sleep(self._standby_seconds)
         self.standby = False

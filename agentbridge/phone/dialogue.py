@@ -158,7 +158,8 @@ class Dialogue:
                 wish = replace(wish, username=username)
                 await self._do(wish, partial(self._desk.log_in, username, wish.device), "logged_in")
                 return
-            log.warning("phone.denied", telephone=wish.device, verb=Verb.LOGIN)
+            reason = "wrong number or PIN, or the agent is locked or deactivated"
+            log.warning("phone.denied", telephone=wish.device, verb=Verb.LOGIN, reason=reason)
             line.forget_digits()
             await line.say("wrong")
         await line.say("goodbye")

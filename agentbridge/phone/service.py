@@ -85,7 +85,8 @@ class PhoneService:
         """Cancels the conversation of a call that has left the application."""
         if self._held.pop(channel, None) is not None:
             # hung up, or taken back by the dialplan's time limit: not by us, who forget a call before we end it
-            log.info("phone.call_unserved", telephone=device_of(name))
+            reason = "hung up, or the dialplan's time was over, before the call was served"
+            log.info("phone.call_unserved", telephone=device_of(name), reason=reason)
         if channel in self._tasks:
             self._tasks[channel].cancel()
 
@@ -95,7 +96,8 @@ class PhoneService:
         verb, argument = [*args, "", ""][:2]
         start = Start(channel=channel, device=device_of(name), verb=_verb(verb), argument=argument)
         if self._starts.full():  # the dialplan's time limit tells the caller
-            log.warning("phone.busy", telephone=start.device, calls=self._settings.calls)
+            reason = "more calls to feature codes at once than phone.calls: this caller hears that it does not work now"
+            log.warning("phone.busy", telephone=start.device, calls=self._settings.calls, reason=reason)
             return
         # a line from now on, so that no digit is missed
         self._lines[channel] = Line(channel, self._channels, self._prompts.media_of, self._settings)

@@ -123,7 +123,9 @@ class Comparer:
         """Notes which numbers of the range Asterisk has from its own files, and logs those that are new."""
         if taken - self.taken:
             numbers = sorted(taken - self.taken, key=lambda number: (len(number), number))
-            log.warning("numbers.taken", count=len(numbers), numbers=" ".join(numbers[:NAMED]))
+            shown = " ".join(numbers[:NAMED])
+            reason = "Asterisk has them by its own files (pjsip.conf): no agent gets one"
+            log.warning("numbers.taken", count=len(numbers), numbers=shown, reason=reason)
         self.taken = taken
 
     async def compare(self, part: Mapping[EndpointId, Cause], reading: Reading | None = None) -> Comparison:

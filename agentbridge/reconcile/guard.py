@@ -19,6 +19,10 @@ from agentbridge.reconcile.ports import Asterisk, Directory
 log = structlog.get_logger()
 
 
+VANISHED = "gone from the directory without a statement that took them away: they stay in Asterisk"
+CURE = "agentbridge plan; if it is meant: agentbridge plan --confirm"
+
+
 class RemovalGuard:
     """Holds back removals from Asterisk when too much has vanished from the directory without a statement having taken
     it away.
@@ -122,5 +126,5 @@ class RemovalGuard:
         if refusal is None:
             log.warning("removals.confirmed", removals=vanished, owned=owned)
         elif refusal != self.refusal:
-            log.error("removals.refused", removals=held, owned=owned)
+            log.error("removals.refused", removals=held, owned=owned, reason=VANISHED, cure=CURE)
         self.refusal = refusal

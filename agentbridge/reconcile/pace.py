@@ -123,7 +123,8 @@ class Pace:
     def _tell_behind(self) -> None:
         """Logs that writes wait because Asterisk is behind; only once until it has caught up."""
         if not self._behind:
-            log.warning("pace.waiting", deepest=self.deepest, ceiling=self._ceiling)
+            reason = "Asterisk has too many unfinished tasks: nothing is written until there are fewer"
+            log.warning("pace.waiting", deepest=self.deepest, ceiling=self._ceiling, reason=reason)
         self._behind = True
 
     def _has_fresh_credit(self, tasks: int) -> bool:

@@ -49,7 +49,7 @@ async def run(
             wanted = await signals.settings_to_go_on_with(serving, reload)
             if not await _stop(serving):
                 # one that does not stop may still write, and two must never work on one Asterisk
-                log.critical("daemon.stop_overdue", seconds=STOP_SECONDS)
+                log.critical("daemon.stop_overdue", seconds=STOP_SECONDS, reason="a part did not end: status 70")
                 await asyncio.sleep(0.1)  # for the line to be written
                 abandon(OVERDUE_STATUS)
     log.info("daemon.stopped")

@@ -78,7 +78,8 @@ class Health:
         while self.turns():
             systemd.watchdog()
             await asyncio.sleep(every / 3)
-        log.critical("pass.stuck", seconds=round(self._parts.reconciler.stuck_seconds()))
+        reason = "no progress: systemd's watchdog will start this daemon again"
+        log.critical("pass.stuck", seconds=round(self._parts.reconciler.stuck_seconds()), reason=reason)
 
     # ------------------------------------------------------------ what the addresses tell
 

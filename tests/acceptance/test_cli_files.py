@@ -50,8 +50,8 @@ async def test_an_import_with_errors_tells_line_and_field_and_makes_nobody(shell
     [
         ("", ":1: the first line must name the fields"),
         ("anna,Anna Rossi\nbert,Bert\n", ":1: the first line must name the fields"),
-        ("username;full_name\nanna;Anna\n", ":1: its fields are apart by semicolons, and commas are needed"),
-        ("username\tfull_name\nanna\tAnna\n", ":1: its fields are apart by tabs"),
+        ("username;full_name\nanna;Anna\n", ":1: its fields are separated by semicolons, and must be by commas"),
+        ("username\tfull_name\nanna\tAnna\n", ":1: its fields are separated by tabs"),
         ("username,full_name\nanna,Ännä\n".encode("utf-16"), "is UTF-16 ('Unicode text'): save it as 'CSV UTF-8"),
         ("username,full_name\nanna,Ännä\n".encode("cp1252"), ":2: is not UTF-8, but most likely Windows-1252"),
         ('username,description\nanna,"two\nlines"\n\nbert,"two\nlines",more\n', ":5: more fields"),

@@ -16,6 +16,8 @@ from agentbridge.reconnecting import Waits, keep_connected
 
 log = structlog.get_logger()
 
+MEANWHILE = "no feature code works; it is tried again for ever"
+
 HEARTBEAT_SECONDS = 10.0
 """aiohttp closes the websocket when a ping has no answer in half of it: a hung Asterisk is noticed"""
 CONNECT_SECONDS = 10.0
@@ -102,7 +104,8 @@ class AriEvents:
                 self.up = False
                 metrics.link_down("ari-events")
                 self._listener.down()
-        log.warning("ari.lost", app=self._app, reason=str(socket.exception() or f"closed with {socket.close_code}"))
+        reason = str(socket.exception() or f"closed with {socket.close_code}")
+        log.warning("ari.lost", app=self._app, reason=reason, meanwhile=MEANWHILE)
 
     async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         """Hands events to the listener until the websocket ends."""
@@ -114,7 +117,7 @@ class AriEvents:
         """Logs why the websocket could not be opened; the same reason only once."""
         reason = f"{type(error).__name__}: {error}"
         if reason != self._last_failure:  # once, and not at every try of a long outage
-            log.warning("ari.unavailable", app=self._app, reason=reason)
+            log.warning("ari.unavailable", app=self._app, reason=reason, meanwhile=MEANWHILE)
         self._last_failure = reason
 
 

@@ -27,6 +27,8 @@ from agentbridge.model.calls import RecordingFile, RecordingStart, RecordingTrou
 
 log = structlog.get_logger()
 
+MISNAMED = "not a name that agentbridge's dialplan gives: the recording gets no row"
+
 LOOK_EVERY_SECONDS = 0.25
 RETRY_SECONDS = 1.0
 OVERLAP = timedelta(minutes=5)
@@ -80,7 +82,7 @@ class Recordings:
         """Takes the name of a file that the dialplan has begun to record; logs one that is not named as ours are."""
         file = recording_file(event.get("File"))
         if file is None:
-            log.warning("recording.misnamed", file=event.get("File"), agent=event.get("Agent"))
+            log.warning("recording.misnamed", file=event.get("File"), agent=event.get("Agent"), reason=MISNAMED)
             return
         self._begin(file, event.get("Uniqueid"), event.get("Channel"))
 

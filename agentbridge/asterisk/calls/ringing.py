@@ -93,7 +93,7 @@ class Ringing:
             if await self._rings(name, wish):
                 self._silenced[device] = self._clock()
                 await hang_up(self._link, name)
-                log.info("ring.ended", device=device, channel=name)
+                log.info("ring.ended", device=device, channel=name, reason="its agent is not to be rung any more")
 
     async def _rings(self, name: str, wish: Wish) -> bool:
         """Whether the channel rings for a queue or a direct call that the wish covers; False for one that is gone."""

@@ -92,7 +92,7 @@ class SpyAttempts:
         """Queues an attempt for the directory; one that no longer fits into the queue is logged and dropped."""
         key = (attempt.channel, attempt.at)
         if key not in self._unwritten and len(self._unwritten) >= KEPT:
-            log.error("spy.not_kept", **log_fields(attempt))
+            log.error("spy.not_kept", **log_fields(attempt), reason="too many wait for the database")
             return
         self._unwritten[key] = attempt
         self._wake.set()

@@ -36,6 +36,8 @@ from agentbridge.model.calls import NO_SPY_GROUP, SPY_GROUP, SpyAttempt
 
 log = structlog.get_logger()
 
+REVOKED = "not allowed any more: hung up"
+
 RETRY_SECONDS = 0.25
 LOOK_SECONDS = 1.0
 """between looks at whom those hear who listen at the customer's end"""
@@ -234,7 +236,7 @@ class Spying:
     async def _revoke(self, agent: EndpointId, spy: Channel) -> None:
         """Hangs up the listener on channel `spy`, logs it, and notes that permission was the reason."""
         self._revoked.add(spy.uniqueid)
-        log.warning("spy.revoked", agent=agent, spyer=spy.endpoint)
+        log.warning("spy.revoked", agent=agent, spyer=spy.endpoint, reason=REVOKED)
         await hang_up(self._link, spy.name)
 
     def _endpoints_of(self, agent: EndpointId) -> set[EndpointId]:
@@ -308,7 +310,7 @@ class Spying:
         )
         log.info("spy.started", **log_fields(attempt))
         if not opened:
-            log.warning("spy.revoked", agent=agent, spyer=attempt.spyer)
+            log.warning("spy.revoked", agent=agent, spyer=attempt.spyer, reason=REVOKED)
         self._attempts.keep(attempt)
 
     async def _judge_all(self, living: Sequence[Channel]) -> None:

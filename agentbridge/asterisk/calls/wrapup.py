@@ -43,7 +43,7 @@ class Wrapups:
             self._seconds = wrapup_times(await asyncio.to_thread(_text_of, file))
         except OSError as error:
             if self._told != (reason := error.strerror or str(error)):
-                log.warning("queues.unreadable", file=str(file), reason=reason)
+                log.warning("queues.unreadable", file=str(file), reason=reason, meanwhile="live views show no wrap-up")
                 self._told = reason
 
 

@@ -63,7 +63,9 @@ class Transports:
         if uri not in now - before:
             return
         if self._displacements.came(key, uri, before):
-            log.warning("contact.displaced", agent=key, devices=" and ".join(self._displacements.pair(key)))
+            devices = " and ".join(self._displacements.pair(key))
+            reason = "both register with one SIP secret: calls reach the one that registered last"
+            log.warning("contact.displaced", agent=key, devices=devices, reason=reason)
         if transport_of(uri) != self._turned_away.get(key):
             self._turned_away.pop(key, None)
         self._on_registered(key)

@@ -134,7 +134,7 @@ def _check_header(file: Path, names: Sequence[str]) -> None:
         apart = {";": "semicolons", "\t": "tabs"}
         for sign, word in apart.items():
             if len(names) == 1 and "username" in (name.strip('"') for name in names[0].split(sign)):
-                raise Refused(f"{file}:1: its fields are apart by {word}, and commas are needed: {SAVE_AS}")
+                raise Refused(f"{file}:1: its fields are separated by {word}, and must be by commas: {SAVE_AS}")
         raise Refused(f"{file}:1: the first line must name the fields, with commas between them; username is missing")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise Refused(f"{file}:1: is named twice: {', '.join(twice)}")

@@ -411,7 +411,7 @@ begin
             select from team_queues q join teams t on t.id = q.team_id
             where (t.name = any (teams)) <> exists (select from team_members m where m.team_id = t.id and m.agent_id = this)
                 and q.queue_id not in (select api_queues_of(who))) then
-        perform refuse('AB004', format('teams: a queue of the team is not enabled for %s', who.name));
+        perform refuse('AB004', format('teams: %s may not use this team, which has a queue that is not enabled for that user', who.name));
     end if;
     delete from team_members m using teams t where t.id = m.team_id and m.agent_id = this and t.name <> all (teams);
     insert into team_members (team_id, agent_id) select t.id, this from teams t where t.name = any (teams)

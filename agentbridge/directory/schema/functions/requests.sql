@@ -66,7 +66,7 @@ begin
     perform check_actor(actor, agent);
     if not agent.manual_recording and agent.record_calls = 'inactive' and not agent.record_made_calls then
         perform refuse('AB004', format('manual_recording: %s may not record by hand; it is off, and nothing is recorded '
-            'automatically', agent.username));
+            'automatically; an administrator may switch it on', agent.username));
     end if;
     return ask('recording_start', agent, '{}', actor, seconds);
 end $$;
@@ -126,9 +126,11 @@ begin
         perform refuse('AB004', format('actor: %s may not listen to %s; only to agents of its own queues',
             shown(actor), target.username));
     elsif not listener.may_spy then
-        perform refuse('AB004', format('may_spy: %s may not listen; it is off', listener.username));
+        perform refuse('AB004', format('may_spy: %s may not listen to calls; an administrator may allow it',
+            listener.username));
     elsif not target.chanspy then
-        perform refuse('AB004', format('chanspy: the calls of %s may not be listened to; it is off', target.username));
+        perform refuse('AB004', format('chanspy: the calls of %s may not be listened to; an administrator may allow '
+            'it', target.username));
     elsif listener.id = target.id then
         perform refuse('AB004', 'agent: nobody listens to its own call');
     end if;
@@ -148,7 +150,7 @@ begin
         perform refuse('AB001', format('number: must be 1 to 32 digits, * and #, with a + before them or not (got %s)',
             shown(number)));
     elsif not agent.may_call then
-        perform refuse('AB004', format('may_call: %s may not call; it is off', agent.username));
+        perform refuse('AB004', format('may_call: %s may not call; an administrator may allow it', agent.username));
     elsif agent.prefix_required and not exists (select from agents a where a.internal = number)
             and not exists (select from prefixes p where starts_with(number, p.prefix)) then
         perform refuse('AB001', format('number: must begin with one of the prefixes: %s', coalesce(
