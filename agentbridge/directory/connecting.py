@@ -92,19 +92,24 @@ STATEMENTS_KEPT = 100
 """prepared in a session that lasts: parsing and planning the big read again would cost more than running it"""
 
 
-def session_settings(name: str, statements: int) -> dict[str, str]:
-    """Returns the server settings with which a session starts. statements: how many prepared ones are kept.
+def session_settings(name: str, statements: int, *, deadline: float | None = None) -> dict[str, str]:
+    """Returns the server settings with which a session starts.
 
-    A prepared statement is planned once: planning it for the keys of each call takes eight times as long as finding one
-    of them.
+    statements: how many prepared ones are kept; none behind a pooler, which refuses most settings. deadline: seconds
+    after which the server ends a statement, also one whose client is lost. A prepared statement is planned once:
+    planning it for the keys of each call takes eight times as long as finding one of them.
     """
     if not statements:
         return {"application_name": name}
+    limits = (
+        {} if deadline is None else dict.fromkeys(("statement_timeout", "lock_timeout"), f"{deadline * 1000:.0f}ms")
+    )
     return {
         "application_name": name,
         "plan_cache_mode": "force_generic_plan",
         # ours are idle for as long as nothing changes, whatever the server's limit for others
         "idle_session_timeout": "0",
+        **limits,
     }
 
 

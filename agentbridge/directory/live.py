@@ -61,7 +61,7 @@ class LiveTables:
     async def counts_of(self, day: date) -> Mapping[str, tuple[int, int, int]]:
         """Returns for each queue what this node counted that day: answered, abandoned, answered within the service
         level."""
-        async with self._directory.transaction() as connection:
+        async with self._directory.statement() as connection:
             rows = await connection.fetch(_DAY, self._node, day)
         return {row["queue"]: (row["answered"], row["abandoned"], row["in_level"]) for row in rows}
 

@@ -119,17 +119,17 @@ class Directory:
 
         A hundred rows hold up the event loop for 5 ms while they are decoded: ask for many part by part.
         """
-        async with self._reading() as connection:
+        async with self.statement() as connection:
             rows = await connection.fetch(SUBJECTS, list(keys), self.hinted, self._node)
         return reading(rows)
 
     async def keys(self) -> set[EndpointId]:
-        async with self.transaction() as connection:
+        async with self.statement() as connection:
             return {EndpointId(row["key"]) for row in await connection.fetch(QUERIES["all_keys"])}
 
     async def reserve(self) -> list[EndpointId]:
         """Returns the configured range of internal numbers, in order."""
-        async with self.transaction() as connection:
+        async with self.statement() as connection:
             bounds = await connection.fetchrow(QUERIES["number_range"])
         if bounds is None:
             raise Unavailable("agentbridge.settings has no row: restore it with its defaults")
@@ -149,7 +149,7 @@ class Directory:
     async def adopt_pause(self, key: EndpointId, queue: QueueName, reason: str) -> bool:
         """Makes a pause by app_queue the agent's pause in that queue; returns False when it is there already, or nobody
         is logged in."""
-        async with self.transaction() as connection:
+        async with self.statement() as connection:
             return bool(await connection.fetchval(QUERIES["adopt_pause"], key, queue, reason))
 
     async def hand_over(self, queues: Collection[QueueName]) -> None:
@@ -165,7 +165,7 @@ class Directory:
             [loss.agent for loss in losses],
             [loss.queue or "" for loss in losses],
         )
-        async with self._reading() as connection:
+        async with self.statement() as connection:
             rows = await connection.fetch(QUERIES["fates"], *columns)
         fates = dict.fromkeys(losses, Fate.TAKEN_AWAY)
         return fates | {losses[row["number"] - 1]: Fate(row["fate"]) for row in rows}
@@ -176,7 +176,7 @@ class Directory:
 
         owned: how many agents and telephones Asterisk has, for the administrator to see.
         """
-        async with self.transaction() as connection:
+        async with self.statement() as connection:
             confirmed = await connection.fetchval(QUERIES["hold"], self._node, list(keys), owned)
             return {EndpointId(key) for key in confirmed}
 
@@ -199,7 +199,7 @@ class Directory:
             list(beat.taken),
             list(beat.unreachable),
         )
-        async with self.transaction() as connection:
+        async with self.statement() as connection:
             row = await connection.fetchrow(QUERIES["heartbeat"], *arguments)
         if row is None:
             raise Unavailable("agentbridge.heartbeat returned no row: the schema is not that of this program")
@@ -207,28 +207,28 @@ class Directory:
 
     async def prune_changes(self) -> int:
         """Deletes hints that every living node has read; returns how many."""
-        async with self.transaction() as connection:
+        async with self.statement() as connection:
             return int(await connection.fetchval(QUERIES["prune_changes"]))
 
     async def prune_taken_away(self) -> int:
         """Deletes notes of what was taken away long ago; returns how many."""
-        async with self.transaction() as connection:
+        async with self.statement() as connection:
             return int(await connection.fetchval(QUERIES["prune_taken_away"]))
 
     async def prune_old(self) -> bool:
         """Deletes some of the rows that are past the retention of the settings; returns whether there may be more."""
-        async with self.transaction() as connection:
+        async with self.statement() as connection:
             return bool(await connection.fetchval(QUERIES["prune_old"]))
 
     # ------------------------------------------------------------ connections
 
     async def _execute(self, query: str, *arguments: object) -> None:
-        async with self.transaction() as connection:
+        async with self.statement() as connection:
             await connection.execute(QUERIES[query], *arguments)
 
     async def call(self, query: str, *arguments: object) -> object:
         """Runs one statement as a transaction of its own, in one round trip; returns its value."""
-        async with self._reading() as connection:
+        async with self.statement() as connection:
             return await connection.fetchval(query, *arguments)
 
     @asynccontextmanager
@@ -238,10 +238,11 @@ class Directory:
             yield connection
 
     @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[PooledConnection]:
-        """Gives a connection for single SELECTs, each a transaction of its own: one round trip instead of three.
+    async def statement(self) -> AsyncIterator[PooledConnection]:
+        """Gives a connection for single statements, each a transaction of its own: one round trip instead of three.
 
-        Behind a pooler they need a transaction, since else parsing and executing are on two servers.
+        The session ends a statement that takes longer than the deadline. Behind a pooler they need a transaction, since
+        else parsing and executing are on two servers.
         """
         if not self._statements:
             async with self.transaction() as connection:
@@ -302,7 +303,9 @@ class Directory:
                     # nothing is left behind in a session here, so nothing has to be reset in a round trip
                     reset=_leave,
                     init=self._check_lineage,
-                    server_settings=session_settings(f"agentbridge {self._node}", self._statements),
+                    server_settings=session_settings(
+                        f"agentbridge {self._node}", self._statements, deadline=self._deadline
+                    ),
                 )
             return self._pool
 

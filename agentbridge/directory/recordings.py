@@ -28,7 +28,7 @@ class CallLedger:
         """Makes a row for each recording, at most one for a file and for each part of a call; returns the paths that
         got none."""
         files = [row.file for row in rows]
-        async with self._directory.transaction() as connection:
+        async with self._directory.statement() as connection:
             rejected = await connection.fetch(
                 SQL["start_recordings"],
                 self._node,
@@ -54,30 +54,30 @@ class CallLedger:
 
     async def unknown(self, paths: Sequence[str]) -> set[str]:
         """Returns those of these paths that have no row."""
-        async with self._directory.transaction() as connection:
+        async with self._directory.statement() as connection:
             rows = await connection.fetch(SQL["unknown_recordings"], self._node, list(paths))
         return {row["file"] for row in rows}
 
     async def unfinished(self, after: str, limit: int) -> Mapping[str, str]:
         """Returns recordings without an end, from path to the Uniqueid that each ends with; at most `limit` paths,
         beyond `after`."""
-        async with self._directory.transaction() as connection:
+        async with self._directory.statement() as connection:
             rows = await connection.fetch(SQL["unfinished_recordings"], self._node, after, limit)
         return {row["file"]: row["channel"] for row in rows}
 
     async def listed_at(self) -> datetime | None:
         """Returns when this node's whole folder was last compared with its rows; None for never."""
-        async with self._directory.transaction() as connection:
+        async with self._directory.statement() as connection:
             found: datetime | None = await connection.fetchval(SQL["recordings_listed_at"], self._node)
         return found
 
     async def note_listed(self, at: datetime) -> None:
-        async with self._directory.transaction() as connection:
+        async with self._directory.statement() as connection:
             await connection.execute(SQL["note_recordings_listed"], self._node, at)
 
     async def note_trouble(self, trouble: RecordingTrouble) -> bool:
         """Writes what is wrong with recordings, for `status`; returns False while this node has no row there yet."""
-        async with self._directory.transaction() as connection:
+        async with self._directory.statement() as connection:
             done = await connection.execute(
                 SQL["note_recording_trouble"],
                 self._node,
@@ -95,12 +95,12 @@ class CallLedger:
 
     async def unended_spying(self) -> Sequence[SpyAttempt]:
         """Returns this node's attempts to listen that have no end in the directory."""
-        async with self._directory.transaction() as connection:
+        async with self._directory.statement() as connection:
             rows = await connection.fetch(SQL["unended_spying"], self._node)
         return [SpyAttempt(**row) for row in rows]
 
     async def _execute(self, query: str, *columns: Sequence[object]) -> None:
-        async with self._directory.transaction() as connection:
+        async with self._directory.statement() as connection:
             await connection.execute(SQL[query], self._node, *columns)
 
 

@@ -38,7 +38,7 @@ class RequestDesk:
 
     async def open(self) -> Sequence[Request]:
         """Returns the requests that this node may still take, the oldest first. Raises Unavailable."""
-        async with self._directory.transaction() as connection:
+        async with self._directory.statement() as connection:
             rows = await connection.fetch(_OPEN, self._node)
         return [
             Request(

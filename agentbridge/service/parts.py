@@ -59,16 +59,14 @@ def build(settings: Settings, directory: Directory, ari: Ari) -> Parts:
     relay = Relay()
     name, database = settings.node.name, settings.database
     registrations = Registrations(
-        Telephones(directory.transaction, name),
+        Telephones(directory.statement, name),
         settings.hot_desk,
         settings.browser,
         is_telephone=relay.is_telephone,
         active=relay.is_active,
         clock=time.monotonic,
     )
-    locations = Locations(
-        LocationStore(directory.transaction, name), active=relay.is_active, elsewhere=relay.key_drifted
-    )
+    locations = Locations(LocationStore(directory.statement, name), active=relay.is_active, elsewhere=relay.key_drifted)
     account = Account(
         host=settings.ami.host,
         port=settings.ami.port,

@@ -44,7 +44,7 @@ def directory(database: str) -> Directory:
 
 
 def node(directory: Directory, name: str) -> Telephones:
-    return Telephones(directory.transaction, name)
+    return Telephones(directory.statement, name)
 
 
 async def registered(sql: Connection) -> dict[str, bool | None]:
