@@ -155,9 +155,9 @@ class Reconciler:
         read."""
         return self._fence.token()
 
-    async def resync(self, since: FenceToken | None = None) -> None:
-        """Allows writes again and makes every key due. Raises Unavailable where the directory was lost since that
-        token."""
+    async def resync(self, since: FenceToken | None = None) -> int:
+        """Allows writes again and makes every key due; returns how many. Raises Unavailable where the directory was
+        lost since that token."""
         since = since or self.token()
         changed = self._everything_changed  # what changes from now on is for the resync after this
         keys = await self._comparer.all_keys()
@@ -170,6 +170,7 @@ class Reconciler:
         self._missed.clear()
         self.mark(keys, Cause.CHANGE if changed > self._everything_marked else Cause.RESYNC)
         self._everything_marked = changed
+        return len(keys)
 
     # ------------------------------------------------------------ passes
 

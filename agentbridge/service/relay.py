@@ -84,10 +84,11 @@ class Relay:
         """Whether our AstDB family lists the device as a telephone."""
         return self.parts.node.is_telephone(key)
 
-    async def compare_everything(self) -> None:
-        """Reads Asterisk and marks every key; Unavailable or Refused where a side can't be read."""
+    async def compare_everything(self) -> int:
+        """Reads Asterisk and marks every key; returns how many. Unavailable or Refused where a side can't be read."""
         parts = self.parts
         since = parts.reconciler.token()
         await parts.node.read_all()
-        await parts.reconciler.resync(since)
+        keys = await parts.reconciler.resync(since)
         parts.calls.look_again()
+        return keys

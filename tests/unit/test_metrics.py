@@ -61,8 +61,8 @@ async def test_a_full_comparison_is_measured() -> None:
     def count() -> float:
         return metrics.REGISTRY.get_sample_value("agentbridge_resync_seconds_count") or 0.0
 
-    async def look() -> None:
-        return
+    async def look() -> int:
+        return 1
 
     before = count()
     resync = Resync(look, wanted=lambda: True, every=60, clock=lambda: 5.0)

@@ -10,7 +10,7 @@ from agentbridge.errors import Unavailable
 from agentbridge.reconcile.resync import LAST_RETRY_SECONDS, Resync
 from tests.unit.loop_clock import JumpingLoop
 
-EVERY = 60.0
+EVERY, LONGEST = 60.0, 300.0
 
 
 class Looks:
@@ -21,16 +21,18 @@ class Looks:
         self.at: list[float] = []
         self.fault: str = ""
         self.wanted = True
+        self.keys = 0
         self.loop.run(self._build())
 
     async def _build(self) -> None:
-        self.resync = Resync(self._look, wanted=lambda: self.wanted, every=EVERY, clock=self.loop.time)
+        self.resync = Resync(self._look, wanted=lambda: self.wanted, every=LONGEST, clock=self.loop.time)
         self._task = self.loop.create_task(self.resync.run())
 
-    async def _look(self) -> None:
+    async def _look(self) -> int:
         self.at.append(self.loop.time())
         if self.fault:
             raise Unavailable(self.fault)
+        return self.keys
 
     def pass_time(self, seconds: float) -> None:
         self.loop.run(asyncio.sleep(seconds))
@@ -49,6 +51,16 @@ def test_a_look_is_taken_at_once_when_it_is_due_and_then_at_intervals(looks: Loo
     looks.pass_time(2.5 * EVERY)
     assert looks.at == pytest.approx([1, 1 + EVERY, 1 + 2 * EVERY], abs=0.01)
     assert looks.resync.done.is_set()
+
+
+@pytest.mark.parametrize(
+    ("keys", "interval"), [(100, EVERY), (2000, EVERY), (5000, 150), (10_000, 300), (90_000, LONGEST)]
+)
+def test_what_costs_more_is_looked_at_more_seldom(looks: Looks, keys: int, interval: float) -> None:
+    looks.keys = keys
+    looks.resync.now()
+    looks.pass_time(2.5 * interval)
+    assert looks.at == pytest.approx([0, interval, 2 * interval], abs=0.01)
 
 
 def test_one_that_can_not_be_taken_is_told_once_and_tried_ever_more_seldom(looks: Looks) -> None:
