@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 # test files side by side, each with servers of its own; they wait more than they work
 WORKERS ?= 4
 
-.PHONY: setup setup-16 setup-20 setup-browser setup-systemd demo test test-22 test-16 test-20 test-nodes test-node-calls test-browser test-desk test-console pictures check web-check web-vendor bench faults deb clean
+.PHONY: setup setup-16 setup-20 setup-browser setup-systemd setup-kamailio demo test test-22 test-16 test-20 test-nodes test-node-calls test-browser test-desk test-console pictures check web-check web-vendor bench faults deb clean
 
 setup:
 	@lab/setup
@@ -19,6 +19,9 @@ setup-browser:
 
 setup-systemd:
 	@lab/setup --systemd
+
+setup-kamailio:
+	@lab/setup --kamailio
 
 # make demo ASTERISK=16 (or 20): on that version; also a root folder with an Asterisk of your own
 demo: $(if $(filter 16 20,$(ASTERISK)),setup-$(ASTERISK),setup)
@@ -49,7 +52,7 @@ test-20: setup-20
 # Three Asterisks with an address each, in a network namespace of their own. What waits for outages is in `make test-nodes`
 # and `make faults`; AGENTBRIDGE_NODE_PAIRS=500 make test-nodes: the long run of simultaneous calls.
 NODES := unshare --net sh -c 'ip link set lo up && exec "$$@"' sh env AGENTBRIDGE_ASTERISK_ROOTS=22
-test-nodes: setup
+test-nodes: setup-kamailio
 	$(NODES) $(PYTHON) -m pytest --tb=short -s tests/nodes
 
 test-node-calls: setup
@@ -96,7 +99,7 @@ bench: setup
 IN_BROWSERS := tests/faults/test_fault_browser.py tests/faults/test_fault_crowd.py
 # pytest's status where ONLY selects none of a line's tests
 NONE_OF_THEM := test $$? = 5
-faults: setup-systemd setup-browser
+faults: setup-systemd setup-browser setup-kamailio
 	$(PYTHON) -m pytest -s tests/faults $(addprefix --ignore=,$(IN_BROWSERS)) -k "$(ONLY)" || $(NONE_OF_THEM)
 	$(IN_NAMESPACE) $(PYTHON) -m pytest -s $(IN_BROWSERS) -k "$(ONLY)" || $(NONE_OF_THEM)
 	$(NODES) $(PYTHON) -m pytest --tb=short -s tests/nodes --ignore=tests/nodes/test_node_calls.py -k "$(ONLY)" || $(NONE_OF_THEM)

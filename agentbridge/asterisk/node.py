@@ -22,6 +22,7 @@ from agentbridge.asterisk.drivers.engagement import Engagement
 from agentbridge.asterisk.drivers.members import Members, member_of
 from agentbridge.asterisk.drivers.pjsip_fields import MANAGED
 from agentbridge.asterisk.drivers.policy import PolicyStore
+from agentbridge.asterisk.drivers.registrar import RegistrarContacts
 from agentbridge.asterisk.drivers.transports import Transports
 from agentbridge.asterisk.drivers.voicemail import Mailboxes
 from agentbridge.asterisk.listener import AsteriskListener
@@ -29,6 +30,7 @@ from agentbridge.asterisk.missing_queues import MissingQueues
 from agentbridge.asterisk.observed.contacts import ContactListener, Contacts, NoContactListener
 from agentbridge.asterisk.observed.observation import Observation, device_of
 from agentbridge.asterisk.silencing import Silencing
+from agentbridge.asterisk.trunks import PUBLISHER
 from agentbridge.model import (
     AUTOPAUSE,
     AddMember,
@@ -103,7 +105,8 @@ class Node:
         self._policy = PolicyStore(self._actions, self._bulk, self._seen)
         self._contacts = Contacts(self._bulk, contacts or NoContactListener())
         self._endpoints = Endpoints(ari, self._actions, self._bulk, self._seen, self._contacts)
-        self._transports = Transports(ari, self._contacts, listener.key_drifted)
+        self._registrar = RegistrarContacts(ari)
+        self._transports = Transports(self._registrar, self._contacts, listener.key_drifted)
         self._mailboxes = Mailboxes(self._actions, self._bulk, self._seen)
         self._missing = MissingQueues(self._members, lambda: self.up, listener)
         self._silencing = Silencing(self._actions, self._members, self._seen, listener)
@@ -157,6 +160,19 @@ class Node:
     def contact(self, device: EndpointId) -> Contact | None:
         """Returns where a device that is registered here is reached."""
         return self._contacts.contact(device)
+
+    async def whole_contact(self, device: EndpointId) -> Contact | None:
+        """Returns where a device that is registered here is reached, with its path, as the registrar has it now.
+
+        Raises Refused or Unavailable.
+        """
+        contact = self._contacts.contact(device)
+        return await self._registrar.read(device, contact.uri) if contact is not None else None
+
+    async def register(self, device: EndpointId, contact: Contact) -> None:
+        """Registers a device of another node here; the event that follows tells the contact listener. Raises Refused
+        or Unavailable."""
+        await self._registrar.write(device, contact)
 
     def located(self, moments: Mapping[EndpointId, float]) -> None:
         """Notes as of which moment the directory knew where these devices are; see Contacts.located."""
@@ -338,6 +354,8 @@ class Node:
 
     def _reloaded(self, module: str) -> None:
         """Asks for a look at everything where the reload of this module may have changed what is ours."""
+        if module == PUBLISHER:
+            return  # by ourselves, see asterisk.trunks; it knows nothing of endpoints
         pjsip = module == "All" or "pjsip" in module.lower()
         if pjsip:
             self._endpoints.reloaded()

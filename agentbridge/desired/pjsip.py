@@ -96,6 +96,8 @@ def _aor_fields(expires: int, qualify: int, contact: str) -> Fields:
             "maximum_expiration": str(expires),
             "qualify_frequency": str(qualify),
             "contact": contact,
+            # behind a SIP proxy the phone is reached by the Path that its REGISTER came with
+            "support_path": "yes",
         }
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from agentbridge.directory.connecting import PooledConnection
 from agentbridge.directory.queries import QUERIES
 from agentbridge.directory.telephones import Acquire
 from agentbridge.model import Contact, EndpointId, Location
@@ -19,9 +18,7 @@ class LocationStore:
 
     async def registered(self, contacts: Mapping[EndpointId, Contact]) -> dict[EndpointId, Location]:
         """Writes that these devices have just registered with this node; returns where each is registered now."""
-        uris = [contact.uri for contact in contacts.values()]
-        async with self._acquire() as connection:
-            return await _placed(connection, "devices_registered", self.node, list(contacts), uris)
+        return await self._written("devices_registered", contacts)
 
     async def gone(self, devices: Collection[EndpointId]) -> None:
         """Writes that these devices are not registered with this node any more."""
@@ -31,6 +28,10 @@ class LocationStore:
     async def replace_all(self, contacts: Mapping[EndpointId, Contact]) -> dict[EndpointId, Location]:
         """Writes that these devices and no others are registered with this node; returns where each is registered
         now."""
+        return await self._written("devices_of_node", contacts)
+
+    async def _written(self, query: str, contacts: Mapping[EndpointId, Contact]) -> dict[EndpointId, Location]:
+        """Runs the query with these contacts; returns the devices' places that it tells."""
         columns = (
             list(contacts),
             [contact.uri for contact in contacts.values()],
@@ -38,10 +39,5 @@ class LocationStore:
             [contact.ends for contact in contacts.values()],
         )
         async with self._acquire() as connection:
-            return await _placed(connection, "devices_of_node", self.node, *columns)
-
-
-async def _placed(connection: PooledConnection, query: str, *arguments: object) -> dict[EndpointId, Location]:
-    """Runs the query; returns the devices' places that it tells."""
-    rows = await connection.fetch(QUERIES[query], *arguments)
-    return {EndpointId(row["device"]): Location(row["node"], row["since"]) for row in rows}
+            rows = await connection.fetch(QUERIES[query], self.node, *columns)
+        return {EndpointId(row["device"]): Location(row["node"], row["since"]) for row in rows}

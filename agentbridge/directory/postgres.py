@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -26,7 +26,7 @@ from agentbridge.directory.lineage import Lineage
 from agentbridge.directory.queries import QUERIES
 from agentbridge.directory.subjects import SUBJECTS, reading
 from agentbridge.errors import Unavailable
-from agentbridge.model import EndpointId, Fate, Loss, QueueName, Reading
+from agentbridge.model import Contact, EndpointId, Fate, Loss, QueueName, Reading
 
 DEADLINE_SECONDS = 5.0
 """of one query; also how soon a hung server is noticed"""
@@ -70,6 +70,8 @@ class Centre:
     """empty: this one is alone"""
     queues: Mapping[QueueName, str] = field(default_factory=dict)
     """those that others serve, each with its node"""
+    orphans: Mapping[EndpointId, Contact] = field(default_factory=dict)
+    """phones of lost nodes that this one is to take over: a proxy reaches them from here too"""
 
 
 class Directory:
@@ -203,7 +205,11 @@ class Directory:
             row = await connection.fetchrow(QUERIES["heartbeat"], *arguments)
         if row is None:
             raise Unavailable("agentbridge.heartbeat returned no row: the schema is not that of this program")
-        return Centre(others=tuple(row["others"]), queues=json.loads(row["elsewhere"] or "{}"))
+        orphans = {
+            EndpointId(device): Contact(found["uri"], found["path"], datetime.fromtimestamp(found["ends"], UTC))
+            for device, found in json.loads(row["adopts"] or "{}").items()
+        }
+        return Centre(others=tuple(row["others"]), queues=json.loads(row["elsewhere"] or "{}"), orphans=orphans)
 
     async def prune_changes(self) -> int:
         """Deletes hints that every living node has read; returns how many."""

@@ -63,10 +63,10 @@ select agentbridge.prune_taken_away()
 select agentbridge.prune_old()
 
 -- name: heartbeat
-select others, elsewhere from agentbridge.heartbeat($1, $2, $3::text::pg_snapshot, $4, $5, $6, $7, $8, $9::text[], $10::text[], $11::text[])
+select others, elsewhere, adopts from agentbridge.heartbeat($1, $2, $3::text::pg_snapshot, $4, $5, $6, $7, $8, $9::text[], $10::text[], $11::text[])
 
 -- name: devices_registered
-select device, node, since from agentbridge.devices_registered($1, $2::text[], $3::text[])
+select device, node, since from agentbridge.devices_registered($1, $2::text[], $3::text[], $4::text[], $5::timestamptz[])
 
 -- name: devices_gone
 select agentbridge.devices_gone($1, $2::text[])

@@ -8,7 +8,7 @@ from typing import NoReturn, Protocol
 
 import structlog
 
-from agentbridge.errors import Unavailable
+from agentbridge.errors import Refused, Unavailable
 from agentbridge.model import Contact, EndpointId, Location
 
 log = structlog.get_logger()
@@ -24,6 +24,10 @@ class Registrar(Protocol):
     def contacts(self) -> Mapping[EndpointId, Contact]: ...
 
     def located(self, moments: Mapping[EndpointId, float]) -> None: ...
+
+    async def whole_contact(self, device: EndpointId) -> Contact | None:
+        """Returns the device's contact with its path; None where it is gone. Raises Refused or Unavailable."""
+        ...
 
 
 class LocationStore(Protocol):
@@ -133,7 +137,8 @@ class Locations:
             if whole:
                 self._located(registrar, await self._store.replace_all(registrar.contacts()))
             elif came:
-                contacts = {device: contact for device in came if (contact := registrar.contact(device)) is not None}
+                found = await asyncio.gather(*(_contact(registrar, device) for device in came))
+                contacts = {device: contact for device, contact in zip(came, found, strict=True) if contact is not None}
                 self._located(registrar, await self._store.registered(contacts))
             if gone and not whole:
                 await self._store.gone(gone)
@@ -152,3 +157,12 @@ class Locations:
         for device, location in settled.items():
             if location.node != self._store.node:
                 self._elsewhere(device)
+
+
+async def _contact(registrar: Registrar, device: EndpointId) -> Contact | None:
+    """Returns where the device is reached: with its path where Asterisk says it, as an event alone does not."""
+    try:
+        return await registrar.whole_contact(device)
+    except (Refused, Unavailable) as reason:
+        log.debug("locations.without_path", device=device, reason=str(reason))
+        return registrar.contact(device)

@@ -91,6 +91,8 @@ async def serve(parts: Parts, settings: Settings) -> None:
         "telephones": parts.registrations.run(),
         "queue_nodes": parts.queue_nodes.run(),
         "locations": parts.locations.run(parts.node),
+        "orphans": parts.orphans.run(),
+        "trunks": parts.trunks.run(),
         "phone": parts.phone.run(),
         "addresses": Addresses(settings.http.bind, health).run(),
     }

@@ -19,6 +19,8 @@ from agentbridge.service.parts import Parts
 log = structlog.get_logger()
 
 HEARTBEAT_SECONDS = 2.0
+AMONG_OTHERS_SECONDS = 1.0
+"""between two heartbeats where there are other nodes: one that is lost is known by those that do not come"""
 LOOK_SECONDS = 0.25
 READY_WITHIN_SECONDS = 15.0
 """after that the service counts as started, though a server is still away: it will come"""
@@ -48,12 +50,15 @@ class Health:
         while True:
             now, state = time.monotonic(), self._summary()
             # numbers that are taken at once: until the directory knows them it gives them to new agents
-            news = (state, self._parts.reconciler.taken)
-            if news != told or now - sent >= HEARTBEAT_SECONDS:
+            unreachable = self._look_at_others()
+            news = (state, self._parts.reconciler.taken, unreachable)
+            others = self._parts.locations.others
+            if news != told or now - sent >= (AMONG_OTHERS_SECONDS if others else HEARTBEAT_SECONDS):
                 with contextlib.suppress(Unavailable):  # the changes' connection says that the database is lost
-                    centre = await self._parts.directory.heartbeat(self._heartbeat())
+                    centre = await self._parts.directory.heartbeat(self._heartbeat(unreachable))
                     self._parts.locations.heard(centre.others)
                     self._parts.queue_nodes.heard(centre.queues)
+                    self._parts.orphans.heard(centre.orphans)
                 systemd.status(state)
                 sent, told = now, news
             await asyncio.sleep(LOOK_SECONDS)
@@ -107,7 +112,15 @@ class Health:
 
     # ------------------------------------------------------------ what is known
 
-    def _heartbeat(self) -> Heartbeat:
+    def _look_at_others(self) -> tuple[str, ...]:
+        """Returns the nodes that this Asterisk does not reach by SIP, and tells the trunks."""
+        node = self._parts.node
+        unreachable = tuple(node.unreachable(self._parts.locations.others))
+        if node.up:  # else nothing is known of them
+            self._parts.trunks.look(unreachable)
+        return unreachable
+
+    def _heartbeat(self, unreachable: tuple[str, ...]) -> Heartbeat:
         """Returns what the directory is told of this daemon."""
         parts = self._parts
         return Heartbeat(
@@ -120,7 +133,7 @@ class Health:
             version=__version__,
             lacks=tuple(parts.node.lacks),
             taken=tuple(sorted(parts.reconciler.taken)),
-            unreachable=tuple(parts.node.unreachable(parts.locations.others)),
+            unreachable=unreachable,
         )
 
     def _pending(self) -> int:

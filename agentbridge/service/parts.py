@@ -15,6 +15,7 @@ from agentbridge.asterisk.calls.watch import CallWatch
 from agentbridge.asterisk.node import Node
 from agentbridge.asterisk.observed.contacts import ContactListeners
 from agentbridge.asterisk.queue_nodes import QueueNodes
+from agentbridge.asterisk.trunks import Trunks
 from agentbridge.desired.pjsip import SipDefaults
 from agentbridge.directory.changes import Changes, Pulse
 from agentbridge.directory.lineage import Memory
@@ -25,6 +26,7 @@ from agentbridge.directory.recordings import CallLedger
 from agentbridge.directory.requests import RequestDesk
 from agentbridge.directory.telephones import PhoneDesk, Telephones
 from agentbridge.phone.locations import Locations
+from agentbridge.phone.orphans import Orphans
 from agentbridge.phone.registrations import Registrations
 from agentbridge.phone.service import APP, PhoneService
 from agentbridge.plan.limit import Limit
@@ -48,7 +50,9 @@ class Parts:
     requests: RequestDesk
     registrations: Registrations
     locations: Locations
+    orphans: Orphans
     queue_nodes: QueueNodes
+    trunks: Trunks
     desk: PhoneDesk
     phone: PhoneService
     phone_events: AriEvents
@@ -119,7 +123,9 @@ def build(settings: Settings, directory: Directory, ari: Ari) -> Parts:
         requests=requests,
         registrations=registrations,
         locations=locations,
+        orphans=Orphans(node, active=relay.is_active, clock=time.monotonic),
         queue_nodes=QueueNodes(node, active=relay.is_active),
+        trunks=Trunks(node, active=relay.is_active, clock=time.monotonic),
         desk=desk,
         phone=phone,
         phone_events=AriEvents(

@@ -13,7 +13,8 @@ from lab.phones.user_agent import ALLOW, UserAgent
 class Dialog:
     """The state of a SIP dialog: Call-ID, both ends, the other end's address and the sequence number.
 
-    `local` and `remote` are whole From/To values; the remote tag comes with the first answer.
+    `local` and `remote` are whole From/To values; the remote tag comes with the first answer. `routes`: the proxies
+    between both ends, the one next to us first.
     """
 
     call_id: str
@@ -21,6 +22,7 @@ class Dialog:
     remote: str
     target: str
     cseq: int = 0
+    routes: tuple[str, ...] = ()
 
     @classmethod
     def outgoing(cls, agent: UserAgent, user: str, display: str) -> Dialog:
@@ -33,7 +35,9 @@ class Dialog:
     @classmethod
     def incoming(cls, invite: Request) -> Dialog:
         local = f"{invite.first('To')};tag={secrets.token_hex(8)}"
-        return cls(invite.call_id, local, invite.first("From"), parse_name_addr(invite.first("Contact")).uri)
+        target = parse_name_addr(invite.first("Contact")).uri
+        routes = tuple(invite.all("Record-Route"))
+        return cls(invite.call_id, local, invite.first("From"), target, routes=routes)
 
     @property
     def local_tag(self) -> str:
@@ -46,6 +50,8 @@ class Dialog:
     def learn(self, message: Request | Response) -> None:
         """Takes the other end's tag and address from an answer or a target refresh."""
         if isinstance(message, Response) and message.receiver.tag:
+            if not self.remote_tag:
+                self.routes = tuple(reversed(message.all("Record-Route")))
             self.remote = message.first("To")
         if contact := message.first("Contact"):
             self.target = parse_name_addr(contact).uri
@@ -63,6 +69,7 @@ class Dialog:
             ("CSeq", f"{self.cseq} {method}"),
             ("Contact", agent.contact),
             ("Allow", ALLOW),
+            *(("Route", route) for route in self.routes),
         )
         typed = (("Content-Type", "application/sdp"),) if body else ()
         return Request((*fixed, *headers, *typed), body, method, self.target)

@@ -33,9 +33,9 @@ class Phone:
 
     `server` is host and SIP port of Asterisk. Without a `ticker` (of the farm) there is no audio. It calls without
     being registered as well: so does a trunk, as a static endpoint with user name and password. `registrations` counts
-    the confirmed ones since it last was unregistered; `invites` are all calls that ever reached it, `calls` all that it
-    had, in and out, `notified` all NOTIFYs outside of calls. `most_at_once`: how many of them it had at the same
-    moment.
+    the confirmed ones since it last was unregistered, `registers` the requests for one that were ever sent; `invites`
+    are all calls that ever reached it, `calls` all that it had, in and out, `notified` all NOTIFYs outside of calls.
+    `most_at_once`: how many of them it had at the same moment.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Phone:
         self.calls: list[Call] = []
         self.most_at_once = 0
         self.notified: list[Request] = []
-        self.registrations = 0
+        self.registrations = self.registers = 0
         self._agent = UserAgent(Credentials(user, secret), server, transport)
         self._agent.on_request, self._agent.on_stray = self._handle, self._handle_stray
         self._ticker = ticker
@@ -122,6 +122,7 @@ class Phone:
         """Makes a REGISTER."""
         agent = self._agent
         self._register_cseq += 1
+        self.registers += 1
         me = f"<{agent.uri(self.user)}>"
         headers = (
             ("Via", agent.via()),

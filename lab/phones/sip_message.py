@@ -108,7 +108,7 @@ class Request(_Message):
         to = self.first("To")
         if tag and not self.receiver.tag:
             to = f"{to};tag={tag}"
-        copied = [("Via", via) for via in self.all("Via")]
+        copied = [(name, value) for name in ("Via", "Record-Route") for value in self.all(name)]
         copied += [("From", self.first("From")), ("To", to), ("Call-ID", self.call_id), ("CSeq", self.first("CSeq"))]
         return Response((*copied, *headers), body, status, reason(status))
 

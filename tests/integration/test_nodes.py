@@ -166,11 +166,15 @@ async def test_a_node_is_taken_for_lost_only_when_heartbeat_and_sip_are_gone(sql
     await beat(sql, "c", "a")
     await beat(sql, "b", "a")
     assert (await lost(), await served(sql)) == ([], {"sales": "a"})
+    # both, for less than three heartbeats
+    await age(sql, 2, "a")
+    await beat(sql, "b", "a")
+    assert (await lost(), await served(sql)) == ([], {"sales": "a"})
     # both, for less than the lease: it is lost, and its queues wait
-    await age(sql, 10, "a")
+    await age(sql, 2, "a")
     await beat(sql, "b", "a")
     assert (await lost(), await served(sql)) == (["a"], {"sales": "a"})
-    await age(sql, 15, "a")
+    await age(sql, 20, "a")
     await beat(sql, "b", "a")
     taken = (await served(sql))["sales"]
     assert taken in {"b", "c"}
@@ -317,10 +321,9 @@ async def test_who_sits_at_a_lost_node_leaves_the_queues_and_comes_back_with_it(
     await add_queue(sql, "sales", "anna", "guest")
     await sql.execute("select agentbridge.node_home('a', '{sales}')")
     await sql.execute("select agentbridge.login('anna'), agentbridge.login('guest', 'desk7')")
-    await sql.execute(
-        "select * from agentbridge.devices_registered('b', $1, $2)", [number, "desk7"], ["sip:1@x", "sip:2@x"]
-    )
     async with directory_of(database, "a") as a:
+        registered = {EndpointId(number): Contact("sip:1@x"), EndpointId("desk7"): Contact("sip:2@x")}
+        await LocationStore(a.transaction, "b").registered(registered)
         assert (await carried(a, number)).node == "b"
         assert queues_of(await carried(a, "desk7")) == {"sales"}
         await hints(sql)
@@ -398,6 +401,38 @@ async def test_a_phone_that_a_lost_node_had_is_whoever_has_it_now(sql: Connectio
             {number: Contact("sip:1@a", ends=late - timedelta(hours=1))}
         )
         assert found[number].node == "a"
+
+
+async def test_a_lost_nodes_phones_behind_a_proxy_are_given_to_one_living_node_each(
+    sql: Connection, database: str
+) -> None:
+    behind = [EndpointId(await add_agent(sql, f"agent{number}")) for number in range(12)]
+    direct = EndpointId(await add_agent(sql, "direct"))
+    await add_nodes(sql, "a", "b", "c")
+    for node in "abc":
+        await beat(sql, node)
+    async with directory_of(database, "a") as a, directory_of(database, "c") as c:
+        proxied = {number: Contact(f"sip:{number}@b", "<sip:edge;lr>") for number in behind}
+        await LocationStore(a.transaction, "b").registered({**proxied, direct: Contact("sip:9@b")})
+        assert (await a.heartbeat(heartbeat())).orphans == {}
+        await steady(sql, "a", "c")
+        await age(sql, 4, "b")
+        await beat(sql, "c", "b")
+        ours, theirs = (await a.heartbeat(heartbeat("b"))).orphans, (await c.heartbeat(heartbeat("b"))).orphans
+        assert ours.keys() | theirs.keys() == set(behind)
+        assert ours
+        assert theirs
+        assert not ours.keys() & theirs.keys()
+        number, contact = next(iter(ours.items()))
+        assert (contact.uri, contact.path) == (f"sip:{number}@b", "<sip:edge;lr>")
+        assert contact.ends is not None
+        assert contact.ends > datetime.now(UTC) + timedelta(seconds=30)
+        # it has come here, and is nobody's any more
+        await LocationStore(a.transaction, "a").registered({number: contact})
+        assert number not in (await a.heartbeat(heartbeat("b"))).orphans
+        # after a day every one of those registrations is over
+        await age(sql, 86400, "b")
+        assert (await a.heartbeat(heartbeat("b"))).orphans == {}
 
 
 # ---------------------------------------------------------------- what is told

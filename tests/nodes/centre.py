@@ -127,7 +127,11 @@ async def phones(cluster: Cluster) -> AsyncIterator[None]:
 
 
 async def registered(place: Place, number: str, secret: str) -> Phone:
-    phone = await place.farm.phone(number, secret)
+    return await registered_by(place.farm, number, secret)
+
+
+async def registered_by(farm: Farm, number: str, secret: str) -> Phone:
+    phone = await farm.phone(number, secret)
 
     async def accepted() -> bool:
         try:
@@ -136,7 +140,7 @@ async def registered(place: Place, number: str, secret: str) -> Phone:
             return False
         return True
 
-    await until(accepted, within=BUSY_LINE, what=f"{number} being registered at {place.name}")
+    await until(accepted, within=BUSY_LINE, what=f"{number} being registered at {farm.server}")
     return phone
 
 

@@ -14,11 +14,14 @@ import pytest
 import pytest_asyncio
 
 from agentbridge.desired.node_files import ASTERISK_FILE, PJSIP_FILE
+from agentbridge.reconcile.work_queue import REST_SECONDS
 from lab.manager import Manager
+from lab.phones import Ring
 from lab.postgres import Postgres
-from lab.processes import LabError
-from tests.nodes.centre import Centre, opened, registered, served
-from tests.nodes.cluster import BUSY_LINE
+from lab.processes import LabError, until
+from lab.switch import parted
+from tests.nodes.centre import SERVED_AGAIN_S, Centre, opened, registered, served
+from tests.nodes.cluster import BUSY_LINE, hear_each_other
 
 
 @pytest_asyncio.fixture
@@ -75,6 +78,57 @@ async def test_an_agent_moves_between_nodes_and_a_node_dies(centre: Centre) -> N
     await served(a, at_c)
 
 
+async def test_a_link_heals_by_itself_and_no_phone_rings_for_a_dead_node(centre: Centre) -> None:
+    a, b, c = centre.cluster.places
+    number, secret = await centre.agent("ann")
+    agent = await registered(b, number, secret)
+    await centre.until_member(a, f"Local/{number}@agentbridge-remote")
+
+    # what B tells while A does not hear it is told again, and nobody reloads anything by hand
+    async with parted(*centre.cluster.sites[:2]):
+        await until(lambda: a.lost("nodeb"), within=BUSY_LINE, what="A finding B gone")
+        for lamp in range(1500, 1520):
+            await b.ask("Setvar", Variable=f"DEVICE_STATE(Custom:agent{lamp})", Value="INUSE")
+        await c.until_state("Custom:agent1519", "INUSE")
+        assert await a.state("Custom:agent1519") != "INUSE"
+    began = time.monotonic()
+    for lamp in range(1500, 1520):
+        await a.until_state(f"Custom:agent{lamp}", "INUSE", within=SERVED_AGAIN_S)
+    print(f"all states of B are at A {time.monotonic() - began:.1f} s after the partition")
+    await centre.cluster.joined()
+    await served(c, agent)
+
+    # the caller's node dies while the phone rings
+    agent.behaviour = Ring()
+    caller = await a.customer()
+    caller.dial(number)
+    ringing = await agent.rings(timeout=BUSY_LINE)
+    began = time.monotonic()
+    await a.pbx.kill()
+    await ringing.ended(timeout=BUSY_LINE)
+    print(f"the phone is silent {time.monotonic() - began:.1f} s after the death of the caller's node")
+
+    # and the phone's node dies while a queue's call rings there: the caller gets the next agent
+    await a.pbx.start()
+    await centre.cluster.joined()
+    await centre.settled()
+    await centre.bridges[0].cli("node", "home", "nodea", "--queue", "sales", "--yes")
+    bob, bobs_secret = await centre.agent("bob")
+    other = await registered(c, bob, bobs_secret)
+    await centre.db.execute("select agentbridge.pause('bob', '')")
+    await centre.settled()
+    await centre.until_key(c, "queue/sales/node", "nodea")
+    customer = await c.customer()
+    outgoing = await customer.call("acd-sales", timeout=BUSY_LINE)
+    await agent.rings(timeout=BUSY_LINE)
+    await centre.db.execute("select agentbridge.unpause('bob')")
+    began = time.monotonic()
+    await b.pbx.kill()
+    await hear_each_other(outgoing, await other.rings(timeout=BUSY_LINE), (customer, other))
+    print(f"the caller has another agent {time.monotonic() - began:.1f} s after the death of the phone's node")
+    assert not await centre.db.fetchval("select paused from agentbridge.agent_status where username = 'ann'")
+
+
 async def pause_seconds(centre: Centre, number: str) -> float:
     """Pauses the agent, and ends it; returns how long it took until A's member and B's gate had it."""
     a, b, _ = centre.cluster.places
@@ -109,6 +163,7 @@ async def pause_seconds(centre: Centre, number: str) -> float:
     await centre.db.execute("select agentbridge.unpause('ann')")
     await centre.until_key(b, f"agent/{number}/paused", "")
     await centre.until_member(a, f"Local/{number}@agentbridge-remote")
+    await asyncio.sleep(REST_SECONDS)  # else the next change is one of a storm, and waits for its end
     return max(done.values()) - began
 
 

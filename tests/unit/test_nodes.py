@@ -166,6 +166,9 @@ class Registrar:
     def contact(self, device: EndpointId) -> Contact | None:
         return self.here.get(device)
 
+    async def whole_contact(self, device: EndpointId) -> Contact | None:  # noqa: ARG002
+        raise Unavailable("Asterisk's ARI is away")
+
     def contacts(self) -> Mapping[EndpointId, Contact]:
         return self.here
 

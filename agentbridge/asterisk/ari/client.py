@@ -66,7 +66,7 @@ class Ari:
         A field that Asterisk doesn't know or can't parse is Refused without its name; that is only in Asterisk's log.
         The answer means that the object is visible, not that it is on disk.
         """
-        await self.request("PUT", _object_path(kind, object_id), _body(fields))
+        await self.request("PUT", _object_path(kind, object_id), body_of(fields))
 
     async def get_object(self, kind: ObjectKind, object_id: str) -> dict[str, str] | None:
         """Returns every field of the object, defaults included; None where there is no such object."""
@@ -110,7 +110,7 @@ def _object_path(kind: ObjectKind, object_id: object) -> str:
     return f"/asterisk/config/dynamic/{CONFIG_CLASS}/{kind}/{object_id}"
 
 
-def _body(fields: Mapping[str, str]) -> bytes:
+def body_of(fields: Mapping[str, str]) -> bytes:
     """Returns the request body with these fields. Raises InvalidValue, naming the field, for a value that ARI can't
     take."""
     pairs = [{"attribute": _text("attribute", key), "value": _text(key, fields[key])} for key in fields]

@@ -18,7 +18,14 @@ FAMILIES = {
 }
 """The AstDB family that sorcery.conf gives each kind."""
 MANAGED = {
-    ObjectKind.AOR: ("max_contacts", "remove_existing", "maximum_expiration", "qualify_frequency", "contact"),
+    ObjectKind.AOR: (
+        "max_contacts",
+        "remove_existing",
+        "maximum_expiration",
+        "qualify_frequency",
+        "contact",
+        "support_path",
+    ),
     ObjectKind.AUTH: ("auth_type", "username", "realm", DIGEST),
     ObjectKind.ENDPOINT: (
         "context",

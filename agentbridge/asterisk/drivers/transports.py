@@ -6,16 +6,14 @@ deleted through ARI: alone, without its AOR, whose renewal would make Asterisk w
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from urllib.parse import quote
 
 import structlog
 
 from agentbridge.asterisk.ami.wire import Message
-from agentbridge.asterisk.ari.client import Ari
+from agentbridge.asterisk.drivers.registrar import RegistrarContacts
 from agentbridge.asterisk.observed.contacts import Contacts
 from agentbridge.asterisk.observed.displacements import Displacements
 from agentbridge.model import DropContact, EndpointId, ObservedState
@@ -32,13 +30,13 @@ class Transports:
 
     def __init__(
         self,
-        ari: Ari,
+        registrar: RegistrarContacts,
         contacts: Contacts,
         on_registered: Callable[[EndpointId], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._displacements = Displacements(clock)
-        self._ari = ari
+        self._registrar = registrar
         self._contacts = contacts
         self._on_registered = on_registered
         self._turned_away: dict[EndpointId, str] = {}
@@ -78,9 +76,6 @@ class Transports:
 
     async def apply(self, action: DropContact) -> None:
         """Deletes the contact; one that is gone already counts as deleted. Raises Refused or Unavailable."""
-        # as the registrar names a contact: the AOR, then MD5 of the URI
-        name = f"{action.id};@{hashlib.md5(action.uri.encode(), usedforsecurity=False).hexdigest()}"
-        path = f"/asterisk/config/dynamic/res_pjsip/contact/{quote(name, safe='')}"
-        await self._ari.request("DELETE", path, missing_ok=True)
+        await self._registrar.delete(action.id, action.uri)
         self._turned_away[action.id] = transport_of(action.uri)
         self._contacts.forget(action.id, action.uri)

@@ -1,10 +1,16 @@
 -- Many Asterisk nodes: which of them live, who serves a queue, and where a device is registered. All times are of this
 -- database's clock. Where there is one node it serves everything, and nothing here changes what it is told.
 
--- Between two heartbeats of a node that is up: three of them.
+-- Between two heartbeats of a node that is up, on a machine that is busy: six of them.
 create or replace function agentbridge.longest_gap() returns interval language sql immutable
 set search_path = agentbridge, pg_temp
 as $$ select interval '6 seconds' $$;
+
+-- Without a heartbeat until a node is taken for lost that nobody reaches by SIP either: three of them. No more: its agents
+-- are offered calls until then, which are refused.
+create or replace function agentbridge.silence_of_lost() returns interval language sql immutable
+set search_path = agentbridge, pg_temp
+as $$ select interval '3 seconds' $$;
 
 -- ------------------------------------------------------------------------------------------ what an administrator says
 
@@ -103,12 +109,12 @@ end $$;
 -- ------------------------------------------------------------------------------------------ heartbeats and leases
 
 -- A daemon's word that it lives. `gone`: the nodes that its Asterisk can't reach by SIP. Returns the other nodes and, where
--- there are any, which queues they serve: queue → node.
+-- there are any, which queues they serve: queue → node; and the phones that this node is to take over, see orphans().
 -- Heartbeats with an Asterisk that is up, none of them more than six seconds after the last, are steady: after an outage
 -- of the database every node begins anew, and so nobody takes another one for lost that was only waiting too.
 create or replace function agentbridge.heartbeat(this_node text, started_at timestamptz, snapshot pg_snapshot,
     asterisk_up boolean, lag_seconds double precision, pending integer, failed integer, version text, lacks text[],
-    taken text[], gone text[], out others text[], out elsewhere jsonb) language plpgsql
+    taken text[], gone text[], out others text[], out elsewhere jsonb, out adopts jsonb) language plpgsql
 security definer set search_path = agentbridge, pg_temp
 as $$
 #variable_conflict use_variable
@@ -132,25 +138,27 @@ begin
     if others <> '{}' then
         elsewhere := (select jsonb_object_agg(q.name, q.serving_node) from queues q
             where q.channel = 'voice' and q.serving_node <> this_node);
+        adopts := orphans(this_node);
     end if;
 end $$;
 
--- Marks nodes that are gone: no heartbeat with an Asterisk that is up for six seconds, and no node that is steady and
+-- Marks nodes that are gone: no heartbeat with an Asterisk that is up for three seconds, and no node that is steady and
 -- reaches it by SIP. Of a node that was never added with its SIP address the heartbeats of the whole lease decide, and only
 -- for one that was not added either: as when a node got another name.
 create or replace function agentbridge.note_lost_nodes(this_node text) returns void language sql
 security definer set search_path = agentbridge, pg_temp
 as $$
     with witnesses as (
-        select w.unreachable from nodes w
+        select w.node, w.unreachable from nodes w
         where w.retired_at is null and w.up_at > clock_timestamp() - longest_gap()
             and w.steady_since < clock_timestamp() - longest_gap()
     )
     update nodes n set lost_at = clock_timestamp()
     where n.node <> this_node and n.lost_at is null and n.retired_at is null
-        and n.up_at < clock_timestamp() - longest_gap()
+        and n.up_at < clock_timestamp() - silence_of_lost()
         and case when n.sip_host <> ''
-            then exists (select from witnesses) and not exists (select from witnesses w where n.node <> all (w.unreachable))
+            then exists (select from witnesses w where w.node <> n.node)
+                and not exists (select from witnesses w where w.node <> n.node and n.node <> all (w.unreachable))
             else n.up_at < clock_timestamp() - make_interval(secs => (select queue_failover_seconds from settings))
                 and exists (select from nodes t where t.node = this_node and t.sip_host = '') end
 $$;
@@ -235,16 +243,18 @@ as $$
 $$;
 
 -- Devices that have just registered with this node: the newest registration wins. Returns where they are now.
-create or replace function agentbridge.devices_registered(this_node text, these text[], contacts text[])
-returns table (device text, node text, since double precision) language plpgsql
+create or replace function agentbridge.devices_registered(this_node text, these text[], contacts text[], paths text[],
+    ends timestamptz[]) returns table (device text, node text, since double precision) language plpgsql
 security definer set search_path = agentbridge, pg_temp
 as $$
 #variable_conflict use_column
 begin
-    insert into device_locations as l (device, node, contact)
-    select r.device, this_node, r.contact from unnest(these, contacts) r (device, contact)
+    insert into device_locations as l (device, node, contact, path, expires)
+    select r.device, this_node, r.contact, r.path, r.expires
+    from unnest(these, contacts, paths, ends) r (device, contact, path, expires)
     join dynamic_devices(these) d using (device) order by r.device  -- so that two nodes never wait for each other's rows
-    on conflict (device) do update set node = excluded.node, contact = excluded.contact, path = '', expires = null,
+    on conflict (device) do update set node = excluded.node, contact = excluded.contact, path = excluded.path,
+        expires = excluded.expires,
         since = case when l.node = excluded.node then l.since else clock_timestamp() end;
     return query select l.device, l.node, extract(epoch from l.since)::float8 from device_locations l
         where l.device = any (these);
@@ -284,6 +294,35 @@ begin
             where n.node = l.node and (n.lost_at is not null or n.retired_at is not null))));
     return query select l.device, l.node, extract(epoch from l.since)::float8 from device_locations l
         where l.device = any (these);
+end $$;
+
+-- Phones of lost nodes that are reached through a SIP proxy, and that this node is to take over: device → contact. Each
+-- has one taker among the nodes that are up, by its name. A phone that renews its registration is not read each time: the
+-- registration counts as made when its node was last heard of, and so it ends as late as it may. It is the taker's when its
+-- daemon tells so (devices_registered), and is named again until then.
+create or replace function agentbridge.orphans(this_node text) returns jsonb language plpgsql stable security definer
+set search_path = agentbridge, pg_temp
+as $$
+declare takers text[];
+begin
+    if not exists (select from nodes n where n.lost_at is not null and n.retired_at is null) then
+        return null;
+    end if;
+    takers := array(select n.node from nodes n
+        where n.lost_at is null and n.retired_at is null and n.up_at > clock_timestamp() - longest_gap() order by n.node);
+    return (
+        select jsonb_object_agg(o.device, jsonb_build_object('uri', o.contact, 'path', o.path,
+            'ends', extract(epoch from o.ends)::bigint))
+        from (
+            select l.device, l.contact, l.path, n.up_at + make_interval(secs => d.sip_expires) as ends
+            from device_locations l
+            join nodes n on n.node = l.node and n.lost_at is not null and n.retired_at is null
+            join dynamic_devices(array(select x.device from device_locations x where x.path <> '')) d
+                on d.device = l.device
+            where l.path <> '' and n.up_at + make_interval(secs => d.sip_expires) > clock_timestamp() + interval '5 seconds'
+                and takers[1 + mod(hashtext(l.device)::bigint + 2147483648, cardinality(takers))] = this_node
+            order by l.device limit 1000
+        ) o);
 end $$;
 
 -- ------------------------------------------------------------------------------------------ hints
