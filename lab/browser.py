@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, BrowserContext, Error, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, CDPSession, Error, Page, async_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 SCREENSHOTS = Path(__file__).parents[1] / "build/screenshots"
@@ -60,14 +60,16 @@ MICROPHONE = """
     given.push({ tone, tracks: out.stream.getTracks() });
     return out.stream;
   };
-  const peers = [];
+  // closed ones are let go, so that a test that measures memory measures the page's
+  const peers = new Set();
   const Native = window.RTCPeerConnection;
   window.RTCPeerConnection = class extends Native {
-    constructor(...given) { super(...given); peers.push(this); }
+    constructor(...given) { super(...given); peers.add(this); }
+    close() { peers.delete(this); super.close(); }
   };
   window.__hears = async (wanted, milliseconds) => {
     await context.resume();
-    const live = peers.filter((peer) => peer.connectionState === "connected");
+    const live = [...peers].filter((peer) => peer.connectionState === "connected");
     const receivers = live.flatMap((peer) => peer.getReceivers());
     const tracks = receivers.map((receiver) => receiver.track).filter((track) => track?.readyState === "live");
     if (tracks.length === 0) return 0;
@@ -156,12 +158,39 @@ class Seat:
 
     async def heap(self) -> float:
         """Returns the bytes that live in the page's heap after the collector has run."""
+        async with self._collected() as session:
+            usage = await session.send("Runtime.getHeapUsage")
+        return float(usage["usedSize"])
+
+    async def nodes(self) -> int:
+        """Returns how many nodes the browser keeps for the page, shown or not, after the collector has run."""
+        async with self._collected() as session:
+            counters = await session.send("Memory.getDOMCounters")
+        return int(counters["nodes"])
+
+    async def kept(self, kind: str) -> int:
+        """Returns how many objects of this class of the page are kept, e.g. RTCPeerConnection, after the collector has
+        run."""
+        async with self._collected() as session:
+            prototype = (await session.send("Runtime.evaluate", {"expression": f"{kind}.prototype"}))["result"]
+            found = await session.send("Runtime.queryObjects", {"prototypeObjectId": prototype["objectId"]})
+            counted = await session.send(
+                "Runtime.callFunctionOn",
+                {
+                    "objectId": found["objects"]["objectId"],
+                    "functionDeclaration": "function () { return this.length; }",
+                },
+            )
+        return int(counted["result"]["value"])
+
+    @asynccontextmanager
+    async def _collected(self) -> AsyncIterator[CDPSession]:
+        """Opens the DevTools protocol to the page, whose collector has run."""
         session = await self.context.new_cdp_session(self.page)
         for _ in range(2):
             await session.send("HeapProfiler.collectGarbage")
-        usage = await session.send("Runtime.getHeapUsage")
+        yield session
         await session.detach()
-        return float(usage["usedSize"])
 
     async def last_picture(self) -> None:
         """Takes a screenshot when a test has failed, as failed-N.png; does nothing where the page is gone too."""

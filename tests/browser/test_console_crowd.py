@@ -40,6 +40,22 @@ async def test_a_wallboard_whose_daemon_falls_silent_says_so(hall: Crowd, browse
         await boss.page.get_by_text("1,000 not known").wait_for(state="detached", timeout=30_000)
 
 
+async def test_a_page_that_was_left_is_freed(hall: Crowd, browser: Browser) -> None:
+    async with seat(browser, hall.api.origin) as boss:
+        await hall.write([1])
+        await boss.log_in("boss", PASSWORD)
+        await boss.page.wait_for_function(ALL_THERE, arg=AGENTS, timeout=60_000)
+        await hall.write(list(range(AGENTS)))  # each card is rendered more than once
+        await boss.page.wait_for_timeout(3000)
+        shown = await boss.nodes()
+        await boss.page.locator("nav a[href='/console/queues']").click()
+        await boss.page.get_by_role("cell", name="sales").wait_for()
+        left = await boss.nodes()
+    # the floor has about 17 nodes for each agent
+    assert shown > 10 * AGENTS
+    assert left < AGENTS, (shown, left)
+
+
 async def test_the_console_is_small_and_soon_usable(hall: Crowd, browser: Browser) -> None:
     async with seat(browser, hall.api.origin) as boss:
         await hall.beat()

@@ -78,23 +78,12 @@ function useLook(agents, look) {
 function Cards({ agents, live, filter }) {
   const names = useSignal(/** @type {string[]} */ ([]));
   const limit = useSignal(CARDS_AT_ONCE);
-  /** A card that was made already is given again as it is, which Preact passes over. */
-  const cards = useRef(/** @type {Map<string, {data: Datum | undefined, card: any}>} */ (new Map()));
-  const cardOf = (/** @type {string} */ key) => {
-    const data = agents.objects.get(key);
-    const made = cards.current.get(key);
-    if (made?.data === data) return made?.card;
-    const card = html`<${Agent} key=${key} name=${key} data=${data} live=${live} />`;
-    cards.current.set(key, { data, card });
-    return card;
-  };
   const look = () => {
     const order = new Intl.Collator(language.value, { numeric: true }).compare;
     const found = agents.keys.value.filter((key) => shows(key, agents.objects.get(key)?.peek(), filter.value));
     const known = new Set(names.peek());
     if (found.length === known.size && found.every((key) => known.has(key))) return;
     const called = new Map(found.map((key) => [key, String(agents.objects.get(key)?.peek().name || key)]));
-    for (const key of cards.current.keys()) if (!agents.objects.has(key)) cards.current.delete(key);
     names.value = found.sort((a, b) => order(called.get(a) ?? a, called.get(b) ?? b));
   };
   useLook(agents, look);
@@ -112,7 +101,7 @@ function Cards({ agents, live, filter }) {
     return html`<p class="empty">${filter.value ? t("list.nothing", { text: filter.value }) : live.connection.value === "connecting" ? "" : t("floor.no_agents")}</p>`;
   }
   return html`<ul class="cards" aria-label=${t("floor.agents")}>
-    ${names.value.slice(0, limit.value).map(cardOf)}
+    ${names.value.slice(0, limit.value).map((key) => html`<${Agent} key=${key} name=${key} data=${agents.objects.get(key)} live=${live} />`)}
   </ul>`;
 }
 

@@ -132,45 +132,64 @@ function measure(source) {
   if (!context) return;
   const analyser = context.createAnalyser();
   analyser.fftSize = 512;
-  context.createMediaStreamSource(source).connect(analyser);
+  const heard = context.createMediaStreamSource(source);
+  heard.connect(analyser);
   const samples = new Float32Array(analyser.fftSize);
   const timer = setInterval(() => {
-    if (stream !== source) return clearInterval(timer);
+    if (stream !== source) {
+      heard.disconnect();
+      return clearInterval(timer);
+    }
     if (document.visibilityState !== "visible") return;
     analyser.getFloatTimeDomainData(samples);
     level.value = Math.min(1, Math.sqrt(samples.reduce((sum, x) => sum + x * x, 0) / samples.length) * 4);
   }, 120);
 }
 
+/** Where rings are heard, made once: a browser keeps each destination as long as its context. @type {{speaker: MediaStreamAudioDestinationNode, audio: Sink} | null} */
+let bell = null;
+/** Calls that ring now. */
+let ringing = 0;
+
+/** @param {AudioContext} sound */
+function makeBell(sound) {
+  const speaker = sound.createMediaStreamDestination();
+  const audio = /** @type {Sink} */ (new Audio());
+  audio.srcObject = speaker.stream;
+  return { speaker, audio };
+}
+
 /** Rings until the function that it returns is called, on the device chosen for ringing. @param {boolean} soft @returns {() => void} */
 export function ring(soft) {
   if (!context) return () => {};
   const sound = context;
-  const bell = sound.createGain();
-  bell.gain.value = 0;
-  const speaker = sound.createMediaStreamDestination();
-  bell.connect(speaker);
-  const audio = /** @type {Sink} */ (new Audio());
-  audio.srcObject = speaker.stream;
-  if (chosen.value.ringer) steer(audio, chosen.value.ringer);
+  bell ??= makeBell(sound);
+  const { speaker, audio } = bell;
+  const loudness = sound.createGain();
+  loudness.gain.value = 0;
+  loudness.connect(speaker);
+  steer(audio, chosen.value.ringer);
+  ringing += 1;
   void audio.play().catch(() => {});
   const tones = RING.tones.map((hertz) => {
     const tone = sound.createOscillator();
     tone.frequency.value = hertz;
-    tone.connect(bell);
+    tone.connect(loudness);
     tone.start();
     return tone;
   });
   const turn = () => {
-    bell.gain.setValueAtTime(soft ? RING.soft : RING.loud, sound.currentTime);
-    bell.gain.setValueAtTime(0, sound.currentTime + RING.on);
+    loudness.gain.setValueAtTime(soft ? RING.soft : RING.loud, sound.currentTime);
+    loudness.gain.setValueAtTime(0, sound.currentTime + RING.on);
   };
   turn();
   const timer = setInterval(turn, (RING.on + RING.off) * 1000);
   return () => {
     clearInterval(timer);
     for (const tone of tones) tone.stop();
-    audio.pause();
+    loudness.disconnect();
+    ringing -= 1;
+    if (ringing === 0) audio.pause();
   };
 }
 

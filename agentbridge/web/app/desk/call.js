@@ -220,11 +220,13 @@ export class Call {
 
   /** Another microphone in a running call. @param {MediaStream} stream */
   async replace(stream) {
+    const before = this.voice;
     this.voice = stream.clone();
     const track = this.voice.getAudioTracks()[0];
     for (const sender of this.rtc.connection?.getSenders() ?? []) {
       if (track && (sender.track?.kind === "audio" || sender.track === null)) await sender.replaceTrack(track);
     }
+    for (const old of before?.getTracks() ?? []) old.stop(); // else the browser goes on listening to that device
     this.#silence();
   }
 }
