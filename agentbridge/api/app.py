@@ -11,12 +11,11 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentbridge import __version__
-from agentbridge.api import pages
+from agentbridge.api import document, pages
 from agentbridge.api.audio import Audio
 from agentbridge.api.client_logs import ClientLogs
 from agentbridge.api.database import Database
@@ -24,7 +23,7 @@ from agentbridge.api.events.hub import Hub
 from agentbridge.api.events.stream import Streams
 from agentbridge.api.gate import Callers
 from agentbridge.api.guessing import Buckets, Guesses
-from agentbridge.api.problems import Problem, ProblemBody, on_http, on_invalid, on_problem
+from agentbridge.api.problems import Problem, on_http, on_invalid, on_problem
 from agentbridge.api.resets import Resets
 from agentbridge.api.routes import agents, calls, events, me, recordings, records, session, watching
 from agentbridge.api.routes.session import Hashing
@@ -50,11 +49,6 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
-DESCRIPTION = """Agents, queues, telephones and what goes on in calls.
-
-People log in with `POST /v1/session` and have a cookie; what changes something must come from the own origin
-(`Sec-Fetch-Site: same-origin` or the own `Origin`) with a JSON body. Machines send `Authorization: Bearer ab_…`.
-Errors are RFC 9457 problems."""
 
 
 class Headers:
@@ -90,7 +84,6 @@ def create(settings: ApiSettings, clock: Callable[[], float] = time.monotonic) -
     app = FastAPI(
         title="agentbridge",
         version=__version__,
-        description=DESCRIPTION,
         lifespan=_lifespan,
         openapi_url="/openapi.json",
         docs_url=None,  # its page loads scripts from elsewhere
@@ -159,33 +152,11 @@ def _document(app: FastAPI) -> Callable[[], dict[str, Any]]:
     """Returns a function that makes the OpenAPI document at its first call."""
 
     def made() -> dict[str, Any]:
-        """Returns the document; its errors are problems (RFC 9457) instead of FastAPI's own bodies."""
         if app.openapi_schema is None:
-            found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-            parts = found.setdefault("components", {})
-            parts.setdefault("schemas", {})["ProblemBody"] = ProblemBody.model_json_schema()
-            parts["schemas"].pop("HTTPValidationError", None)
-            parts["schemas"].pop("ValidationError", None)
-            parts["securitySchemes"] = {
-                "session": {"type": "apiKey", "in": "cookie", "name": "__Host-agentbridge"},
-                "token": {"type": "http", "scheme": "bearer"},
-            }
-            _secured(found)
-            app.openapi_schema = found
+            app.openapi_schema = document.write(app)
         return app.openapi_schema
 
     return made
-
-
-def _secured(found: dict[str, Any]) -> None:
-    """Adds to the OpenAPI document which operations need a session or a token."""
-    from agentbridge.api.operations import OPERATIONS
-
-    for methods in found["paths"].values():
-        for described in methods.values():
-            operation = OPERATIONS.get(described.get("operationId", ""))
-            if operation is not None and not operation.public:
-                described["security"] = [{"session": []}, {"token": []}]
 
 
 Running = Callable[[FastAPI], Awaitable[None]]

@@ -49,6 +49,25 @@ TITLES = {
     503: "Not available now",
     507: "No internal number is free",
 }
+MEANINGS = {
+    400: "the request is broken, or its body did not come in time",
+    401: "there is no session or token, or it is over (AB011); or username and password don't go together",
+    403: "this role or scope may not do it (AB004), or the request does not come from the own pages",
+    404: "there is none, or it is not for this person to see (AB003)",
+    409: "the name or number is taken (AB002), the telephone is taken or not registered (AB006), the agent is not "
+    "logged in (AB007) or on pause in all queues (AB010), or a request about a running call was refused (AB013)",
+    412: "somebody else has changed the record meanwhile (AB012): `current` and `yours` show both",
+    413: "the body is larger than this operation takes",
+    415: "the body is not of the type that this operation takes",
+    416: "the recording has no such bytes",
+    422: "a value breaks a rule (AB001, for a hot-desk agent's telephone AB009): `field` and `rule` say which",
+    423: "the agent or user is deactivated or locked (AB005)",
+    428: "the request needs `If-Match`",
+    429: "too many tries; wait as `Retry-After` says",
+    503: "the database is away; try again as `Retry-After` says",
+    507: "the range of internal numbers is full (AB008)",
+}
+"""status → what it says of a request, and the codes that come with it"""
 
 
 class ProblemBody(BaseModel):

@@ -21,9 +21,10 @@ LET_IN_SECONDS = 0.01
 LONGEST_WAIT_SECONDS = 0.5
 AT_ONCE, ADDRESS_SECONDS = 30, 0.1
 """what one address may send at once, as many people behind one router do, and then one in so many seconds"""
-HELD_SECONDS = 0.25
-"""before a request is turned away: whoever guesses waits for the answer, which costs less than to give it at once"""
-MOST_HELD = 1000
+REFUSE_SECONDS = 0.005
+"""between two answers to requests that are turned away: whoever guesses waits for them, so that a storm costs as much
+as its answers, however many take part"""
+LONGEST_HELD_SECONDS = 5.0
 SUM_SECONDS = 60.0
 MOST_ADDRESSES = 10_000
 GUESSES = (("POST", "/v1/session"), ("POST", "/v1/password-resets"), ("PUT", "/v1/password-resets/"))
@@ -86,7 +87,7 @@ class Throttle:
         self._addresses = Buckets(AT_ONCE, ADDRESS_SECONDS, clock)
         self._known = Lane(LET_IN_SECONDS, LONGEST_WAIT_SECONDS, clock)
         self._strangers = Lane(LET_IN_SECONDS, LONGEST_WAIT_SECONDS, clock)
-        self._held = 0
+        self._refused = Lane(REFUSE_SECONDS, LONGEST_HELD_SECONDS, clock)
         self._refusal = Problem(
             429,
             "too many people log in at this moment; try again in a second",
@@ -102,7 +103,7 @@ class Throttle:
         wait = self._wait_seconds(address)
         if wait is None:
             self._refusals.add(address)
-            await self._hold()
+            await asyncio.sleep(self._refused.wait_seconds() or 0.0)
             await self._refusal(scope, receive, send)
             return
         if wait:
@@ -119,16 +120,6 @@ class Throttle:
         if wait is not None:
             self._addresses.take(address)
         return wait
-
-    async def _hold(self) -> None:
-        """Waits a moment before a refusal, unless very many wait already."""
-        if self._held >= MOST_HELD:
-            return
-        self._held += 1
-        try:
-            await asyncio.sleep(HELD_SECONDS)
-        finally:
-            self._held -= 1
 
 
 def _is_guess(scope: Scope) -> bool:

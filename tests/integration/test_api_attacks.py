@@ -170,6 +170,7 @@ async def test_a_flood_of_streams_ends_at_a_hundred_of_one_person(api: Api) -> N
                 except aiohttp.WSServerHandshakeError as error:
                     refused += error.status == 429
             assert (len(sockets), refused) == (100, 5)
+            assert (await boss.ask("GET", "/v1/events/stream"))[0] == 429, "Server-Sent Events count too"
             async with viewing(lead) as viewer:
                 await viewer.subscribe(kinds=["queue"])
                 assert viewer.first == "snapshot"

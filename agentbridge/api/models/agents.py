@@ -8,14 +8,23 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentbridge.api.models.common import (
+    CallerId,
+    CallGroup,
+    Codecs,
+    Context,
     Given,
+    Host,
     Long,
     Name,
+    Nat,
     Penalty,
+    PickupGroup,
     Port,
     Seconds,
+    SipExpires,
+    SipType,
     Text,
-    Transport,
+    Transports,
     Typology,
     Words,
     optional,
@@ -25,62 +34,64 @@ from agentbridge.api.models.common import (
 class AgentFields(Given):
     """What can be set of an agent."""
 
-    username: Name = optional()
-    full_name: Text = optional()
-    alias: Text = optional()
-    email: Text = optional()
-    internal: Annotated[str, Field(min_length=1, max_length=16)] = optional()
-    typology: Typology = optional()
-    description: Long = optional()
-    voicemail: bool = optional()
-    deactivated: bool = optional()
-    hot_desk: bool = optional()
-    login_in_pause: bool = optional()
-    mask_sensitive: bool = optional()
-    transport: list[Transport] = optional()
-    host: Text = optional()
-    nat: Words = optional()
-    sip_type: Literal["friend", "user", "peer"] = optional()
-    codecs: Words = optional()
-    caller_id: Text = optional()
-    context: Text = optional()
-    call_group: Text = optional()
-    pickup_group: Text = optional()
-    chanspy: bool = optional()
-    record_calls: Literal["inactive", "wav", "wav49", "gsm"] = optional()
-    record_made_calls: bool = optional()
-    sip_expires: Seconds = optional()
-    sip_port: Port = optional()
-    auto_answer: bool = optional()
-    auto_answer_delay: Seconds = optional()
-    ring_in_use: bool = optional()
-    manual_recording: bool = optional()
-    dtmf_tones: bool = optional()
-    dnd_in_pause: bool = optional()
-    unanswered_badge: bool = optional()
-    jaws: bool = optional()
-    screen_recording: Text = optional()
-    screen_recording_path: Text = optional()
-    remote_control: bool = optional()
-    remote_control_port: Port = optional()
-    forward_allowed: bool = optional()
-    forward_to: Text = optional()
-    may_see_settings: bool = optional()
-    may_change_settings: bool = optional()
-    tls_certificate_path: Text = optional()
-    tls_key_path: Text = optional()
-    wss_port: Port | None = optional()
-    ignore_pause_preview: bool = optional()
-    client_log: bool = optional()
-    client_log_level: Literal["error", "warning", "info", "debug"] = optional()
-    internal_messenger: bool = optional()
-    prefix_required: bool = optional()
-    recall_me: bool = optional()
-    may_call: bool = optional()
-    may_spy: bool = optional()
-    download_attachments: bool = optional()
-    download_interactions: bool = optional()
-    download_recordings: bool = optional()
+    username: Name = optional("letters, digits, `.` and `_`; unique")
+    full_name: Text = optional("the name that people see; `strict_full_name` of the settings limits its characters")
+    alias: Text = optional("shown in queues and to colleagues in place of the full name")
+    email: Text = optional("where a link for a new password is sent")
+    internal: Annotated[str, Field(min_length=1, max_length=16)] = optional(
+        "the number that others call; left out: the lowest free one"
+    )
+    typology: Typology = optional("`phonebar`: a desktop client; `external`: any SIP phone; `webrtc`: the browser")
+    description: Long = optional("for managers; Asterisk does not have it")
+    voicemail: bool = optional("the agent has a voicemail box")
+    deactivated: bool = optional("can't log in, and its phone can't register; it is logged out. Reversible")
+    hot_desk: bool = optional("`external` agents only: each login names a telephone")
+    login_in_pause: bool = optional("a login starts on pause in all queues")
+    mask_sensitive: bool = optional("the caller's number and name are shown masked to this agent")
+    transport: Transports = optional()
+    host: Host = optional()
+    nat: Nat = optional()
+    sip_type: SipType = optional()
+    codecs: Codecs = optional()
+    caller_id: CallerId = optional()
+    context: Context = optional()
+    call_group: CallGroup = optional()
+    pickup_group: PickupGroup = optional()
+    chanspy: bool = optional("those who may listen may listen to this agent's calls; off: nobody may")
+    record_calls: Literal["inactive", "wav", "wav49", "gsm"] = optional("answered calls are recorded in this format")
+    record_made_calls: bool = optional("calls that the agent makes are recorded too")
+    sip_expires: SipExpires = optional()
+    sip_port: Port = optional("the port of a phonebar at a fixed address")
+    auto_answer: bool = optional("the phone answers by itself")
+    auto_answer_delay: Seconds = optional("after so many seconds")
+    ring_in_use: bool = optional("`phonebar` only: further calls ring during a call")
+    manual_recording: bool = optional("the agent may start recordings itself")
+    dtmf_tones: bool = optional("the agent hears the tones of the keys")
+    dnd_in_pause: bool = optional("no direct or internal call rings while the agent is on pause")
+    unanswered_badge: bool = optional("`phonebar` only: shows how many calls were missed")
+    jaws: bool = optional("`phonebar` only: works with the JAWS screen reader")
+    screen_recording: Text = optional("`phonebar` only: `none`, `agent` (who starts it) or `automatic`")
+    screen_recording_path: Text = optional("`phonebar` only: the folder for screen recordings")
+    remote_control: bool = optional("`phonebar` only: other programs of the computer may control it")
+    remote_control_port: Port = optional("`phonebar` only: the port for that")
+    forward_allowed: bool = optional("`phonebar` only: the agent may forward its direct calls")
+    forward_to: Text = optional("`phonebar` only: the number that direct calls go to; empty: none")
+    may_see_settings: bool = optional("the agent's client shows its settings")
+    may_change_settings: bool = optional("the agent's client changes its settings")
+    tls_certificate_path: Text = optional("`webrtc` only: the file with the certificate of Asterisk's websocket")
+    tls_key_path: Text = optional("`webrtc` only: the file with its key")
+    wss_port: Port | None = optional("`webrtc` only: the port of Asterisk's websocket")
+    ignore_pause_preview: bool = optional("`webrtc` only: preview calls come during a pause too")
+    client_log: bool = optional("the agent's client sends its log")
+    client_log_level: Literal["error", "warning", "info", "debug"] = optional("from this level on")
+    internal_messenger: bool = optional("the agent may use the internal messenger")
+    prefix_required: bool = optional("calls outside need one of the prefixes")
+    recall_me: bool = optional("the agent may use recall-me campaigns")
+    may_call: bool = optional("the agent makes calls")
+    may_spy: bool = optional("may listen to the calls of agents in its own queues")
+    download_attachments: bool = optional("may download attachments")
+    download_interactions: bool = optional("may download interactions of other channels")
+    download_recordings: bool = optional("may download recorded calls")
 
 
 class NewAgent(AgentFields):

@@ -16,6 +16,27 @@ Penalty = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
 Typology = Literal["phonebar", "external", "webrtc"]
 Transport = Literal["udp", "tcp", "ws", "wss"]
 Words = Annotated[list[Annotated[str, Field(max_length=80)]], Field(max_length=100)]
+Transports = Annotated[
+    list[Transport],
+    Field(description="in order of preference; phonebar: udp, tcp; webrtc: wss; others: udp, tcp, or else ws, wss"),
+]
+Host = Annotated[Text, Field(description="`dynamic`, or the one IP address where the phone is")]
+Nat = Annotated[
+    Words, Field(description="`yes`, `no`, `force_rport`, `comedia`, `never`, `route`, as in Asterisk's chan_sip")
+]
+SipType = Annotated[
+    Literal["friend", "user", "peer"],
+    Field(description="`friend` calls and is called, `user` only calls, `peer` is only called"),
+]
+Codecs = Annotated[
+    Words,
+    Field(description="ulaw, alaw, gsm, g722, g729, opus, in order of preference; no g729 for phonebars and browsers"),
+]
+CallerId = Annotated[Text, Field(description="the number shown to those whom this phone calls")]
+Context = Annotated[Text, Field(description="the dialplan context where its calls start")]
+CallGroup = Annotated[Text, Field(description="numbers and ranges of 0 to 63, as in `1,3-5`")]
+PickupGroup = Annotated[Text, Field(description="the call groups whose calls it may pick up, as in `1,3-5`")]
+SipExpires = Annotated[Seconds, Field(description="the longest registration, in seconds")]
 Item = TypeVar("Item")
 
 
@@ -24,7 +45,10 @@ def _unset() -> Any:
     return None
 
 
-def optional() -> Any:
+def optional(description: str = "") -> Any:
+    """Returns the default of a field that may be left out. description: else that of its type."""
+    if description:
+        return Field(default_factory=_unset, description=description)
     return Field(default_factory=_unset)
 
 

@@ -48,11 +48,11 @@ class ResetRequest(Given):
 class UserFields(Given):
     """The fields of a user that can be set."""
 
-    username: Name = optional()
-    role: Literal["admin", "user"] = optional()
-    agents_permission: bool = optional()
-    may_spy: bool = optional()
-    download_recordings: bool = optional()
+    username: Name = optional("unique among users")
+    role: Literal["admin", "user"] = optional("`admin` may do all; `user` what the other fields say")
+    agents_permission: bool = optional("manages the agents of the queues that are enabled for it")
+    may_spy: bool = optional("listens to the agents of those queues")
+    download_recordings: bool = optional("may fetch the recordings of those agents")
 
 
 class NewUser(UserFields):

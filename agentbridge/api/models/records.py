@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agentbridge.api.models.common import Given, Long, Name, Seconds, Text, Transport, Words, optional
+from agentbridge.api.models.common import (
+    CallerId,
+    CallGroup,
+    Codecs,
+    Context,
+    Given,
+    Host,
+    Long,
+    Name,
+    Nat,
+    PickupGroup,
+    SipExpires,
+    SipType,
+    Text,
+    Transports,
+    optional,
+)
 
 
 class QueueFields(Given):
     """The fields of a queue that can be set."""
 
-    name: Name = optional()
-    channel: Text = optional()
-    description: Long = optional()
+    name: Name = optional("the queue's name in Asterisk")
+    channel: Text = optional("`voice`, or another channel whose interactions it has")
+    description: Long = optional("for managers")
 
 
 class NewQueue(QueueFields):
@@ -47,8 +63,8 @@ class Queue(BaseModel):
 class TeamFields(Given):
     """The fields of a team that can be set."""
 
-    name: Name = optional()
-    description: Long = optional()
+    name: Name = optional("unique")
+    description: Long = optional("for managers")
 
 
 class NewTeam(TeamFields):
@@ -78,18 +94,18 @@ class Team(BaseModel):
 class TelephoneFields(Given):
     """The fields of a hot-desk telephone that can be set."""
 
-    name: Name = optional()
-    description: Long = optional()
-    transport: list[Transport] = optional()
-    host: Text = optional()
-    nat: Words = optional()
-    sip_type: Literal["friend", "user", "peer"] = optional()
-    codecs: Words = optional()
-    caller_id: Text = optional()
-    context: Text = optional()
-    call_group: Text = optional()
-    pickup_group: Text = optional()
-    sip_expires: Seconds = optional()
+    name: Name = optional("unique; also its SIP username")
+    description: Long = optional("where it stands")
+    transport: Transports = optional()
+    host: Host = optional()
+    nat: Nat = optional()
+    sip_type: SipType = optional()
+    codecs: Codecs = optional()
+    caller_id: CallerId = optional()
+    context: Context = optional()
+    call_group: CallGroup = optional()
+    pickup_group: PickupGroup = optional()
+    sip_expires: SipExpires = optional()
 
 
 class NewTelephone(TelephoneFields):
@@ -119,13 +135,17 @@ class SettingFields(Given):
     """The directory's settings; those that are not named here are refused by the directory."""
 
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True, strict=True)
-    internal_from: Annotated[int, Field(strict=True, ge=1, lt=10**16)] = optional()
-    internal_to: Annotated[int, Field(strict=True, ge=1, lt=10**16)] = optional()
-    strict_full_name: bool = optional()
-    security_suite: bool = optional()
-    lock_after: Annotated[int, Field(strict=True, ge=0, le=1000)] = optional()
-    mask_characters: Annotated[int, Field(strict=True, ge=1, le=64)] = optional()
-    screen_recording_path: Text = optional()
+    internal_from: Annotated[int, Field(strict=True, ge=1, lt=10**16)] = optional(
+        "the first number that agents are given"
+    )
+    internal_to: Annotated[int, Field(strict=True, ge=1, lt=10**16)] = optional("the last one")
+    strict_full_name: bool = optional("full names have only ASCII letters, digits, `\\`, `_`, `-` and space")
+    security_suite: bool = optional("passwords have eight characters, with lower case, upper case, a digit and a sign")
+    lock_after: Annotated[int, Field(strict=True, ge=0, le=1000)] = optional(
+        "wrong passwords that lock an agent; 0: none"
+    )
+    mask_characters: Annotated[int, Field(strict=True, ge=1, le=64)] = optional("how many characters masking hides")
+    screen_recording_path: Text = optional("the folder for all screen recordings; empty: each agent's own")
 
 
 class Settings(BaseModel):
@@ -151,8 +171,8 @@ class PauseReason(Given):
 class PrefixFields(Given):
     """The fields of a prefix that can be set."""
 
-    prefix: Annotated[str, Field(pattern="^[0-9*#]{1,8}$")] = optional()
-    label: Annotated[str, Field(max_length=80)] = optional()
+    prefix: Annotated[str, Field(pattern="^[0-9*#]{1,8}$")] = optional("digits, `*` and `#`")
+    label: Annotated[str, Field(max_length=80)] = optional("what the agent chooses by")
 
 
 class NewPrefix(PrefixFields):

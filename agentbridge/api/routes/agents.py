@@ -103,7 +103,11 @@ def _file(rows: list[asyncpg.Record]) -> Response:
 
 @routes("agents.import", "POST", "/agents/import", Imported)
 async def import_(request: Request, caller: Asking, database: Directory, dry_run: bool = False) -> Response:
-    """New agents from CSV: all of them, or none with each line's error. dry_run: only look."""
+    """New agents from CSV: all of them, or none with each line's error.
+
+    The first line names the columns: fields of a new agent, as the export has them. Lists (`transport`, `codecs`,
+    `teams`) are separated by commas, `queues` too, each as `name` or `name:penalty`.
+    """
     rows, errors = await asyncio.to_thread(tables.read, await request.body())
     only_look = dry_run or bool(errors)
     text = await database.call("api_import", caller.proof, json.dumps(rows), only_look, seconds=FILE_SECONDS)
@@ -274,7 +278,7 @@ async def unlock(caller: Asking, database: Directory, username: str) -> Response
 
 @routes("agents.profile.read", "GET", "/agents/{username}/profile", Profile, also=NOT_CHANGED)
 async def profile(request: Request, caller: Asking, database: Directory, username: str) -> Response:
-    """What the agent's client is given."""
+    """The settings that the agent's client needs; versioned by their ETag."""
     return await profile_of(request, caller, database, username)
 
 

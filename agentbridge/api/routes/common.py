@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import json
 import re
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel
 
 from agentbridge.api.gate import Asking, Directory, GatedRoute
-from agentbridge.api.operations import OPERATIONS
+from agentbridge.api.operations import OPERATIONS, Operation
 from agentbridge.api.problems import TYPE, Problem, ProblemBody
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -72,23 +73,23 @@ class Routes:
         *,
         status: int = 200,
         also: dict[int | str, dict[str, Any]] | None = None,
-        body: type[BaseModel] | None = None,
     ) -> Callable[[Handler], Handler]:
         """Returns the decorator that registers a handler for this operation.
 
-        also: other answers than `model` and problems. body: the schema of a JSON body that the handler reads itself.
+        also: other answers than `model` and problems.
         """
         known = OPERATIONS[operation]
         usual = {400, 422, 429, 503}
         if not known.public:
             usual |= {401, 403}
         if method != "GET":
-            usual |= {403, 404, 409, 412, 413, 415, 423, 428, 507}
+            usual |= {403, 404, 409, 413, 415, 423, 507}
         if "{" in path:
             usual |= {404}
 
         def register(handler: Handler) -> Handler:
             """Adds the route with what its line in the table of operations says, and returns the handler as it is."""
+            versioned = {412, 428} if "if_match" in inspect.signature(handler).parameters else set()
             self.router.add_api_route(
                 path,
                 handler,
@@ -97,17 +98,14 @@ class Routes:
                 status_code=status,
                 response_model=None,
                 response_class=Response,
-                responses={**problems(*usual), **_answer(status, model), **(also or {})},
+                responses={**problems(*usual, *versioned), **_answer(status, model), **(also or {})},
                 summary=(handler.__doc__ or "").strip().split("\n")[0],
-                openapi_extra=_body(body),
+                openapi_extra=_body(known),
                 tags=[operation.partition(".")[0]],
             )
             return handler
 
         return register
-
-
-_MODELS: dict[str, Any] = {}
 
 
 def _answer(status: int, model: Any) -> dict[int | str, dict[str, Any]]:
@@ -117,11 +115,14 @@ def _answer(status: int, model: Any) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": "As asked", "model": model}}
 
 
-def _body(model: type[BaseModel] | None) -> dict[str, Any] | None:
-    """Returns the OpenAPI description of a body; None for none."""
-    if model is None:
+def _body(operation: Operation) -> dict[str, Any] | None:
+    """Returns the OpenAPI description of a body that is no JSON, which the handler reads itself; None for JSON."""
+    if operation.body == JSON:
         return None
-    return {"requestBody": {"content": {JSON: {"schema": model.model_json_schema()}}}}
+    schema = {"type": "string"} if operation.body == "text/csv" else {"type": "string", "format": "binary"}
+    return {
+        "requestBody": {"required": True, "content": {kind: {"schema": schema} for kind in operation.body.split(", ")}}
+    }
 
 
 # ---------------------------------------------------------------- answers

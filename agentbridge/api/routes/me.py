@@ -38,7 +38,7 @@ async def me(caller: Asking, database: Directory) -> Response:
 async def login(
     request: Request, caller: Asking, database: Directory, body: Login | None = None, prefer: Prefer = None
 ) -> Response:
-    """Start the shift."""
+    """Log in for calls; a hot-desk agent names a telephone."""
     body = body or Login()
     done = await database.call("api_login", caller.proof, caller.name, body.telephone, body.steal)
     return await outcome(request, caller, caller.name, done, prefer)
@@ -46,7 +46,7 @@ async def login(
 
 @routes("me.logout", "DELETE", "/me/session", Applied, also=LATER)
 async def logout(request: Request, caller: Asking, database: Directory, prefer: Prefer = None) -> Response:
-    """End the shift."""
+    """Log out of calls: no queue rings me any more."""
     done = await database.call("api_logout", caller.proof, caller.name)
     return await outcome(request, caller, caller.name, done, prefer)
 

@@ -313,7 +313,7 @@ async def read_prefix(caller: Asking, database: Directory, prefix: str) -> Respo
 async def change_prefix(
     caller: Asking, database: Directory, prefix: str, body: PrefixFields, if_match: IfMatch = None
 ) -> Response:
-    """Another label, or another prefix."""
+    """Set fields of a prefix."""
     return await changed(database, caller, "prefixes", prefix, given(body), if_match)
 
 

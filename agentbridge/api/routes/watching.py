@@ -68,7 +68,7 @@ async def plan(caller: Asking, database: Directory) -> Response:
 
 @routes("plan.confirm", "POST", "/plan/confirm", Confirmed)
 async def confirm(caller: Asking, database: Directory, body: Confirmation) -> Response:
-    """Let through, for ten minutes, what was refused for its size."""
+    """Confirm removals that were held back since they are many; for ten minutes the daemon may make them."""
     return document({"confirmed": await database.call("api_confirm", caller.proof, body.node, body.code)})
 
 
@@ -97,5 +97,5 @@ async def release(
     username: Annotated[Name, Query()],
     interaction: Annotated[str, Query(min_length=1, max_length=255)],
 ) -> Response:
-    """Give the place back."""
+    """Give the place of an interaction back."""
     return answer(await database.call("api_interaction", caller.proof, username, channel, interaction, False))
