@@ -6,11 +6,25 @@ its own there, so that strangers who use up the name's tries keep nobody from wo
 
 from __future__ import annotations
 
+import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
 
 KEPT = 10_000
 """buckets of each sort; the one not used for the longest time goes first"""
+
+
+def place_of(address: str) -> str:
+    """Returns what an address is counted by: itself, or of IPv6 its /64, of which one caller has every address."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return f"{ipaddress.IPv6Address(int(parsed) >> 64 << 64)}/64"
 
 
 class Buckets:
@@ -64,11 +78,12 @@ class Guesses:
 
     def is_known(self, address: str) -> bool:
         """Whether somebody has lately logged in from this address."""
-        return address in self._known_addresses
+        return place_of(address) in self._known_addresses
 
     def wait_seconds(self, address: str, name: str) -> float:
         """Counts a try with that name from that address and returns 0; without a try left returns the seconds to wait,
         uncounted."""
+        address = place_of(address)
         place = f"{address} {name}"
         names, key = (self._known, place) if place in self._places else (self._names, name)
         wait = max(self._addresses.wait_seconds(address), names.wait_seconds(key))
@@ -79,6 +94,7 @@ class Guesses:
 
     def succeeded(self, address: str, name: str) -> None:
         """Takes a try back, since the password was right; from now on this address counts apart for this name."""
+        address = place_of(address)
         place = f"{address} {name}"
         _remember(self._places, place)
         _remember(self._known_addresses, address)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from agentbridge.api.guessing import Buckets, Guesses
+from agentbridge.api.guessing import Buckets, Guesses, place_of
 from agentbridge.api.problems import Problem
 
 log = structlog.get_logger()
@@ -114,11 +114,12 @@ class Throttle:
         """Returns the seconds until a request from this address is let in, or None for one that is turned away."""
         if self._guesses.is_known(address):
             return self._known.wait_seconds()
-        if self._addresses.wait_seconds(address):
+        place = place_of(address)
+        if self._addresses.wait_seconds(place):
             return None
         wait = self._strangers.wait_seconds()
         if wait is not None:
-            self._addresses.take(address)
+            self._addresses.take(place)
         return wait
 
 

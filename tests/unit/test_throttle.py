@@ -9,7 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from agentbridge.api import throttle
 from agentbridge.api.app import create
-from agentbridge.api.guessing import Guesses
+from agentbridge.api.guessing import Guesses, place_of
 from agentbridge.api.operations import OPERATIONS
 from agentbridge.api.throttle import Lane, Refusals, Throttle
 from agentbridge.settings import ApiSettings
@@ -73,6 +73,16 @@ def test_what_one_address_sends_beyond_its_share_is_turned_away() -> None:
 
     times = [at for at, _ in run(scene).entered]
     assert min(later - earlier for earlier, later in itertools.pairwise(times)) >= throttle.LET_IN_SECONDS / 2
+
+
+def test_who_has_a_whole_network_of_addresses_counts_as_one() -> None:
+    async def scene(door: Door) -> None:
+        statuses = await door.ask_all([f"2001:db8::{n:x}" for n in range(CROWD)])
+        assert statuses.count(429) == CROWD - throttle.AT_ONCE
+        assert await door.ask("2001:db8:0:1::1") == 401, "the neighbouring network gets in"
+
+    run(scene)
+    assert place_of("::ffff:192.0.2.1") == place_of("192.0.2.1")
 
 
 def test_strangers_keep_nobody_out_who_has_logged_in_from_its_address() -> None:
