@@ -1,9 +1,17 @@
-"""docs/operating.md tells of every event that the log may have."""
+"""docs/operating.md tells of every event that the log may have, and the lists of commands of every command."""
 
 import re
 from pathlib import Path
 
+import pytest
+
+from agentbridge.cli.app import command, leaves
+
 ROOT = Path(__file__).parents[2]
+PAGES = [
+    ("packaging/deb/agentbridge.8", ".SH COMMANDS", ".SH OPTIONS"),
+    ("docs/commands.md", "| command |", "## For whom"),
+]
 LOGGED = re.compile(r'\blog\.(?:debug|info|warning|error|critical)\(\s*"([^"]*)"(?: if .+ else "([^"]*)")?')
 
 
@@ -20,3 +28,12 @@ def test_every_event_of_the_log_is_explained() -> None:
 def test_every_event_is_a_noun_and_a_verb() -> None:
     assert len(events()) > 40
     assert [event for event in events() if not re.fullmatch(r"[a-z]+\.[a-z_]+", event)] == []
+
+
+@pytest.mark.parametrize(("page", "begin", "end"), PAGES)
+def test_each_list_of_commands_names_every_command_or_its_group(page: str, begin: str, end: str) -> None:
+    text = (ROOT / page).read_text()
+    listed = text[text.index(begin) : text.index(end)]
+    groups = {operation.partition(".")[0] for operation, _ in leaves(command())}
+    assert len(groups) > 15
+    assert sorted(group for group in groups if not re.search(rf"\b{group}\b", listed)) == []
