@@ -82,7 +82,7 @@ async def must(connection: Connection, actor: str | None, operation: str) -> Non
 async def must_have_queue(connection: Connection, actor: str | None, queue: str) -> None:
     """Raises Refused unless the queue is enabled for the actor."""
     if actor is not None and not await connection.fetchval("select agentbridge.has_queue($1, $2)", actor, queue):
-        raise Refused(f"user: the queue {queue} is not enabled for {actor}")
+        raise Refused(f"user: the queue {queue} is not enabled for {actor}; an administrator may enable it")
 
 
 async def must_manage(connection: Connection, user: str | None, usernames: Sequence[str]) -> None:
@@ -123,7 +123,10 @@ async def must_fill(connection: Connection, user: str | None, queues: Iterable[i
         list(queues),
     )
     if rows:
-        raise Refused(f"user: the queue {', '.join(row[0] for row in rows)} is not enabled for {user}")
+        raise Refused(
+            f"user: the queue {', '.join(row[0] for row in rows)} is not enabled for {user}; "
+            "an administrator may enable it"
+        )
 
 
 async def must_set(connection: Connection, user: str | None, fields: Iterable[str]) -> None:

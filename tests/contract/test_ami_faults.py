@@ -114,7 +114,7 @@ async def test_pings_keep_an_idle_session_up(server: ScriptedAmi) -> None:
 async def test_a_late_answer_is_dropped_and_leaves_nothing_behind(server: ScriptedAmi) -> None:
     server.silent_on = {"QueueAdd"}
     async with connected(server) as session:
-        with pytest.raises(Unavailable, match=r"QueueAdd: no answer within 0\.05 s"):
+        with pytest.raises(Unavailable, match=r"QueueAdd: no answer from Asterisk within 0\.05 s"):
             await session.action("QueueAdd", MEMBER, timeout=0.05)
         assert session.in_flight == 0
         late = server.received[-1]["ActionID"]
@@ -140,7 +140,7 @@ async def test_a_list_that_never_ends_is_given_up_at_its_deadline(server: Script
         "Response: Success\r\nActionID: {id}\r\nEventList: start\r\n\r\nEvent: QueueMember\r\nActionID: {id}\r\n\r\n"
     )
     async with connected(server) as session:
-        with pytest.raises(Unavailable, match=r"no answer within 0\.05 s"):
+        with pytest.raises(Unavailable, match=r"no answer from Asterisk within 0\.05 s"):
             await session.action_list("QueueStatus", {"Queue": "sales"}, timeout=0.05)
         assert session.in_flight == 0
 

@@ -310,5 +310,5 @@ def _place(queue: QueueName, interface: Interface) -> MemberId:
 def _whole(text: str) -> str:
     """Returns the text. Raises InvalidValue where app_queue would cut it."""
     if BREAKS_PERSISTENCE & set(text):
-        raise InvalidValue(f"{text!r} has one of ; , | which would break Asterisk's member store")
+        raise InvalidValue(f"must not contain ; , or | at which Asterisk splits its store of members (got {text!r})")
     return text

@@ -179,7 +179,7 @@ class AmiConnection(asyncio.BufferedProtocol):
             async with asyncio.timeout(timeout), self._room:
                 return await self._exchange(action, fields, listing=listing, on_item=on_item)
         except TimeoutError:
-            raise Unavailable(f"{action}: no answer within {timeout:g} s") from None
+            raise Unavailable(f"{action}: no answer from Asterisk within {timeout:g} s") from None
 
     async def _exchange(
         self, action: str, fields: Fields, *, listing: bool, on_item: OnEvent | None = None

@@ -244,7 +244,9 @@ def _check_text(text: str, field: str) -> str:
     persistentmembers writes all members of a queue as one string, split at these three.
     """
     if _BREAKS_PERSISTENCE & set(text):
-        raise InvalidValue(f"{field}: {text!r} has one of ; , | which would break Asterisk's member store")
+        raise InvalidValue(
+            f"{field}: must not contain ; , or | at which Asterisk splits its store of members (got {text!r})"
+        )
     return text
 
 

@@ -138,7 +138,9 @@ def checked(key: EndpointId, fields: Fields) -> Fields:
     if not _PIN.fullmatch(fields["password"]):
         raise InvalidValue("voicemail_pin: must be 4 to 10 digits")
     if fields["fullname"] != mailbox_name(fields["fullname"]):
-        raise InvalidValue("alias or full_name: can't stand in a command of Asterisk")
+        raise InvalidValue(
+            "alias or full_name: must be letters, digits, spaces, . _ and - to be the name of a voicemail box"
+        )
     return {name: fields[name] for name in _MANAGED}
 
 

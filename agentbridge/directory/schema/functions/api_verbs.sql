@@ -251,7 +251,7 @@ as $$
 declare who api_identity := api_allow(proof, 'me');
 begin
     if not (select a.forward_allowed from agents a where a.username = who.name) then
-        perform refuse('AB004', format('forward_to: %s may not forward its calls', who.name));
+        perform refuse('AB004', format('forward_to: %s may not forward its calls; an administrator may allow it', who.name));
     end if;
     update agents a set forward_to = number where a.username = who.name and a.forward_to <> number;
     return found;

@@ -54,7 +54,7 @@ declare
 begin
     if code is not null and not exists (select from nodes n
             where (confirm_removals.node is null or n.node = confirm_removals.node) and held_code(n.node) = code) then
-        perform refuse('AB001', format('code: %s is not what is held now; look at it again', shown(code)));
+        perform refuse('AB001', format('code: %s is not what is held now; `agentbridge status` shows the code of that', shown(code)));
     end if;
     delete from held h using older_databases o where o.node = h.node and o.confirmed_at is null;
     update older_databases o set confirmed_at = clock_timestamp()
