@@ -82,7 +82,8 @@ class Silencing:
             try:
                 await self._members.apply(PauseMember(was.queue, was.interface, was.paused, was.reason))
             except (Refused, Unavailable) as reason:
-                log.warning("autopause.not_undone", queue=was.queue, interface=was.interface, reason=str(reason))
+                fields = {"queue": was.queue, "interface": was.interface, "reason": str(reason)}
+                log.warning("autopause.not_undone", **fields, meanwhile="on pause until the next comparison")
                 self._listener.asterisk_stale()
 
     def is_own_pause(self, device: EndpointId, queue: QueueName) -> bool:

@@ -58,7 +58,7 @@ class _Reachability:
     def missed(self, error: OSError) -> None:
         """Notes that systemd could not be told, and logs it once."""
         if not self._lost:
-            log.warning("systemd.unreachable", reason=str(error))
+            log.warning("systemd.unreachable", reason=str(error), meanwhile="it may think that this daemon hangs")
         self._lost = True
 
 

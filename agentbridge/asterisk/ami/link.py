@@ -80,7 +80,7 @@ class AmiLink:
             async with asyncio.timeout(timeout):
                 await self._up.wait()
         except TimeoutError:
-            raise Unavailable(f"{self.name}: not connected to Asterisk within {timeout:g} s") from None
+            raise Unavailable(f"AMI link {self.name}: not connected to Asterisk within {timeout:g} s") from None
 
     async def action(self, action: str, fields: Fields = (), *, timeout: float) -> Message:
         """Sends an action and returns its answer; see AmiConnection.action.
@@ -114,7 +114,7 @@ class AmiLink:
     def _session(self) -> AmiConnection:
         """Returns the connection that is up. Raises Unavailable where none is, or Asterisk shuts down."""
         if self._connection is None:
-            raise Unavailable(f"{self.name}: not connected to Asterisk")
+            raise Unavailable(f"AMI link {self.name}: not connected to Asterisk")
         self._shutdown.check()
         return self._connection
 

@@ -20,6 +20,8 @@ from agentbridge.model import EndpointId, QueueName, queue_name
 
 log = structlog.get_logger()
 
+RINGS_ON = "the telephone may ring until the queue's timeout"
+
 AFTERMATH_SECONDS = 3.0
 """how long after our hang-up a pause by app_queue counts as its consequence"""
 QUEUE = "AGENTBRIDGE_NOTED_QUEUE"
@@ -84,7 +86,7 @@ class Ringing:
                     await self._end(device, wish)
                 except (Refused, Unavailable) as reason:
                     # not tried again: a link that is back finds that it rang out
-                    log.warning("ring.not_ended", device=device, reason=str(reason))
+                    log.warning("ring.not_ended", device=device, reason=str(reason), meanwhile=RINGS_ON)
 
     async def _end(self, device: EndpointId, wish: Wish) -> None:
         """Hangs up the device's channels that ring as `wish` describes. Raises Refused or Unavailable."""
