@@ -1,10 +1,15 @@
 """`agentbridge api` as a process of its own, and a client that behaves like a browser."""
 
+import asyncio
+import base64
+import contextlib
 import itertools
 import json
+import secrets
 import signal
 import sys
 import tempfile
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -140,3 +145,25 @@ class Browser:
         status, body = await self.ask("POST", "/v1/session", given)
         assert status == 201, (status, body)
         return body
+
+
+@contextlib.asynccontextmanager
+async def deaf_socket(api: Api, headers: Mapping[str, str]) -> AsyncIterator[None]:
+    """Keeps a websocket that subscribes to all events and reads nothing of them. Raises OSError or EOFError."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.port, limit=1024)
+    try:
+        asked = {
+            "Host": f"127.0.0.1:{api.port}",
+            "Upgrade": "websocket",
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": base64.b64encode(secrets.token_bytes(16)).decode(),
+        } | dict(headers)
+        lines = "".join(f"{name}: {value}\r\n" for name, value in asked.items())
+        writer.write(f"GET /v1/events HTTP/1.1\r\n{lines}\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        wanted = b'{"op":"subscribe"}'
+        writer.write(bytes([0x81, 0x80 | len(wanted)]) + bytes(4) + wanted)  # masked with zeros
+        yield
+    finally:
+        writer.transport.abort()

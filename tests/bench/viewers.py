@@ -6,7 +6,6 @@ times the same JSON in this process would be what is measured. The load of the m
 """
 
 import asyncio
-import base64
 import contextlib
 import hashlib
 import json
@@ -23,7 +22,7 @@ import aiohttp
 import asyncpg
 import psutil
 
-from lab.api import COOKIE, Api
+from lab.api import COOKIE, Api, deaf_socket
 from lab.asterisk import Asterisk
 from lab.bridge import Bridge, prepare
 from lab.manager import Manager, Message
@@ -234,19 +233,10 @@ async def standing(here: Place, count: int) -> AsyncIterator[None]:
 
     async def stand() -> None:
         while True:
-            reader, writer = await asyncio.open_connection("127.0.0.1", here.api.port, limit=1024)
-            with contextlib.suppress(OSError):
-                writer.write(
-                    f"GET /v1/events HTTP/1.1\r\nHost: 127.0.0.1:{here.api.port}\r\nUpgrade: websocket\r\n"
-                    f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nOrigin: {here.api.origin}\r\n"
-                    f"Sec-WebSocket-Key: {base64.b64encode(secrets.token_bytes(16)).decode()}\r\n"
-                    f"Cookie: {await _cookie(here.db, 'user', 'admin0')}\r\n\r\n".encode()
-                )
-                await reader.readuntil(b"\r\n\r\n")
-                wanted = b'{"op":"subscribe"}'
-                writer.write(bytes([0x81, 0x80 | len(wanted)]) + bytes(4) + wanted)  # masked with zeros
-                await asyncio.sleep(45)
-            writer.transport.abort()
+            headers = {"Origin": here.api.origin, "Cookie": await _cookie(here.db, "user", "admin0")}
+            with contextlib.suppress(OSError, EOFError):
+                async with deaf_socket(here.api, headers):
+                    await asyncio.sleep(45)
 
     tasks = [asyncio.create_task(stand()) for _ in range(count)]
     try:

@@ -128,7 +128,7 @@ async def _killed(what: str, centre: Centre, postgres: Postgres, api: Api) -> No
 
 
 @contextlib.asynccontextmanager
-async def _screens(api: Api, tokens: list[str]) -> AsyncIterator[list[Screen]]:
+async def open_screens(api: Api, tokens: list[str]) -> AsyncIterator[list[Screen]]:
     async with contextlib.AsyncExitStack() as stack:
         screens = [Screen(await stack.enter_async_context(Browser(api, token=token))) for token in tokens]
         watching = [asyncio.create_task(screen.run()) for screen in screens]
@@ -157,7 +157,7 @@ async def test_after_a_kill_at_any_moment_each_viewer_has_exactly_what_asterisk_
         async with (
             Witness(centre.asterisk) as witness,
             Api(fresh_postgres.dsn(database, API)) as api,
-            _screens(api, tokens) as screens,
+            open_screens(api, tokens) as screens,
         ):
             for round_ in range(ROUNDS):
                 what = chance.choice(["daemon", "API", "database"])
