@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import asyncpg
@@ -109,11 +110,14 @@ class Bridge(Server):
             lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
         self.config.write_text("\n".join(lines) + "\n")
 
-    async def start(self, *, wait: str = "daemon.ready", within: float = 60.0) -> None:
-        """Starts the daemon; returns when it has logged an event with the name `wait`, or at once for ''. Raises
-        LabError."""
+    async def start(
+        self, *, wait: str = "daemon.ready", within: float = 60.0, environment: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """Starts the daemon, with that in its environment; returns when it has logged an event with the name `wait`, or
+        at once for ''. Raises LabError."""
         before = len(self.lines())
-        given = ("HOME=/", f"STATE_DIRECTORY={self.dir}")  # as by systemd
+        as_by_systemd = {"HOME": "/", "STATE_DIRECTORY": str(self.dir)}
+        given = [f"{name}={value}" for name, value in {**as_by_systemd, **environment}.items()]
         command = ("env", *given, sys.executable, "-m", "agentbridge", "run", "--config", str(self.config))
         await self._process.start(*self._as_daemon(), *command)
         if wait:

@@ -5,17 +5,22 @@ import asyncpg
 from lab.processes import until
 
 
-async def make_agent(db: "asyncpg.Connection[asyncpg.Record]", username: str) -> tuple[str, str]:
-    """Makes an agent of all queues, logged in; returns its number and SIP secret."""
+async def make_agent(
+    db: "asyncpg.Connection[asyncpg.Record]", username: str, *, hot_desk: bool = False, record_calls: str = "inactive"
+) -> tuple[str, str]:
+    """Makes an agent of all queues, logged in unless it needs a desk; returns its number and SIP secret."""
     row = await db.fetchrow(
-        "insert into agentbridge.agents (username, typology) values ($1, 'external')"
+        "insert into agentbridge.agents (username, typology, hot_desk, record_calls) values ($1, 'external', $2, $3)"
         " returning id, internal, sip_secret",
         username,
+        hot_desk,
+        record_calls,
     )
     assert row is not None
     members = "insert into agentbridge.queue_members (agent_id, queue_id) select $1, id from agentbridge.queues"
     await db.execute(members, row["id"])
-    await db.execute("select agentbridge.login($1)", username)
+    if not hot_desk:
+        await db.execute("select agentbridge.login($1)", username)
     return row["internal"], row["sip_secret"]
 
 

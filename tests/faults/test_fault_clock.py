@@ -13,44 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from lab.clock import Clock
 from lab.manager import Manager
 from lab.phones import Answer, Ring
 from lab.postgres import Postgres
 from lab.processes import until
 from tests.faults.stand import Stand, both_hear
 
-FAKETIME = "usr/lib/*/faketime/libfaketimeMT.so.1"  # the one for many threads
 HOUR_S = 3600
-
-
-class Clock:
-    """Of the processes that are started with its `environment`: `offset` seconds from the true one.
-
-    Library and offset are in `folder`, which those processes must see under the same path.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        installed = next(Path("/").glob(FAKETIME), None)
-        assert installed, "libfaketime is missing: run lab/setup"
-        library = shutil.copy(installed, folder)
-        self._offset = folder / "offset"
-        self.offset = 0
-        self.environment = {
-            "LD_PRELOAD": str(library),
-            "FAKETIME_TIMESTAMP_FILE": str(self._offset),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
-
-    @property
-    def offset(self) -> int:
-        return int(self._offset.read_text())
-
-    @offset.setter
-    def offset(self, seconds: int) -> None:
-        fresh = self._offset.with_suffix(".new")
-        fresh.write_text(f"{seconds:+d}\n")
-        fresh.replace(self._offset)  # whoever asks for the time reads it: never half a file
 
 
 @pytest.fixture
@@ -77,13 +47,10 @@ class PostgresByClock(Postgres):
         return [*command[:at], "env", *(f"{k}={v}" for k, v in self._clock.environment.items()), *command[at:]]
 
 
-async def daemon_by(stand: Stand, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def daemon_by(stand: Stand, clock: Clock) -> None:
     """The daemon goes on by that clock."""
     await stand.bridge.stop()
-    with monkeypatch.context() as environment:
-        for name, value in clock.environment.items():
-            environment.setenv(name, value)
-        await stand.bridge.start()
+    await stand.bridge.start(environment=clock.environment)
     await stand.healed()
 
 
@@ -164,11 +131,11 @@ async def asterisk_off_by(stand: Stand) -> float:
 
 
 @pytest.mark.parametrize("hours", [1, -1])
-async def test_the_wall_clock_jumps(seed: int, hours: int, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_wall_clock_jumps(seed: int, hours: int, clock: Clock) -> None:
     """Of the machine with everything on it, there and back."""
     async with PostgresByClock(clock) as postgres, Stand(postgres, seed=seed) as stand:
         asterisk = await asterisk_by_its_own(stand)
-        await daemon_by(stand, clock, monkeypatch)
+        await daemon_by(stand, clock)
         for offset in (hours * HOUR_S, 0):
             asterisk.offset = clock.offset = offset
             await works_at(stand, daemon=offset, database=offset, asterisk=offset)
@@ -184,23 +151,19 @@ async def test_the_wall_clock_of_asterisk_jumps(stand: Stand, hours: int) -> Non
 
 
 @pytest.mark.parametrize("hours", [1, -1])
-async def test_the_wall_clock_of_all_but_asterisk_jumps(
-    seed: int, hours: int, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_wall_clock_of_all_but_asterisk_jumps(seed: int, hours: int, clock: Clock) -> None:
     """Of the machine with the daemon and PostgreSQL, there and back."""
     async with PostgresByClock(clock) as postgres, Stand(postgres, seed=seed) as stand:
-        await daemon_by(stand, clock, monkeypatch)
+        await daemon_by(stand, clock)
         for offset in (hours * HOUR_S, 0):
             clock.offset = offset
             await works_at(stand, daemon=offset, database=offset)
 
 
 @pytest.mark.parametrize("hours", [1, -1])
-async def test_the_wall_clock_of_the_daemon_jumps(
-    stand: Stand, hours: int, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_wall_clock_of_the_daemon_jumps(stand: Stand, hours: int, clock: Clock) -> None:
     """There and back; PostgreSQL's stays, as on another machine."""
-    await daemon_by(stand, clock, monkeypatch)
+    await daemon_by(stand, clock)
     for offset in (hours * HOUR_S, 0):
         clock.offset = offset
         await works_at(stand, daemon=offset, database=0)
@@ -219,7 +182,7 @@ async def test_postgresql_comes_back_in_another_hour(seed: int, hours: int, cloc
 
 @pytest.mark.parametrize("hours", [1, -1])
 async def test_a_paused_recording_goes_on_though_the_clock_jumped(
-    postgres: Postgres, seed: int, hours: int, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    postgres: Postgres, seed: int, hours: int, clock: Clock
 ) -> None:
     """The pause is written down as a time of day, and a daemon that starts in another hour reads it."""
     async with Stand(postgres, seed=seed, sections={"recording": {"resume_after_seconds": 4}}) as stand:
@@ -227,12 +190,12 @@ async def test_a_paused_recording_goes_on_though_the_clock_jumped(
         await stand.settled()
         await stand.call.hangup()
         await stand.talk()
-        await daemon_by(stand, clock, monkeypatch)
+        await daemon_by(stand, clock)
         await stand.bridge.cli("recording", "pause", "ana")
         await stand.bridge.logged("recording.paused", agent=stand.internal["ana"])
         await stand.bridge.kill()
         clock.offset = hours * HOUR_S
         lines = len(stand.bridge.lines())
-        await daemon_by(stand, clock, monkeypatch)
+        await daemon_by(stand, clock)
         await stand.bridge.logged("recording.resumed", since=lines, within=15)
         await stand.healed()

@@ -27,6 +27,7 @@ AGENTS = ("1001", "1002", "1003", "1009")
 QUEUES: Mapping[str, Mapping[str, str]] = {
     "sales": {"autopause": "yes", "retry": "1", "timeout": "15"},
     "support": {"autopause": "yes", "retry": "1", "timeout": "15"},
+    "care": {"retry": "1", "timeout": "15", "wrapuptime": "8"},
 }
 TRUSTED = "\n[caller](+)\ntrust_id_inbound = yes\n"
 # how the administrator's own dialplan sends callers to a queue, whichever node serves it

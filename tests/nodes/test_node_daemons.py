@@ -20,8 +20,11 @@ from lab.phones import Ring
 from lab.postgres import Postgres
 from lab.processes import LabError, until
 from lab.switch import parted
+from tests.acceptance.many_nodes import make_agent
 from tests.nodes.centre import SERVED_AGAIN_S, Centre, opened, registered, served
-from tests.nodes.cluster import BUSY_LINE, hear_each_other
+from tests.nodes.cluster import BUSY_LINE, QUEUES, hear_each_other
+
+WRAP_UP_S = float(QUEUES["care"]["wrapuptime"])
 
 
 @pytest_asyncio.fixture
@@ -127,6 +130,44 @@ async def test_a_link_heals_by_itself_and_no_phone_rings_for_a_dead_node(centre:
     await hear_each_other(outgoing, await other.rings(timeout=BUSY_LINE), (customer, other))
     print(f"the caller has another agent {time.monotonic() - began:.1f} s after the death of the phone's node")
     assert not await centre.db.fetchval("select paused from agentbridge.agent_status where username = 'ann'")
+
+
+async def test_a_hot_desk_and_a_wrap_up_across_nodes(centre: Centre) -> None:
+    """The queue at A, the desk at B, callers at C; in the wrap-up the telephone goes to C."""
+    a, b, c = centre.cluster.places
+    await centre.db.execute("insert into agentbridge.telephones (name) values ('desk7')")
+    secret = await centre.db.fetchval("select sip_secret from agentbridge.telephones")
+    number, _ = await make_agent(centre.db, "guest", hot_desk=True, record_calls="wav")
+    await centre.bridges[0].cli("node", "home", "nodea", "--queue", "care", "--yes")
+    at_b = await registered(b, "desk7", secret)
+    there = "select registered from agentbridge.telephones"
+    await until(lambda: _value(centre, there, True), within=BUSY_LINE, what="the directory knowing the telephone")
+    await centre.db.execute("select agentbridge.login('guest', 'desk7')")
+    await centre.until_member(a, f"Local/{number}@agentbridge-remote", "care")
+    await centre.until_key(c, "queue/care/node", "nodea")
+    await served(c, at_b, "care")
+    over = time.monotonic()
+    recorded = "select node from agentbridge.recordings where agent_id is not null"
+    await until(
+        lambda: _value(centre, recorded, "nodeb"), within=BUSY_LINE, what="the recording of the telephone's node"
+    )
+
+    at_c = await registered(c, "desk7", secret)
+    await centre.until_key(a, f"agent/{number}/node", "nodec")
+    customer = await c.customer()
+    outgoing = await customer.call("acd-care", timeout=BUSY_LINE)
+    incoming = await at_c.rings(timeout=SERVED_AGAIN_S)
+    held = time.monotonic() - over
+    print(f"the next call came {held:.1f} s after the last, with a wrap-up of {WRAP_UP_S:.0f} s")
+    assert held > WRAP_UP_S - 1.5  # Asterisk counts whole seconds
+    await hear_each_other(outgoing, incoming, (customer, at_c))
+    await outgoing.hangup()
+    await incoming.ended(timeout=BUSY_LINE)
+    assert len(at_b.invites) == 1
+
+
+async def _value(centre: Centre, query: str, wanted: object) -> bool:
+    return bool(await centre.db.fetchval(query) == wanted)
 
 
 async def pause_seconds(centre: Centre, number: str) -> float:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest_asyncio
 
+from lab.clock import Clock
 from lab.phones import Phone, State
 from lab.postgres import Postgres
 from lab.processes import until
@@ -21,6 +22,7 @@ from lab.switch import parted
 from tests.nodes.centre import Centre, opened, registered, served
 from tests.nodes.cluster import BUSY_LINE, Place, hear_each_other
 
+DAY_S = 86400
 OUTAGE_S = float(os.environ.get("AGENTBRIDGE_NODE_OUTAGE", "15"))
 
 
@@ -31,11 +33,11 @@ async def centre(fresh_postgres: Postgres, tmp_path: Path) -> AsyncIterator[Cent
 
 
 async def as_before(centre: Centre, server: str, caller: Place, agent: Phone) -> None:
-    """Nobody was logged out, no queue moved from that node, nothing is left to do, and callers are served."""
+    """One agent is logged in, no queue moved from that node, nothing is left to do, and callers are served."""
     await centre.cluster.joined()
     await centre.settled()
     assert await centre.serving("sales") == server
-    assert await centre.db.fetchval("select bool_and(logged_in) from agentbridge.agent_status")
+    assert await centre.db.fetchval("select count(*) from agentbridge.agent_status where logged_in") == 1
     await centre.without_drift()
     await served(caller, agent)
 
@@ -125,3 +127,66 @@ async def test_nothing_moves_that_need_not_and_what_is_lost_comes_back(
     await b.pbx.start()
     await centre.bridges[1].start()
     await as_before(centre, taker, c, back)
+
+
+async def test_two_are_lost_at_once_one_is_back_after_a_day_and_then_its_clock_is_wrong(centre: Centre) -> None:
+    a, b, c = centre.cluster.places
+    number, secret = await centre.agent("ann")
+    agent = await registered(c, number, secret)
+    bob, bobs_secret = await centre.agent("bob")
+    bobs = await registered(a, bob, bobs_secret)
+    await centre.until_key(c, f"agent/{bob}/node", "nodea")
+
+    # two nodes at once: the third one serves everything, and bob is not rung
+    began = time.monotonic()
+    await asyncio.gather(*(bridge.kill() for bridge in centre.bridges[:2]), a.pbx.kill(), b.pbx.kill())
+    await centre.until_served("sales", "nodec")
+    await centre.until_member(c, f"PJSIP/{number}")
+    await centre.until_key(c, "queue/sales/node", "")
+    print(f"the last node serves the queue {time.monotonic() - began:.1f} s after the death of the two others")
+    await served(c, agent)
+    await b.pbx.start()
+    await centre.bridges[1].start()
+
+    # a day passes for A: bob is another's colleague now, and what was told meanwhile is forgotten
+    await centre.db.execute(
+        "update agentbridge.nodes set up_at = up_at - make_interval(secs => $1),"
+        " seen_at = seen_at - make_interval(secs => $1), steady_since = steady_since - make_interval(secs => $1)"
+        " where node = 'nodea'",
+        float(DAY_S),
+    )
+    await centre.db.execute("select agentbridge.logout('bob')")
+    await centre.db.execute("update agentbridge.agents set sip_secret = 'another-secret-now' where username = 'bob'")
+    await centre.db.execute("update agentbridge.changes set at = at - interval '1 day'")
+    await centre.db.execute("select agentbridge.prune_changes()")
+    bobs.close()
+    await a.pbx.start()
+    await centre.bridges[0].start()
+    await as_before(centre, "nodec", a, agent)
+    assert await a.members() == []
+    print("a node that is back after a day has what is true now")
+
+    # its clock is a minute ahead, and that of its daemon: a phone that comes and goes is where it was last
+    a.pbx.environment = dict(minute_ahead(a.pbx.dir))
+    await a.pbx.restart()
+    await centre.bridges[0].stop()
+    await centre.bridges[0].start(environment=minute_ahead(centre.bridges[0].dir))
+    await as_before(centre, "nodec", a, agent)
+    at_a = await registered(a, number, secret)
+    await centre.until_key(c, f"agent/{number}/node", "nodea")
+    await served(b, at_a)
+    back = await registered(c, number, secret)
+    await centre.until_key(a, f"agent/{number}/node", "nodec")
+    before = len(at_a.invites)
+    await as_before(centre, "nodec", a, back)
+    assert len(at_a.invites) == before
+    assert await centre.db.fetchval("select count(*) from agentbridge.nodes where lost_at is not null") == 0
+    print("a wrong clock changes nothing")
+
+
+def minute_ahead(folder: Path) -> Mapping[str, str]:
+    """The environment of a process whose clock is a minute ahead, and which sees that folder."""
+    (folder / "clock").mkdir()
+    clock = Clock(folder / "clock")
+    clock.offset = 60
+    return clock.environment

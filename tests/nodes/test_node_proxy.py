@@ -83,7 +83,7 @@ async def test_a_phone_behind_kamailio_whose_node_dies_rings_from_another_withou
     outgoing = await agent.call("queue-support", timeout=BUSY_LINE)
     took = time.monotonic() - began
     print(f"the phone's own call is taken after {took:.1f} s")
-    assert took < 1.5, "Kamailio has asked the dead node first"
+    assert took < 2.9, "Kamailio has asked the dead node more than once, for 1.5 s each"
     await outgoing.hangup()
     await agent.register()
     called = await customer.call(number, timeout=BUSY_LINE)
