@@ -48,6 +48,10 @@ class Hands:
             await self.press("Shift+Tab" if back else "Tab")
         raise AssertionError(f"{role} {name} is not within {within} tabs; passed: {passed}")
 
+    async def has(self, name: str) -> bool:
+        """Whether what begins with this name has the focus."""
+        return str((await self.page.evaluate(FOCUSED))[1]).startswith(name)
+
     async def shows(self) -> bool:
         """Whether the focus is visible: an outline around what has it."""
         return bool(

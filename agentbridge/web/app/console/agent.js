@@ -150,6 +150,7 @@ function InAsterisk({ status }) {
 /** Listen, whisper, take part: one button each, and why they can't be pressed. @param {{username: string, record: Data, live: Live, who: Data}} props */
 function Listening({ username, record, live, who }) {
   const device = useSignal(localStorage.getItem(STORED_DEVICE) ?? "");
+  const wrong = useSignal("");
   const may = who.roles.includes("supervisor") || who.roles.includes("admin");
   const own = who.kind === "agent";
   // as text, so that of all their changes only a log-in and a log-out render this anew
@@ -161,8 +162,13 @@ function Listening({ username, record, live, who }) {
   const why = !record.chanspy ? t("spy.closed") : !talks ? t("spy.no_call") : own || chosen ? "" : t(devices.length > 0 ? "spy.no_device" : "spy.nobody");
   /** @param {string} mode */
   const spy = (mode) => async () => {
-    await put(`${path(username)}/spy`, { mode, ...(own ? {} : { listener: chosen }) }, WAIT);
-    say(t("spy.rings"), "good");
+    try {
+      await put(`${path(username)}/spy`, { mode, ...(own ? {} : { listener: chosen }) }, WAIT);
+      wrong.value = "";
+      say(t("spy.rings"), "good");
+    } catch (error) {
+      wrong.value = words(error); // below the buttons, which stay where they are
+    }
   };
   return html`<div class="row wrap spying" role="group" aria-label=${t("spy.title")}>
     ${["listen", "whisper", "barge"].map((mode) => html`<${Act} key=${mode} disabled=${Boolean(why)} why=${why} act=${spy(mode)}>${t(`spy.${mode}`)}<//>`)}
@@ -170,7 +176,7 @@ function Listening({ username, record, live, who }) {
       device.value = /** @type {HTMLSelectElement} */ (event.target).value;
       localStorage.setItem(STORED_DEVICE, device.value);
     }}><option value=""></option>${devices.map((one) => html`<option key=${one.username} value=${one.username}>${one.name} · ${one.internal}</option>`)}</select></label>`}
-    ${why && html`<span class="small dim">${why}</span>`}</div>`;
+    ${why ? html`<span class="small dim">${why}</span>` : wrong.value && html`<p class="wrong" role="alert">${wrong.value}</p>`}</div>`;
 }
 
 /** Whose phone could ring: who is logged in, by name. @param {Live} live @param {string} username who is listened to @returns {Data[]} */

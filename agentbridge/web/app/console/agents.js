@@ -4,7 +4,7 @@ import { t } from "../core/i18n.js";
 import { go } from "../core/router.js";
 import { Form } from "../ui/forms.js";
 import { Search, Table, useList } from "../ui/lists.js";
-import { Act, Dialog, Field, Notice, say, Since, State, words } from "../ui/parts.js";
+import { Act, Dialog, Field, Notice, say, Since, State, useFocusBack, words } from "../ui/parts.js";
 import { html, useEffect, useSignal } from "../vendor.js";
 import { One } from "./agent.js";
 
@@ -234,6 +234,7 @@ function Importing({ onClose }) {
   /** A browser tells of no change when the file of before, mended, is chosen again: so there is none before. @param {Event} event */
   const forget = (event) => (/** @type {HTMLInputElement} */ (event.target).value = "");
   const errors = /** @type {Data[]} */ (result.value?.errors ?? []);
+  useFocusBack("dialog[open] [data-close]", done.value);
   return html`<${Dialog} title=${t("agents.import")} wide onClose=${onClose}>
     <p class="dim">${t("agents.import_text")}</p>
     <${Field} label=${t("agents.file")}>${(/** @type {string} */ id) => html`<input id=${id} type="file" accept=".csv,text/csv" onClick=${forget} onChange=${choose} />`}<//>
@@ -243,7 +244,7 @@ function Importing({ onClose }) {
       : html`<div role="alert" class="stack tight"><p class="wrong">${t("agents.import_wrong", { count: errors.length })}</p>
           <div class="scroll" tabindex="0" role="region" aria-label=${t("agents.import_errors")}><table><caption class="hidden-text">${t("agents.import_errors")}</caption><thead><tr><th scope="col">${t("agents.line")}</th><th scope="col">${t("agents.import_there")}</th><th scope="col">${t("agents.error")}</th></tr></thead>
           <tbody>${errors.slice(0, 100).map((error) => html`<tr key=${error.line}><th scope="row" class="num">${error.line}</th><td class="clip"><code>${lines.value[error.line - 1]}</code></td><td class="wrong broken">${error.detail}</td></tr>`)}</tbody></table></div></div>`)}
-    <div class="row wrap"><span class="grow"></span><button type="button" onClick=${onClose}>${t("close")}</button>
+    <div class="row wrap"><span class="grow"></span><button type="button" data-close onClick=${onClose}>${t("close")}</button>
       ${!done.value && html`<${Act} disabled=${!file.value} act=${() => send(true)}>${t("agents.try")}<//>
       <${Act} class="main" disabled=${!result.value || errors.length > 0} act=${() => send(false)}>${t("agents.import_do")}<//>`}</div><//>`;
 }

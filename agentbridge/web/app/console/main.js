@@ -5,7 +5,7 @@ import { Live } from "../core/live.js";
 import { followLinks, go, path } from "../core/router.js";
 import { Languages } from "../ui/languages.js";
 import { Act, Connection, Messages, words } from "../ui/parts.js";
-import { html, render, useEffect } from "../vendor.js";
+import { html, render, useEffect, useRef } from "../vendor.js";
 import { Agents } from "./agents.js";
 import { Floor } from "./floor.js";
 import { Recordings } from "./recordings.js";
@@ -47,6 +47,13 @@ function Console({ who, live }) {
     // on a narrow screen the pages are a strip that is scrolled
     document.querySelector("nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
   }, [path.value, language.value]);
+  // the next Tab goes on in the page that came, not in the links above it
+  const shown = useRef({ path: path.value, name });
+  useEffect(() => {
+    const before = shown.current;
+    shown.current = { path: path.value, name };
+    if (before.name !== name || (before.path !== path.value && document.activeElement === document.body)) document.getElementById("work")?.focus();
+  }, [path.value]);
   return html`<a class="skip button" href="#work">${t("skip")}</a>
   <header class="top"><a class="brand" href=${ROOT}>agentbridge</a>
     <nav aria-label=${t("nav.pages")}>${Object.entries(PAGES).filter(([, { may }]) => may(who)).map(

@@ -4,7 +4,7 @@ import { clock, loadLanguage, t } from "../core/i18n.js";
 import { Live } from "../core/live.js";
 import { askVersion, outdated } from "../core/version.js";
 import { Languages } from "../ui/languages.js";
-import { Act, Connection, Messages, Notice, say, Since, State, words } from "../ui/parts.js";
+import { Act, Connection, Messages, Notice, say, Since, State, useFocusBack, words } from "../ui/parts.js";
 import { effect, html, render, signal, useEffect, useSignal } from "../vendor.js";
 import { choose, chosen, devices, level, microphone, onReplaced, trouble, unlock } from "./audio.js";
 import { Calls, typing } from "./bar.js";
@@ -49,9 +49,11 @@ session.ended = () => location.assign(`/login?next=${encodeURIComponent(location
 /** @param {{live: Live}} props */
 function Desk({ live }) {
   const profile = me.value;
+  const now = profile && (live.of("me").get(profile.username) ?? profile.status);
+  const loggedIn = Boolean(now?.logged_in);
+  useFocusBack("[data-now]", loggedIn);
+  useFocusBack("[data-pause]", Boolean(now?.paused));
   if (!profile) return null;
-  const now = live.of("me").get(profile.username) ?? profile.status;
-  const loggedIn = Boolean(now.logged_in);
   const browser = profile.typology === "webrtc";
   return html`<a class="skip button" href="#work">${t("skip")}</a>
   <header class="top">
@@ -247,14 +249,14 @@ function Start({ profile, live }) {
     if (profile.hot_desk) load();
   }, [profile.hot_desk]);
   if (profile.typology === "phonebar") {
-    return html`<section class="panel pad stack"><div class="row"><${State} state="offline" large /></div><p>${t("desk.phonebar")}</p></section>`;
+    return html`<section class="panel pad stack"><div class="row" data-now tabindex="-1"><${State} state="offline" large /></div><p>${t("desk.phonebar")}</p></section>`;
   }
   if (!profile.hot_desk) {
-    return html`<section class="panel pad stack"><div class="row"><${State} state="offline" large /></div>
+    return html`<section class="panel pad stack"><div class="row" data-now tabindex="-1"><${State} state="offline" large /></div>
       <p class="dim">${t("desk.start_hint")}</p>
       <${Act} class="main big" disabled=${profile.typology === "webrtc" && leader.role.value !== "leading"} act=${profile.typology === "webrtc" ? () => startBrowserShift(live) : () => put("/me/session", {}, WAIT)}>${t("desk.start")}<//></section>`;
   }
-  return html`<section class="panel"><header><h2>${t("desk.choose")}</h2><span class="grow"></span><${Act} act=${load}>${t("desk.look_again")}<//></header>
+  return html`<section class="panel"><header><h2 data-now tabindex="-1">${t("desk.choose")}</h2><span class="grow"></span><${Act} act=${load}>${t("desk.look_again")}<//></header>
     ${wrong.value && html`<p class="pad wrong" role="alert">${wrong.value}</p>`}
     ${telephones.value?.length === 0 && html`<p class="empty">${t("desk.no_telephones")}</p>`}
     <div class="lines">${telephones.value?.map(
@@ -286,9 +288,9 @@ function Work({ profile, now, live }) {
   }, [mayAct]);
   return html`<section class="panel pad stack">
     <div class="row wrap">
-      <${State} state=${state} word=${state === "paused" ? now.pause_reason || "" : ""} large />
-      <span class="dim"><${Since} since=${now.since} now=${() => live.now()} /></span>
-      ${now.telephone && html`<span class="dim">${t("desk.at", { telephone: now.telephone })}</span>`}
+      <span class="row wrap" data-now tabindex="-1"><${State} state=${state} word=${state === "paused" ? now.pause_reason || "" : ""} large />
+        <span class="dim"><${Since} since=${now.since} now=${() => live.now()} /></span>
+        ${now.telephone && html`<span class="dim">${t("desk.at", { telephone: now.telephone })}</span>`}</span>
       <span class="grow"></span>
       ${mayAct && (paused
         ? html`<${Act} class="main big" data-pause act=${() => remove("/me/pause", WAIT)}>${t("desk.resume")} <kbd>P</kbd><//>`

@@ -47,7 +47,7 @@ export function Form({ entries, record, submit, action, onCancel, readOnly = fal
   /** @param {Event} event */
   const send = async (event) => {
     event.preventDefault();
-    if (busy.value) return;
+    if (busy.value || !changed) return;
     busy.value = true;
     wrong.value = null;
     /** @type {Data} */
@@ -76,7 +76,7 @@ export function Form({ entries, record, submit, action, onCancel, readOnly = fal
     ${elsewhere && html`<p class="wrong" role="alert">${wrong.value?.text}</p>`}
     ${!readOnly && html`<div class="row wrap"><span class="grow"></span>
       ${(changed || onCancel) && html`<button type="button" onClick=${() => { drafts.value = {}; wrong.value = null; onCancel?.(); }}>${t("cancel")}</button>`}
-      <button class="main" disabled=${!changed} aria-busy=${busy.value}>${action}</button></div>`}
+      ${/* it keeps the focus when there is nothing to save any more */ ""}<button class="main" aria-disabled=${changed ? undefined : true} aria-busy=${busy.value}>${action}</button></div>`}
   </form>`;
 }
 

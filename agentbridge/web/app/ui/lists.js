@@ -1,7 +1,7 @@
 /** A list from the API: searched, sorted, page by page, and loaded anew when asked. @module */
 import { get } from "../core/api.js";
 import { t } from "../core/i18n.js";
-import { html, useEffect, useMemo, useSignal } from "../vendor.js";
+import { html, useEffect, useMemo, useRef, useSignal } from "../vendor.js";
 import { words } from "./parts.js";
 
 /** @typedef {Record<string, any>} Data */
@@ -27,6 +27,8 @@ export function useList(path, filters = {}, firstSort = "", limit = 50) {
   const sort = useSignal(firstSort);
   const cursors = useSignal(/** @type {string[]} */ ([]));
   const next = useSignal(/** @type {string | null} */ (null));
+  /** What the rows were searched by. */
+  const found = useSignal("");
   const round = useSignal(0);
   const asked = JSON.stringify([path, filters, query.value, sort.value, cursors.value.at(-1) ?? "", round.value]);
   useEffect(() => {
@@ -41,6 +43,7 @@ export function useList(path, filters = {}, firstSort = "", limit = 50) {
         const page = await get(`${path}?${parameters}`, { signal: controller.signal });
         if (controller.signal.aborted) return;
         rows.value = page.items;
+        found.value = parameters.get("q") ?? "";
         next.value = page.next ?? null;
         wrong.value = "";
       } catch (error) {
@@ -55,7 +58,7 @@ export function useList(path, filters = {}, firstSort = "", limit = 50) {
   }, [asked]);
   return useMemo(
     () => ({
-      rows, wrong, query, sort, cursors, next, limit,
+      rows, wrong, query, sort, cursors, next, found, limit,
       again: () => void (round.value += 1),
       /** @param {string} text */
       search: (text) => {
@@ -76,9 +79,24 @@ export function useList(path, filters = {}, firstSort = "", limit = 50) {
 
 /** @typedef {ReturnType<typeof useList>} List */
 
-/** @param {{list: List, label: string, autofocus?: boolean}} props */
+/** Enter and the down arrow go to what was found, as soon as it is there; Enter opens the only one. @param {{list: List, label: string}} props */
 export function Search({ list, label }) {
-  return html`<input type="search" data-search aria-label=${label} placeholder=${label}
+  const field = useRef(/** @type {HTMLInputElement | null} */ (null));
+  const asked = useSignal("");
+  const there = list.found.value === list.query.value;
+  useEffect(() => {
+    if (!asked.value || !there) return;
+    const links = /** @type {HTMLElement[]} */ ([...(field.current?.closest("section")?.querySelectorAll("tbody a") ?? [])]);
+    links[0]?.focus();
+    if (asked.value === "Enter" && list.query.value && links.length === 1) links[0]?.click();
+    asked.value = "";
+  }, [asked.value, there]);
+  return html`<input type="search" data-search ref=${field} aria-label=${label} placeholder=${`${label}  /`}
+    onKeyDown=${(/** @type {KeyboardEvent} */ event) => {
+      if (event.key !== "Enter" && event.key !== "ArrowDown") return;
+      event.preventDefault();
+      asked.value = event.key;
+    }}
     onInput=${(/** @type {InputEvent} */ event) => list.search(/** @type {HTMLInputElement} */ (event.target).value.trim())} />`;
 }
 

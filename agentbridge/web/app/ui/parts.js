@@ -107,6 +107,25 @@ export function Act({ act, children, disabled, why, label, ...rest }) {
   </span>`;
 }
 
+/** What had the focus last. @type {Element | null} */
+let focused = null;
+addEventListener("focusin", (event) => (focused = event.target instanceof Element ? event.target : null));
+
+/**
+ * Gives the focus to this element when `now` changes and took what had it off the page, e.g. a button that is another one
+ * now: without a mouse a reader would have to find the place again.
+ * @param {string} selector @param {unknown} now
+ */
+export function useFocusBack(selector, now) {
+  const before = useRef(now);
+  useEffect(() => {
+    if (before.current === now) return;
+    before.current = now;
+    if (document.activeElement !== document.body || !focused || focused.isConnected) return;
+    /** @type {HTMLElement | null} */ (document.querySelector(selector))?.focus();
+  }, [now]);
+}
+
 /**
  * A labelled input with its error beside it.
  * @param {{label: string, error?: string, hint?: string, children: (id: string, described: string | undefined) => Children}} props
