@@ -60,7 +60,7 @@ async def test_wrong_passwords_stall_nobody_and_log_no_agent_off(api: tuple[Api,
         # in a process of its own: what is measured must not wait for who guesses
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as stranger:
             storm = asyncio.get_running_loop().run_in_executor(stranger, guess, running.origin, GUESSES, addresses)
-            busy += await _reads(supervisor, READS)
+            busy += await _reads(supervisor, READS // 3)  # by now they guess
             async with Browser(running, address=ana.address) as again, Browser(running) as elsewhere:
                 await again.log_in("ana", PASSWORD)
                 await _log_in_at_last(elsewhere, "cid")
