@@ -21,7 +21,7 @@ from lab.postgres import Postgres
 from lab.processes import LabError, until
 from lab.switch import parted
 from tests.acceptance.many_nodes import make_agent
-from tests.nodes.centre import SERVED_AGAIN_S, Centre, opened, registered, served
+from tests.nodes.centre import FAILOVER_S, SERVED_AGAIN_S, Centre, opened, registered, served
 from tests.nodes.cluster import BUSY_LINE, QUEUES, hear_each_other
 
 WRAP_UP_S = float(QUEUES["care"]["wrapuptime"])
@@ -130,6 +130,23 @@ async def test_a_link_heals_by_itself_and_no_phone_rings_for_a_dead_node(centre:
     await hear_each_other(outgoing, await other.rings(timeout=BUSY_LINE), (customer, other))
     print(f"the caller has another agent {time.monotonic() - began:.1f} s after the death of the phone's node")
     assert not await centre.db.fetchval("select paused from agentbridge.agent_status where username = 'ann'")
+
+
+async def test_agents_of_a_dead_node_leave_the_queues_of_others_within_seconds(centre: Centre) -> None:
+    a, b, _ = centre.cluster.places
+    number, secret = await centre.agent("ann")
+    await registered(b, number, secret)
+    await centre.until_member(a, f"Local/{number}@agentbridge-remote")
+
+    async def left() -> bool:
+        return await a.members() == []
+
+    began = time.monotonic()
+    await asyncio.gather(b.pbx.kill(), centre.bridges[1].kill())
+    await until(left, within=BUSY_LINE, what="the agent leaving the queue")
+    took = time.monotonic() - began
+    print(f"the agent of a dead node left the queue {took:.1f} s after its death")
+    assert took < FAILOVER_S - 2, "it waited for the lease of the node's queues"
 
 
 async def test_a_hot_desk_and_a_wrap_up_across_nodes(centre: Centre) -> None:

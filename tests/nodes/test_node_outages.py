@@ -110,7 +110,8 @@ async def test_nothing_moves_that_need_not_and_what_is_lost_comes_back(
     began = time.monotonic()
     await centre.bridges[1].kill()
     await b.pbx.kill()
-    if taker == "nodeb":
+    served_by_b = taker == "nodeb"
+    if served_by_b:
         await centre.until_served("sales", "nodea", "nodec")
         taker = await centre.serving("sales")
     holder = a if taker == "nodea" else c
@@ -119,7 +120,8 @@ async def test_nothing_moves_that_need_not_and_what_is_lost_comes_back(
         return await holder.members() == []
 
     await until(left, within=BUSY_LINE, what="the agent of a lost node leaving the queue")
-    print(f"the agent of a lost node left the queue {time.monotonic() - began:.1f} s after its death")
+    waited = " (with the lease of its queues)" if served_by_b else ""
+    print(f"the agent of a lost node left the queue {time.monotonic() - began:.1f} s after its death{waited}")
     assert await centre.db.fetchval("select logged_in from agentbridge.agent_status where internal = $1", number)
     agent.close()
     back = await registered(c, number, secret)
