@@ -97,6 +97,39 @@ async def test_after_a_kill_at_any_moment_the_board_shows_what_asterisk_has(
             await call.hangup()
 
 
+async def test_a_call_is_in_the_history_though_postgresql_is_killed_when_it_ends(fresh_postgres: Postgres) -> None:
+    async with Centre(fresh_postgres) as centre:
+        internal = await centre.agent("ana", "sales")
+        await centre.login("ana")
+        await centre.until_member("sales", internal)
+        (phone,) = await centre.phones(["ana"])
+        assert phone.tone
+        customer = await centre.caller()
+
+        async def ends(count: int) -> bool:
+            return bool(count == await centre.db.fetchval("SELECT count(*) FROM agentbridge.ended_calls"))
+
+        call = await customer.call("sales", timeout=15)
+        await call.hears(phone.tone, timeout=10)
+        since = len(centre.bridge.lines())
+        await fresh_postgres.kill()
+        await centre.bridge.logged("database.lost", since=since)
+        await call.hangup()
+        await asyncio.sleep(1.0)  # the daemon has nobody to tell
+        await fresh_postgres.start()
+        await centre.reconnect()
+        await until(lambda: ends(1), within=20, what="the call that ended without a database in the history")
+
+        call = await customer.call("sales", timeout=15)
+        await call.hears(phone.tone, timeout=10)
+        await call.hangup()
+        await until(lambda: ends(2), within=10, what="the second call in the history")
+        await fresh_postgres.kill()
+        await fresh_postgres.start()
+        await centre.reconnect()
+        assert await ends(2)
+
+
 @pytest.mark.parametrize("verb", ["recording_pause", "hangup"])
 async def test_a_request_is_done_once_at_most_though_its_daemon_dies(fresh_postgres: Postgres, verb: str) -> None:
     """Killed at once after it was asked: done, refused or timed out, and never done later."""

@@ -196,7 +196,7 @@ class Board:
         """Writes the marked rows; reads and writes everything when that is due. Raises Unavailable or Refused."""
         began = self._clock()
         if not self._active():
-            self._marks.clear()
+            self._marks.forget_changes()
             return
         self._queues.begin_day()
         self._mark_what_is_due()

@@ -60,11 +60,11 @@ class Marks:
         self.queues.add(queue)
         self.wake.set()
 
-    def clear(self) -> None:
-        """Forgets all marks."""
+    def forget_changes(self) -> None:
+        """Forgets which rows have changed: all are going to be written. Calls that have ended are kept for the
+        history, since nobody else knows of them any more."""
         for marked in (self.agents, self.calls, self.queues):
             marked.clear()
-        self.ended.clear()
 
 
 def take(marked: set[_Row], most: int) -> list[_Row]:

@@ -110,6 +110,9 @@ begin
         left join agents a on a.internal = l.internal
     where r.gone
     on conflict do nothing;
+    if found then
+        set local synchronous_commit = on;  -- the history outlives a crash, and Asterisk would not tell of it again
+    end if;
     update live_queues l set gone_at = now_, version = this_version
     where l.node = live_write.node and l.gone_at is null and l.queue in (
         select r.queue from jsonb_to_recordset(queues) as r (queue text, gone boolean) where r.gone);
@@ -152,6 +155,9 @@ begin
     from live_calls l left join agents a on a.internal = l.internal
     where l.node = live_keep.node and l.version = this_version and l.gone_at is not null
     on conflict do nothing;
+    if found then
+        set local synchronous_commit = on;
+    end if;
     update live_queues l set gone_at = now_, version = this_version
     where l.node = live_keep.node and l.gone_at is null and l.queue not in (select unnest(queues));
     get diagnostics n = row_count;
