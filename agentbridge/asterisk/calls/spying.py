@@ -198,17 +198,25 @@ class Spying:
         """Compares who listens with who may, and hangs up the others. Raises Unavailable or Refused."""
         if not (self._look or self._judge or self._changed or self._expelled or self._elsewhere):
             return
+        look, self._look = self._look, False  # one that is asked for from now on is another
+        try:
+            await self._compare(whole=look)
+        except BaseException:
+            self._look = self._look or look
+            raise
+
+    async def _compare(self, *, whole: bool) -> None:
+        """Does what `_enforce` says. whole: also for listeners of whom no event told."""
         asked_at = self._now()
-        if self._look:
+        if whole:
             self._stopped.clear()
         living = await channels(self._link)
-        if self._look:
+        if whole:
             self._find_elsewhere(living)
             self._end_what_is_gone(living, asked_at)
             self._attempts.recall({channel.uniqueid for channel in living}, self._stopped)
-        if self._look or self._judge:
+        if whole or self._judge:
             await self._judge_all(living)
-            self._look = False
         for agent, opened in list(self._changed.items()):
             await self._apply(agent, living, opened=opened)
             if self._changed.get(agent) is opened:
