@@ -119,6 +119,7 @@ async def test_each_sees_its_own(api: Api, scene: Scene) -> None:
             await own.subscribe()
             await viewer.until("agent", "ana", logged_in=False)
             await own.until("me", "ana", logged_in=False)
+            await own.until("queue", "sales")  # queues are read apart from agents, and more seldom
             assert {key for kind, key in viewer.objects if kind == "agent"} == {"ana", "cid"}
             assert {kind for kind, _ in own.objects} == {"me", "queue"}
             assert {key for kind, key in own.objects if kind == "queue"} == {"sales"}
