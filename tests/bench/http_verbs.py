@@ -18,10 +18,10 @@ import psutil
 from lab.api import Api, Browser
 from lab.asterisk import Asterisk
 from lab.bridge import Bridge, prepare
-from lab.manager import Manager
 from lab.postgres import API, Postgres
 from lab.processes import until
-from tests.bench.latency import Db, Eye, Figures
+from tests.bench.latency import Figures
+from tests.bench.peers.running import Db, Eye, looking
 from tests.integration.api_scene import Scene
 
 AGENTS = 200
@@ -48,18 +48,15 @@ async def centre(agents: int = AGENTS) -> AsyncIterator[Http]:
         await _fill(db, agents)
         async with (
             Bridge(asterisk, dsn) as bridge,
-            Manager(asterisk, events="agent") as manager,
+            looking(asterisk) as eye,
             Api(postgres.dsn("bench", API)) as api,
             Browser(api, token=await Scene(db, "").token("admin")) as machine,
         ):
-            eye = Eye()
-            looking = asyncio.create_task(eye.look(manager), name="eye")
             await bridge.start()
             await _settled(db)
             try:
                 yield Http(db, dsn, asterisk, api, machine, eye)
             finally:
-                looking.cancel()
                 await db.close()
 
 

@@ -1,7 +1,12 @@
-"""The bench's one table, and what it says of two runs."""
+"""The bench's one table, and what it says of two runs; and that each of its parts can begin."""
 
+import importlib
+import pkgutil
 from typing import Any
 
+import pytest
+
+import tests.bench
 from tests.bench.__main__ import band_of, compared, rows
 
 ROW = "one change, at rest, p50 (ms)"
@@ -41,3 +46,10 @@ def test_more_than_the_noise_is_told_and_less_is_not() -> None:
 
 def test_what_was_not_measured_then_is_left_out() -> None:
     assert list(compared(run(1.5, 1.2, [1.5]), {}).rows) == []
+
+
+@pytest.mark.parametrize(
+    "name", sorted(found.name for found in pkgutil.walk_packages(tests.bench.__path__, "tests.bench."))
+)
+def test_each_part_of_the_bench_finds_what_it_imports(name: str) -> None:
+    importlib.import_module(name)
