@@ -19,6 +19,14 @@ SINCE: Final = {
 """the first release of each branch that has it; a branch between two that are named has it not"""
 
 
+def says_whether_digits_drop(version: str) -> bool:
+    """Whether this version tells if it drops the digits of a listening telephone.
+
+    From MUTES_ONE on until DROPS_DIGITS it says nothing, so that `check` says that it could not look.
+    """
+    return has(version, DROPS_DIGITS) or not has(version, MUTES_ONE)
+
+
 def has(version: str, feature: str) -> bool:
     """Whether this version of Asterisk has the feature, by its change logs.
 

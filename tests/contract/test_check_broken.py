@@ -13,7 +13,8 @@ import pytest_asyncio
 
 from agentbridge.cli.check.daemon_user import NOBODY, DaemonUser
 from agentbridge.cli.check.modules import NEEDED
-from lab.asterisk import Asterisk
+from lab import versions
+from lab.asterisk import Asterisk, version_of
 from lab.ports import free_port
 from lab.postgres import Postgres
 from lab.processes import run
@@ -416,9 +417,15 @@ async def _mend(server: Asterisk, broken: Broken, files: Mapping[str, str]) -> N
     await _reload(server, broken)
 
 
+def untold(installation: Installation) -> set[str]:
+    """What this version of Asterisk does not say of itself."""
+    told = versions.says_whether_digits_drop(version_of(installation.asterisk.root))
+    return set() if told else {"not_seen.dropped"}
+
+
 async def test_nothing_is_found_where_everything_is_as_the_directory_asks(installation: Installation) -> None:
     assert await installation.check() == {}
-    assert installation.unseen == set()
+    assert installation.unseen == untold(installation)
     assert "No rows" in await installation.asterisk.cli("realtime load voicemail internal agentbridge-check")
     assert "agentbridge-check" not in await installation.asterisk.cli("database show")
 
@@ -482,5 +489,5 @@ async def test_nothing_is_found_where_dialplan_and_queues_are_our_own_snippets(
 
 async def test_everything_was_put_right_again(installation: Installation) -> None:
     assert await installation.check() == {}
-    assert installation.unseen == set()
+    assert installation.unseen == untold(installation)
     assert len(BROKEN) >= 40
