@@ -15,9 +15,10 @@ alter table agentbridge.nodes
     add recordings_silent integer not null default 0,       -- running, and Asterisk writes nothing
     add recordings_closed jsonb not null default '{}';      -- folder → why it can't be looked at
 
--- What goes on now. Unlogged: after a crash of the database the daemons write all of it anew. Each batch of changes has
--- one version; whoever reads asks for what is newer than what it has seen. A row that is gone stays for a minute with
--- gone_at, so that readers hear of it.
+-- What goes on now. Unlogged, but for calls: after a crash of the database the daemons write all of it anew. A call that
+-- ends while no daemon looks is in the history by its row here alone, which has to outlive that crash.
+-- Each batch of changes has one version; whoever reads asks for what is newer than what it has seen. A row that is gone
+-- stays for a minute with gone_at, so that readers hear of it.
 create sequence agentbridge.live_versions;
 create unlogged table agentbridge.live_nodes (
     node text primary key,
@@ -41,7 +42,7 @@ create unlogged table agentbridge.live_agents (
     primary key (node, internal)
 );
 create index live_agents_version on agentbridge.live_agents (version);
-create unlogged table agentbridge.live_calls (
+create table agentbridge.live_calls (
     node text not null,
     channel text not null,                                  -- Uniqueid of the agent's channel
     linkedid text not null,                                 -- the call
