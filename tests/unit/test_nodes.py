@@ -166,7 +166,7 @@ class Registrar:
     def contact(self, device: EndpointId) -> Contact | None:
         return self.here.get(device)
 
-    async def whole_contact(self, device: EndpointId) -> Contact | None:  # noqa: ARG002
+    async def whole_contact(self, device: EndpointId) -> Contact | None:  # noqa: ARG002 - as the real one is called
         raise Unavailable("Asterisk's ARI is away")
 
     def contacts(self) -> Mapping[EndpointId, Contact]:

@@ -34,20 +34,20 @@ class Link:
         self.listing.set()
         self.asked = asyncio.Event()
 
-    async def action(self, action: str, fields: object = (), *, timeout: float) -> Message:  # noqa: ARG002
+    async def action(self, action: str, fields: object = (), *, timeout: float) -> Message:  # noqa: ARG002 - as the real one is called
         return Message((("Response", "Success"), ("Value", "")))
 
     async def action_list(
         self,
         action: str,
-        fields: object = (),  # noqa: ARG002
+        fields: object = (),  # noqa: ARG002 - as the real one is called
         *,
-        timeout: float,  # noqa: ARG002
-        on_item: object = None,  # noqa: ARG002
+        timeout: float,  # noqa: ARG002 - as the real one is called
+        on_item: object = None,  # noqa: ARG002 - as the real one is called
     ) -> list[Message]:
         return self.channels if action == "CoreShowChannels" else []
 
-    async def command(self, line: str, *, timeout: float) -> str:  # noqa: ARG002
+    async def command(self, line: str, *, timeout: float) -> str:  # noqa: ARG002 - as the real one is called
         if line == "core show settings":
             return f"  Spool directory:  {self._spool}\n"
         self.asked.set()
@@ -80,7 +80,7 @@ class Ledger:
 
     async def note_listed(self, at: datetime) -> None: ...
 
-    async def note_trouble(self, trouble: RecordingTrouble) -> bool:  # noqa: ARG002
+    async def note_trouble(self, trouble: RecordingTrouble) -> bool:  # noqa: ARG002 - as the real one is called
         return True
 
 
@@ -181,11 +181,11 @@ class Store:
 
     async def write(
         self,
-        agents: Sequence[LiveAgent],  # noqa: ARG002
+        agents: Sequence[LiveAgent],  # noqa: ARG002 - as the real one is called
         calls: Sequence[LiveCall],
-        queues: Sequence[LiveQueue],  # noqa: ARG002
+        queues: Sequence[LiveQueue],  # noqa: ARG002 - as the real one is called
         *,
-        gone_agents: Collection[str] = (),  # noqa: ARG002
+        gone_agents: Collection[str] = (),  # noqa: ARG002 - as the real one is called
         ended_calls: Sequence[LiveCall] = (),
     ) -> None:
         self.rows |= {row.channel: row for row in calls}
@@ -194,32 +194,32 @@ class Store:
 
     async def keep(
         self,
-        agents: Collection[str],  # noqa: ARG002
+        agents: Collection[str],  # noqa: ARG002 - as the real one is called
         calls: Collection[str],
-        queues: Collection[str],  # noqa: ARG002
+        queues: Collection[str],  # noqa: ARG002 - as the real one is called
     ) -> None:
         self.rows = {channel: row for channel, row in self.rows.items() if channel in calls}
 
-    async def counts_of(self, day: date) -> Mapping[str, tuple[int, int, int]]:  # noqa: ARG002
+    async def counts_of(self, day: date) -> Mapping[str, tuple[int, int, int]]:  # noqa: ARG002 - as the real one is called
         return {}
 
 
 class Around:
     async def refresh(self) -> None: ...
 
-    def device_state(self, device: EndpointId) -> str:  # noqa: ARG002
+    def device_state(self, device: EndpointId) -> str:  # noqa: ARG002 - as the real one is called
         return "NOT_INUSE"
 
-    def members_of(self, device: EndpointId) -> Mapping[QueueName, Member]:  # noqa: ARG002
+    def members_of(self, device: EndpointId) -> Mapping[QueueName, Member]:  # noqa: ARG002 - as the real one is called
         return {}
 
-    def wrapup_seconds(self, queue: QueueName) -> float:  # noqa: ARG002
+    def wrapup_seconds(self, queue: QueueName) -> float:  # noqa: ARG002 - as the real one is called
         return 5.0
 
-    def recording_of(self, uniqueid: str, channel: str) -> tuple[RecordingState, tuple[int, ...]]:  # noqa: ARG002
+    def recording_of(self, uniqueid: str, channel: str) -> tuple[RecordingState, tuple[int, ...]]:  # noqa: ARG002 - as the real one is called
         return RecordingState.NONE, ()
 
-    def spies_of(self, agent: EndpointId) -> tuple[str, ...]:  # noqa: ARG002
+    def spies_of(self, agent: EndpointId) -> tuple[str, ...]:  # noqa: ARG002 - as the real one is called
         return ()
 
 

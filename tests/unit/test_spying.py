@@ -39,7 +39,7 @@ def link() -> Link:
 
 @pytest.fixture
 def spying(link: Link) -> Spying:
-    return Spying(link, Audit(), lambda _: "", now=lambda: datetime.now(UTC))  # type: ignore[arg-type]
+    return Spying(link, Audit(), lambda _: "", now=lambda: datetime.now(UTC))  # type: ignore[arg-type]  # all that is asked of them
 
 
 def test_a_look_that_is_asked_for_during_another_is_taken_after_it(link: Link, spying: Spying) -> None:

@@ -74,13 +74,11 @@ class Audience:
         None where the audience never saw it.
         """
         identity = (entry.kind, entry.key)
-        visible = (
+        if (
             entry.data is not None
             and self.wish.wants(entry)
             and self.viewer.sees(entry.kind, entry.agent, entry.queues)
-        )
-        if visible:
-            assert entry.data is not None  # noqa: S101 - for the type checker
+        ):
             self.shown.add(identity)
             return _object(entry, self.viewer.shown(entry.kind, entry.data))
         if identity in self.shown:

@@ -10,19 +10,24 @@ from pydantic import BaseModel, Field
 from agentbridge.api.models.common import Given, Name
 
 
-class Call(BaseModel):
-    """A running call of an agent."""
+class CallOfAgent(BaseModel):
+    """What is told of a call, whether it goes on or is over."""
 
     id: str
     linkedid: str
-    agent: str
-    internal: str
     direction: Literal["in", "out"]
     queue: str
     number: str = Field(description="the other party's")
     name: str
     rang_at: datetime
     answered_at: datetime | None
+
+
+class Call(CallOfAgent):
+    """A running call of an agent."""
+
+    agent: str
+    internal: str
     held_at: datetime | None
     recording: Literal["none", "running", "paused", "failed"]
     parts: list[int]
@@ -30,17 +35,9 @@ class Call(BaseModel):
     stale: bool = Field(description="its node says nothing")
 
 
-class PastCall(BaseModel):
+class PastCall(CallOfAgent):
     """A call of an agent that is over."""
 
-    id: str
-    linkedid: str
-    direction: Literal["in", "out"]
-    queue: str
-    number: str = Field(description="the other party's")
-    name: str
-    rang_at: datetime
-    answered_at: datetime | None
     ended_at: datetime
     missed: bool
 
