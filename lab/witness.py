@@ -16,7 +16,8 @@ class Witness:
     """Notes the calls that Asterisk's own events tell, inside `async with Witness(asterisk) as witness`, without
     agentbridge's code.
 
-    `answered` are the channels of phones that Asterisk called and that were up.
+    `answered` are the channels of phones that Asterisk called and connected: of several that answer the same ringing
+    call at once, the one that got it.
     """
 
     def __init__(self, asterisk: Asterisk) -> None:
@@ -45,8 +46,8 @@ class Witness:
             self._note(await self._manager.read())
 
     def _note(self, event: Message) -> None:
-        """Takes an event: notes a channel that is up."""
-        if event.get("Event") != "Newstate" or event.get("ChannelStateDesc") != _UP:
+        """Takes an event: notes a channel that comes into a bridge."""
+        if event.get("Event") != "BridgeEnter":
             return
         # of a call to a phone the linkedid is another channel's; a phone's own call begins one
         if event["Channel"].startswith("PJSIP/") and event["Uniqueid"] != event["Linkedid"]:

@@ -17,7 +17,9 @@ declare
     n integer;
 begin
     perform pg_advisory_xact_lock(hashtext('agentbridge live'));
-    set local synchronous_commit = off;
+    if calls = '[]' then    -- of calls the history outlives a crash: Asterisk would not tell of them again
+        set local synchronous_commit = off;
+    end if;
     this_version := nextval('live_versions');
     insert into live_nodes as l (node, epoch, floor, written_at) values (live_write.node, this_version, this_version, now_)
     on conflict on constraint live_nodes_pkey do update set written_at = excluded.written_at;
@@ -110,9 +112,6 @@ begin
         left join agents a on a.internal = l.internal
     where r.gone
     on conflict do nothing;
-    if found then
-        set local synchronous_commit = on;  -- the history outlives a crash, and Asterisk would not tell of it again
-    end if;
     update live_queues l set gone_at = now_, version = this_version
     where l.node = live_write.node and l.gone_at is null and l.queue in (
         select r.queue from jsonb_to_recordset(queues) as r (queue text, gone boolean) where r.gone);
