@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 # test files side by side, each with servers of its own; they wait more than they work
 WORKERS ?= 4
 
-.PHONY: setup setup-16 setup-20 setup-browser setup-systemd setup-kamailio demo test test-22 test-16 test-20 test-nodes test-node-calls test-browser test-desk test-console pictures check web-check web-vendor bench faults deb clean
+.PHONY: setup setup-16 setup-20 setup-browser setup-systemd setup-kamailio demo test test-22 test-16 test-20 test-nodes test-node-calls test-browser test-desk test-console pictures check web-check web-vendor bench bench-nodes faults deb clean
 
 setup:
 	@lab/setup
@@ -94,6 +94,10 @@ web-vendor:
 # one table, and JSON in the cache folder; make bench AGAINST=figures.json beside those of an earlier run
 bench: setup
 	$(PYTHON) -m tests.bench $(if $(AGAINST),--against $(AGAINST))
+
+# Centres of 1 to 4 nodes, one after the other: make bench-nodes ARGS="FIGURES.json --nodes 1,4 --agents 10000 --at-work 2000 --seconds 600"
+bench-nodes: setup
+	$(NODES) $(PYTHON) -m tests.bench.nodes $(ARGS)
 
 # make faults ONLY=pooler: some of them. In browsers: what takes minutes, as outages, hidden pages, and a shift of eight hours.
 IN_BROWSERS := tests/faults/test_fault_browser.py tests/faults/test_fault_crowd.py

@@ -46,6 +46,9 @@ TASKPROCESSOR_DEPTH = Gauge(
     "Tasks in the deepest task processor of Asterisk, at the last reading.",
     registry=REGISTRY,
 )
+AMI_ACTIONS = Counter(
+    "agentbridge_ami_actions_total", "Actions sent to Asterisk's manager, by name.", ["action"], registry=REGISTRY
+)
 LINK_UP = Gauge("agentbridge_link_up", "Whether the link to Asterisk is up, by link.", ["link"], registry=REGISTRY)
 LINK_CONNECTS = Counter(
     "agentbridge_link_connects_total",

@@ -5,7 +5,9 @@ import pwd
 import shutil
 import signal
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import asyncpg
@@ -47,15 +49,17 @@ def as_role(dsn: str, role: str) -> str:
 class Postgres(Server):
     """A private PostgreSQL server that runs inside `async with Postgres() as server` and is gone afterwards.
 
-    fsync=False makes tests faster and a power cut fatal; a server that was only killed recovers all the same.
+    fsync=False makes tests faster and a power cut fatal; a server that was only killed recovers all the same. settings:
+    of postgresql.conf, over the lab's.
     """
 
-    def __init__(self, *, fsync: bool = True) -> None:
+    def __init__(self, *, fsync: bool = True, settings: Mapping[str, str] = MappingProxyType({})) -> None:
         self.host = "127.0.0.1"
         self.port = free_port()
         self.dir = Path(tempfile.mkdtemp(prefix="agentbridge-postgres-"))
         self.log_path = self.dir / "postgres.log"
         self._fsync = fsync
+        self._more = settings
         self._programs = server_programs()
         self._process = Process("PostgreSQL", self.log_path)
 
@@ -64,19 +68,19 @@ class Postgres(Server):
         self._give_folder_to_the_server()
         await self._initialise()
         await self.start()
-        await self._execute(ROLES)
+        await self.execute(ROLES)
 
     def dsn(self, database: str = "postgres", user: str = OWNER) -> str:
         return f"postgresql://{user}@{self.host}:{self.port}/{database}"
 
     async def create_database(self, name: str, template: str | None = None) -> str:
         """Creates a database that the role agentbridge owns, as a copy of `template` when given; returns its DSN."""
-        await self._execute(f'CREATE DATABASE "{name}" OWNER {OWNER} TEMPLATE "{template or "template0"}"')
+        await self.execute(f'CREATE DATABASE "{name}" OWNER {OWNER} TEMPLATE "{template or "template0"}"')
         return self.dsn(name)
 
     async def drop_database(self, name: str) -> None:
         """Also when somebody is connected to it."""
-        await self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        await self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     async def start(self) -> None:
         """Starts the server; returns when it answers queries. Raises LabError."""
@@ -135,6 +139,7 @@ class Postgres(Server):
             "logging_collector": "off",
             "log_min_messages": "warning",
             "log_line_prefix": "%m [%p] %u@%d ",
+            **self._more,
         }
 
     def _give_folder_to_the_server(self) -> None:
@@ -157,12 +162,12 @@ class Postgres(Server):
     async def _answers(self) -> bool:
         """Whether the server answers a query."""
         try:
-            await self._execute("SELECT 1")
+            await self.execute("SELECT 1")
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return False
         return True
 
-    async def _execute(self, sql: str) -> None:
+    async def execute(self, sql: str) -> None:
         """Runs SQL as the superuser in the database postgres."""
         connection = await asyncpg.connect(self.dsn("postgres", "postgres"), timeout=5.0)
         try:

@@ -11,6 +11,7 @@ import asyncpg
 import structlog
 
 from agentbridge.api.problems import Problem, refused
+from agentbridge.directory.connecting import connect_to_one
 
 log = structlog.get_logger()
 
@@ -85,6 +86,7 @@ class Database:
             if self._pool is None:
                 self._pool = await asyncpg.create_pool(
                     self._dsn,
+                    connect=connect_to_one,
                     min_size=0,
                     max_size=self._connections,
                     timeout=self._deadline,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import asyncpg
 import asyncpg.pool
@@ -130,14 +131,49 @@ async def connect(dsn: str, *, deadline: float, name: str = "agentbridge", state
 
 async def _connect(dsn: str, deadline: float, name: str, statements: int) -> Connection:
     """Opens a connection with this deadline for connecting and each query. Raises what asyncpg raises."""
-    connection: Connection = await asyncpg.connect(
+    return await connect_to_one(
         dsn,
         timeout=deadline,
         command_timeout=deadline,
         statement_cache_size=statements,
         server_settings=session_settings(name, statements),
     )
-    return connection
+
+
+_SERVERS = re.compile(r"(\w+://(?:[^@/?]*@)?)([^/?]*)(.*)", re.DOTALL)
+_TRY_THE_NEXT = (OSError, asyncpg.TargetServerAttributeNotMatched, asyncpg.CannotConnectNowError)
+_last: dict[str, str] = {}
+"""DSN → that of the server of it which was right the last time"""
+
+
+async def connect_to_one(dsn: str | None = None, *, timeout: float = 60.0, **given: Any) -> Connection:
+    """Connects to the right one of the servers that the DSN names, first to that of the last time. Raises what asyncpg
+    raises.
+
+    asyncpg itself has one time for all of them: a first one that hangs, as one whose machine is gone, would use it up,
+    and a second one would never be asked. Here each has its share.
+    """
+    dsn = dsn or ""  # it may be left out, as the type of a pool's `connect` asks
+    servers = sorted(each_server(dsn), key=lambda server: server != _last.get(dsn))
+    for number, server in enumerate(servers, 1):
+        try:
+            connection: Connection = await asyncpg.connect(server, timeout=timeout / len(servers), **given)
+        except _TRY_THE_NEXT:
+            if number == len(servers):
+                raise
+        else:
+            _last[dsn] = server
+            return connection
+    raise AssertionError("a DSN names one server at least")
+
+
+def each_server(dsn: str) -> list[str]:
+    """Returns a DSN for each of the servers that this one names before its path; one whose servers are listed behind
+    it stays as it is."""
+    found = _SERVERS.fullmatch(dsn)
+    if found is None or "," not in found[2] or "port=" in found[3]:
+        return [dsn]
+    return [f"{found[1]}{server}{found[3]}" for server in found[2].split(",")]
 
 
 async def behind_pooler(connection: Connection) -> bool:

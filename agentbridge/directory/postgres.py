@@ -18,6 +18,7 @@ from agentbridge.directory.connecting import (
     STATEMENTS_KEPT,
     Connection,
     PooledConnection,
+    connect_to_one,
     session_settings,
     transaction,
     translated,
@@ -301,6 +302,7 @@ class Directory:
             if self._pool is None:
                 self._pool = await asyncpg.create_pool(
                     self._dsn,
+                    connect=connect_to_one,
                     min_size=0,
                     max_size=self._connections,
                     timeout=self._deadline,

@@ -78,13 +78,13 @@ def judged(
 async def _spent(stand: Stand, seconds: float, more: Mapping[str, int]) -> dict[str, float]:
     """Percent of a core that each server spends, with all its children."""
     pids = {"PostgreSQL": stand.postgres.pid, "Asterisk": stand.asterisk.pid, **more}
-    before, started = {name: _cpu_s(pid) for name, pid in pids.items()}, time.perf_counter()
+    before, started = {name: cpu_seconds(pid) for name, pid in pids.items()}, time.perf_counter()
     await asyncio.sleep(seconds)
     took = time.perf_counter() - started
-    return {name: round(100 * (_cpu_s(pid) - before[name]) / took, 2) for name, pid in pids.items()}
+    return {name: round(100 * (cpu_seconds(pid) - before[name]) / took, 2) for name, pid in pids.items()}
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """Seconds of a process, its children and those that have ended."""
     process = psutil.Process(pid)
     own = process.cpu_times()

@@ -23,6 +23,10 @@ class Standby(Postgres):
 
     def __init__(self, primary: Postgres) -> None:
         super().__init__()
+        self.follow(primary)
+
+    def follow(self, primary: Postgres) -> None:
+        """From its start on it follows that server."""
         self._primary = primary
         self.stream = FaultProxy(primary.port)
 
@@ -51,7 +55,7 @@ class Standby(Postgres):
 
     async def promote(self) -> None:
         """Makes the standby a primary."""
-        await self._execute("SELECT pg_promote()")
+        await self.execute("SELECT pg_promote()")
 
         async def done() -> bool:
             return not await self._ask(self, "SELECT pg_is_in_recovery()")

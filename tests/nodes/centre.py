@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -31,9 +31,10 @@ class Centre:
         self.dsn = dsn
         self.cluster, self.bridges, self.db = cluster, bridges, db
 
-    async def reconnect(self) -> None:
-        """This test's own connection, after the database was gone."""
+    async def reconnect(self, dsn: str = "") -> None:
+        """This test's own connection, after the database was gone, or to another server from now on."""
         self.db.terminate()
+        self.dsn = dsn or self.dsn
         self.db = await asyncpg.connect(self.dsn)
 
     async def agent(self, username: str) -> tuple[str, str]:
@@ -79,6 +80,34 @@ class Centre:
 
         await until(there, within=SERVED_AGAIN_S, what=f"{path} being {value!r} at {place.name}")
 
+    async def until_right(self, phones: Mapping[str, Place]) -> None:
+        """Until each queue has these agents at the node that serves it and nobody anywhere else, all free, and every
+        node knows each phone's state. phones: number → where it is registered.
+        """
+
+        async def right() -> bool:
+            serving = {queue: await self.serving(queue) for queue in QUEUES}
+            return all([await self._is_right(place, serving, phones) for place in self.cluster.places])
+
+        await until(right, within=SERVED_AGAIN_S, what="members and states of every node being those of the directory")
+
+    async def _is_right(self, place: Place, serving: Mapping[str, str], phones: Mapping[str, Place]) -> bool:
+        """As a bare AMI client of that node sees it."""
+        wanted = {
+            f"PJSIP/{number}" if at is place else f"Local/{number}@agentbridge-remote" for number, at in phones.items()
+        }
+        for queue, node in serving.items():
+            found = {member["Location"] for member in await place.members(queue) if member["Status"] == "1"}
+            if found != (wanted if node == place.name else set()):
+                return False
+        return all([await place.state(f"PJSIP/{number}") == "NOT_INUSE" for number in phones])
+
+    async def unmoved(self) -> list[tuple[object, ...]]:
+        """What no outage may change: who serves each queue since when, and who is logged in since when."""
+        queues = "select name, serving_node, serving_since from agentbridge.queues order by name"
+        sessions = "select agent_id, telephone_id, started_at from agentbridge.sessions order by agent_id"
+        return [tuple(row) for query in (queues, sessions) for row in await self.db.fetch(query)]
+
     async def without_drift(self) -> None:
         """Nothing is left to do on any node; `plan` ends with 3 where something is."""
 
@@ -94,8 +123,8 @@ class Centre:
 
 
 @asynccontextmanager
-async def opened(postgres: Postgres, folder: Path) -> AsyncIterator[Centre]:
-    """A centre in which nodea serves both queues."""
+async def opened(postgres: Postgres, folder: Path, others: Sequence[Postgres] = ()) -> AsyncIterator[Centre]:
+    """A centre in which nodea serves both queues. others: servers of PostgreSQL that may become the primary one."""
     async with AsyncExitStack() as stack:
         dsn = await postgres.create_database(f"three_nodes_{next(_numbers)}")
         await prepare(dsn, numbers=range(1000, 1010))
@@ -104,7 +133,8 @@ async def opened(postgres: Postgres, folder: Path) -> AsyncIterator[Centre]:
         await db.execute("update agentbridge.settings set queue_failover_seconds = $1", FAILOVER_S)
         await db.execute("insert into agentbridge.queues (name) select unnest($1::text[])", [*QUEUES])
         cluster = await stack.enter_async_context(Cluster(folder, daemons=True))
-        bridges = [await stack.enter_async_context(Bridge(p.pbx, dsn, name=p.name)) for p in cluster.places]
+        of_all = dsn_of_all(dsn, postgres, others)
+        bridges = [await stack.enter_async_context(Bridge(p.pbx, of_all, name=p.name)) for p in cluster.places]
         for node in NODES:
             await bridges[0].cli("node", "add", node.name, node.sip_host, "--sip-port", str(node.sip_port))
         await asyncio.gather(*(bridge.start() for bridge in bridges))
@@ -113,6 +143,14 @@ async def opened(postgres: Postgres, folder: Path) -> AsyncIterator[Centre]:
         stack.callback(lambda: centre.db.terminate())
         await bridges[0].cli("node", "home", "nodea", "--queue", "sales", "--queue", "support", "--yes")
         yield centre
+
+
+def dsn_of_all(dsn: str, postgres: Postgres, others: Sequence[Postgres]) -> str:
+    """The DSN with all of these servers, of which whoever connects takes the one that can be written to."""
+    if not others:
+        return dsn
+    first, *more = (f"{server.host}:{server.port}" for server in (postgres, *others))
+    return dsn.replace(f"@{first}/", f"@{','.join((first, *more))}/") + "?target_session_attrs=read-write"
 
 
 @asynccontextmanager

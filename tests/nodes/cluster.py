@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Self
 from agentbridge.desired.node_files import ASTERISK_FILE, PJSIP_FILE, node_files
 from agentbridge.model import Node
 from lab import pjsip
-from lab.asterisk import SIP_PORT, Asterisk
+from lab.asterisk import SIP_PORT, Asterisk, Queues
 from lab.manager import Manager, Message
 from lab.phones import Call, Farm, Phone
 from lab.phones.audio import TONES
@@ -32,14 +32,23 @@ QUEUES: Mapping[str, Mapping[str, str]] = {
 TRUSTED = "\n[caller](+)\ntrust_id_inbound = yes\n"
 # how the administrator's own dialplan sends callers to a queue, whichever node serves it
 CALLS = "\n[queues](+)\nexten => _acd-.,1,Goto(agentbridge-queue,${EXTEN:4},1)\n"
-NODES = [Node(name, f"10.98.0.{number}", SIP_PORT) for number, name in enumerate(NAMES, 1)]
 BUSY_LINE = 20.0
 """seconds that a busy machine may take for what takes a moment"""
 
 
-def files(name: str, *, agents: bool) -> dict[str, str]:
+def addressed(names: Sequence[str]) -> list[Node]:
+    """The nodes with the addresses that they have on the switch."""
+    return [Node(name, f"10.98.0.{number}", SIP_PORT) for number, name in enumerate(names, 1)]
+
+
+NODES = addressed(NAMES)
+
+
+def files(name: str, *, agents: bool, nodes: Sequence[Node]) -> dict[str, str]:
     """What is added to the lab's files at that node: `agentbridge node files` as it is, used as it says."""
-    written = node_files(name, NODES, transport="udp")
+    if len(nodes) == 1:  # an ordinary centre
+        return {"extensions.conf": CALLS}
+    written = node_files(name, nodes, transport="udp")
     groups = {"call_group": "1", "pickup_group": "1"}
     phones = [pjsip.phone(user, callerid=f'"Phone {user}" <{user}>', **pjsip.SEEN, **groups) for user in AGENTS]
     endpoints = "".join(phones) if agents else ""
@@ -116,23 +125,27 @@ class Cluster:
     """`async with Cluster(folder) as cluster`: `a`, `b` and `c` are up and have found each other.
 
     daemons: they bring the agents; else those of AGENTS have endpoints of pjsip.conf, and no call waits for a daemon.
+    names: of more or fewer nodes.
     """
 
-    def __init__(self, folder: Path, *, daemons: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, daemons: bool = False, names: Sequence[str] = NAMES, queues: Queues = QUEUES
+    ) -> None:
         self._folder, self._daemons = folder, daemons
+        self.nodes, self._queues = addressed(names), queues
         self.tones = itertools.cycle(TONES)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             self.switch = await stack.enter_async_context(Switch(self._folder))
-            self.sites = [await self.switch.site(number) for number in range(1, len(NAMES) + 1)]
-            self.places = []
-            for name, site in zip(NAMES, self.sites, strict=True):
-                pbx = Asterisk(queues=QUEUES, extra=files(name, agents=not self._daemons), site=site)
+            self.sites = [await self.switch.site(number) for number in range(1, len(self.nodes) + 1)]
+            self.places: list[Place] = []
+            for node, site in zip(self.nodes, self.sites, strict=True):
+                added = files(node.name, agents=not self._daemons, nodes=self.nodes)
+                pbx = Asterisk(queues=self._queues, extra=added, site=site)
                 await stack.enter_async_context(pbx)
-                self.places.append(Place(name, pbx, Farm((pbx.host, pbx.sip_port))))
-            self.a, self.b, self.c = self.places
+                self.places.append(Place(node.name, pbx, Farm((pbx.host, pbx.sip_port))))
             if not self._daemons:
                 for place in self.places:
                     await place.pbx.cli("dialplan set global AGENTBRIDGE_COMPARED 1")
@@ -145,12 +158,24 @@ class Cluster:
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
 
+    @property
+    def a(self) -> Place:
+        return self.places[0]
+
+    @property
+    def b(self) -> Place:
+        return self.places[1]
+
+    @property
+    def c(self) -> Place:
+        return self.places[2]
+
     async def joined(self, within: float = 30.0) -> None:
         """Until each node can call each other."""
 
         async def there() -> bool:
             shown = await asyncio.gather(*(place.pbx.cli("pjsip show contacts") for place in self.places))
-            return all(text.count(" Avail ") >= len(NAMES) - 1 for text in shown)
+            return all(text.count(" Avail ") >= len(self.nodes) - 1 for text in shown)
 
         await until(there, within=within, what="the trunks between all nodes")
 

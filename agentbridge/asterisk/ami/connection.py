@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self, cast
 
+from agentbridge import metrics
 from agentbridge.asterisk.ami.pending import OnEvent, PendingAction
 from agentbridge.asterisk.ami.wire import Fields, Message, Wire, WireBroken, encode
 from agentbridge.errors import Refused, Unavailable
@@ -195,6 +196,7 @@ class AmiConnection(asyncio.BufferedProtocol):
         self._raise_if_ended()
         pending = PendingAction(action, listing, asyncio.get_running_loop().create_future(), on_item=on_item)
         self._pending[action_id] = pending
+        metrics.AMI_ACTIONS.labels(action).inc()
         try:
             self._send(data)
             outcome = await pending.outcome
