@@ -34,7 +34,6 @@ from agentbridge.settings import ApiSettings
 
 log = structlog.get_logger()
 
-PREFIX = "/v1"
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
     "media-src 'self' blob:; connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; "
@@ -104,9 +103,10 @@ def create(settings: ApiSettings, clock: Callable[[], float] = time.monotonic) -
     state.waiting = Waiting(state.database)
     state.resets = Resets(state.database, _mail(settings), state.hashing)
     state.hub, state.streams = Hub(), Streams()
-    app.include_router(events.sockets)
     for module in (events, calls, session, me, agents, records, recordings, watching):
-        app.include_router(module.routes.router, prefix=PREFIX)
+        # not by include_router, whose routes are looked through twice at each request
+        app.router.routes.extend(module.routes.router.routes)
+    app.include_router(events.sockets)
     app.include_router(pages.router())
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_invalid)

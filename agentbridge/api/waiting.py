@@ -38,17 +38,37 @@ class Waiting:
         except TimeoutError:
             return
 
-    async def applied(self, proof: bytes, username: str, seconds: float) -> dict[str, Any]:
-        """Waits until Asterisk has the agent's last change, at most `seconds`; returns {pending, applied_at, error}.
+    async def carry_out(
+        self, verb: str, proof: bytes, username: str, *arguments: object, seconds: float
+    ) -> dict[str, Any]:
+        """Calls an SQL function that changes an agent, and waits until Asterisk has it, at most `seconds`.
 
-        What failed is tried again, so an error is waited for too.
+        Returns {changed, pending, applied_at, error}. What failed is tried again, so an error is waited for too.
         """
+        news = self._news
+        found: dict[str, Any] = json.loads(await self._database.call(verb, proof, username, *arguments))
+        if found["pending"] and seconds:
+            found |= await self._changed(news, proof, username, seconds)
+        return found
+
+    async def applied(self, proof: bytes, username: str, seconds: float) -> dict[str, Any]:
+        """Waits as `carry_out` does, for the agent's last change; returns {pending, applied_at, error}."""
+        news = self._news
+        found = await self._look(proof, username)
+        return await self._changed(news, proof, username, seconds) if found["pending"] else found
+
+    async def _changed(self, news: asyncio.Event, proof: bytes, username: str, seconds: float) -> dict[str, Any]:
+        """Looks at each notification, from `news` on, until nothing is pending or the time is over."""
         clock = asyncio.get_running_loop().time
         until = clock() + seconds
         while True:
+            await self.soon(news, until - clock())
             news = self._news
-            found: dict[str, Any] = json.loads(await self._database.call("api_applied", proof, username))
-            left = until - clock()
-            if not found["pending"] or left <= 0:
+            found = await self._look(proof, username)
+            if not found["pending"] or clock() >= until:
                 return found
-            await self.soon(news, left)
+
+    async def _look(self, proof: bytes, username: str) -> dict[str, Any]:
+        """Returns what the directory has of the agent's last change: {pending, applied_at, error}."""
+        found: dict[str, Any] = json.loads(await self._database.call("api_applied", proof, username))
+        return found

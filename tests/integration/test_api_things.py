@@ -222,6 +222,14 @@ async def test_an_answer_of_a_verb_says_whether_asterisk_has_it(api: Api, scene:
         status, body = await waiting
         assert (status, body) == (202, {"changed": True, "error": "Asterisk says no"})
 
+        # without a wait the verb's own transaction tells: what it has changed, nobody has read yet
+        await daemon(None)
+        assert await ana.ask("PUT", "/v1/me/pause", {}) == (202, {"changed": True, "pending": True})
+        assert await ana.ask("PUT", "/v1/me/pause", {}) == (202, {"changed": False, "pending": True})
+        await daemon(None)
+        status, body = await ana.ask("PUT", "/v1/me/pause", {})
+        assert (status, body["changed"], bool(body["applied_at"])) == (200, False, True)
+
 
 async def test_one_name_serves_two_channels(api: Api, scene: Scene) -> None:
     """M8: over HTTP a queue is called as everywhere, by its name or name@channel."""

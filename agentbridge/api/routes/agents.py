@@ -34,12 +34,12 @@ from agentbridge.api.routes.common import (
     Routes,
     Search,
     answer,
+    carry_out,
     changed,
     document,
     given,
     listed,
     nothing,
-    outcome,
     record,
 )
 from agentbridge.api.routes.records import set_password
@@ -145,53 +145,44 @@ async def delete_agent(caller: Asking, database: Directory, username: str, if_ma
 async def login(
     request: Request,
     caller: Asking,
-    database: Directory,
     username: str,
     body: Login | None = None,
     prefer: Prefer = None,
 ) -> Response:
     """Log the agent in, or move it to another telephone."""
     body = body or Login()
-    done = await database.call("api_login", caller.proof, username, body.telephone, body.steal)
-    return await outcome(request, caller, username, done, prefer)
+    return await carry_out(request, caller, prefer, "api_login", username, body.telephone, body.steal)
 
 
 @routes("agents.logout", "DELETE", "/agents/{username}/session", Applied, also=LATER)
-async def logout(
-    request: Request, caller: Asking, database: Directory, username: str, prefer: Prefer = None
-) -> Response:
+async def logout(request: Request, caller: Asking, username: str, prefer: Prefer = None) -> Response:
     """Log the agent out."""
-    done = await database.call("api_logout", caller.proof, username)
-    return await outcome(request, caller, username, done, prefer)
+    return await carry_out(request, caller, prefer, "api_logout", username)
 
 
 @routes("agents.pause", "PUT", "/agents/{username}/pause", Applied, also=LATER)
 async def pause(
     request: Request,
     caller: Asking,
-    database: Directory,
     username: str,
     body: Pause | None = None,
     prefer: Prefer = None,
 ) -> Response:
     """Pause the agent in all queues, or in one."""
     body = body or Pause()
-    done = await database.call("api_pause", caller.proof, username, body.reason, body.queue)
-    return await outcome(request, caller, username, done, prefer)
+    return await carry_out(request, caller, prefer, "api_pause", username, body.reason, body.queue)
 
 
 @routes("agents.unpause", "DELETE", "/agents/{username}/pause", Applied, also=LATER)
 async def unpause(
     request: Request,
     caller: Asking,
-    database: Directory,
     username: str,
     queue: Name | None = None,
     prefer: Prefer = None,
 ) -> Response:
     """End the pause, in all queues or in one."""
-    done = await database.call("api_unpause", caller.proof, username, queue)
-    return await outcome(request, caller, username, done, prefer)
+    return await carry_out(request, caller, prefer, "api_unpause", username, queue)
 
 
 # ---------------------------------------------------------------- what belongs to an agent

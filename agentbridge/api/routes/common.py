@@ -16,8 +16,10 @@ from pydantic import BaseModel
 from agentbridge.api.gate import Asking, Directory, GatedRoute
 from agentbridge.api.operations import OPERATIONS, Operation
 from agentbridge.api.problems import TYPE, Problem, ProblemBody
+from agentbridge.api.waiting import Waiting
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
+PREFIX = "/v1"
 JSON = "application/json"
 LONGEST_WAIT_SECONDS = 30.0
 _PREFER = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
@@ -62,7 +64,7 @@ class Routes:
     Page[AgentSummary])`."""
 
     def __init__(self) -> None:
-        self.router = APIRouter(route_class=GatedRoute)
+        self.router = APIRouter(prefix=PREFIX, route_class=GatedRoute)
 
     def __call__(
         self,
@@ -212,17 +214,19 @@ def wait_seconds(prefer: str | None) -> float:
     return min(float(match[1]), LONGEST_WAIT_SECONDS) if match else 0.0
 
 
-async def outcome(request: Request, caller: Asking, username: str, changed_: bool, prefer: str | None) -> Response:
-    """Answers a change of an agent: 200 when Asterisk has it, else 202 with what is known; waits as `prefer` asks."""
+async def carry_out(
+    request: Request, caller: Asking, prefer: str | None, verb: str, username: str, *arguments: object
+) -> Response:
+    """Calls a verb's SQL function and answers: 200 when Asterisk has it, else 202 with what is known; waits as `prefer`
+    asks."""
     seconds = wait_seconds(prefer)
-    found = await request.app.state.waiting.applied(caller.proof, username, seconds)
+    waiting: Waiting = request.app.state.waiting
+    found = await waiting.carry_out(verb, caller.proof, username, *arguments, seconds=seconds)
     headers = {"Preference-Applied": f"wait={seconds:g}"} if seconds else {}
+    body: dict[str, Any] = {"changed": found["changed"]}
     if found["applied_at"] is not None and not found["pending"]:
-        body: dict[str, Any] = {"changed": changed_, "applied_at": found["applied_at"]}
-        return Response(json.dumps(body), 200, headers, media_type=JSON)
-    body = {"changed": changed_, "pending": True}
-    if found["error"]:
-        body = {"changed": changed_, "error": found["error"]}
+        return Response(json.dumps(body | {"applied_at": found["applied_at"]}), 200, headers, media_type=JSON)
+    body |= {"error": found["error"]} if found["error"] else {"pending": True}
     return Response(json.dumps(body), 202, headers, media_type=JSON)
 
 

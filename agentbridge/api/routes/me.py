@@ -17,7 +17,7 @@ from agentbridge.api.models.me import Colleague, Kept, Me, PickableTelephone, Pr
 from agentbridge.api.models.people import OwnPassword
 from agentbridge.api.problems import Problem
 from agentbridge.api.routes.agents import LATER, NOT_CHANGED, PICTURE, avatar_of, profile_of, set_avatar_of
-from agentbridge.api.routes.common import Prefer, Routes, Search, answer, document, nothing, outcome, problems
+from agentbridge.api.routes.common import Prefer, Routes, Search, answer, carry_out, document, nothing, problems
 from agentbridge.api.routes.records import set_password
 from agentbridge.api.routes.session import guess
 
@@ -35,39 +35,29 @@ async def me(caller: Asking, database: Directory) -> Response:
 
 
 @routes("me.login", "PUT", "/me/session", Applied, also=LATER)
-async def login(
-    request: Request, caller: Asking, database: Directory, body: Login | None = None, prefer: Prefer = None
-) -> Response:
+async def login(request: Request, caller: Asking, body: Login | None = None, prefer: Prefer = None) -> Response:
     """Log in for calls; a hot-desk agent names a telephone."""
     body = body or Login()
-    done = await database.call("api_login", caller.proof, caller.name, body.telephone, body.steal)
-    return await outcome(request, caller, caller.name, done, prefer)
+    return await carry_out(request, caller, prefer, "api_login", caller.name, body.telephone, body.steal)
 
 
 @routes("me.logout", "DELETE", "/me/session", Applied, also=LATER)
-async def logout(request: Request, caller: Asking, database: Directory, prefer: Prefer = None) -> Response:
+async def logout(request: Request, caller: Asking, prefer: Prefer = None) -> Response:
     """Log out of calls: no queue rings me any more."""
-    done = await database.call("api_logout", caller.proof, caller.name)
-    return await outcome(request, caller, caller.name, done, prefer)
+    return await carry_out(request, caller, prefer, "api_logout", caller.name)
 
 
 @routes("me.pause", "PUT", "/me/pause", Applied, also=LATER)
-async def pause(
-    request: Request, caller: Asking, database: Directory, body: Pause | None = None, prefer: Prefer = None
-) -> Response:
+async def pause(request: Request, caller: Asking, body: Pause | None = None, prefer: Prefer = None) -> Response:
     """Pause in all queues, or in one."""
     body = body or Pause()
-    done = await database.call("api_pause", caller.proof, caller.name, body.reason, body.queue)
-    return await outcome(request, caller, caller.name, done, prefer)
+    return await carry_out(request, caller, prefer, "api_pause", caller.name, body.reason, body.queue)
 
 
 @routes("me.unpause", "DELETE", "/me/pause", Applied, also=LATER)
-async def unpause(
-    request: Request, caller: Asking, database: Directory, queue: Name | None = None, prefer: Prefer = None
-) -> Response:
+async def unpause(request: Request, caller: Asking, queue: Name | None = None, prefer: Prefer = None) -> Response:
     """End the pause, in all queues or in one."""
-    done = await database.call("api_unpause", caller.proof, caller.name, queue)
-    return await outcome(request, caller, caller.name, done, prefer)
+    return await carry_out(request, caller, prefer, "api_unpause", caller.name, queue)
 
 
 @routes("me.profile.read", "GET", "/me/profile", Profile, also=NOT_CHANGED)

@@ -46,11 +46,13 @@ begin
         'session', who.session);
 end $$;
 
--- Which role and which scope may do what. The API decides by its own table first; a test compares the two.
-create or replace function agentbridge.api_allowed(operation text) returns text[] language sql immutable
+-- Which role and which scope may do what. The API decides by its own table first; a test compares the two. In PL/pgSQL,
+-- which keeps the plan: each request asks.
+create or replace function agentbridge.api_allowed(operation text) returns text[] language plpgsql immutable
 set search_path = agentbridge, pg_temp
 as $$
-    select case
+begin
+    return case
         when operation in ('session.read', 'session.delete') then '{admin,user,supervisor,agent,machine,anybody}'
         when operation in ('agents.list', 'agents.read', 'agents.avatar.read', 'agents.profile.read')
             then '{admin,user,supervisor,scope:read}'
@@ -75,24 +77,31 @@ as $$
         when operation = 'interactions.write' then '{admin,scope:interactions}'
         when operation = 'events' then '{admin,user,supervisor,agent,scope:events}'
         when operation = 'me' then '{agent}'
-    end::text[]
-$$;
+    end::text[];
+end $$;
+
+-- Refused with AB004 unless somebody may do it.
+create or replace function agentbridge.api_check(who agentbridge.api_identity, operation text) returns void
+language plpgsql stable security definer set search_path = agentbridge, pg_temp
+as $$
+declare allowed text[] := api_allowed(operation);
+begin
+    if 'anybody' = any (allowed) or who.roles && allowed
+            or exists (select from unnest(who.scopes) s where 'scope:' || s = any (allowed) or s = 'admin'
+                and allowed && '{admin}' and operation not in ('users.write', 'tokens.write', 'tokens.list')) then
+        return;
+    end if;
+    perform refuse('AB004', format('operation: %s may not do %s', who.name, operation));
+end $$;
 
 -- Who asks, when that is somebody who may; else AB011 or AB004.
 create or replace function agentbridge.api_allow(proof bytea, operation text) returns agentbridge.api_identity
 language plpgsql stable security definer set search_path = agentbridge, pg_temp
 as $$
-declare
-    who api_identity := api_actor(proof);
-    allowed text[] := api_allowed(operation);
+declare who api_identity := api_actor(proof);
 begin
-    if 'anybody' = any (allowed) or who.roles && allowed
-            or exists (select from unnest(who.scopes) s where 'scope:' || s = any (allowed) or s = 'admin'
-                and allowed && '{admin}' and operation not in ('users.write', 'tokens.write', 'tokens.list')) then
-        return who;
-    end if;
-    perform refuse('AB004', format('operation: %s may not do %s', who.name, operation));
-    return null;
+    perform api_check(who, operation);
+    return who;
 end $$;
 
 create or replace function agentbridge.api_name(who agentbridge.api_identity) returns text language sql immutable

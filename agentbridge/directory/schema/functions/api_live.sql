@@ -29,12 +29,21 @@ begin
     where c.xid >= pg_snapshot_xmin(after) and not pg_visible_in_snapshot(c.xid, after);
 end $$;
 
--- Agents for the wallboard: those of the keys (internal numbers, telephones), or all.
+-- Agents for the wallboard: those of the keys (internal numbers, telephones), or all. This and the three below are called
+-- at each change, and in PL/pgSQL, which keeps their plans: to plan them takes longer than to read what is new.
 create or replace function agentbridge.api_agents_live(keys text[] default null)
-returns table (key text, queues text[], data jsonb) language sql stable
+returns table (key text, queues text[], data jsonb) language plpgsql stable
 security definer set search_path = agentbridge, pg_temp
 as $$
-    select a.username,
+declare these bigint[];
+begin
+    if keys is null then
+        these := array(select a.id from agents a);
+    else
+        these := array(select a.id from agents a where a.internal = any (keys) union select s.agent_id
+            from telephones t join sessions s on s.telephone_id = t.id where t.name = any (keys));
+    end if;
+    return query select a.username,
         array(select q.address from effective_members m join queues q on q.id = m.queue_id where m.agent_id = a.id
             order by q.address),
         jsonb_build_object('username', a.username, 'name', coalesce(nullif(a.alias, ''), nullif(a.full_name, ''), a.username),
@@ -46,8 +55,8 @@ as $$
             'state', case when s.agent_id is null then 'offline' when s.paused then 'paused' else 'ready' end,
             'since', coalesce(case when s.paused then s.paused_at end, s.started_at))
     from agents a left join sessions s on s.agent_id = a.id left join telephones t on t.id = s.telephone_id
-    where keys is null or a.internal = any (keys) or t.name = any (keys)
-$$;
+    where a.id = any (these);
+end $$;
 
 -- The queues of the directory; what goes on in them comes from the daemons.
 create or replace function agentbridge.api_queues_live() returns table (key text, data jsonb) language sql stable
@@ -57,35 +66,38 @@ as $$
 $$;
 
 -- The nodes whose word is over.
-create or replace function agentbridge.nodes_gone() returns table (node text) language sql stable rows 1
+create or replace function agentbridge.nodes_gone() returns table (node text) language plpgsql stable rows 1
 security definer set search_path = agentbridge, pg_temp
 as $$
-    select n.node from nodes n where n.lost_at is not null or n.retired_at is not null
-$$;
+begin
+    return query select n.node from nodes n where n.lost_at is not null or n.retired_at is not null;
+end $$;
 
 -- How far the daemons are, of nodes that are neither lost nor retired: another epoch, another node, or a floor above what
 -- was read, means to read everything.
 create or replace function agentbridge.api_live_nodes() returns table (node text, epoch bigint, floor bigint, stale boolean)
-language sql stable security definer set search_path = agentbridge, pg_temp
+language plpgsql stable security definer set search_path = agentbridge, pg_temp
 as $$
-    select n.node, n.epoch, n.floor, n.written_at < clock_timestamp() - silent_after() from live_nodes n
-    where n.node not in (select g.node from nodes_gone() g)
-$$;
+begin
+    return query select n.node, n.epoch, n.floor, n.written_at < clock_timestamp() - silent_after() from live_nodes n
+    where n.node not in (select g.node from nodes_gone() g);
+end $$;
 
 -- What the daemons wrote since a version: the columns of live_agents, live_calls and live_queues as JSON.
 create or replace function agentbridge.api_live_news(after bigint)
-returns table (kind text, node text, key text, version bigint, gone boolean, data jsonb) language sql stable
+returns table (kind text, node text, key text, version bigint, gone boolean, data jsonb) language plpgsql stable
 security definer set search_path = agentbridge, pg_temp
 as $$
-    select 'agent', l.node, l.internal, l.version, l.gone_at is not null, to_jsonb(l) - '{version,gone_at}'::text[]
+begin
+    return query select 'agent', l.node, l.internal, l.version, l.gone_at is not null, to_jsonb(l) - '{version,gone_at}'::text[]
     from live_agents l where l.version > after and l.node not in (select g.node from nodes_gone() g)
     union all
     select 'call', l.node, l.channel, l.version, l.gone_at is not null, to_jsonb(l) - '{version,gone_at}'::text[]
     from live_calls l where l.version > after and l.node not in (select g.node from nodes_gone() g)
     union all
     select 'queue', l.node, l.queue, l.version, l.gone_at is not null, to_jsonb(l) - '{version,gone_at}'::text[]
-    from live_queues l where l.version > after and l.node not in (select g.node from nodes_gone() g)
-$$;
+    from live_queues l where l.version > after and l.node not in (select g.node from nodes_gone() g);
+end $$;
 
 create or replace function agentbridge.api_telephones_live() returns table (key text, data jsonb) language sql stable
 security definer set search_path = agentbridge, pg_temp

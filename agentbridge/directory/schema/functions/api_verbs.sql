@@ -15,13 +15,23 @@ begin
     if (who.kind, who.name) = ('agent', username) then
         return who;
     end if;
-    who := api_allow(proof, operation);
+    perform api_check(who, operation);
     perform api_must_manage(who, array[username]);
     return who;
 end $$;
 
+-- What became of a verb, as its own transaction sees it: {changed, pending, applied_at, error}. So the answer needs no
+-- second statement; what the verb has changed is pending until a daemon has read it. Volatile, or else it would look with
+-- the snapshot of before the verb.
+create or replace function agentbridge.api_outcome(username text, changed boolean) returns jsonb language plpgsql volatile
+security definer set search_path = agentbridge, pg_temp
+as $$
+begin
+    return applied_to(username) || jsonb_build_object('changed', changed);
+end $$;
+
 create or replace function agentbridge.api_login(proof bytea, username text, telephone text default null,
-    steal boolean default false) returns boolean language plpgsql
+    steal boolean default false) returns jsonb language plpgsql
 security definer set search_path = agentbridge, pg_temp
 as $$
 declare
@@ -31,10 +41,10 @@ begin
     if changed then
         perform api_note(who, 'agents.login', username, jsonb_build_object('telephone', telephone, 'steal', steal));
     end if;
-    return changed;
+    return api_outcome(username, changed);
 end $$;
 
-create or replace function agentbridge.api_logout(proof bytea, username text) returns boolean language plpgsql
+create or replace function agentbridge.api_logout(proof bytea, username text) returns jsonb language plpgsql
 security definer set search_path = agentbridge, pg_temp
 as $$
 declare
@@ -49,24 +59,24 @@ begin
         update agents a set sip_secret = new_secret()
         where changed and a.username = api_logout.username and a.typology = 'webrtc';
     end if;
-    return changed;
+    return api_outcome(username, changed);
 end $$;
 
 create or replace function agentbridge.api_pause(proof bytea, username text, reason text default null,
-    queue text default null) returns boolean language plpgsql
+    queue text default null) returns jsonb language plpgsql
 security definer set search_path = agentbridge, pg_temp
 as $$
 declare who api_identity := api_for(proof, 'agents.pause', username);
 begin
-    return pause(username, reason, queue, api_source(who));
+    return api_outcome(username, pause(username, reason, queue, api_source(who)));
 end $$;
 
 create or replace function agentbridge.api_unpause(proof bytea, username text, queue text default null)
-returns boolean language plpgsql security definer set search_path = agentbridge, pg_temp
+returns jsonb language plpgsql security definer set search_path = agentbridge, pg_temp
 as $$
 declare who api_identity := api_for(proof, 'agents.pause', username);
 begin
-    return unpause(username, queue, api_source(who));
+    return api_outcome(username, unpause(username, queue, api_source(who)));
 end $$;
 
 -- What became of the last change of an agent: {pending, applied_at, error}.
