@@ -144,10 +144,11 @@ class Seat:
         await self.page.get_by_role("button", name="Log in").click()
         await self.page.wait_for_url(lambda url: "/login" not in url, timeout=20_000)
 
-    async def hears(self, hertz: int, *, within_ms: int = 10_000) -> None:
-        """Waits until this tone is most of what the page plays. Raises AssertionError after `within_ms`."""
-        for _ in range(max(1, within_ms // 400)):
-            if await self.page.evaluate(f"window.__hears({hertz}, 300)") > HEARD:
+    async def hears(self, hertz: int, *, within_ms: int = 10_000, each_ms: int = 300) -> None:
+        """Waits until this tone is most of what the page plays. Raises AssertionError after `within_ms`. each_ms: how
+        long it listens before it looks, 200 at least."""
+        for _ in range(max(1, within_ms // (each_ms + 100))):
+            if await self.page.evaluate(f"window.__hears({hertz}, {each_ms})") > HEARD:
                 return
         raise AssertionError(f"{hertz} Hz is not heard")
 

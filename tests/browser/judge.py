@@ -18,7 +18,7 @@ PICTURES = bool(os.environ.get("AGENTBRIDGE_PICTURES"))
 AXE = AXE_SCRIPT
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 # What shows a key of a catalogue, what sticks out of the page or of its box, and what its box cuts off: not what may
-# be scrolled or ends with an ellipsis.
+# be scrolled or ends with an ellipsis. A queue's figures stand in one row, each with its name in one line.
 LOOK = """
 (keys) => {
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -31,12 +31,16 @@ LOOK = """
   const told = (one) => `${one.tagName.toLowerCase()}.${one.className}: ${one.textContent.trim().slice(0, 40)}`;
   const whole = "button, .state, .button, h1, h2, label, dt, dd, .notice";
   const passed = ".hidden-text, .scroll, .top nav, .skip, svg, meter, canvas";
+  const lines = (one) => one.getBoundingClientRect().height
+    / one.currentCSSZoom / parseFloat(getComputedStyle(one).lineHeight);
   const out = [], cut = [];
   for (const element of document.querySelectorAll("main *, dialog *, header *")) {
     if (element.closest(passed) || !element.checkVisibility()) continue;
     const box = element.parentElement.closest(".panel, .card, dialog, .top")?.getBoundingClientRect();
     const own = element.getBoundingClientRect();
     if (box && own.width && (own.right > box.right + 1 || own.left < box.left - 1)) out.push(told(element));
+    if (element.matches(".figures") && (own.height > 1.5 * element.firstElementChild.getBoundingClientRect().height
+      || [...element.querySelectorAll("dt")].some((name) => lines(name) > 1.5))) cut.push(`wraps: ${told(element)}`);
     if (element.matches(whole) && element.scrollWidth > element.clientWidth + 1
       && getComputedStyle(element).textOverflow !== "ellipsis") cut.push(told(element));
   }

@@ -1,23 +1,11 @@
-"""A reader without a mouse: what it can reach with Tab, arrows and Enter alone."""
+"""A reader without a mouse and without a screen: what it reaches with Tab, arrows and Enter alone.
+
+What has the focus is told by role and name of the browser's accessibility tree, as to a screen reader.
+"""
 
 from __future__ import annotations
 
-from playwright.async_api import Page
-
-# role and name of what has the focus, as far as the tests ask for them
-FOCUSED = """
-() => {
-  const at = document.activeElement;
-  if (!at || at === document.body) return ["", ""];
-  const labels = at.labels?.length ? [...at.labels].map((label) => label.textContent).join(" ") : "";
-  const name = at.getAttribute("aria-label") || labels || at.textContent || at.placeholder || "";
-  const roles = { A: "link", BUTTON: "button", SELECT: "combobox", TEXTAREA: "textbox" };
-  const inputs = { checkbox: "checkbox", search: "searchbox", file: "file", number: "spinbutton" };
-  const own = at.tagName === "INPUT" ? inputs[at.type] || "textbox" : roles[at.tagName] || "";
-  const role = at.getAttribute("role") || own;
-  return [role, name.replace(/\\s+/g, " ").trim()];
-}
-"""
+from playwright.async_api import CDPSession, Page
 
 
 class Hands:
@@ -26,6 +14,22 @@ class Hands:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.pressed = 0
+        self._tree: CDPSession | None = None
+
+    async def focused(self) -> tuple[str, str]:
+        """Returns role and name of what has the focus."""
+        if self._tree is None:
+            self._tree = await self.page.context.new_cdp_session(self.page)
+        found = await self._tree.send("Runtime.evaluate", {"expression": "document.activeElement"})
+        wanted = {"objectId": found["result"]["objectId"], "fetchRelatives": False}
+        node = (await self._tree.send("Accessibility.getPartialAXTree", wanted))["nodes"][0]
+        role, name = (node.get(part, {}).get("value", "") for part in ("role", "name"))
+        return str(role), " ".join(str(name).split())
+
+    def counted(self, task: str, at_most: int) -> None:
+        """Prints how many keys a task took. Raises AssertionError where it took more."""
+        print(f"{task}: {self.pressed} keys")
+        assert self.pressed <= at_most, f"{task}: {self.pressed} keys, and {at_most} are enough"
 
     async def press(self, key: str) -> None:
         self.pressed += 1
@@ -40,7 +44,7 @@ class Hands:
         reached."""
         passed: list[str] = []
         for _ in range(within):
-            found = await self.page.evaluate(FOCUSED)
+            found = await self.focused()
             if found[0] == role and found[1].startswith(name):
                 assert await self.shows(), f"{role} {name} has the focus and does not show it"
                 return
@@ -50,7 +54,11 @@ class Hands:
 
     async def has(self, name: str) -> bool:
         """Whether what begins with this name has the focus."""
-        return str((await self.page.evaluate(FOCUSED))[1]).startswith(name)
+        return (await self.focused())[1].startswith(name)
+
+    async def at(self, role: str) -> bool:
+        """Whether what has the focus has this role."""
+        return (await self.focused())[0] == role
 
     async def shows(self) -> bool:
         """Whether the focus is visible: an outline around what has it."""

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from playwright.async_api import Route
 
 from lab.api import Browser
 from lab.browser import Seat, seat
 from lab.phones import Phone
 from lab.processes import until
 from tests.browser.conftest import PASSWORD, Floor
-from tests.browser.people import at_work, cleared, people, recorded
+from tests.browser.people import NAMES, at_work, cleared, people, recorded
 
 DRAWN = """
 () => {
@@ -96,6 +97,20 @@ async def test_an_agent_is_made_and_changed_and_the_page_says_when_asterisk_has_
         assert boss.faults == []
 
 
+async def test_a_console_that_meets_a_newer_server_offers_to_load_it(centre: Floor) -> None:
+    async with seat(centre.browser, centre.origin) as boss:
+
+        async def newer(route: Route) -> None:
+            await route.fulfill(json={"version": "another"})
+
+        await boss.page.route("**/version", newer)
+        await boss.log_in("boss", PASSWORD)
+        await boss.page.get_by_text("There is a newer version of this page").wait_for()
+        await boss.page.unroute("**/version")
+        await boss.page.get_by_role("button", name="Load it").click()
+        await boss.page.get_by_text("There is a newer version of this page").wait_for(state="detached")
+
+
 async def test_queues_that_come_by_a_team_stay_the_teams(centre: Floor) -> None:
     await centre.centre.db.execute(
         "INSERT INTO agentbridge.team_queues (team_id, queue_id) SELECT t.id, q.id FROM agentbridge.teams t,"
@@ -146,10 +161,13 @@ async def test_many_are_changed_exported_and_deleted_and_who_is_in_a_call_is_nam
         await page.get_by_text("14 agents were changed.").wait_for(timeout=30_000)
         await holds(centre, "SELECT bool_and(mask_sensitive) FROM agentbridge.agents")
         async with page.expect_download() as download:
-            await page.get_by_role("button", name="Export").click()
+            await page.get_by_role("button", name="Export these").click()
         text = (await content(download)).decode()
         assert text.splitlines()[0].startswith("username,")
         assert len(text.splitlines()) == 15
+        async with page.expect_download() as download:
+            await page.get_by_role("link", name="Export").click()
+        assert len((await content(download)).decode().splitlines()) == 15
         await page.get_by_role("button", name="Clear").click()
         for name in ("anna", "farid"):
             await page.get_by_label(f"Select {name}").check()
@@ -271,14 +289,20 @@ async def test_a_supervisor_listens_with_one_button_and_the_audit_says_so(centre
     customer = phones[-2]
     hugo = await centre.centre.phone("hugo")
     await centre.centre.login("hugo")
-    await centre.centre.db.execute("UPDATE agentbridge.agents SET may_spy = true WHERE username = 'hugo'")
     async with seat(centre.browser, centre.origin) as boss:
         page = boss.page
         await opened(centre, boss, "agents/ben")
         await page.get_by_text("This agent may not be listened to").first.wait_for()
         await opened(centre, boss, "agents/anna")
+        await page.get_by_text("No other agent is at work who may listen").first.wait_for()
+        await centre.centre.db.execute(
+            "UPDATE agentbridge.agents SET may_spy = true WHERE username IN ('hugo', 'david', 'farid')"
+        )
         await page.get_by_text("Choose whose phone rings").first.wait_for()
-        await page.get_by_label("Ring the phone of").select_option("hugo")
+        # of those at work only who may listen, and whose phone can ring: David's is not registered
+        phone = page.get_by_label("Ring the phone of")
+        assert [text.split(" ·")[0] for text in await phone.locator("option").all_inner_texts()] == ["", NAMES["hugo"]]
+        await phone.select_option("hugo")
         await page.get_by_role("button", name="Listen").click()
         await hears(hugo, customer)
         await page.get_by_text("The phone rings").wait_for()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 from lab.browser import seat
 from tests.browser.conftest import PASSWORD, Floor
 from tests.browser.crowd import note
@@ -20,12 +23,15 @@ async def test_a_shift_starts_takes_a_queue_call_and_both_hear(floor: Floor) -> 
         await wes.page.get_by_text("Taking calls").wait_for()
         await wes.picture("desk-ready")
         caller = await floor.centre.caller()
-        call = await caller.call("sales", timeout=10)
-        await wes.page.get_by_role("button", name="Answer").click()
-        await wes.page.get_by_role("button", name="Hang up").wait_for()
-        await call.hears(wes.tone, timeout=10)
         assert caller.tone
-        await wes.hears(caller.tone)
+        began = time.monotonic()
+        call = caller.dial("sales")
+        await wes.page.get_by_role("button", name="Answer").wait_for()
+        rings, began = time.monotonic() - began, time.monotonic()
+        await wes.page.get_by_role("button", name="Answer").click()
+        await asyncio.gather(call.hears(wes.tone, timeout=10), wes.hears(caller.tone, each_ms=200))
+        note(invite_to_ringing_ms=round(rings * 1000), answer_to_heard_ms=round((time.monotonic() - began) * 1000))
+        await wes.page.get_by_role("button", name="Hang up").wait_for()
         await wes.picture("desk-talking")
         await wes.page.keyboard.press("h")
         await wes.page.get_by_role("button", name="Take back").wait_for()

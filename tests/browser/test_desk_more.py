@@ -195,3 +195,26 @@ async def test_the_calls_of_today_with_the_missed_ones_and_calling_back(floor: F
         await wes.page.locator(".lines", has_text="out").first.wait_for()
         await wes.press("Seen")
         await wes.no_longer_sees("1 missed")
+
+
+async def test_a_queue_that_is_added_in_a_shift_is_shown_at_once_and_paused_by_itself(floor: Floor) -> None:
+    added = (
+        "INSERT INTO agentbridge.queue_members (agent_id, queue_id) SELECT a.id, q.id FROM agentbridge.agents a,"
+        " agentbridge.queues q WHERE a.username = 'wes' AND q.name = 'billing'"
+    )
+    async with at_desk(floor, "wes", "sales") as wes:
+        assert await wes.page.get_by_text("billing").count() == 0
+        await floor.centre.db.execute(added)
+        await wes.button("Pause billing").wait_for()
+        await wes.page.get_by_label("Reason of the pause").select_option("lunch")
+        await wes.press("Pause billing")
+        await wes.button("End the pause billing").wait_for()
+        await wes.page.locator(".lines .state", has_text="lunch").wait_for()
+        await floor.centre.until_member("billing", wes.number, paused=True, reason="lunch")
+        await floor.centre.until_member("sales", wes.number, paused=False)
+        await wes.press("End the pause billing")
+        await floor.centre.until_member("billing", wes.number, paused=False)
+        # without the page there is no phone: who signs out ends the shift
+        await wes.press("Sign out")
+        await wes.page.get_by_label("Username").wait_for()
+        assert not (await floor.centre.status("wes"))["logged_in"]

@@ -171,6 +171,6 @@ async def test_an_empty_centre_says_what_to_do_first(floor: Floor) -> None:
             await boss.page.locator(".empty").wait_for()
             wrong += await judged(boss, f"empty-{name}", narrow=False)
         await open_page(boss, "/console/floor")
-        await boss.page.get_by_text("Nobody is logged in.").wait_for()
+        await boss.page.get_by_text("Nobody is logged in").wait_for()
         wrong += await judged(boss, "empty-floor", narrow=False)
         assert not wrong, "\n".join(wrong)

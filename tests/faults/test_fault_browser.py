@@ -47,7 +47,7 @@ async def test_a_call_outlives_a_network_that_is_gone(floor: Floor, seconds: int
         began = time.monotonic()
         await wes.sees("Phone registered", within=60)
         healed = time.monotonic() - began
-        print(f"{seconds} s without a network: noticed after {noticed:.1f} s, healed {healed:.1f} s after its end")
+        note(**{f"gone_{seconds}_s": {"noticed_s": round(noticed, 1), "healed_s": round(healed, 1)}})
         assert noticed < 10
         assert wes.seat.tone not in call.heard(400)
         await wes.press("Take back")
@@ -79,7 +79,7 @@ async def test_a_page_that_is_hidden_for_ten_minutes_rings_at_once(floor: Floor)
             assert time.monotonic() - began < 10, "the hidden page does not ring"
             await asyncio.sleep(0.02)
         took = time.monotonic() - began
-        print(f"hidden for {HIDDEN_SECONDS} s, it rings after {took:.2f} s")
+        note(hidden_rings_s=round(took, 2))
         assert took < 1
         await call.hangup()
 

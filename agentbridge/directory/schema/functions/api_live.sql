@@ -47,7 +47,7 @@ begin
         array(select q.address from effective_members m join queues q on q.id = m.queue_id where m.agent_id = a.id
             order by q.address),
         jsonb_build_object('username', a.username, 'name', coalesce(nullif(a.alias, ''), nullif(a.full_name, ''), a.username),
-            'internal', a.internal, 'typology', a.typology, 'logged_in', s.agent_id is not null,
+            'internal', a.internal, 'typology', a.typology, 'may_spy', a.may_spy, 'logged_in', s.agent_id is not null,
             'paused', coalesce(s.paused, false), 'pause_reason', case when s.paused then s.pause_reason end,
             'queue_pauses', coalesce((select jsonb_object_agg(q.address, p.reason) from queue_pauses p
                 join queues q on q.id = p.queue_id where p.agent_id = a.id), '{}'),

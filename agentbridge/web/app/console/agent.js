@@ -154,7 +154,7 @@ function Listening({ username, record, live, who }) {
   const may = who.roles.includes("supervisor") || who.roles.includes("admin");
   const own = who.kind === "agent";
   // as text, so that of all their changes only a log-in and a log-out render this anew
-  const others = useComputed(() => (may && !own ? JSON.stringify(othersAtWork(live, username)) : "[]"));
+  const others = useComputed(() => (may && !own ? JSON.stringify(listeners(live, username)) : "[]"));
   if (!may) return null;
   const devices = /** @type {Data[]} */ (JSON.parse(others.value));
   const chosen = devices.some((one) => one.username === device.value) ? device.value : "";
@@ -179,11 +179,14 @@ function Listening({ username, record, live, who }) {
     ${why ? html`<span class="small dim">${why}</span>` : wrong.value && html`<p class="wrong" role="alert">${wrong.value}</p>`}</div>`;
 }
 
-/** Whose phone could ring: who is logged in, by name. @param {Live} live @param {string} username who is listened to @returns {Data[]} */
-function othersAtWork(live, username) {
+/** States in which a phone can't ring. */
+const NO_PHONE = ["offline", "unreachable", "unknown"];
+
+/** Whose phone could ring: who may listen and can be reached, by name. @param {Live} live @param {string} username who is listened to @returns {Data[]} */
+function listeners(live, username) {
   const agents = live.of("agent");
   const others = agents.keys.value.filter((key) => key !== username).map((key) => ({ key, ...agents.objects.get(key)?.value }));
-  const there = others.filter((/** @type {Data} */ one) => one.state !== "offline");
+  const there = others.filter((/** @type {Data} */ one) => one.may_spy && !NO_PHONE.includes(one.state));
   return there.map((/** @type {Data} */ one) => ({ username: one.key, name: String(one.name || one.key), internal: one.internal }))
     .sort((a, b) => a.name.localeCompare(b.name));
 }

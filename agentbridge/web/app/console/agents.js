@@ -46,13 +46,14 @@ export function Agents({ live, who, rest }) {
     <section class="panel">
       <div class="tools"><h1>${t("nav.agents")}</h1><${Search} list=${list} label=${t("agents.search")} /><span class="grow"></span>
         ${mayChange && html`<button type="button" onClick=${() => (dialog.value = "import")}>${t("agents.import")}</button>
+          <a class="button" href=${`/v1/agents/export?q=${encodeURIComponent(list.query.value)}`} download="agents.csv">${t("agents.export")}</a>
           <button type="button" class="main" onClick=${() => (dialog.value = "new")}>${t("agents.new")}</button>`}
       </div>
       ${usernames.length > 0 && html`<div class="tools chosen"><b>${t("list.selected", { count: usernames.length })}</b>
         <${Act} class="quiet" act=${async () => (selection.value = new Set(await everyKey(list)))}>${t("list.all_found")}<//>
         <button type="button" class="quiet" onClick=${() => (selection.value = new Set())}>${t("list.none")}</button><span class="grow"></span>
-        <${Act} act=${() => exported(usernames)}>${t("agents.export")}<//>
-        ${mayChange && html`<button type="button" onClick=${() => (dialog.value = "queue")}>${t("agents.to_queue")}</button>
+        ${mayChange && html`<${Act} act=${() => exported(usernames)}>${t("agents.export_chosen")}<//>
+          <button type="button" onClick=${() => (dialog.value = "queue")}>${t("agents.to_queue")}</button>
           <button type="button" onClick=${() => (dialog.value = "change")}>${t("agents.change")}</button>
           <button type="button" class="danger" onClick=${() => (dialog.value = "delete")}>${t("agents.delete")}</button>`}</div>`}
       <${Table} list=${list} caption=${t("nav.agents")} keyOf=${(/** @type {Data} */ row) => row.username} selection=${selection} chosen=${chosen}

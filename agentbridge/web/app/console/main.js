@@ -3,9 +3,10 @@ import { get, remove, session } from "../core/api.js";
 import { language, loadLanguage, t } from "../core/i18n.js";
 import { Live } from "../core/live.js";
 import { followLinks, go, path } from "../core/router.js";
+import { askVersion, outdated } from "../core/version.js";
 import { Languages } from "../ui/languages.js";
-import { Act, Connection, Messages, words } from "../ui/parts.js";
-import { html, render, useEffect, useRef } from "../vendor.js";
+import { Act, Connection, Messages, Outdated, words } from "../ui/parts.js";
+import { effect, html, render, useEffect, useRef } from "../vendor.js";
 import { Agents } from "./agents.js";
 import { Floor } from "./floor.js";
 import { Recordings } from "./recordings.js";
@@ -63,6 +64,7 @@ function Console({ who, live }) {
     <span class="small dim me">${who.name}</span>
     <${Act} class="quiet" act=${leave}>${t("desk.sign_out")}<//>
   </header>
+  ${outdated.value && html`<div class="pad"><${Outdated} /></div>`}
   <main id="work" tabindex="-1">${there ? html`<${page.view} key=${name} live=${live} who=${who} rest=${rest.map(decodeURIComponent)} />`
     : html`<div class="empty stack"><h1>${t("page.none")}</h1><p><a href=${ROOT}>${t("nav.floor")}</a></p></div>`}</main>
   <${Messages} />`;
@@ -90,7 +92,10 @@ try {
   if (path.value === ROOT || path.value === `${ROOT}/`) go(`${ROOT}/floor`, true);
   followLinks(ROOT);
   addEventListener("keydown", toSearch);
-  render(html`<${Console} who=${who} live=${new Live(["agent", "queue", "call", "node"])} />`, root);
+  const live = new Live(["agent", "queue", "call", "node"]);
+  // a server that restarted may be of another version
+  effect(() => void (live.connection.value === "live" && askVersion()));
+  render(html`<${Console} who=${who} live=${live} />`, root);
 } catch (error) {
   render(html`<main class="centre"><p class="panel pad wrong" role="alert">${words(error)}</p></main>`, root);
 }

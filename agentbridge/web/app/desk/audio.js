@@ -98,13 +98,19 @@ export async function choose(which, id) {
   localStorage.setItem(STORED, JSON.stringify(chosen.value));
   if (which === "speaker") for (const audio of playing) steer(audio, id);
   if (which !== "microphone" || !stream) return;
-  for (const track of stream.getAudioTracks()) {
+  closeMicrophone();
+  await microphone();
+  for (const then of replaced) then();
+}
+
+/** Nobody listens any more: the browser says so too. Calls end their copies themselves. */
+export function closeMicrophone() {
+  for (const track of stream?.getAudioTracks() ?? []) {
     track.removeEventListener("ended", unplugged);
     track.stop();
   }
   stream = null;
-  await microphone();
-  for (const then of replaced) then();
+  level.value = 0;
 }
 
 /** @param {Sink} audio @param {string} id of a device; one that is gone plays on the system's own */

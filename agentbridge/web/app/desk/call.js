@@ -84,7 +84,7 @@ export class Call {
     this.phase.value = "ended";
     clearTimeout(this.mending);
     deafen(this.audio);
-    for (const track of this.voice?.getTracks() ?? []) track.stop();
+    stop(this.voice);
     log("info", "call.ended", { call: this.id, by: event?.originator, cause: event?.cause });
   }
 
@@ -116,16 +116,18 @@ export class Call {
     for (const transceiver of this.rtc.connection?.getTransceivers() ?? []) transceiver.direction = direction;
   }
 
-  /** A copy of the microphone for this call alone. */
-  async speak() {
-    this.voice = (await this.hooks.microphone()).clone();
+  /** What this call sends from now on: a copy of the microphone. @param {MediaStream} microphone */
+  speak(microphone) {
+    stop(this.voice);
+    this.voice = microphone.clone();
     return this.voice;
   }
 
   async answer() {
     if (this.phase.value !== "ringing") return;
-    const mediaStream = await this.speak();
-    if (this.phase.value === "ringing") this.rtc.answer({ mediaStream, pcConfig: this.hooks.peerConfig() });
+    const microphone = await this.hooks.microphone();
+    if (this.phase.value !== "ringing") return; // the caller gave up meanwhile
+    this.rtc.answer({ mediaStream: this.speak(microphone), pcConfig: this.hooks.peerConfig() });
   }
 
   /** Hangs up, or refuses as busy while it rings. */
@@ -220,15 +222,18 @@ export class Call {
 
   /** Another microphone in a running call. @param {MediaStream} stream */
   async replace(stream) {
-    const before = this.voice;
-    this.voice = stream.clone();
-    const track = this.voice.getAudioTracks()[0];
+    if (this.voice === null || this.phase.value === "ended") return;
+    const track = this.speak(stream).getAudioTracks()[0];
+    this.#silence();
     for (const sender of this.rtc.connection?.getSenders() ?? []) {
       if (track && (sender.track?.kind === "audio" || sender.track === null)) await sender.replaceTrack(track);
     }
-    for (const old of before?.getTracks() ?? []) old.stop(); // else the browser goes on listening to that device
-    this.#silence();
   }
+}
+
+/** Ends what the stream carries: a browser listens to a microphone as long as one copy of it lives. @param {MediaStream | null} stream */
+export function stop(stream) {
+  for (const track of stream?.getTracks() ?? []) track.stop();
 }
 
 /** Seconds of the automatic answer that the INVITE asks for, or null. @param {any} request @returns {number | null} */

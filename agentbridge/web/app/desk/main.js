@@ -4,9 +4,9 @@ import { clock, loadLanguage, t } from "../core/i18n.js";
 import { Live } from "../core/live.js";
 import { askVersion, outdated } from "../core/version.js";
 import { Languages } from "../ui/languages.js";
-import { Act, Connection, Messages, Notice, say, Since, State, useFocusBack, words } from "../ui/parts.js";
-import { effect, html, render, signal, useEffect, useSignal } from "../vendor.js";
-import { choose, chosen, devices, level, microphone, onReplaced, trouble, unlock } from "./audio.js";
+import { Act, Connection, Messages, Notice, Outdated, say, Since, State, useFocusBack, words } from "../ui/parts.js";
+import { effect, html, render, signal, useEffect, useRef, useSignal } from "../vendor.js";
+import { choose, chosen, closeMicrophone, devices, level, microphone, onReplaced, trouble, unlock } from "./audio.js";
 import { Calls, typing } from "./bar.js";
 import { History } from "./history.js";
 import { Leader } from "./leader.js";
@@ -22,6 +22,8 @@ const WAIT = { wait: 5 };
 const me = signal(null);
 /** Reasons to choose from. @type {import("../vendor.js").Signal<string[]>} */
 const reasons = signal([]);
+/** The one that is chosen for the next pause, of all queues or of one. */
+const reason = signal("");
 
 const phone = new Phone({ microphone, onCall: () => {} });
 const leader = new Leader();
@@ -29,6 +31,9 @@ onReplaced(() => {
   void microphone().then((stream) => {
     for (const call of phone.calls.value) void call.replace(stream);
   });
+});
+effect(() => {
+  if (phone.registration.value === "displaced") closeMicrophone(); // who has the phone now has its own
 });
 /** The shift ends when the last call does. */
 const endsAfter = signal(false);
@@ -49,7 +54,8 @@ session.ended = () => location.assign(`/login?next=${encodeURIComponent(location
 /** @param {{live: Live}} props */
 function Desk({ live }) {
   const profile = me.value;
-  const now = profile && (live.of("me").get(profile.username) ?? profile.status);
+  const told = profile && live.of("me").get(profile.username);
+  const now = told ?? profile?.status;
   const loggedIn = Boolean(now?.logged_in);
   useFocusBack("[data-now]", loggedIn);
   useFocusBack("[data-pause]", Boolean(now?.paused));
@@ -66,16 +72,14 @@ function Desk({ live }) {
     ${loggedIn && profile.typology !== "phonebar" && (endsAfter.value
       ? html`<span class="dim small" role="status">${t("desk.ends_after")}</span><button type="button" onClick=${() => (endsAfter.value = false)}>${t("desk.stay")}</button>`
       : html`<${Act} act=${endShift}>${t("desk.end")}<//>`)}
-    <${Act} class="quiet" act=${leave}>${t("desk.sign_out")}<//>
+    <${Act} class="quiet" act=${() => leave(browser && loggedIn && !now.calls)}>${t("desk.sign_out")}<//>
   </header>
   <main id="work" class=${live.connection.value === "live" ? "desk" : "desk stale"}>
     <h1 class="hidden-text">${t("desk.title")}</h1>
     <div class="stack">
       ${live.connection.value === "stale" && html`<${Notice} kind="alarm" role="alert">${t("live.stale_long")}<//>`}
-      ${outdated.value && html`<${Notice} role="status">${t("update.text")} ${phone.calls.value.length > 0
-        ? t("update.after_call")
-        : html`<button type="button" onClick=${() => location.reload()}>${t("update.reload")}</button>`}<//>`}
-      ${browser && html`<${PhoneState} loggedIn=${loggedIn} inCall=${(now.calls ?? 0) > 0} />`}
+      ${outdated.value && html`<${Outdated} inCall=${phone.calls.value.length > 0} />`}
+      ${browser && html`<${PhoneState} loggedIn=${loggedIn} loggedOut=${told?.logged_in === false} inCall=${(now.calls ?? 0) > 0} />`}
       ${loggedIn && browser && html`<${Calls} phone=${phone} live=${live} profile=${profile} mayDial=${leader.role.value === "leading" && profile.may_call !== false} />`}
       ${loggedIn ? html`<${Work} profile=${profile} now=${now} live=${live} />` : html`<${Start} profile=${profile} live=${live} />`}
     </div>
@@ -95,7 +99,13 @@ async function endShift() {
 
 async function finishShift() {
   await remove("/me/session", WAIT);
+  quit();
+}
+
+/** Ends what a shift needs: the phone and the microphone. */
+function quit() {
   phone.stop();
+  closeMicrophone();
 }
 
 /** How long Asterisk's new contact may take to be seen by the daemon. */
@@ -112,12 +122,12 @@ async function startBrowserShift(live) {
   } catch {
     throw new Error(t(`mic.${trouble.value || "busy"}`));
   }
-  await phone.start();
   try {
+    await phone.start();
     await seen(live);
     await put("/me/session", {}, WAIT);
   } catch (error) {
-    phone.stop();
+    quit();
     throw error;
   }
 }
@@ -158,9 +168,9 @@ async function resumePhone() {
 
 /**
  * What is wrong with phone or microphone, and what is done about it. A call that another tab has is not taken away from it.
- * @param {{loggedIn: boolean, inCall: boolean}} props
+ * @param {{loggedIn: boolean, loggedOut: boolean, inCall: boolean}} props `loggedOut`: the server says so
  */
-function PhoneState({ loggedIn, inCall }) {
+function PhoneState({ loggedIn, loggedOut, inCall }) {
   const state = phone.registration.value;
   const role = leader.role.value;
   useEffect(() => {
@@ -168,6 +178,15 @@ function PhoneState({ loggedIn, inCall }) {
     if (role === "leading") listen();
     if (role === "lost") phone.displaced();
   }, [loggedIn, role]);
+  const worked = useRef(loggedIn);
+  const calls = phone.calls.value.length;
+  useEffect(() => {
+    if (loggedIn) worked.current = true;
+    if (!worked.current || !loggedOut || calls > 0) return;
+    // by somebody else: the phone ends with the shift, or with the last call
+    worked.current = false;
+    quit();
+  }, [loggedIn, loggedOut, calls]);
   const take = async () => {
     leader.take();
     unlock();
@@ -228,7 +247,9 @@ function Forward({ profile }) {
     <${Act} act=${set} disabled=${dialable(number.value) === profile.forward_to}>${t("save")}<//></span></label></section>`;
 }
 
-async function leave() {
+/** @param {boolean} idle at work with the phone of a page: without one nobody can be rung, so the shift ends too */
+async function leave(idle) {
+  if (idle) await finishShift();
   await remove("/session");
   location.assign("/login");
 }
@@ -269,12 +290,12 @@ function Start({ profile, live }) {
 
 /** @param {{profile: Data, now: Data, live: Live}} props */
 function Work({ profile, now, live }) {
-  const reason = useSignal("");
   const paused = Boolean(now.paused);
   const mayAct = profile.typology !== "phonebar";
   const state = now.state ?? (paused ? "paused" : "ready");
   const pause = async () => {
     const answer = await put("/me/pause", { reason: reason.value }, WAIT);
+    reason.value = ""; // the next pause is another one
     if (answer?.pending) say(t("desk.pending"), "alarm");
   };
   useEffect(() => {
@@ -294,7 +315,7 @@ function Work({ profile, now, live }) {
       <span class="grow"></span>
       ${mayAct && (paused
         ? html`<${Act} class="main big" data-pause act=${() => remove("/me/pause", WAIT)}>${t("desk.resume")} <kbd>P</kbd><//>`
-        : html`<select aria-label=${t("desk.reason")} onChange=${(/** @type {Event} */ event) => (reason.value = /** @type {HTMLSelectElement} */ (event.target).value)}>
+        : html`<select aria-label=${t("desk.reason")} value=${reason.value} onChange=${(/** @type {Event} */ event) => (reason.value = /** @type {HTMLSelectElement} */ (event.target).value)}>
             <option value="">${t("desk.no_reason")}</option>
             ${reasons.value.map((text) => html`<option key=${text}>${text}</option>`)}
           </select>
@@ -311,7 +332,7 @@ function Work({ profile, now, live }) {
 /** What each queue says of me. @param {{profile: Data, now: Data, live: Live}} props */
 function Queues({ profile, now, live }) {
   /** @type {string[]} */
-  const names = profile.queues.map((/** @type {Data} */ queue) => queue.name);
+  const names = now.queues ?? profile.queues.map((/** @type {Data} */ queue) => queue.name);
   /** @type {Record<string, string>} reasons by queue */
   const pauses = now.queue_pauses ?? {};
   const mayAct = profile.typology !== "phonebar" && Boolean(now.logged_in);
@@ -328,7 +349,7 @@ function Queues({ profile, now, live }) {
         <span class="num dim">${queue.waiting === undefined ? "" : t("desk.waiting", { count: queue.waiting })}</span>
         ${mayAct && !now.paused && (pausedHere
           ? html`<${Act} label=${`${t("desk.resume")} ${name}`} act=${() => remove(`/me/pause?queue=${encodeURIComponent(name)}`, WAIT)}>${t("desk.resume")}<//>`
-          : html`<${Act} class="quiet" label=${`${t("desk.pause")} ${name}`} act=${() => put("/me/pause", { queue: name }, WAIT)}>${t("desk.pause")}<//>`)}
+          : html`<${Act} class="quiet" label=${`${t("desk.pause")} ${name}`} act=${() => put("/me/pause", { queue: name, reason: reason.value }, WAIT)}>${t("desk.pause")}<//>`)}
       </div>`;
     })}</div></section>`;
 }

@@ -6,7 +6,7 @@
 import { UA, WebSocketInterface } from "../../vendor/jssip.js";
 import { post, Problem } from "../core/api.js";
 import { signal } from "../vendor.js";
-import { Call } from "./call.js";
+import { Call, stop } from "./call.js";
 import { log } from "./log.js";
 
 /** @typedef {"off" | "connecting" | "registered" | "unreachable" | "refused" | "displaced"} Registration */
@@ -100,13 +100,19 @@ export class Phone {
 
   /** Calls a number; what is talked to now is held first. @param {string} number @returns {Promise<Call | undefined>} */
   async dial(number) {
-    const mediaStream = (await this.hooks.microphone()).clone();
+    const microphone = await this.hooks.microphone();
     await this.#holdOthers(null);
     if (!this.ua) return undefined;
-    const rtc = this.ua.call(number, { mediaStream, pcConfig: this.#peerConfig() });
-    const call = this.calls.value.find((one) => one.rtc === rtc) ?? this.#newCall(rtc);
-    call.voice = mediaStream;
-    return call;
+    const mediaStream = microphone.clone();
+    try {
+      const rtc = this.ua.call(number, { mediaStream, pcConfig: this.#peerConfig() });
+      const call = this.calls.value.find((one) => one.rtc === rtc) ?? this.#newCall(rtc);
+      call.voice = mediaStream;
+      return call;
+    } catch (error) {
+      stop(mediaStream); // JsSIP takes no such number
+      throw error;
+    }
   }
 
   /** Answers it; what is talked to now is held first. @param {Call} call */

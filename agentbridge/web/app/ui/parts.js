@@ -68,6 +68,13 @@ export function Notice({ kind = "", children, role }) {
   </div>`;
 }
 
+/** There is a newer version of the page: offered, but not in a call. @param {{inCall?: boolean}} props */
+export function Outdated({ inCall }) {
+  return html`<${Notice} role="status">${t("update.text")} ${inCall
+    ? t("update.after_call")
+    : html`<button type="button" onClick=${() => location.reload()}>${t("update.reload")}</button>`}<//>`;
+}
+
 /** The words for an error: field, rule and way out. @param {unknown} error @returns {string} */
 export function words(error) {
   if (!(error instanceof Problem)) return error instanceof Error ? error.message : String(error);
