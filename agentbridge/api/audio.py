@@ -23,6 +23,8 @@ AT_ONCE = 2
 """conversions side by side"""
 _FILE = re.compile(r"[0-9]{4}/[0-9]{2}/[0-9]{2}/[A-Za-z0-9._-]{1,120}")
 FOLDER = "monitor/agentbridge"
+UNHEARD = "the HTTP API can't play it"
+CURE = "the API's user needs the group that may read it: SupplementaryGroups= in its unit"
 
 
 class Audio:
@@ -68,7 +70,7 @@ class Audio:
                 raise Problem(404, "the file is not there any more")
             os.close(os.open(path, os.O_RDONLY))
         except PermissionError as error:
-            log.warning("recording.unreadable", file=str(path), reason=error.strerror)
+            log.warning("recording.unreadable", file=str(path), reason=error.strerror, meanwhile=UNHEARD, cure=CURE)
             raise Problem(503, "the recording can't be read by this server; see its log") from None
         return path
 
@@ -88,7 +90,7 @@ class Audio:
                     left -= len(block)
             part.rename(target)
         except (soundfile.SoundFileError, OSError) as error:
-            log.warning("recording.unreadable", file=str(source), reason=str(error))
+            log.warning("recording.unreadable", file=str(source), reason=str(error), meanwhile=UNHEARD)
             raise Problem(503, "the recording can't be converted; see the server's log") from None
         finally:
             part.unlink(missing_ok=True)
@@ -115,4 +117,4 @@ class Audio:
         try:
             self._path(file, kind).unlink(missing_ok=True)
         except (Problem, OSError) as error:
-            log.warning("recording.left_on_disk", file=file, reason=str(error))
+            log.warning("recording.left_on_disk", file=file, reason=str(error), cure="delete the file by hand")

@@ -67,8 +67,8 @@ async def _look_for_an_administrator(app: FastAPI) -> None:
     """Logs what to do as long as no administrator can log in."""
     with contextlib.suppress(Problem):
         if not await app.state.database.call("api_has_administrator"):
-            hint = "agentbridge user create NAME role=admin; agentbridge user password NAME"
-            log.warning("api.no_administrator", hint=hint)
+            cure = "agentbridge user create NAME role=admin; agentbridge user password NAME"
+            log.warning("api.no_administrator", meanwhile="nobody can log in to the console", cure=cure)
 
 
 def _session_ended(app: FastAPI, text: str) -> None:

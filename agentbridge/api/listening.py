@@ -80,7 +80,9 @@ class Listener:
     def _tell_lost(self, reason: BaseException) -> None:
         """Logs that the connection is lost, once for each outage."""
         if not self._lost_told:
-            log.warning("database.lost", reason=str(reason))
+            log.warning(
+                "database.lost", reason=str(reason), meanwhile="the HTTP API hears of no change, and tries again"
+            )
         self._lost_told = True
 
     def _dispatch(self, _connection: Any, _process: int, channel: str, payload: Any) -> None:

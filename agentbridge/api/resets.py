@@ -18,6 +18,7 @@ from agentbridge.errors import InvalidValue, Unavailable
 
 log = structlog.get_logger()
 
+UNSENT = "no link for a new password is sent"
 WAITING = 100
 """requests that wait for the mail server; a further one is dropped"""
 
@@ -42,7 +43,7 @@ class Resets:
         try:
             self._asked.put_nowait(address)
         except asyncio.QueueFull:
-            log.warning("reset.dropped", waiting=WAITING)
+            log.warning("reset.dropped", waiting=WAITING, meanwhile=UNSENT)
 
     async def run(self) -> NoReturn:
         """Sends the links for queued addresses, until it is cancelled."""
@@ -51,7 +52,7 @@ class Resets:
             try:
                 await self._send(address)
             except (Unavailable, Problem) as error:
-                log.warning("reset.failed", reason=str(error))
+                log.warning("reset.failed", reason=str(error), meanwhile=UNSENT)
 
     async def _send(self, address: str) -> None:
         """Mails a link to each agent with that address, if there are any. Raises Unavailable or Problem."""

@@ -14,13 +14,13 @@ from pydantic import ValidationError
 from agentbridge.api.models.agents import AgentFields, NewAgent
 from agentbridge.api.models.common import Port
 from agentbridge.api.problems import Problem
+from agentbridge.directory import cells
+from agentbridge.errors import Refused
 
 ROWS = 20_000
 ERRORS = 100
 COLUMNS = 200
 LISTS = ("transport", "nat", "codecs", "teams")
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
-"""and a text that looks like one that was made safe, so that reading takes away only what writing has put there"""
 _YES, _NO = frozenset({"yes", "true", "1", "on"}), frozenset({"no", "false", "0", "off"})
 Row = dict[str, Any]
 
@@ -31,17 +31,10 @@ def written(records: Iterable[Row]) -> Iterator[str]:
     for record in records:
         if not names:
             names = [*(name for name in AgentFields.model_fields if name in record), "queues", "teams"]
-            yield _line(names)
-        yield _line([_safe(_text(record[name])) for name in names])
+            yield cells.line(names)
+        yield cells.line([cells.safe(_text(record[name])) for name in names])
     if not names:
-        yield _line([*AgentFields.model_fields, "queues", "teams"])
-
-
-def _line(cells: list[str]) -> str:
-    """Returns the cells as a line of CSV."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerow(cells)
-    return text.getvalue()
+        yield cells.line([*AgentFields.model_fields, "queues", "teams"])
 
 
 def _text(value: Any) -> str:
@@ -52,24 +45,11 @@ def _text(value: Any) -> str:
         case bool():
             return "yes" if value else "no"
         case list():
-            return ",".join(_quoted(str(item)) for item in value)
+            return cells.listed_names([str(item) for item in value])
         case dict():
-            return ",".join(f"{_quoted(name)}:{penalty}" for name, penalty in value.items())
+            return cells.listed_names([f"{name}:{penalty}" for name, penalty in value.items()])
         case _:
             return str(value)
-
-
-def _quoted(name: str) -> str:
-    """Returns a name for a list of names: in quotes where it holds a comma or a colon."""
-    return json.dumps(name, ensure_ascii=False) if re.search(r'[,:"]', name) else name
-
-
-def _safe(text: str) -> str:
-    return f"'{text}" if _FORMULA.match(text) else text
-
-
-def _unsafe(text: str) -> str:
-    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
 
 # ---------------------------------------------------------------- in
@@ -108,24 +88,24 @@ def _rows(reader: csv.DictReader[str]) -> tuple[list[Row], list[Row]]:
     rows: list[Row] = []
     errors: list[Row] = []
     begins = reader.line_num + 1
-    for cells in reader:
+    for texts in reader:
         line, begins = begins, reader.line_num + 1
         if len(rows) >= ROWS:
             raise Problem(413, f"a file may have at most {ROWS} agents")
         try:
-            rows.append(_row(line, cells))
-        except ValueError as error:
+            rows.append(_row(line, texts))
+        except (ValueError, Refused) as error:
             errors.append({"line": line, "detail": str(error)})
             if len(errors) >= ERRORS:
                 break
     return rows, errors
 
 
-def _row(line: int, cells: dict[str, Any]) -> Row:
-    """Parses the cells of one line. Raises ValueError, naming the field."""
-    if cells.pop("", None):
+def _row(line: int, texts: dict[str, Any]) -> Row:
+    """Parses the cells of one line. Raises ValueError or Refused, naming the field."""
+    if texts.pop("", None):
         raise ValueError("more fields than the first line names")
-    values = {name: _value(name, _unsafe(text)) for name, text in cells.items() if text}
+    values = {name: _value(name, cells.without_guard(text)) for name, text in texts.items() if text}
     try:
         agent = NewAgent.model_validate(values)
     except ValidationError as error:
@@ -136,11 +116,11 @@ def _row(line: int, cells: dict[str, Any]) -> Row:
 
 
 def _value(name: str, text: str) -> Any:
-    """Converts a cell to the type of its field. Raises ValueError."""
+    """Converts a cell to the type of its field. Raises ValueError or Refused."""
     if name == "queues":
-        return dict(_membership(part) for part in _parts(text))
+        return dict(_membership(part) for part in cells.names_in(name, text))
     if name in LISTS:
-        return [_bare(part) for part in _parts(text)]
+        return cells.names_in(name, text)
     field = AgentFields.model_fields.get(name)
     if field is not None and field.annotation in (int, Port | None) and re.fullmatch("[0-9]{1,10}", text):
         return int(text)
@@ -152,24 +132,9 @@ def _value(name: str, text: str) -> Any:
     return text
 
 
-def _parts(text: str) -> list[str]:
-    """Returns the parts of a text between its commas; commas in quotes divide nothing."""
-    return [part.strip() for part in re.findall(r'(?:"(?:\\.|[^"\\])*"|[^,"])+', text) if part.strip()]
-
-
 def _membership(part: str) -> tuple[str, int]:
-    """Splits `sales:3` into queue and penalty. Raises ValueError."""
-    match = re.fullmatch(r'(?P<name>"(?:\\.|[^"\\])*"|.*?)(?::(?P<penalty>[0-9]{1,7}))?', part)
-    if match is None:
+    """Splits `sales:3` into queue and penalty; no queue's name has a colon. Raises ValueError."""
+    name, colon, penalty = part.partition(":")
+    if colon and not re.fullmatch("[0-9]{1,7}", penalty):
         raise ValueError("queues: must be as in sales:0,support")
-    return _bare(match["name"]), int(match["penalty"] or 0)
-
-
-def _bare(name: str) -> str:
-    """Returns a name without its quotes. Raises ValueError where they are not closed."""
-    if name.startswith('"'):
-        try:
-            return str(json.loads(name))
-        except ValueError:
-            raise ValueError(f"{name[:60]}: has a quote without its end") from None
-    return name
+    return name, int(penalty or 0)

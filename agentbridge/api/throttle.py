@@ -69,7 +69,9 @@ class Refusals:
             asyncio.get_running_loop().call_later(SUM_SECONDS, self._tell)
 
     def _tell(self) -> None:
-        log.warning("guesses.refused", count=self._count, addresses=len(self._addresses), seconds=int(SUM_SECONDS))
+        reason = "too many tries of passwords: these were turned away, and lock nobody"
+        addresses, seconds = len(self._addresses), int(SUM_SECONDS)
+        log.warning("guesses.refused", count=self._count, addresses=addresses, seconds=seconds, reason=reason)
         self._count = 0
         self._addresses.clear()
 

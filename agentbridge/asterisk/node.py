@@ -60,6 +60,8 @@ from agentbridge.model import (
 
 log = structlog.get_logger()
 
+OLD = "this version of Asterisk does not know these: the daemon does without; `agentbridge status` says what each means"
+
 
 class Node:
     """One Asterisk: observes what is in it by AMI and writes to it by AMI and ARI; `run` keeps the connections.
@@ -260,7 +262,7 @@ class Node:
         asked = self._losses
         found = await capabilities.ask(self._bulk, MANAGED)
         if found.lacks and found.lacks != self._capabilities.lacks:
-            log.warning("asterisk.lacks", lacks="; ".join(found.lacks))
+            log.warning("asterisk.lacks", lacks="; ".join(found.lacks), meanwhile=OLD)
         self._capabilities = found
         self._endpoints.connected(found)
         self._asked = asked

@@ -13,6 +13,8 @@ from agentbridge.model import Action, DeletePolicy, EndpointId, Fields, PutPolic
 
 log = structlog.get_logger()
 
+UNWRITTEN = "callers go where the node that served their queue before is; tries again"
+
 RETRY_SECONDS = 1.0
 
 
@@ -62,7 +64,7 @@ class QueueNodes:
                     await self._asterisk.apply(step)
                     log.info("queue.node", path=step.key, was=step.was, action=type(step.action).__name__)
             except (Refused, InvalidValue, Unavailable) as reason:
-                log.warning("queue.node_unwritten", reason=str(reason))
+                log.warning("queue.node_unwritten", reason=str(reason), meanwhile=UNWRITTEN)
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _steps(self) -> list[Step]:

@@ -43,7 +43,7 @@ async def repeat(
             told = ""
         except (Unavailable, Refused) as reason:
             if str(reason) != told:
-                log.warning(f"{name}.postponed", reason=str(reason))
+                log.warning(f"{name}.postponed", reason=str(reason), meanwhile="tries again")
             told = str(reason)
             await asyncio.sleep(retry_seconds)
             wake.set()

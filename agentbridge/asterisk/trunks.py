@@ -13,6 +13,8 @@ from agentbridge.errors import Refused, Unavailable
 
 log = structlog.get_logger()
 
+NOT_MENDED = "phones may ring on for a lost node, or device states of one that is back are old; tries again"
+
 PUBLISHER = "res_pjsip_publish_asterisk.so"
 """the module by which nodes tell each other device states. Its reload sends all of them, and touches no call"""
 RINGS_ON_SECONDS = 3.0
@@ -49,7 +51,8 @@ class Trunks:
         self._wake = asyncio.Event()
 
     def look(self, unreachable: Collection[str]) -> None:
-        """Notes which other nodes this Asterisk does not reach now."""
+        """Takes which other nodes this Asterisk does not reach now; wakes `run` to end rings of one that is lost for
+        RINGS_ON_SECONDS, and to publish all device states once one is back."""
         now = self._clock()
         for name in unreachable:
             since = self._lost.setdefault(name, now)
@@ -77,7 +80,7 @@ class Trunks:
                 await self._end_ringing()
                 await self._tell_states()
             except (Refused, Unavailable) as reason:
-                log.warning("trunk.not_mended", reason=str(reason))
+                log.warning("trunk.not_mended", reason=str(reason), meanwhile=NOT_MENDED)
 
     async def _end_ringing(self) -> None:
         """Hangs up the trunks' channels to lost nodes that were never answered. Raises Refused or Unavailable."""
@@ -87,7 +90,7 @@ class Trunks:
         for channel in await channels(self._link):
             if channel.endpoint in lost and not channel.up:
                 await self._hang_up(channel.name)
-                log.info("trunk.ring_ended", node=channel.endpoint, channel=channel.name)
+                log.info("trunk.ring_ended", node=channel.endpoint, channel=channel.name, reason="that node is lost")
 
     async def _hang_up(self, channel: str) -> None:
         """Hangs a channel up; does nothing where it is gone. Raises Refused or Unavailable."""
@@ -107,4 +110,4 @@ class Trunks:
             self._tell_from = now + TELL_AGAIN_SECONDS
             await self._link.command(f"module reload {PUBLISHER}", timeout=TIMEOUT_SECONDS)
             self._back = False
-            log.info("trunk.states_told")
+            log.info("trunk.states_told", reason="another node is back: all device states are published again")

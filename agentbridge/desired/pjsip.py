@@ -183,8 +183,8 @@ def _caller_id(subject: Subject, line: Line) -> str:
 
 
 def _groups(name: str, text: str) -> Fields:
-    """Returns the endpoint's fields for these call or pickup groups: all as named groups, those that fit as numbers
-    too.
+    """Returns the endpoint's fields for these call or pickup groups: all as named groups, as many as fit into 127
+    bytes as numbers too.
 
     Numbered groups are shared with the administrator's own phones. Asterisk gives numbers back, and keeps them over its
     restart, in 127 bytes: about 40 groups.

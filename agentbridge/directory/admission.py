@@ -130,7 +130,10 @@ class Admission:
 
 
 async def _check_lineage(connection: Connection, lineage: Lineage | None) -> None:
-    """Raises Elsewhere where the database behind this connection is not of this lineage, or not agentbridge's."""
+    """Raises Elsewhere where the database behind this connection is not of this lineage, or not agentbridge's.
+
+    None, before the first connect, is no database's lineage and always raises.
+    """
     try:
         found = (await _mark(connection)).lineage
     except asyncpg.SyntaxOrAccessError as error:  # it has no such tables, or not for us

@@ -6,13 +6,11 @@ database refuses is halved until the row that it refused is alone, so that each 
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from agentbridge.directory import admin
+from agentbridge.directory import admin, cells
 from agentbridge.directory.connecting import Connection, translated
 from agentbridge.directory.kinds import AGENT, QUEUE, TEAM, Kind
 from agentbridge.directory.values import Value, parsed
@@ -53,7 +51,7 @@ class _Names:
         if "username" not in texts:
             raise Refused("username: is missing")
         own = {name: text for name, text in texts.items() if name not in MEMBERSHIPS}
-        queues, teams = (names_in(name, texts.get(name, "")) for name in MEMBERSHIPS)
+        queues, teams = (cells.names_in(name, texts.get(name, "")) for name in MEMBERSHIPS)
         penalties = dict(map(_with_penalty, queues))
         if ALL_QUEUES in penalties:
             penalties = {name: penalties.get(name, penalties[ALL_QUEUES]) for name in self.queues}
@@ -104,22 +102,6 @@ def _check_lines(names: _Names, lines: Lines) -> tuple[list[_Row], list[tuple[in
         except Refused as refused:
             errors.append((line, str(refused)))
     return rows, errors
-
-
-def names_in(field: str, text: str) -> list[str]:
-    """Splits a list of names at its commas, see `listed_names`. Raises Refused where a quote is not closed."""
-    try:
-        parts = next(csv.reader([text], strict=True, skipinitialspace=True), [])
-    except csv.Error:
-        raise Refused(f"{field}: a name in quotes must end with a quote (got {text})") from None
-    return [part.strip() for part in parts if part.strip()]
-
-
-def listed_names(names: Sequence[str]) -> str:
-    """Joins names with commas; a name that holds a comma or a quote is put in quotes."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(names)
-    return text.getvalue()
 
 
 def _with_penalty(text: str) -> tuple[str, int]:

@@ -240,7 +240,12 @@ def _deliver(mail: Mail, messages: Sequence[EmailMessage]) -> None:
                 smtplib.SMTPNotSupportedError,  # an address beyond ASCII, and a server that knows nothing else
             ) as error:
                 # told to whoever runs this, not to whoever asked: it would tell that the address is an agent's
-                log.warning("reset.refused", recipient=message["To"], reason=str(error))
+                log.warning(
+                    "reset.refused",
+                    recipient=message["To"],
+                    reason=str(error),
+                    meanwhile="the link for a new password is not sent",
+                )
 
 
 def _server(mail: Mail) -> smtplib.SMTP:

@@ -13,6 +13,8 @@ from agentbridge.model import Contact, EndpointId, Location
 
 log = structlog.get_logger()
 
+UNWRITTEN = "the directory does not know yet where these devices are registered"
+
 RETRY_SECONDS = 1.0
 
 
@@ -143,7 +145,7 @@ class Locations:
             if gone and not whole:
                 await self._store.gone(gone)
         except Unavailable as away:  # the changes' connection says so in the log
-            log.debug("locations.postponed", reason=str(away))
+            log.debug("locations.postponed", reason=str(away), meanwhile=UNWRITTEN)
             self._whole = self._whole or whole
             self._came |= came - self._gone
             self._gone |= gone - self._came

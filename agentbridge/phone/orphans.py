@@ -53,7 +53,7 @@ class Orphans:
             self._wake.set()
 
     async def run(self) -> NoReturn:
-        """Takes phones over, until it is cancelled."""
+        """Registers with this Asterisk the phones of lost nodes that `heard` has noted, until it is cancelled."""
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -67,6 +67,6 @@ class Orphans:
         try:
             await self._asterisk.register(device, contact)
         except (Refused, InvalidValue, Unavailable) as reason:
-            log.warning("phone.not_taken_over", device=device, reason=str(reason))
+            log.warning("phone.not_taken_over", device=device, reason=str(reason), meanwhile="tries again")
         else:
-            log.info("phone.taken_over", device=device, path=contact.path)
+            log.info("phone.taken_over", device=device, path=contact.path, reason="the node that had it is lost")

@@ -15,6 +15,8 @@ from agentbridge.settings import Browser, HotDesk
 
 log = structlog.get_logger()
 
+UNWRITTEN = "the directory does not know yet which telephones are registered"
+
 RETRY_SECONDS = 1.0
 LOOK_SECONDS = 2.0
 """between looks for lost telephones and browsers: how much later than configured an agent is paused at most"""
@@ -168,7 +170,7 @@ class Registrations:
             await self._settle()
             await self._tell_takeovers()
         except Unavailable as away:  # the changes' connection says so in the log
-            log.debug("telephones.postponed", reason=str(away))
+            log.debug("telephones.postponed", reason=str(away), meanwhile=UNWRITTEN)
             await asyncio.sleep(RETRY_SECONDS)
             self._wake.set()
 

@@ -20,6 +20,7 @@ from agentbridge.settings import Phone
 log = structlog.get_logger()
 
 APP = "agentbridge"
+TOLD = "the caller hears that it does not work now"
 GIVE_BACK_SECONDS = 2.0
 """at a stop, for all calls together"""
 
@@ -140,7 +141,8 @@ class PhoneService:
             self._held.pop(start.channel, None)
             await self._channels.hang_up(start.channel)
         except (Unavailable, TimeoutError) as reason:
-            log.warning("phone.failed", telephone=start.device, verb=start.verb, reason=str(reason) or "time is up")
+            why = str(reason) or "time is up"
+            log.warning("phone.failed", telephone=start.device, verb=start.verb, reason=why, meanwhile=TOLD)
             await self._give_back(line)
         except Refused as gone:
             log.debug("phone.gone", telephone=start.device, verb=start.verb, reason=str(gone))

@@ -20,6 +20,7 @@ log = structlog.get_logger()
 
 
 VANISHED = "gone from the directory without a statement that took them away: they stay in Asterisk"
+CONFIRMED = "an administrator has confirmed that they go: they leave Asterisk now"
 CURE = "agentbridge plan; if it is meant: agentbridge plan --confirm"
 
 
@@ -124,7 +125,7 @@ class RemovalGuard:
         held = len({who(loss) for loss in self._held})
         refusal = Refusal(held, owned) if held else None
         if refusal is None:
-            log.warning("removals.confirmed", removals=vanished, owned=owned)
+            log.warning("removals.confirmed", removals=vanished, owned=owned, reason=CONFIRMED)
         elif refusal != self.refusal:
             log.error("removals.refused", removals=held, owned=owned, reason=VANISHED, cure=CURE)
         self.refusal = refusal

@@ -193,7 +193,7 @@ class Reconciler:
                 await self._work(batch, pass_id)
             except (Unavailable, Refused) as lost:
                 if str(lost) != self._postponed:  # once, and not at every try of a long outage
-                    log.warning("pass.postponed", keys=len(batch), reason=str(lost))
+                    log.warning("pass.postponed", keys=len(batch), reason=str(lost), meanwhile="these changes wait")
                 self._postponed = str(lost)
                 if self._fence.open:
                     self.work.mark_later(batch, after=RETRY_AFTER_LOSS_SECONDS)

@@ -87,5 +87,5 @@ class Resync:
         """Notes and logs why a comparison failed; the same reason is logged once, not at every try of a long outage."""
         self._failures += 1
         if reason != self.postponed:
-            log.warning("resync.postponed", reason=reason)
+            log.warning("resync.postponed", reason=reason, meanwhile="the full comparison is tried again")
         self.postponed = reason

@@ -69,7 +69,7 @@ class Health:
             async with asyncio.timeout(READY_WITHIN_SECONDS):
                 await self._parts.resync.done.wait()
         systemd.ready()
-        log.info("daemon.ready", state=self._summary())
+        log.info("daemon.ready", compared=self._parts.resync.done.is_set(), state=self._summary())
 
     async def watchdog(self) -> None:
         """Feeds systemd's watchdog while passes go on; returns when one is stuck.

@@ -15,6 +15,8 @@ from agentbridge.settings.http import split_address
 
 log = structlog.get_logger()
 
+UNWATCHED = "goes on without /healthz, /readyz and /metrics; tries again"
+
 RETRY_SECONDS = 5.0
 """until the address is tried again when somebody else has it"""
 SHUTDOWN_SECONDS = 1.0
@@ -86,7 +88,9 @@ class Addresses:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
             if str(error) != self._told:
-                log.warning("http.unavailable", bind=self._bind, reason=error.strerror or str(error))
+                log.warning(
+                    "http.unavailable", bind=self._bind, reason=error.strerror or str(error), meanwhile=UNWATCHED
+                )
             self._told = str(error)
             return False
         return True

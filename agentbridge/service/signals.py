@@ -16,6 +16,8 @@ from agentbridge.settings import Settings
 
 log = structlog.get_logger()
 
+AS_BEFORE = "the daemon goes on with the old configuration"
+
 
 class Signals:
     """SIGTERM and SIGINT stop, SIGHUP reloads; each is kept until `settings_to_go_on_with` takes it."""
@@ -51,7 +53,7 @@ class Signals:
             try:
                 fresh = reload()
             except ConfigError as error:
-                log.error("config.refused", reason=str(error))
+                log.error("config.refused", reason=str(error), meanwhile=AS_BEFORE, cure="correct it, then reload")
                 continue
             systemd.reloading()
             logs.configure(fresh.log, fresh.node.name)

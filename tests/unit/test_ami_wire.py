@@ -145,13 +145,13 @@ def test_a_line_break_is_refused_wherever_it_stands(breaker: str) -> None:
         encode(f"Ping{breaker}", {}, "1")
     with pytest.raises(InvalidValue, match="ActionID: must not"):
         encode("Ping", {}, f"1{breaker}")
-    with pytest.raises(InvalidValue, match="a header's name"):
+    with pytest.raises(InvalidValue, match="its name may have letters"):
         encode("Ping", {f"Queue{breaker}": "x"}, "1")
 
 
 @pytest.mark.parametrize("key", ["", "Member Name", "Queue:", "Größe", "a_b", " Queue"])
 def test_a_header_name_is_letters_digits_and_hyphens(key: str) -> None:
-    with pytest.raises(InvalidValue, match="a header's name"):
+    with pytest.raises(InvalidValue, match="its name may have letters"):
         encode("QueueAdd", {key: "x"}, "1")
 
 

@@ -23,6 +23,8 @@ __all__ = ["OFF", "Account", "AmiConnection", "AmiLink", "Timing"]
 
 log = structlog.get_logger()
 
+AGAIN = "nothing is asked or written over it; tries again for ever"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
@@ -149,7 +151,7 @@ class AmiLink:
                 filter_ = {"Operation": "Add", "Filter": expression}
                 await connection.action("Filter", filter_, timeout=self._timing.connect)
         except Refused as error:  # without write class system: more events than needed, but all that are
-            log.warning("ami.refused", link=self.name, reason=str(error))
+            log.warning("ami.refused", link=self.name, reason=str(error), meanwhile="works without its event filter")
         await connection.choose_events(self._events, timeout=self._timing.connect)
 
     def _report(self, error: BaseException) -> None:
@@ -158,7 +160,7 @@ class AmiLink:
             return
         self._last_failure = str(error)
         event = "ami.refused" if isinstance(error, Refused) else "ami.unavailable"
-        log.warning(event, link=self.name, reason=str(error))
+        log.warning(event, link=self.name, reason=str(error), meanwhile=AGAIN)
 
     async def _serve(self, connection: AmiConnection) -> None:
         """Calls `on_up`, watches the session until it is lost, then calls `on_down`."""
@@ -178,7 +180,7 @@ class AmiLink:
             self._up.clear()
             metrics.link_down(self.name)
             await connection.close()
-        log.warning("ami.lost", link=self.name, reason=connection.reason)
+        log.warning("ami.lost", link=self.name, reason=connection.reason, meanwhile=AGAIN)
         self._on_down(connection.reason or "")
 
     async def _watch(self, connection: AmiConnection) -> None:

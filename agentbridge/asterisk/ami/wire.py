@@ -92,7 +92,7 @@ def _refuse_reserved(pairs: list[tuple[str, str]]) -> None:
 def _line(key: object, value: object) -> bytes:
     """Returns a header of an AMI action as bytes. Raises InvalidValue, naming it, for what would break the protocol."""
     if not isinstance(key, str) or not _KEY.fullmatch(key):
-        raise InvalidValue(f"{key!r}: a header's name is letters, digits and '-'")
+        raise InvalidValue(f"AMI header {key!r}: its name may have letters, digits and '-' only")
     if not isinstance(value, str):
         raise InvalidValue(f"{key}: the value of an AMI header must be text, not {type(value).__name__}")
     if _LINE_BREAKS.search(value):

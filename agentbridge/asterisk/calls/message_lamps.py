@@ -133,9 +133,13 @@ class MessageLamps:
         except Refused as refused:
             if "command" in str(refused).lower() and not self._told_missing:  # Invalid/unknown command
                 self._told_missing = True
-                log.warning("lamp.unavailable", reason="Asterisk has no PJSIPNotify: load res_pjsip_notify.so")
+                log.warning(
+                    "message_lamp.unavailable",
+                    reason="Asterisk has no PJSIPNotify: the lamps for voicemail messages stay as they are",
+                    cure="load res_pjsip_notify.so",
+                )
             return
-        log.debug("lamp.told", telephone=device, new=new, old=old)
+        log.debug("message_lamp.told", telephone=device, new=new, old=old)
 
 
 def _number(text: str) -> int:

@@ -259,7 +259,7 @@ class Recorder:
         """Returns the agent's entries in Asterisk's AstDB, so that the same rules hold as for calls, also without the
         directory."""
         if not _INTERNAL.fullmatch(agent):
-            raise Refused(f"{agent}: is no internal number")
+            raise Refused(f"{agent}: is no internal number (digits), so no agent whose call could be recorded")
         # Getvar reads DB() only on a channel
         tree = {"Family": "agentbridge", "Key": f"agent/{agent}"}
         items = await self._link.action_list("DBGetTree", tree, timeout=TIMEOUT_SECONDS)

@@ -18,6 +18,8 @@ from agentbridge.model.calls import RecordingEnd, RecordingStart, RecordingTroub
 
 log = structlog.get_logger()
 
+CROWDED = "the call has other files of this agent and part already: this one stays on disk, without a row"
+
 STILL_SECONDS = 1.0
 """a file that has not grown for so long after its channel's end is whole: Asterisk writes a last buffer late"""
 KEPT = 10_000
@@ -128,7 +130,7 @@ class RecordingRows:
                     del self._started[row.file.path]
             for path in rejected:
                 self._ending.pop(path, None)
-                log.error("recording.not_kept", file=path, reason="the call has other files of this agent and part")
+                log.error("recording.not_kept", file=path, reason=CROWDED)
 
     # ------------------------------------------------------------ ends
 

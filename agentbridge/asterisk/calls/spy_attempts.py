@@ -17,6 +17,8 @@ from agentbridge.model.calls import SpyAttempt
 
 log = structlog.get_logger()
 
+CROWDED = "too many wait for the database: the directory's log lacks this attempt to listen"
+
 RETRY_SECONDS = 0.25
 KEPT = 10_000
 """attempts that wait for the database at most; each is in the log whatever happens"""
@@ -92,7 +94,7 @@ class SpyAttempts:
         """Queues an attempt for the directory; one that no longer fits into the queue is logged and dropped."""
         key = (attempt.channel, attempt.at)
         if key not in self._unwritten and len(self._unwritten) >= KEPT:
-            log.error("spy.not_kept", **log_fields(attempt), reason="too many wait for the database")
+            log.error("spy.not_kept", **log_fields(attempt), reason=CROWDED)
             return
         self._unwritten[key] = attempt
         self._wake.set()

@@ -188,7 +188,7 @@ class Spying:
         raise AssertionError("a loop without an end has ended")
 
     def _idle_seconds(self) -> float | None:
-        """Returns after how many seconds to look without an event; None for never.
+        """Returns after how many seconds to look without an event, while somebody listens to a customer; else None.
 
         A customer whose channel is listened to may come to another agent, and no event says so.
         """

@@ -103,7 +103,8 @@ class PolicyTree:
                 self.put(path, value)
 
     def _index(self, path: str) -> dict[str, tuple[EndpointId, ...]] | None:
-        """Returns the index that must change with the entry at this path; None for most entries."""
+        """Returns the index that changes with the entry at this path: `_internals` for agent/N/id, `_telephones` for
+        telephone/T/agent, else None."""
         match path.split("/"):
             case ["agent", _, "id"]:
                 return self._internals

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ import typer
 
 from agentbridge.cli import output
 from agentbridge.cli.options import ConfigPath, acting_user, in_directory
-from agentbridge.directory import admin, authority, bulk
+from agentbridge.directory import admin, authority, bulk, cells
 from agentbridge.directory.bulk import MEMBERSHIPS
 from agentbridge.directory.connecting import Connection
 from agentbridge.directory.kinds import AGENT
@@ -25,8 +24,6 @@ IMPORT_SECONDS = 600.0
 ERRORS_SHOWN = 20
 PROGRESS_EVERY = 1000
 SAVE_AS = "save it as 'CSV UTF-8 (comma delimited)'"
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
-"""and a text that looks like one that was made safe, so that `import` takes away only what `export` has put there"""
 
 
 def register(app: typer.Typer) -> None:
@@ -58,26 +55,12 @@ async def _found(connection: Connection, search: str) -> list[str]:
 
 def as_csv(fields: list[str], records: Iterable[admin.Record]) -> str:
     """Returns the records as CSV in which no spreadsheet finds a formula."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(fields)
-    for record in records:
-        writer.writerow(_safe(_cell(name, record[name])) for name in fields)
-    return text.getvalue()
+    lines = [fields, *([cells.safe(_cell(name, record[name])) for name in fields] for record in records)]
+    return "".join(map(cells.line, lines))
 
 
 def _cell(name: str, value: Any) -> str:
-    return bulk.listed_names(value) if name in MEMBERSHIPS else output.told(value)
-
-
-def _safe(text: str) -> str:
-    """Returns a cell with an apostrophe before it where a spreadsheet would run it as a formula; `_unsafe` removes
-    it."""
-    return f"'{text}" if _FORMULA.match(text) else text
-
-
-def _unsafe(text: str) -> str:
-    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+    return cells.listed_names(value) if name in MEMBERSHIPS else output.told(value)
 
 
 def import_agents(
@@ -106,7 +89,10 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
                 raise Refused(f"{file}:{first}: more fields than the first line names")
             elif values:
                 # a shorter record leaves its last fields out
-                yield first, {name: _unsafe(value) for name, value in zip(names, values, strict=False) if value}
+                yield (
+                    first,
+                    {name: cells.without_guard(value) for name, value in zip(names, values, strict=False) if value},
+                )
     except csv.Error as error:
         raise Refused(f"{file}:{line}: is not CSV as in RFC 4180: {error}") from None
     if not names:

@@ -115,7 +115,7 @@ async def _ids(connection: Connection, queue: str, agents: list[str], teams: lis
     if not agents and not teams:
         raise typer.BadParameter("name agents, or teams with --team")
     if channel is not None and queue != ALL_QUEUES:
-        raise typer.BadParameter("--channel: only with the queue *; a name is one queue already")
+        raise typer.BadParameter("--channel: chooses among all queues (*); leave it out beside the name of one queue")
     await authority.must_manage(connection, acting_user(), agents)
     if teams:
         await authority.must_administer(connection, acting_user(), "put teams into queues")

@@ -589,7 +589,7 @@ begin
             end;
         end loop;
         if dry_run or errors <> '[]' then
-            raise exception using errcode = 'AB099', message = 'undone';
+            raise exception using errcode = 'AB099', message = 'internal: takes back the agents of a dry run or of a file with errors, and is caught below';
         end if;
     exception when sqlstate 'AB099' then
         null;

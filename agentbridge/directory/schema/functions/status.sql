@@ -122,6 +122,9 @@ declare
     oldest xid8;
     few text[] := case when cardinality(these) <= 100 then these || '*'::text end;
 begin
+    -- What a crash of PostgreSQL takes of it, the comparison after it records again. The next change does not wait for
+    -- this one's way to the disk.
+    set local synchronous_commit = off;
     insert into nodes (node) select this_node where not exists (select from nodes where node = this_node)
     on conflict do nothing;
     select min(pg_snapshot_xmin(a.snapshot)::text::numeric)::text::xid8 into oldest
