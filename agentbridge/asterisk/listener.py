@@ -19,6 +19,11 @@ class AsteriskListener(Protocol):
         """app_queue paused the member by itself: its agent did not answer."""
         ...
 
+    def pause_of_ours(self, key: EndpointId) -> None:
+        """app_queue paused the member since a call of it was hung up by us, and that could not be undone: it is no
+        pause of the agent."""
+        ...
+
     def asterisk_stale(self) -> None:
         """What was read may be old (a link came up, a module was reloaded): everything has to be read again."""
         ...
@@ -39,6 +44,9 @@ class NoListener:
         """Ignored."""
 
     def member_autopaused(self, key: EndpointId, queue: QueueName) -> None:
+        """Ignored."""
+
+    def pause_of_ours(self, key: EndpointId) -> None:
         """Ignored."""
 
     def asterisk_stale(self) -> None:

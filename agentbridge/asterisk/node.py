@@ -269,7 +269,12 @@ class Node:
 
     async def depth(self) -> int:
         """Returns the tasks in the deepest task processor; see task_processors. Raises Unavailable."""
-        return await task_processors.depth(self._actions, self._capabilities.processors)
+        return await task_processors.depth(self._actions, self._capabilities.processors, self._seen.endpoints())
+
+    @property
+    def tasks_of_an_aor(self) -> int:
+        """How many tasks a written AOR counts as; see task_processors."""
+        return task_processors.tasks_of_a_walk(self._seen.endpoints())
 
     # ------------------------------------------------------------ questions and orders of others
 

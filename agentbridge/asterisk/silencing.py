@@ -19,6 +19,8 @@ from agentbridge.model import EndpointId, Member, PauseMember, QueueName, Remove
 
 log = structlog.get_logger()
 
+ON_PAUSE = "app_queue took our hanging up for a missed call: on pause in this queue until that can be undone"
+
 
 class Silencing:
     """Hangs up calls that may not ring at a device any more, after a pause, a log-out or a lost registration (C4, C7).
@@ -83,8 +85,9 @@ class Silencing:
                 await self._members.apply(PauseMember(was.queue, was.interface, was.paused, was.reason))
             except (Refused, Unavailable) as reason:
                 fields = {"queue": was.queue, "interface": was.interface, "reason": str(reason)}
-                log.warning("autopause.not_undone", **fields, meanwhile="on pause until the next comparison")
-                self._listener.asterisk_stale()
+                log.warning("autopause.not_undone", **fields, meanwhile=ON_PAUSE)
+                if (key := endpoint_of(was.interface)) is not None:
+                    self._listener.pause_of_ours(key)
 
     def is_own_pause(self, device: EndpointId, queue: QueueName) -> bool:
         """Whether our own hang-up caused this autopause; if so, it is undone soon."""

@@ -19,6 +19,7 @@ from agentbridge.errors import Unavailable
 
 log = structlog.get_logger()
 
+CONFIRMED = "an administrator has confirmed this database: it is obeyed, and Asterisk loses what it lacks"
 ELSEWHERE = "the address of the database leads to another server now"
 
 
@@ -87,7 +88,7 @@ class Admission:
         reason = ""
         while reason := await self._why_older(connection, refused=bool(reason)):
             if await self._ask_beside(connection, "database_older", self._node, reason):
-                log.warning("database.confirmed", node=self._node, reason=reason)
+                log.warning("database.confirmed", node=self._node, was_refused=reason, meanwhile=CONFIRMED)
                 break
             if self.older != reason:
                 log.error("database.older", node=self._node, reason=reason, cure="agentbridge plan --confirm")

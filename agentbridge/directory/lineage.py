@@ -16,6 +16,7 @@ import structlog
 
 log = structlog.get_logger()
 
+UNREADABLE = "an older database is not noticed now"
 UNWRITABLE = "after a restart an older database would not be noticed"
 
 SAVE_SECONDS = 1.0
@@ -114,7 +115,7 @@ class Memory:
         except FileNotFoundError:
             pass  # the first start
         except OSError as error:
-            self._report(error)
+            log.warning("state.unreadable", file=str(self._file), reason=error.strerror, meanwhile=UNREADABLE)
         return self._saved
 
     def _save(self, mark: Mark) -> None:
@@ -127,9 +128,7 @@ class Memory:
             fresh.write_text(f"{mark}\n")
             fresh.replace(self._file)
         except OSError as error:
-            self._report(error)  # and go on: only a restart would miss it
+            # and go on: only a restart would miss it
+            log.warning("state.unwritable", file=str(self._file), reason=error.strerror, meanwhile=UNWRITABLE)
         else:
             self._saved = mark
-
-    def _report(self, error: OSError) -> None:
-        log.warning("state.unwritable", file=str(self._file), reason=error.strerror, meanwhile=UNWRITABLE)

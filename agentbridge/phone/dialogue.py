@@ -159,7 +159,7 @@ class Dialogue:
                 await self._do(wish, partial(self._desk.log_in, username, wish.device), "logged_in")
                 return
             reason = "wrong number or PIN, or the agent is locked or deactivated"
-            log.warning("phone.denied", telephone=wish.device, verb=Verb.LOGIN, reason=reason)
+            log.warning("phone.not_identified", telephone=wish.device, verb=Verb.LOGIN, reason=reason)
             line.forget_digits()
             await line.say("wrong")
         await line.say("goodbye")
@@ -214,7 +214,7 @@ class Dialogue:
         if wish.verb is Verb.LOGIN and not await self._is_on(wish.device, wish.username):
             await self._refuse(wish, "logged in on another telephone meanwhile")
             return
-        log.info("phone.done", telephone=wish.device, agent=wish.username, verb=wish.verb, pending=late)
+        log.info("phone.done", telephone=wish.device, agent=wish.username, verb=wish.verb, not_in_asterisk_yet=late)
         await wish.line.say("late" if late else done)
 
     async def _is_on(self, device: EndpointId, username: str) -> bool:

@@ -19,7 +19,9 @@ from agentbridge.reconcile.ports import Asterisk, Directory
 log = structlog.get_logger()
 
 
-VANISHED = "gone from the directory without a statement that took them away: they stay in Asterisk"
+VANISHED = (
+    "agents and telephones gone from the directory without a statement that took them away: they stay in Asterisk"
+)
 CONFIRMED = "an administrator has confirmed that they go: they leave Asterisk now"
 CURE = "agentbridge plan; if it is meant: agentbridge plan --confirm"
 

@@ -20,12 +20,12 @@ log = structlog.get_logger()
 
 TASKS_A_WRITE = 3
 """of a member: 5,000 QueueAdd left 11,000 tasks in the busiest processor (22.10.1), a little more than two each.
-Whatever else is written leaves at most one: an endpoint does; an auth, an AstDB key, or an AOR ahead of all
-endpoints leaves none."""
+Whatever else is written leaves at most one: an endpoint does; an auth or an AstDB key leaves none. An AOR beside many
+endpoints counts as several."""
 AT_ONCE = 300
 """of writes that leave nothing: enough to keep a connection busy, few enough to let others in between"""
 SPARE = 20
-"""writes that may go on an old reading, so that a single change does not wait for one"""
+"""writes of a member that may go on an old reading, so that a single change does not wait for one"""
 FRESH_SECONDS = 1.0
 DRAIN_SECONDS = 0.05
 """how long to wait before the depth is read again when there is no credit"""
@@ -70,6 +70,7 @@ class Pace:
         """
         if tasks == 0:
             return min(wanted, AT_ONCE)
+        tasks = min(tasks, self._ceiling)  # one of them may go where nothing else waits
         if not self._turn.locked() and self._grants_at_once(wanted, tasks):
             return wanted
         try:
@@ -101,9 +102,10 @@ class Pace:
             self._behind = False
             self._credit -= wanted * tasks
             return True
-        if wanted > self._spare:
+        cost = wanted * max(1, tasks // TASKS_A_WRITE)
+        if cost > self._spare:
             return False
-        self._spare -= wanted
+        self._spare -= cost
         if self._spare < SPARE // 2 and (self._ahead is None or self._ahead.done()):
             self._ahead = asyncio.create_task(self._read_ahead(), name="pace")
         return True

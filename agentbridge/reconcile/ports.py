@@ -88,6 +88,11 @@ class Asterisk(Observed, Protocol):
         """How often the connection was lost."""
         ...
 
+    @property
+    def tasks_of_an_aor(self) -> int:
+        """How many tasks a written AOR counts as: it makes Asterisk walk all endpoints."""
+        ...
+
     def owned(self) -> Collection[EndpointId]:
         """Endpoint ids that our AstDB family lists."""
         ...

@@ -81,7 +81,7 @@ class Resync:
         self._failures, self.postponed, self.done_at = 0, "", self._clock()
         metrics.RESYNC_SECONDS.observe(self.done_at - started)
         self.done.set()
-        log.debug("resync.done", duration_ms=round((self.done_at - started) * 1000))
+        log.debug("resync.marked", keys=self._keys, duration_ms=round((self.done_at - started) * 1000))
 
     def _postpone(self, reason: str) -> None:
         """Notes and logs why a comparison failed; the same reason is logged once, not at every try of a long outage."""

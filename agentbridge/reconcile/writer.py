@@ -93,7 +93,7 @@ class Writer:
     ) -> None:
         """Carries out steps of equal rank at the same time, as many at once as the pace allows. Raises Unavailable."""
         while todo:
-            granted = await self._pace.take(len(todo), tasks=_tasks(todo[0]))
+            granted = await self._pace.take(len(todo), tasks=self._tasks(todo[0]))
             check()
             now, todo = todo[:granted], todo[granted:]
             unanswered = await self._write_now(await self._free(now, anew, written), causes, written.failures)
@@ -133,20 +133,21 @@ class Writer:
         log_step(step, cause=causes[step.key], seconds=self._clock() - started)
         return None
 
+    def _tasks(self, step: Step) -> int:
+        """Returns how many tasks a step may leave in Asterisk's task processors."""
+        match step.action:
+            case AddMember() | RemoveMember() | PauseMember() | SetPenalty() | SetRingInUse():
+                return TASKS_A_WRITE
+            case PutPolicy() | DeletePolicy() | PutObject(kind=ObjectKind.AUTH) | DeleteObject(kind=ObjectKind.AUTH):
+                return 0
+            case PutObject(kind=ObjectKind.AOR):
+                return self._asterisk.tasks_of_an_aor
+            case _:
+                return 1
+
 
 def _taken_out(step: Step) -> MemberId | None:
     return (step.action.member.queue, step.action.member.interface) if isinstance(step.action, RemoveMember) else None
-
-
-def _tasks(step: Step) -> int:
-    """Returns how many tasks a step may leave in Asterisk's task processors."""
-    match step.action:
-        case AddMember() | RemoveMember() | PauseMember() | SetPenalty() | SetRingInUse():
-            return TASKS_A_WRITE
-        case PutPolicy() | DeletePolicy() | PutObject(kind=ObjectKind.AUTH) | DeleteObject(kind=ObjectKind.AUTH):
-            return 0
-        case _:
-            return 1
 
 
 async def _all(parts: Sequence[Coroutine[Any, Any, Exception | None]]) -> list[Exception | None]:

@@ -58,6 +58,10 @@ class Relay:
         """The directory is to adopt app_queue's pause."""
         self.parts.reconciler.autopaused(key, queue)
 
+    def pause_of_ours(self, key: EndpointId) -> None:
+        """The key is compared as one that the directory has changed: else the directory would adopt the pause."""
+        self.parts.reconciler.mark([key], Cause.CHANGE)
+
     def asterisk_stale(self) -> None:
         """Asterisk is read and everything compared."""
         self.parts.resync.now()

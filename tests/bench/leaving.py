@@ -1,6 +1,6 @@
 """A fifth of a call centre leaves within a second, by each way there is, and nobody is asked to confirm it.
 
-`python -m tests.bench.leaving [AGENTS]`. A fifth of the agents is logged in, in five queues each, with phones for ten
+`python -m tests.bench.leaving [AGENTS [WAY...]]`. A fifth of the agents is logged in, in five queues each, with phones for ten
 of them, which ring while their agents are there. For each way: they leave at once; how long until the last one is out
 of Asterisk; then customers call queues and each of those numbers, and no phone may ring. Twice they leave while the
 daemon is away, or while Asterisk is dead.
@@ -10,7 +10,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Self
@@ -28,6 +28,8 @@ SOME_QUEUES = list(QUEUES)[:4]
 OUT_WITHIN_S = 3 * WITHIN_S
 LOOKS_A_SECOND = 2000
 """agents that are looked at in a second: more would take what is measured its processor"""
+HEARTBEATS_S = 6.0
+"""until the daemon has surely told how many keys are due"""
 CALLED_S = 2.0
 """how long a customer waits: a queue tries its members every second"""
 THEM = "id IN (SELECT agent_id FROM agentbridge.sessions)"
@@ -59,32 +61,42 @@ WAYS: Mapping[str, Way] = {
 }
 
 
-async def measure(agents: int = AGENTS, *, away_s: float = AWAY_S) -> dict[str, float]:
-    """Returns the seconds until the last one is out, by each way of leaving.
+async def measure(agents: int = AGENTS, *, away_s: float = AWAY_S, ways: Collection[str] = ()) -> dict[str, float]:
+    """Returns the seconds until the last one is out, by each way of leaving; `ways` are those of WAYS to try, else all
+    and the outages. New numbers come always.
 
     Raises AssertionError where somebody is held, or a phone rings.
     """
     centre = Leaving(agents)
     async with centre:
         for way, leave in WAYS.items():
+            if ways and way not in ways:
+                continue
             # who is in no queue any more is logged in still, and called directly
             async with centre.leaving(way, directly=way != "no queues"):
                 await leave(centre.stand)
-        async with centre.leaving("log out, daemon away"):
-            await centre.stand.bridge.stop()
-            await LOG_OUT(centre.stand)
-            await asyncio.sleep(away_s)
-            centre.clock_starts()
-            await centre.stand.bridge.start(within=WITHIN_S)
-        async with centre.leaving("log out, Asterisk killed"):
-            await centre.stand.asterisk.kill()
-            await LOG_OUT(centre.stand)
-            centre.clock_starts()
-            await centre.stand.asterisk.start()
+        if not ways:
+            await _leave_in_outages(centre, away_s)
+        first = await centre.widen()
         async with centre.leaving("new numbers", stay=True):
-            await centre.renumber()
+            await centre.renumber(first)
         assert centre.stand.bridge.events("removals.refused") == []
     return centre.took
+
+
+async def _leave_in_outages(centre: "Leaving", away_s: float) -> None:
+    """Logs the agents out while the daemon is away, then while Asterisk is dead."""
+    async with centre.leaving("log out, daemon away"):
+        await centre.stand.bridge.stop()
+        await LOG_OUT(centre.stand)
+        await asyncio.sleep(away_s)
+        centre.clock_starts()
+        await centre.stand.bridge.start(within=WITHIN_S)
+    async with centre.leaving("log out, Asterisk killed"):
+        await centre.stand.asterisk.kill()
+        await LOG_OUT(centre.stand)
+        centre.clock_starts()
+        await centre.stand.asterisk.start()
 
 
 class Leaving:
@@ -137,11 +149,26 @@ class Leaving:
             assert not any(await self._rung(farm, phones, directly=directly)), "somebody who left was rung"
         print(f"{way}: {self.took[way]} s, nobody rung", file=sys.stderr, flush=True)
 
-    async def renumber(self) -> None:
-        """Gives all who work numbers of another range by one statement."""
+    async def widen(self) -> int:
+        """Widens the range of internal numbers by as many as work, waits until Asterisk has an AOR for each, and
+        returns the first."""
+        started = time.perf_counter()
+        last = await self.stand.db.fetchval("SELECT internal_to FROM agentbridge.settings")
+        await self.stand.db.execute("UPDATE agentbridge.settings SET internal_to = $1", last + self._leave)
+        await asyncio.sleep(HEARTBEATS_S)
+        async with asyncio.timeout(OUT_WITHIN_S):
+            while await self.stand.db.fetchval("SELECT pending FROM agentbridge.nodes"):  # noqa: ASYNC110 - likewise
+                await asyncio.sleep(self._look_s)
+        print(f"range widened after {time.perf_counter() - started:.1f} s", file=sys.stderr, flush=True)
+        return int(last) + 1
+
+    async def renumber(self, first: int) -> None:
+        """Gives all who work the numbers from `first` on, by one statement."""
         await self.stand.db.execute(
-            f"UPDATE agentbridge.agents SET internal = (internal::bigint + $1)::text WHERE {THEM}",
-            self._agents,
+            "UPDATE agentbridge.agents a SET internal = (n.number + $1::bigint)::text FROM"
+            f" (SELECT id, row_number() OVER (ORDER BY id) - 1 AS number FROM agentbridge.agents WHERE {THEM}) n"
+            " WHERE a.id = n.id",
+            first,
             timeout=WITHIN_S,
         )
 
@@ -212,7 +239,8 @@ class Leaving:
 
 
 def main() -> None:
-    print(json.dumps(asyncio.run(measure(int(sys.argv[1]) if len(sys.argv) > 1 else AGENTS)), indent=2))
+    agents = int(sys.argv[1]) if len(sys.argv) > 1 else AGENTS
+    print(json.dumps(asyncio.run(measure(agents, ways=sys.argv[2:])), indent=2))
 
 
 if __name__ == "__main__":

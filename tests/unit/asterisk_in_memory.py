@@ -100,6 +100,8 @@ class AsteriskInMemory:
     def carriers(self, agent: str) -> Collection[EndpointId]:
         return self.seen.carriers(agent)
 
+    tasks_of_an_aor = 1
+
     def owned(self) -> Collection[EndpointId]:
         return self.seen.owned()
 

@@ -91,6 +91,12 @@ def test_what_leaves_fewer_tasks_goes_in_greater_parts() -> None:
     loop.end()
 
 
+def test_a_write_worth_more_than_the_ceiling_goes_alone() -> None:
+    loop, processors = JumpingLoop(), Processors()
+    assert loop.run(paced(loop, processors).take(10, tasks=5 * CEILING)) == 1
+    loop.end()
+
+
 def test_ten_thousand_writes_stay_below_what_stops_calls() -> None:
     """Above the ceiling there is only what goes without a look; at 450 Asterisk begins to refuse calls."""
     most = CEILING + SPARE * TASKS_A_WRITE

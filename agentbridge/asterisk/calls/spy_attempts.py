@@ -94,7 +94,7 @@ class SpyAttempts:
         """Queues an attempt for the directory; one that no longer fits into the queue is logged and dropped."""
         key = (attempt.channel, attempt.at)
         if key not in self._unwritten and len(self._unwritten) >= KEPT:
-            log.error("spy.not_kept", **log_fields(attempt), reason=CROWDED)
+            log.error("spy.not_kept", **log_fields(attempt), reason=CROWDED, meanwhile="the listening itself goes on")
             return
         self._unwritten[key] = attempt
         self._wake.set()

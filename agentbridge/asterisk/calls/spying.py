@@ -37,6 +37,7 @@ from agentbridge.model.calls import NO_SPY_GROUP, SPY_GROUP, SpyAttempt
 log = structlog.get_logger()
 
 REVOKED = "not allowed any more: hung up"
+CLOSED = "chanspy is off"
 
 RETRY_SECONDS = 0.25
 LOOK_SECONDS = 1.0
@@ -140,7 +141,8 @@ class Spying:
         attempt = replace(attempt, started_at=attempt.started_at or self._now())
         log.info("spy.started", **log_fields(attempt))
         if target is not None and not self._open(target):
-            attempt = replace(attempt, allowed=False, reason="chanspy is off")
+            attempt = replace(attempt, allowed=False, reason=CLOSED)
+            log.warning("spy.revoked", **log_fields(attempt), reason=REVOKED)
             self._expel(event.get("SpyerChannel"))
         elif known is not None:  # by our codes: the permission may have gone since they looked
             self._judge = True
@@ -313,12 +315,12 @@ class Spying:
             spyer=endpoint_of_channel(spyer),
             target=agent,
             allowed=opened,
-            reason="" if opened else "chanspy is off",
+            reason="" if opened else CLOSED,
             started_at=now,
         )
         log.info("spy.started", **log_fields(attempt))
         if not opened:
-            log.warning("spy.revoked", agent=agent, spyer=attempt.spyer, reason=REVOKED)
+            log.warning("spy.revoked", **log_fields(attempt), reason=REVOKED)
         self._attempts.keep(attempt)
 
     async def _judge_all(self, living: Sequence[Channel]) -> None:

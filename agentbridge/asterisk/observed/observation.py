@@ -91,6 +91,10 @@ class Observation:
         """The value at a path of our family; '' where there is none."""
         return self._policy.get(path) or ""
 
+    def endpoints(self) -> int:
+        """How many endpoints of the AstDB Asterisk has."""
+        return len(self._objects[ObjectKind.ENDPOINT])
+
     def queue_policy(self) -> Fields:
         """What our family says of queues, by its path."""
         return self._policy.queues()
