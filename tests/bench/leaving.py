@@ -1,9 +1,9 @@
 """A fifth of a call centre leaves within a second, by each way there is, and nobody is asked to confirm it.
 
-`python -m tests.bench.leaving [AGENTS [WAY...]]`. A fifth of the agents is logged in, in five queues each, with phones for ten
-of them, which ring while their agents are there. For each way: they leave at once; how long until the last one is out
-of Asterisk; then customers call queues and each of those numbers, and no phone may ring. Twice they leave while the
-daemon is away, or while Asterisk is dead.
+`python -m tests.bench.leaving [AGENTS [WAY...]]`. A fifth of the agents is logged in, in five queues each, with phones
+for ten of them, which ring while their agents are there. For each way: they leave at once; how long until the last one
+is out of Asterisk; then customers call queues and each of those numbers, and no phone may ring. Twice they leave while
+the daemon is away, or while Asterisk is dead.
 """
 
 import asyncio
