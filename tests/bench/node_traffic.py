@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from lab.manager import Manager, Message
@@ -15,7 +17,6 @@ from lab.processes import until
 from tests.bench.stand import Db
 from tests.nodes.cluster import Place
 
-CHANGES_OF_A_CALL = 2
 BRIEF = "brief"
 """what the phones dial: a call of half a second"""
 DIALPLAN = f"\n[queues](+)\nexten => {BRIEF},1,Answer()\n same => n,Wait(0.5)\n same => n,Hangup()\n"
@@ -67,58 +68,99 @@ class Seat:
     def device(self) -> str:
         return f"PJSIP/{self.phone.user}"
 
+    @property
+    def lamp(self) -> str:
+        """Of a number beside the agent's own, whose lamp the daemon would put right."""
+        return f"Custom:agent9{self.phone.user:0>6}"
 
-class Calls:
-    """Calls of one phone after the other, `rate` changes of state a second in all, and how late each node was told."""
+
+class Traffic(ABC):
+    """Makes `rate` changes of state a second, one agent after the other, and finds out how late each node was told."""
+
+    changes_of_a_step = 1
 
     def __init__(self, seats: Sequence[Seat], ears: Sequence[Ear], rate: float) -> None:
         self._seats, self._ears, self._rate = seats, ears, rate
-        self._dialled: defaultdict[str, list[float]] = defaultdict(list)
+        self.made = 0
+        self._sent: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+        """device and state → when it was caused"""
+
+    @abstractmethod
+    def device(self, seat: Seat) -> str:
+        """The device whose state is changed."""
+
+    @abstractmethod
+    async def step(self, seat: Seat) -> str:
+        """Changes the state of the agent's device; returns the state that comes first."""
 
     async def go_on(self, seconds: float) -> None:
+        """Makes changes for so long."""
         began = time.perf_counter()
         for number, seat in enumerate(itertools.cycle(self._seats)):
-            due = began + number * CHANGES_OF_A_CALL / self._rate
-            if due > began + seconds:
+            due = began + number * self.changes_of_a_step / self._rate
+            if max(due, time.perf_counter()) > began + seconds:
                 return
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            self._dialled[seat.device].append(time.perf_counter())
-            seat.phone.dial(BRIEF)
-
-    @property
-    def made(self) -> int:
-        return CHANGES_OF_A_CALL * sum(map(len, self._dialled.values()))
-
-    def at_the_phones_node(self) -> list[float]:
-        """Seconds from each dialling until the phone's own node told that it is in use."""
-        return [late for seat in self._seats for late in _late(self._dialled[seat.device], seat.ear, seat.device)]
-
-    def at_another_node(self) -> list[float]:
-        """Seconds from the moment at which the phone's node told a change to that at which each other node did."""
-        return [
-            late
-            for seat in self._seats
-            for ear in self._ears
-            if ear is not seat.ear
-            for state in _STATES
-            for late in _late(seat.ear.changes[seat.device, state], ear, seat.device, state)
-        ]
+            sent = time.perf_counter()
+            self._sent[self.device(seat), await self.step(seat)].append(sent)
+            self.made += self.changes_of_a_step
 
     def untold(self) -> int:
-        """How many changes some node did not tell, or told once more."""
-        return sum(
-            abs(len(ear.changes[seat.device, state]) - len(self._dialled[seat.device]))
-            for seat in self._seats
-            for ear in self._ears
-            for state in _STATES
-        )
+        """How many changes some node did not tell, or not before the next one of that device."""
+        caused = len(self._ears) * sum(map(len, self._sent.values()))
+        return caused - len(self.at_its_node()) - len(self.at_another())
+
+    def at_its_node(self) -> list[float]:
+        """Seconds from the cause of each change until the agent's own node told it."""
+        return [late for seat in self._seats for late in self._late(seat, seat.ear)]
+
+    def at_another(self) -> list[float]:
+        """The same until each other node told it."""
+        return [
+            late for seat in self._seats for ear in self._ears if ear is not seat.ear for late in self._late(seat, ear)
+        ]
+
+    def _late(self, seat: Seat, ear: Ear) -> Iterator[float]:
+        """Seconds from each change to the first that was told before the next; nothing for one that was not."""
+        for state in _STATES:
+            key = self.device(seat), state
+            sent, told = self._sent[key], ear.changes[key]
+            for began, following in zip(sent, (*sent[1:], float("inf")), strict=False):
+                if after := [moment for moment in told if began <= moment < following]:
+                    yield after[0] - began
 
 
-def _late(since: Sequence[float], ear: Ear, device: str, state: str = "INUSE") -> Iterator[float]:
-    """What can't be told which is which, since one is missing, is left out; `untold` counts it."""
-    told = ear.changes[device, state]
-    if len(told) == len(since):
-        yield from (moment - began for began, moment in zip(since, told, strict=True))
+class Calls(Traffic):
+    """Short calls of the phones: each makes two changes, and each is what a call costs the whole centre."""
+
+    changes_of_a_step = 2
+
+    def device(self, seat: Seat) -> str:
+        return seat.device
+
+    async def step(self, seat: Seat) -> str:
+        seat.phone.dial(BRIEF)
+        return "INUSE"
+
+
+class Lamps(Traffic):
+    """Lamps as each agent has one, written at the node of its phone as daemons do: changes and no calls."""
+
+    async def go_on(self, seconds: float) -> None:
+        async with AsyncExitStack() as stack:
+            self._on: set[str] = set()
+            self._hands = {ear: await stack.enter_async_context(Manager(ear.place.pbx)) for ear in self._ears}
+            await super().go_on(seconds)
+
+    def device(self, seat: Seat) -> str:
+        return seat.lamp
+
+    async def step(self, seat: Seat) -> str:
+        device = self.device(seat)
+        self._on ^= {device}
+        state = "INUSE" if device in self._on else "NOT_INUSE"
+        await self._hands[seat.ear].ask("Setvar", {"Variable": f"DEVICE_STATE({device})", "Value": state})
+        return state
 
 
 @dataclass(slots=True)

@@ -35,7 +35,7 @@ from lab.task_processors import TaskProcessors
 from tests.bench.curve import Curve, Panel, svg
 from tests.bench.idle import cpu_seconds
 from tests.bench.latency import Figures
-from tests.bench.node_traffic import DIALPLAN, Calls, Ear, Pausing, Seat
+from tests.bench.node_traffic import DIALPLAN, Calls, Ear, Lamps, Pausing, Seat
 from tests.bench.stand import FIRST, QUEUES, WITHIN_S, Stand
 from tests.nodes.cluster import Cluster, Place
 
@@ -45,6 +45,7 @@ AT_ONCE = 40
 """phones that register at one moment"""
 LOOK_S = 2.0
 SETTLES_S = 3.0
+RESTS_S = 0.5
 ASKED_WITHIN_S = 60.0
 _ACTIONS = re.compile(r'(?m)^agentbridge_ami_actions_total\{action="(\w+)"\} (\S+)')
 _WANTED = """
@@ -59,13 +60,17 @@ LEFT JOIN agentbridge.device_locations l ON l.device = a.internal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How large a centre is, and how long it is at work. rate: changes of phones' states a second in all."""
+    """How large a centre is, and how long it is at work.
+
+    rate: changes of states a second in all. calls: by short calls of the phones; else lamps change, and nobody calls.
+    """
 
     nodes: int
     agents: int
     at_work: int
     rate: float
     seconds: float
+    calls: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +91,8 @@ class Found:
     """Of one centre. Milliseconds where Figures stand; None where there is one node.
 
     filled_s: from the log-in of all until all is on every node. placed_s: the same from the first phone's registration.
-    untold: changes that some node did not tell. different: phones of whose state two nodes think differently at the
-    end. wrong: members that should not be there or are missing, before and after.
+    untold: changes that some node did not tell, or not before the next one of that device. different: phones and lamps
+    whose state is not the same everywhere at the end. wrong: members that should not be there or are missing then.
     """
 
     size: Size
@@ -192,13 +197,14 @@ class Nodes(Stand):
         await until(right, within=WITHIN_S, what="each node having the members that it should have")
 
     async def different(self, seats: Sequence[Seat]) -> int:
-        """How many phones have another state at some node than at the first."""
+        """Of how many phones and lamps two nodes know different states."""
         states: list[dict[str, str]] = []
         for place in self.places:
             async with Manager(place.pbx) as manager:
                 listed = await manager.ask("DeviceStateList", within=ASKED_WITHIN_S)
             states.append({item["Device"]: item["State"] for item in listed if "Device" in item})
-        return sum(len({known.get(seat.device) for known in states}) > 1 for seat in seats)
+        devices = [device for seat in seats for device in (seat.device, seat.lamp)]
+        return sum(len({known.get(device) for known in states}) > 1 for device in devices)
 
     # ------------------------------------------------------------ people and phones
 
@@ -288,14 +294,8 @@ async def _registered(seat: Seat) -> None:
 async def measure(size: Size) -> Found:
     async with AsyncExitStack() as stack:
         centre = await stack.enter_async_context(Nodes(size))
-        tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        ears = [Ear(place) for place in centre.places]
-        listening = [tasks.create_task(ear.listen()) for ear in ears]
-        stack.callback(lambda: [task.cancel() for task in listening])
-        for ear in ears:
-            await ear.listens.wait()
+        ears = await _listening(centre, stack)
         await centre.deepest()
-
         began = time.perf_counter()
         await centre.people(size.agents)
         await centre.login_at_once(0, size.at_work)
@@ -305,47 +305,58 @@ async def measure(size: Size) -> Found:
         seats = await centre.seated(ears, stack)
         await centre.until_right()
         placed_s = await centre.until_done() - began
-        deepest_filling = await centre.deepest()
         tell(f"{len(seats)} phones are at work after {placed_s:.0f} s")
-
-        # who goes on pause does not call: a change of an agent soon after another one waits for a moment
-        resting, pausing, calling = seats[:PAUSES], seats[PAUSES : 2 * PAUSES], seats[2 * PAUSES :]
-        pauses = Pausing(centre.db, {ear.place.name: ear for ear in ears})
-        at_rest = await pauses.each(resting, 0.5)
-        await asyncio.sleep(SETTLES_S)
-        for ear in ears:
-            ear.forget()
-        calls = Calls(calling, ears, size.rate)
-        async with centre.spending() as spent:
-            started = time.perf_counter()
-            going = asyncio.create_task(calls.go_on(size.seconds))
-            at_work = await pauses.each(pausing, 0.8 * size.seconds / PAUSES)
-            await going
-            took = time.perf_counter() - started
-        tell(f"{calls.made} changes in {took:.0f} s")
-        await asyncio.sleep(SETTLES_S)
-        deepest_at_work, load = await centre.deepest(), os.getloadavg()
+        filling = {"filled_s": round(filled_s, 1), "placed_s": round(placed_s, 1)}
+        deepest = await centre.deepest()
+        found = await _at_work(centre, ears, seats)
         await centre.until_done()
-        return Found(
-            size=size,
-            filled_s=round(filled_s, 1),
-            placed_s=round(placed_s, 1),
-            changes=calls.made,
-            changes_per_s=round(calls.made / took, 1),
-            untold=calls.untold(),
-            state_at_its_node=Figures.of(calls.at_the_phones_node()),
-            state_at_another=Figures.of(calls.at_another_node()) if size.nodes > 1 else None,
-            pause_at_rest=Figures.of(at_rest.members),
-            pause_at_work=Figures.of(at_work.members),
-            gate_at_rest=Figures.of(at_rest.gates) if at_rest.gates else None,
-            gate_at_work=Figures.of(at_work.gates) if at_work.gates else None,
-            deepest_filling=deepest_filling,
-            deepest_at_work=deepest_at_work,
-            spent=spent[0],
-            different=await centre.different(seats),
-            wrong=await centre.wrong(),
-            load_average=[round(value, 1) for value in load],
-        )
+        differences = {"different": await centre.different(seats), "wrong": await centre.wrong()}
+        return Found(size=size, deepest_filling=deepest, **filling, **found, **differences)
+
+
+async def _listening(centre: Nodes, stack: AsyncExitStack) -> list[Ear]:
+    """An ear at each node, until the stack is closed."""
+    tasks = await stack.enter_async_context(asyncio.TaskGroup())
+    ears = [Ear(place) for place in centre.places]
+    listening = [tasks.create_task(ear.listen()) for ear in ears]
+    stack.callback(lambda: [task.cancel() for task in listening])
+    for ear in ears:
+        await ear.listens.wait()
+    return ears
+
+
+async def _at_work(centre: Nodes, ears: Sequence[Ear], seats: Sequence[Seat]) -> dict[str, Any]:
+    """Lets agents go on pause, first with nothing else and then while states change; returns what there is to tell."""
+    # each agent does one thing: a change of one soon after another one waits for a moment
+    resting, pausing, changing = seats[:PAUSES], seats[PAUSES : 2 * PAUSES], seats[2 * PAUSES :]
+    size, pauses = centre.size, Pausing(centre.db, {ear.place.name: ear for ear in ears})
+    at_rest = await pauses.each(resting, RESTS_S)
+    await asyncio.sleep(SETTLES_S)
+    for ear in ears:
+        ear.forget()
+    traffic = (Calls if size.calls else Lamps)(changing, ears, size.rate)
+    async with centre.spending() as spent:
+        started = time.perf_counter()
+        going = asyncio.create_task(traffic.go_on(size.seconds))
+        at_work = await pauses.each(pausing, 0.8 * size.seconds / PAUSES)
+        await going
+        took = time.perf_counter() - started
+    tell(f"{traffic.made} changes in {took:.0f} s")
+    await asyncio.sleep(SETTLES_S)
+    return {
+        "changes": traffic.made,
+        "changes_per_s": round(traffic.made / took, 1),
+        "untold": traffic.untold(),
+        "state_at_its_node": Figures.of(traffic.at_its_node()),
+        "state_at_another": Figures.of(traffic.at_another()) if size.nodes > 1 else None,
+        "pause_at_rest": Figures.of(at_rest.members),
+        "pause_at_work": Figures.of(at_work.members),
+        "gate_at_rest": Figures.of(at_rest.gates) if at_rest.gates else None,
+        "gate_at_work": Figures.of(at_work.gates) if at_work.gates else None,
+        "deepest_at_work": await centre.deepest(),
+        "spent": spent[0],
+        "load_average": [round(value, 1) for value in os.getloadavg()],
+    }
 
 
 def tell(text: str) -> None:
@@ -404,6 +415,7 @@ def main() -> None:
     parser.add_argument("--at-work", type=int, default=200)
     parser.add_argument("--rate", type=float, default=111.0, help="changes of phones' states a second")
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--calls", action="store_true", help="short calls change them, and not lamps alone")
     parser.add_argument("--draw", type=Path, help="draw what is in the file of figures, and measure nothing")
     given = parser.parse_args()
     if given.draw:
@@ -413,7 +425,14 @@ def main() -> None:
         parser.error(f"--at-work: more than {2 * PAUSES}, who go on pause")
     found = []
     for nodes in map(int, given.nodes.split(",")):
-        size = Size(nodes=nodes, agents=given.agents, at_work=given.at_work, rate=given.rate, seconds=given.seconds)
+        size = Size(
+            nodes=nodes,
+            agents=given.agents,
+            at_work=given.at_work,
+            rate=given.rate,
+            seconds=given.seconds,
+            calls=given.calls,
+        )
         found.append(asdict(asyncio.run(measure(size))))
         given.json.write_text(json.dumps(found, indent=2) + "\n")
         print(json.dumps(found[-1], indent=2), flush=True)
