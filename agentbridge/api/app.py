@@ -103,8 +103,9 @@ def create(settings: ApiSettings, clock: Callable[[], float] = time.monotonic) -
     state.waiting = Waiting(state.database)
     state.resets = Resets(state.database, _mail(settings), state.hashing)
     state.hub, state.streams = Hub(), Streams()
-    for module in (events, calls, session, me, agents, records, recordings, watching):
-        # not by include_router, whose routes are looked through twice at each request
+    # what is asked most comes first, and not by include_router: at each request the routes are tried one by one, and
+    # those of an included router twice
+    for module in (me, agents, calls, session, events, records, recordings, watching):
         app.router.routes.extend(module.routes.router.routes)
     app.include_router(events.sockets)
     app.include_router(pages.router())

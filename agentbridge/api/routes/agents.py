@@ -144,45 +144,42 @@ async def delete_agent(caller: Asking, database: Directory, username: str, if_ma
 @routes("agents.login", "PUT", "/agents/{username}/session", Applied, also=LATER)
 async def login(
     request: Request,
-    caller: Asking,
     username: str,
     body: Login | None = None,
     prefer: Prefer = None,
 ) -> Response:
     """Log the agent in, or move it to another telephone."""
     body = body or Login()
-    return await carry_out(request, caller, prefer, "api_login", username, body.telephone, body.steal)
+    return await carry_out(request, prefer, "api_login", username, body.telephone, body.steal)
 
 
 @routes("agents.logout", "DELETE", "/agents/{username}/session", Applied, also=LATER)
-async def logout(request: Request, caller: Asking, username: str, prefer: Prefer = None) -> Response:
+async def logout(request: Request, username: str, prefer: Prefer = None) -> Response:
     """Log the agent out."""
-    return await carry_out(request, caller, prefer, "api_logout", username)
+    return await carry_out(request, prefer, "api_logout", username)
 
 
 @routes("agents.pause", "PUT", "/agents/{username}/pause", Applied, also=LATER)
 async def pause(
     request: Request,
-    caller: Asking,
     username: str,
     body: Pause | None = None,
     prefer: Prefer = None,
 ) -> Response:
     """Pause the agent in all queues, or in one."""
     body = body or Pause()
-    return await carry_out(request, caller, prefer, "api_pause", username, body.reason, body.queue)
+    return await carry_out(request, prefer, "api_pause", username, body.reason, body.queue)
 
 
 @routes("agents.unpause", "DELETE", "/agents/{username}/pause", Applied, also=LATER)
 async def unpause(
     request: Request,
-    caller: Asking,
     username: str,
     queue: Name | None = None,
     prefer: Prefer = None,
 ) -> Response:
     """End the pause, in all queues or in one."""
-    return await carry_out(request, caller, prefer, "api_unpause", username, queue)
+    return await carry_out(request, prefer, "api_unpause", username, queue)
 
 
 # ---------------------------------------------------------------- what belongs to an agent

@@ -214,14 +214,12 @@ def wait_seconds(prefer: str | None) -> float:
     return min(float(match[1]), LONGEST_WAIT_SECONDS) if match else 0.0
 
 
-async def carry_out(
-    request: Request, caller: Asking, prefer: str | None, verb: str, username: str, *arguments: object
-) -> Response:
+async def carry_out(request: Request, prefer: str | None, verb: str, username: str, *arguments: object) -> Response:
     """Calls a verb's SQL function and answers: 200 when Asterisk has it, else 202 with what is known; waits as `prefer`
     asks."""
     seconds = wait_seconds(prefer)
     waiting: Waiting = request.app.state.waiting
-    found = await waiting.carry_out(verb, caller.proof, username, *arguments, seconds=seconds)
+    found = await waiting.carry_out(verb, request.state.caller.proof, username, *arguments, seconds=seconds)
     headers = {"Preference-Applied": f"wait={seconds:g}"} if seconds else {}
     body: dict[str, Any] = {"changed": found["changed"]}
     if found["applied_at"] is not None and not found["pending"]:

@@ -38,26 +38,26 @@ async def me(caller: Asking, database: Directory) -> Response:
 async def login(request: Request, caller: Asking, body: Login | None = None, prefer: Prefer = None) -> Response:
     """Log in for calls; a hot-desk agent names a telephone."""
     body = body or Login()
-    return await carry_out(request, caller, prefer, "api_login", caller.name, body.telephone, body.steal)
+    return await carry_out(request, prefer, "api_login", caller.name, body.telephone, body.steal)
 
 
 @routes("me.logout", "DELETE", "/me/session", Applied, also=LATER)
 async def logout(request: Request, caller: Asking, prefer: Prefer = None) -> Response:
     """Log out of calls: no queue rings me any more."""
-    return await carry_out(request, caller, prefer, "api_logout", caller.name)
+    return await carry_out(request, prefer, "api_logout", caller.name)
 
 
 @routes("me.pause", "PUT", "/me/pause", Applied, also=LATER)
 async def pause(request: Request, caller: Asking, body: Pause | None = None, prefer: Prefer = None) -> Response:
     """Pause in all queues, or in one."""
     body = body or Pause()
-    return await carry_out(request, caller, prefer, "api_pause", caller.name, body.reason, body.queue)
+    return await carry_out(request, prefer, "api_pause", caller.name, body.reason, body.queue)
 
 
 @routes("me.unpause", "DELETE", "/me/pause", Applied, also=LATER)
 async def unpause(request: Request, caller: Asking, queue: Name | None = None, prefer: Prefer = None) -> Response:
     """End the pause, in all queues or in one."""
-    return await carry_out(request, caller, prefer, "api_unpause", caller.name, queue)
+    return await carry_out(request, prefer, "api_unpause", caller.name, queue)
 
 
 @routes("me.profile.read", "GET", "/me/profile", Profile, also=NOT_CHANGED)

@@ -21,12 +21,15 @@ begin
 end $$;
 
 -- What became of a verb, as its own transaction sees it: {changed, pending, applied_at, error}. So the answer needs no
--- second statement; what the verb has changed is pending until a daemon has read it. Volatile, or else it would look with
--- the snapshot of before the verb.
+-- second statement. A change that Asterisk must know has a hint, and is pending until a daemon has read that. Volatile, or
+-- else it would look with the snapshot of before the verb.
 create or replace function agentbridge.api_outcome(username text, changed boolean) returns jsonb language plpgsql volatile
 security definer set search_path = agentbridge, pg_temp
 as $$
 begin
+    if exists (select from changes c where c.xid = pg_current_xact_id_if_assigned()) then
+        return jsonb_build_object('changed', changed, 'pending', true, 'applied_at', null, 'error', null);
+    end if;
     return applied_to(username) || jsonb_build_object('changed', changed);
 end $$;
 
