@@ -157,7 +157,7 @@ class Postgres(Server):
 
     async def _initialise(self) -> None:
         options = ("--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
-        await run(*self._as_server("initdb", *options), within=60.0)
+        await run(*self._as_server("initdb", *options), within=180.0)
 
     async def _answers(self) -> bool:
         """Whether the server answers a query."""

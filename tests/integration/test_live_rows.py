@@ -90,6 +90,17 @@ async def test_a_call_that_is_over_is_in_the_history_once(sql: Connection) -> No
     assert await sql.fetchval("SELECT count(*) FROM agentbridge.ended_calls WHERE agent_id IS NULL") == 3
 
 
+async def test_a_calls_row_is_on_the_disk_before_its_write_returns(sql: Connection) -> None:
+    """From the first one on: after a crash of PostgreSQL Asterisk tells of a call that has ended meanwhile no more."""
+    await sql.execute("SET synchronous_commit = on")
+    answered = CALL | {"answered_at": AT.isoformat()}
+    for call in (CALL, answered, answered | {"ended_at": AT.isoformat(), "gone": True}):
+        written = await sql.fetchval(
+            "SELECT pg_current_wal_insert_lsn() FROM agentbridge.live_write('lab', '[]', $1, '[]')", json.dumps([call])
+        )
+        assert await sql.fetchval("SELECT pg_current_wal_flush_lsn() >= $1", written)
+
+
 async def test_readers_hear_of_what_is_gone_and_begin_anew_when_they_are_too_old(sql: Connection) -> None:
     seen = await write(sql, agents=[ANA], calls=[CALL], whole=True)
     gone = await write(sql, calls=[{"channel": "lab-1.2", "gone": True}])

@@ -83,12 +83,14 @@ return '"' || left(md5(fields::text), 20) || '"';
 -- ------------------------------------------------------------------------------------------ kinds
 
 -- SQL of one kind: who may see which rows ($1 is who asks), what is shown in a list, what in a record, and the part that
--- can be set, from which the ETag comes. Only text of this file goes into a statement.
+-- can be set, from which the ETag comes. `joined` are tables that the summary needs: joined for a page they are read once,
+-- and not once for each row. Only text of this file goes into a statement.
 create or replace function agentbridge.api_kind(kind text, out source text, out key text, out summary text, out record text,
-    out fields text, out searched text[], out sortable text[], out settable text[]) language plpgsql immutable
+    out fields text, out searched text[], out sortable text[], out settable text[], out joined text) language plpgsql immutable
 set search_path = agentbridge, pg_temp
 as $$
 begin
+    joined := '';
     case kind
     when 'agents' then
         source := 'agents r where ($1.roles && ''{admin,machine}'' or r.id in (select api_agents_of($1, false)))';
@@ -110,10 +112,9 @@ begin
                 join queues q on q.id = m.queue_id where m.agent_id = r.id), '[]'),
             'teams', coalesce((select jsonb_agg(t.name order by t.name) from team_members m
                 join teams t on t.id = m.team_id where m.agent_id = r.id), '[]'),
-            'logged_in', false, 'paused', false, 'pause_reason', null, 'telephone', null)
-            || coalesce((select jsonb_build_object('logged_in', true, 'paused', s.paused,
-                    'pause_reason', case when s.paused then s.pause_reason end, 'telephone', t.name)
-                from sessions s left join telephones t on t.id = s.telephone_id where s.agent_id = r.id), '{}')$summary$;
+            'logged_in', s.agent_id is not null, 'paused', coalesce(s.paused, false),
+            'pause_reason', case when s.paused then s.pause_reason end, 'telephone', phone.name)$summary$;
+        joined := 'left join sessions s on s.agent_id = r.id left join telephones phone on phone.id = s.telephone_id';
     when 'queues' then
         source := 'queues r where r.id in (select api_queues_of($1))';
         key := 'address'; searched := '{name,description}'; sortable := '{address,name,channel,description}';
@@ -219,7 +220,7 @@ begin
         ),
         numbered as (
             select row_number() over (order by p.value %8$s, p.key %8$s) as n, p.value, p.key, %9$s as shown
-            from page p join %10$s r on r.%2$I = p.key
+            from page p join %10$s r on r.%2$I = p.key %11$s
         )
         select jsonb_build_object('items', coalesce(jsonb_agg(shown order by n) filter (where n <= $4), '[]'),
             'next', (select api_cursor(jsonb_build_object('value', value, 'key', key)) from numbered
@@ -230,7 +231,7 @@ begin
         case way when 'desc' then '<' else '>' end, field_type,
         case kind when 'telephones' then 'r.name in (select s.name from telephone_status s where s.available)'
             else 'true' end,
-        way, k.summary, split_part(k.source, ' ', 1))
+        way, k.summary, split_part(k.source, ' ', 1), k.joined)
     into found_page using who, pattern, after, lim, only_available;
     return found_page;
 end $$;
