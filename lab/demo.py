@@ -347,8 +347,9 @@ async def people(on: Stage) -> None:
         rows,
     )
     await on.db.execute(
-        "INSERT INTO agentbridge.agents (username, full_name, typology, password_hash)"
-        " VALUES ('wes', 'Wes Browser', 'webrtc', $1)",
+        # vera listens with his phone, the only one here that a person hears
+        "INSERT INTO agentbridge.agents (username, full_name, typology, may_spy, password_hash)"
+        " VALUES ('wes', 'Wes Browser', 'webrtc', true, $1)",
         hashed,
     )
     await on.db.execute(THEIR_QUEUES, ["wes", *(username for username, _ in AGENTS.values())])
@@ -408,7 +409,8 @@ The desk in a browser, password {PASSWORD} for each:
 
   {on.api.origin}/console   boss, the administrator: everything
   {on.api.origin}/console   vera, a supervisor: the wallboard, her queues, recordings, listening
-  {on.api.origin}/desk      wes, an agent whose phone is the browser: Start shift, and calls come
+  {on.api.origin}/desk      wes, an agent whose phone is the browser: Start shift, and calls come; vera can
+                                          listen to others with it
 
 With curl:
 

@@ -172,7 +172,7 @@ function Listening({ username, record, live, who }) {
   };
   return html`<div class="row wrap spying" role="group" aria-label=${t("spy.title")}>
     ${["listen", "whisper", "barge"].map((mode) => html`<${Act} key=${mode} disabled=${Boolean(why)} why=${why} act=${spy(mode)}>${t(`spy.${mode}`)}<//>`)}
-    ${!own && html`<label class="row tight small dim">${t("spy.device")} <select value=${chosen} onChange=${(/** @type {Event} */ event) => {
+    ${devices.length > 0 && html`<label class="row tight small dim">${t("spy.device")} <select value=${chosen} onChange=${(/** @type {Event} */ event) => {
       device.value = /** @type {HTMLSelectElement} */ (event.target).value;
       localStorage.setItem(STORED_DEVICE, device.value);
     }}><option value=""></option>${devices.map((one) => html`<option key=${one.username} value=${one.username}>${one.name} · ${one.internal}</option>`)}</select></label>`}

@@ -227,8 +227,8 @@ function Transfer({ call, phone }) {
   const consulting = asked.value && asked.value.phase.value !== "ended" ? asked.value : null;
   const typed = dialable(query.value);
   /** @param {string} number @param {string} who */
-  const ways = (number, who) => html`<${Act} label=${`${t("call.ask")} ${who}`} disabled=${consulting !== null} act=${() => ask(number)}>${t("call.ask")}<//>
-    <${Act} label=${`${t("call.send")} ${who}`} act=${() => send(number)}>${t("call.send")}<//>`;
+  const ways = (number, who) => html`<span class="row tight"><${Act} label=${`${t("call.ask")} ${who}`} disabled=${consulting !== null} act=${() => ask(number)}>${t("call.ask")}<//>
+    <${Act} label=${`${t("call.send")} ${who}`} act=${() => send(number)}>${t("call.send")}<//></span>`;
   return html`<div class="stack tight">
     ${call.transfer.value === "asked" && html`<${Notice}>${t("call.transferring")}<//>`}
     ${consulting && html`<div class="row wrap"><span>${t("call.asking", { name: consulting.number.value })}</span><span class="grow"></span>
