@@ -103,7 +103,8 @@ async def _rings(stand: Stand, phone: Phone) -> float:
     """Ends the agent's pause; returns the seconds until its phone rings."""
     started = time.perf_counter()
     await stand.db.execute(
-        "SELECT agentbridge.unpause(username) FROM agentbridge.agents WHERE internal = $1", phone.user
+        "SELECT agentbridge.unpause(username, source => 'admin') FROM agentbridge.agents WHERE internal = $1",
+        phone.user,
     )
 
     async def rung() -> bool:
