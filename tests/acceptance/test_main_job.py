@@ -170,7 +170,7 @@ async def test_an_autopause_of_all_queues_is_adopted_once_and_nothing_is_called_
         phone, caller = await centre.phone("ana"), await centre.caller()
         phone.behaviour = Ring()
         # a comparison that reads between the pauses of the two queues adopts the first one apart
-        await centre.bridge.logged("resync.done", since=len(centre.bridge.lines()), within=20)
+        await centre.bridge.logged("resync.marked", since=len(centre.bridge.lines()), within=20)
         call = await caller.call("sales", timeout=5)
         for queue in queues:
             await centre.until_member(queue, internal, paused=True, reason="Auto-Pause")
@@ -182,7 +182,7 @@ async def test_an_autopause_of_all_queues_is_adopted_once_and_nothing_is_called_
         await until(adopted, within=5, what="the autopause in the directory")
         looked = len(centre.bridge.lines())
         for _ in range(2):
-            await centre.bridge.logged("resync.done", since=looked, within=10)
+            await centre.bridge.logged("resync.marked", since=looked, within=10)
             looked = len(centre.bridge.lines())
         await centre.settled()
         told = [event["queue"] for event in centre.bridge.events("pause.adopted")]

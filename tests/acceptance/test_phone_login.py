@@ -141,7 +141,7 @@ async def test_three_wrong_pins_end_the_call_count_towards_the_lock_and_are_neve
     await hears(locked, "wrong")
     await locked.hangup()
     assert not (await desk.status("ana"))["logged_in"]
-    assert len(desk.bridge.events("phone.denied", telephone="desk-1")) == 4
+    assert len(desk.bridge.events("phone.not_identified", telephone="desk-1")) == 4
     assert not [line for line in desk.bridge.lines() if PIN in line or WRONG_PIN in line]
     assert PIN not in desk.asterisk.log_path.read_text()
 

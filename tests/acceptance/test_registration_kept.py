@@ -83,7 +83,7 @@ async def looks(centre: Centre, bridge: Bridge | None = None) -> None:
 
     async def done() -> bool:
         # one may have begun before
-        return len(bridge.events("resync.done", since=since)) > 2
+        return len(bridge.events("resync.marked", since=since)) > 2
 
     await until(done, within=20, what="full comparisons")
 

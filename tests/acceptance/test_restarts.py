@@ -150,11 +150,11 @@ async def test_a_reload_takes_the_new_file_and_sends_nothing(wired: Centre) -> N
     await wired.settled()
     wired.wire.forget()
     bridge, pid = wired.bridge, wired.bridge.pid
-    assert bridge.events("resync.done") == []
+    assert bridge.events("resync.marked") == []
     bridge.write_config({**bridge.sections, "log": {"format": "json", "level": "debug"}})
     bridge.send(signal.SIGHUP)
     await bridge.logged("config.reloaded")
-    await bridge.logged("resync.done", within=10)  # only a debug line: the new level holds
+    await bridge.logged("resync.marked", within=10)  # only a debug line: the new level holds
     await converged_again(wired)
     assert wired.wire.writes() == []
     await wired.logout("ana")
@@ -173,6 +173,19 @@ async def test_a_broken_file_is_refused_at_a_reload_and_the_old_one_stays(centre
     refusal = await centre.bridge.logged("config.refused")
     assert str(centre.bridge.config) in refusal["reason"]
     await centre.login("ana")
+    await centre.until_member("sales", internal, paused=False)
+
+
+async def test_an_old_daemon_works_on_with_a_newer_schema_until_it_connects_again(centre: Centre) -> None:
+    internal = await centre.agent("ana", "sales")
+    await centre.db.execute(
+        "INSERT INTO agentbridge.migrations (version, name, checksum) VALUES (9999, 'of tomorrow', 'x')"
+    )
+    await centre.login("ana")
+    await centre.until_member("sales", internal, paused=False)
+    await centre.bridge.stop()
+    await centre.bridge.start(wait="database.lost")
+    assert "install the newer agentbridge" in (await centre.bridge.logged("database.lost"))["reason"]
     await centre.until_member("sales", internal, paused=False)
 
 
