@@ -62,11 +62,8 @@ where ($2 = '' or l.queue = lower($2)) and ($1 = '' or exists (select from agent
 group by l.queue order by l.queue
 """
 
-# Where there are several, those that are not well.
-_NODES = """
-select node, state, trouble from agentbridge.node_status
-where state in ('ill', 'lost') and (select count(*) from agentbridge.nodes where retired_at is null) > 1 order by node
-"""
+# Those that are not well.
+_NODES = "select node, state, trouble from agentbridge.node_status where state in ('ill', 'lost') order by node"
 
 
 def register(app: typer.Typer) -> None:

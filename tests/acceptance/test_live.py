@@ -240,6 +240,23 @@ async def test_a_request_that_no_daemon_takes_is_timed_out_and_never_done_later(
     await talk.call.hears(talk.agent.tone, timeout=10)
 
 
+async def test_while_asterisk_is_dead_nothing_is_shown_as_live_and_requests_say_so(centre: Centre) -> None:
+    internal = await centre.agent("ana", "sales")
+    await centre.login("ana")
+    await centre.settled()
+    await shows(centre, AGENT, internal, stale=False)
+    await centre.asterisk.kill()
+    await shows(centre, AGENT, internal, stale=True)
+    refused = await answer(centre, "dial('ana', '500', seconds => 30)")
+    assert (refused["state"], refused["reason"]) == ("refused", "Asterisk is away: nothing was done")
+    assert re.search(r"ana +unknown", shown := await centre.bridge.cli("watch", "--once")), shown
+    assert "its Asterisk is away" in shown
+    with pytest.raises(LabError, match="node lab: its Asterisk is away"):
+        await centre.bridge.cli("agent", "pause", "ana", "--wait", "--timeout", "1")
+    await centre.asterisk.start()
+    await shows(centre, AGENT, internal, within=30, stale=False)
+
+
 async def test_a_request_is_done_by_the_node_that_has_the_call(centre: Centre) -> None:
     internal = await centre.agent("ana", "sales")
     await centre.login("ana")

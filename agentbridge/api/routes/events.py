@@ -156,6 +156,7 @@ async def _frames(request: Request, seen_by: Look, wish: Wish, cursor: str, name
     one = Stream(state.hub, state.database, seen_by, wish, cursor, handed.put)
     state.streams.add(one, name)
     running = asyncio.create_task(one.run())
+    getting: asyncio.Task[str] | None = None
     try:
         while True:
             getting = asyncio.create_task(handed.get())
@@ -170,4 +171,6 @@ async def _frames(request: Request, seen_by: Look, wish: Wish, cursor: str, name
             yield f"id: {found}\ndata: {text}\n\n" if found else f"data: {text}\n\n"
     finally:
         running.cancel()
+        if getting is not None:  # a reader that leaves while nothing happens
+            getting.cancel()
         state.streams.discard(one)

@@ -85,9 +85,10 @@ class Requests:
         around: Surroundings,
         *,
         active: Callable[[], bool],
+        up: Callable[[], bool],
     ) -> None:
         self._desk, self._link, self._rings, self._recorder = desk, link, rings, recorder
-        self._board, self._policy, self._around, self._active = board, policy, around, active
+        self._board, self._policy, self._around, self._active, self._up = board, policy, around, active, up
         self._running: set[int] = set()
         self._wake = asyncio.Event()
 
@@ -159,6 +160,8 @@ class Requests:
 
     def _not_here(self, request: Request) -> str:
         """Returns why another node must do the request; '' when this one can."""
+        if not self._up():
+            return "Asterisk is away: nothing was done"
         agent = request.internal
         match request.verb:
             case Verb.DIAL:

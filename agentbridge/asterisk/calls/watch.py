@@ -35,6 +35,9 @@ class CallLedger(Ledger, Audit, Protocol):
 class Asterisk(Asks, Protocol):
     """What following the calls needs of the node."""
 
+    @property
+    def up(self) -> bool: ...
+
     def policy(self, path: str) -> str: ...
 
     def agents(self) -> Iterable[EndpointId]:
@@ -76,7 +79,9 @@ class CallWatch:
             node, live, policy, around, agents=node.agents, active=active, now=_now, clock=time.monotonic
         )
         recorder = Recorder(node, now=_now)
-        self.requests = Requests(desk, node, rings, recorder, self.board, policy, around, active=active)
+        self.requests = Requests(
+            desk, node, rings, recorder, self.board, policy, around, active=active, up=lambda: node.up
+        )
         self.message_lamps = MessageLamps(node, policy, node.agents)
         self.boot_mark = BootMark(node, settled=settled, clock=time.monotonic)
 

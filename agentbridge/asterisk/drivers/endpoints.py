@@ -169,8 +169,16 @@ class Endpoints:
                 await self._delete(kind, key)
 
     async def _put(self, kind: ObjectKind, key: EndpointId, fields: Fields) -> None:
-        """Writes an object by ARI and notes it as observed. Raises Refused, InvalidValue or Unavailable."""
-        await self._ari.put_object(kind, key, encoded(fields))
+        """Writes an object by ARI and notes it as observed, or that Asterisk has it by its own files.
+
+        Raises Refused, InvalidValue or Unavailable.
+        """
+        try:
+            await self._ari.put_object(kind, key, encoded(fields))
+        except Refused as refused:
+            if _NOT_OURS in str(refused):  # the try after this one finds that it is others', and says what to do
+                self._others[kind] = self._others.get(kind, frozenset()) | {key}
+            raise
         self._unreadable.discard((kind, key))
         self._seen.object_put(kind, key, fields)
 
@@ -236,21 +244,12 @@ class Endpoints:
         """Writes an AOR without losing a registration: anew only where its fixed contact changes."""
         there = self._seen.state(key).objects.get(ObjectKind.AOR)
         if there is None:
-            await self._put_new_aor(key, fields)
+            await self._put(ObjectKind.AOR, key, fields)
         elif "contact" in fields and not self._is_registered(key):
             # Asterisk looks at a fixed address when the AOR is made, and a PUT would add to it
             await self._put_anew(ObjectKind.AOR, key, fields)
         else:
             await self._rewrite(key, fields)
-
-    async def _put_new_aor(self, key: EndpointId, fields: Fields) -> None:
-        """Writes an AOR that was not there. Raises Refused, and remembers it, where Asterisk's files have the name."""
-        try:
-            await self._put(ObjectKind.AOR, key, fields)
-        except Refused as refused:
-            if _NOT_OURS in str(refused):
-                self._others[ObjectKind.AOR] = self._others.get(ObjectKind.AOR, frozenset()) | {key}
-            raise
 
     async def _rewrite(self, key: EndpointId, fields: Fields) -> None:
         """Changes an AOR's fields in the AstDB, and nothing that Asterisk has in memory of it.

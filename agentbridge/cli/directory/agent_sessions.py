@@ -131,5 +131,12 @@ async def _wait_until_applied(connection: Connection, username: str, wait_second
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(LOOK_SECONDS, max(0.0, wait_seconds - waited))):
                 await news.wait()
-    why = (row and (row["error"] or row["waits_for"])) or "no daemon has done it; `agentbridge status` tells more"
+    why = (row and (row["error"] or row["waits_for"])) or await _ill(connection)
     raise Unavailable(f"it is in the directory, but not in Asterisk within {wait_seconds:g} s: {why}")
+
+
+async def _ill(connection: Connection) -> str:
+    """Returns which nodes are not well, and why; what else to look at where all are."""
+    rows = await connection.fetch("select node, trouble from agentbridge.node_status where trouble <> '' order by node")
+    told = "; ".join(f"node {row['node']}: {row['trouble']}" for row in rows)
+    return told or "no daemon has done it; `agentbridge status` tells more"

@@ -79,8 +79,7 @@ create or replace function agentbridge.api_live_nodes() returns table (node text
 language plpgsql stable security definer set search_path = agentbridge, pg_temp
 as $$
 begin
-    return query select n.node, n.epoch, n.floor, n.written_at < clock_timestamp() - silent_after() from live_nodes n
-    where n.node not in (select g.node from nodes_gone() g);
+    return query select n.node, n.epoch, n.floor, n.stale from live_shown_nodes n;
 end $$;
 
 -- What the daemons wrote since a version: the columns of live_agents, live_calls and live_queues as JSON.

@@ -197,19 +197,17 @@ create or replace function agentbridge.silent_after() returns interval language 
 set search_path = agentbridge, pg_temp
 as $$ select interval '15 seconds' $$;
 
--- What is shown: a row of a silent node is stale, and says so. What a node that is lost or retired said is over.
+-- The nodes whose rows are shown. A row of a node that is silent, or whose Asterisk is away, is stale, and says so. What a
+-- node that is lost or retired said is over.
+create or replace view agentbridge.live_shown_nodes as
+select l.node, l.epoch, l.floor, l.written_at < clock_timestamp() - agentbridge.silent_after()
+        or exists (select from agentbridge.nodes n where n.node = l.node and not n.asterisk_up) as stale
+from agentbridge.live_nodes l
+where not exists (
+    select from agentbridge.nodes g where g.node = l.node and (g.lost_at is not null or g.retired_at is not null));
 create or replace view agentbridge.live_agent_states as
-select l.*, n.written_at < clock_timestamp() - agentbridge.silent_after() as stale
-from agentbridge.live_agents l join agentbridge.live_nodes n using (node)
-where l.gone_at is null and not exists (
-    select from agentbridge.nodes g where g.node = l.node and (g.lost_at is not null or g.retired_at is not null));
+select l.*, n.stale from agentbridge.live_agents l join agentbridge.live_shown_nodes n using (node) where l.gone_at is null;
 create or replace view agentbridge.live_running_calls as
-select l.*, n.written_at < clock_timestamp() - agentbridge.silent_after() as stale
-from agentbridge.live_calls l join agentbridge.live_nodes n using (node)
-where l.gone_at is null and not exists (
-    select from agentbridge.nodes g where g.node = l.node and (g.lost_at is not null or g.retired_at is not null));
+select l.*, n.stale from agentbridge.live_calls l join agentbridge.live_shown_nodes n using (node) where l.gone_at is null;
 create or replace view agentbridge.live_queue_states as
-select l.*, n.written_at < clock_timestamp() - agentbridge.silent_after() as stale
-from agentbridge.live_queues l join agentbridge.live_nodes n using (node)
-where l.gone_at is null and not exists (
-    select from agentbridge.nodes g where g.node = l.node and (g.lost_at is not null or g.retired_at is not null));
+select l.*, n.stale from agentbridge.live_queues l join agentbridge.live_shown_nodes n using (node) where l.gone_at is null;
