@@ -200,11 +200,10 @@ as $$ select interval '15 seconds' $$;
 -- The nodes whose rows are shown. A row of a node that is silent, or whose Asterisk is away, is stale, and says so. What a
 -- node that is lost or retired said is over.
 create or replace view agentbridge.live_shown_nodes as
-select l.node, l.epoch, l.floor, l.written_at < clock_timestamp() - agentbridge.silent_after()
-        or exists (select from agentbridge.nodes n where n.node = l.node and not n.asterisk_up) as stale
-from agentbridge.live_nodes l
-where not exists (
-    select from agentbridge.nodes g where g.node = l.node and (g.lost_at is not null or g.retired_at is not null));
+select l.node, l.epoch, l.floor,
+    l.written_at < clock_timestamp() - agentbridge.silent_after() or n.asterisk_up is false as stale
+from agentbridge.live_nodes l left join agentbridge.nodes n on n.node = l.node
+where n.lost_at is null and n.retired_at is null;
 create or replace view agentbridge.live_agent_states as
 select l.*, n.stale from agentbridge.live_agents l join agentbridge.live_shown_nodes n using (node) where l.gone_at is null;
 create or replace view agentbridge.live_running_calls as
