@@ -14,7 +14,7 @@ import typer
 
 from agentbridge.directory import authority
 from agentbridge.directory.connecting import Connection, connect, transaction, translated
-from agentbridge.errors import Refused
+from agentbridge.errors import Refused, Unavailable
 from agentbridge.settings import DirectorySettings, Settings, chosen_path, load, load_directory
 
 T = TypeVar("T")
@@ -99,7 +99,16 @@ async def connected(settings: Settings | DirectorySettings, *, as_daemon: bool =
     """Opens a connection to the directory with the rights of the schema's owner, or with the daemon's. Raises
     Unavailable."""
     url = settings.database.url() if as_daemon else settings.database.owner_url()
-    connection = await connect(url, deadline=settings.database.connect_seconds, name="agentbridge cli")
+    try:
+        connection = await connect(url, deadline=settings.database.connect_seconds, name="agentbridge cli")
+    except Unavailable as error:
+        if as_daemon:
+            raise
+        owner = settings.database.owner_dsn is not None or "dsn" not in settings.database.model_fields_set
+        key = "database.owner_dsn" if owner else "database.dsn"
+        raise Unavailable(
+            f"{error}; look at {key} in the configuration, and at what `agentbridge check` says"
+        ) from error
     try:
         with _schema_errors():
             yield connection

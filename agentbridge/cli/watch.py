@@ -16,7 +16,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from agentbridge.cli.options import ConfigPath, acting_user, connected, directory_settings_of
-from agentbridge.cli.output import printable
+from agentbridge.cli.output import line, printable
 from agentbridge.directory.connecting import Connection, translated
 from agentbridge.settings import DirectorySettings
 
@@ -86,7 +86,11 @@ async def _watch(settings: DirectorySettings, queue: str, *, offline: bool, once
     console = Console()
     async with connected(settings) as connection:
         if once:
-            console.print(await _frame(connection, queue, offline=offline, rows=None))
+            frame = await _frame(connection, queue, offline=offline, rows=None)
+            if console.is_terminal:
+                console.print(frame)
+            else:
+                _print_columns(frame)
             return
         news = asyncio.Event()
         with translated():
@@ -115,6 +119,19 @@ async def _frame(connection: Connection, queue: str, *, offline: bool, rows: int
         ]
     room = None if rows is None else max(1, rows - min(len(queues), rows // 2))
     return Group(*ill, _queues(queues if rows is None else queues[: rows // 2], now), *_agents(agents, now, room))
+
+
+def _print_columns(frame: Group) -> None:
+    """Prints the frame for other programs: each table's fields separated by tabs, an empty line between the tables."""
+    for number, part in enumerate(frame.renderables):
+        if not isinstance(part, Table):
+            line(str(part))
+            continue
+        if number:
+            line("")
+        line("\t".join(str(column.header) for column in part.columns))
+        for cells in zip(*(column.cells for column in part.columns), strict=True):
+            line("\t".join(map(str, cells)))
 
 
 def _queues(rows: Sequence[Mapping[str, Any]], now: datetime) -> Table:

@@ -13,10 +13,12 @@ from typing import TypeAlias
 from agentbridge.directory import admin, cells
 from agentbridge.directory.connecting import Connection, translated
 from agentbridge.directory.kinds import AGENT, QUEUE, TEAM, Kind
-from agentbridge.directory.values import Value, parsed
+from agentbridge.directory.values import Value, column_type, parsed
 from agentbridge.errors import Refused
 
 ROWS_AT_ONCE = 500
+HEADER = 1
+"""the line that names the fields"""
 ALL_QUEUES = "*"
 MEMBERSHIPS = ("queues", "teams")
 Texts: TypeAlias = Mapping[str, str]
@@ -94,14 +96,29 @@ async def _known_names(connection: Connection) -> _Names:
 
 
 def _check_lines(names: _Names, lines: Lines) -> tuple[list[_Row], list[tuple[int, str]]]:
-    """Checks all lines; returns the rows that can be imported, and number and reason of the lines that can't."""
-    rows, errors = [], []
+    """Checks all lines; returns the rows that can be imported, and number and reason of the lines that can't.
+
+    A field that can't be imported is an error of the first line, which names it, and is told once.
+    """
+    wrong = _wrong_fields(names, lines)
+    rows, errors = [], [(HEADER, reason) for reason in wrong.values()]
     for line, texts in lines:
         try:
-            rows.append(names.row(line, texts))
+            rows.append(names.row(line, {name: text for name, text in texts.items() if name not in wrong}))
         except Refused as refused:
             errors.append((line, str(refused)))
     return rows, errors
+
+
+def _wrong_fields(names: _Names, lines: Lines) -> dict[str, str]:
+    """Returns the fields of the lines that can't be imported, with the reason of each."""
+    wrong = {}
+    for name in dict.fromkeys(name for _, texts in lines for name in texts if name not in MEMBERSHIPS):
+        try:
+            column_type(names.fields, AGENT, name)
+        except Refused as refused:
+            wrong[name] = str(refused)
+    return wrong
 
 
 def _with_penalty(text: str) -> tuple[str, int]:

@@ -15,10 +15,10 @@ _YES, _NO = frozenset({"yes", "true", "on", "1"}), frozenset({"no", "false", "of
 
 def parsed(known: Mapping[str, str], kind: Kind, texts: Mapping[str, str]) -> dict[str, Value]:
     """Converts texts to values of the fields' types. Raises Refused, naming the field and the rule."""
-    return {name: _value(name, _type(known, kind, name), text) for name, text in texts.items()}
+    return {name: _value(name, column_type(known, kind, name), text) for name, text in texts.items()}
 
 
-def _type(known: Mapping[str, str], kind: Kind, name: str) -> str:
+def column_type(known: Mapping[str, str], kind: Kind, name: str) -> str:
     """Returns the column type of a field. Raises Refused for one that is unknown or set elsewhere."""
     if name in kind.elsewhere:
         raise Refused(f"{name}: can't be set here; it is set by {kind.elsewhere[name]}")

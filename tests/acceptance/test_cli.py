@@ -57,7 +57,7 @@ async def test_a_database_that_is_away_is_one_line_and_no_traceback(tmp_path: Pa
     shell = Shell(write_config(tmp_path, "postgresql://nobody@127.0.0.1:1/none"))
     ran = await shell("agent", "list", status=1)
     assert ran.err.count("\n") == 1
-    assert "database" in ran.err
+    assert "look at database.dsn in the configuration, and at what `agentbridge check` says" in ran.err
 
 
 # ---------------------------------------------------------------- agents

@@ -37,10 +37,13 @@ async def test_an_export_is_rfc_4180_runs_no_formula_and_can_be_imported_again(s
 
 async def test_an_import_with_errors_tells_line_and_field_and_makes_nobody(shell: Shell) -> None:
     file = shell.config.with_name("agents.csv")
-    file.write_text("username,internal,queues\nanna,,\nbert,abc,\ncarla,,nowhere\n")
+    file.write_text("username,internal,queues,full_nme\nanna,,,Anna\nbert,abc,,Bert\ncarla,,nowhere\ndora,,,,more\n")
     errors = (await shell("agent", "import", str(file), status=1)).err
     assert "line 3: internal: must be 1 to 16 digits" in errors
     assert "line 4: queues: there is no queue nowhere" in errors
+    assert "line 5: more fields than the first line names" in errors
+    assert "line 1: full_nme: there is no such field; did you mean full_name?" in errors
+    assert errors.count("full_nme") == 1
     assert "nothing was imported" in errors
     assert (await shell("agent", "list", "--json")).json == []
 
@@ -54,12 +57,12 @@ async def test_an_import_with_errors_tells_line_and_field_and_makes_nobody(shell
         ("username\tfull_name\nanna\tAnna\n", ":1: its fields are separated by tabs"),
         ("username,full_name\nanna,Ännä\n".encode("utf-16"), "is UTF-16 ('Unicode text'): save it as 'CSV UTF-8"),
         ("username,full_name\nanna,Ännä\n".encode("cp1252"), ":2: is not UTF-8, but most likely Windows-1252"),
-        ('username,description\nanna,"two\nlines"\n\nbert,"two\nlines",more\n', ":5: more fields"),
+        ('username,description\nanna,"two\nlines"\n\nbert,"two\nlines",more\n', "line 5: more fields"),
         ("username,queues\nanna,nowhere:x\n", "line 2: queues: the penalty behind nowhere: must be a whole number"),
         ('username,teams\nanna,"""north"\n', "line 2: teams: a name in quotes must end with a quote"),
         ("username,alias,alias\nanna,a,b\n", ":1: is named twice: alias"),
-        ("username,emial\nanna,a@example.com\n", "line 2: emial: there is no such field; did you mean email?"),
-        ("username\nanna,1234\n", ":2: more fields than the first line names"),
+        ("username,emial\nanna,a@example.com\n", "line 1: emial: there is no such field; did you mean email?"),
+        ("username\nanna,1234\n", "line 2: more fields than the first line names"),
         ('username\n"an"na\n', "is not CSV"),
         ("username\nanna\nanna\n", "line 3: username: anna is already taken"),
     ],

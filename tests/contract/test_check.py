@@ -97,7 +97,7 @@ async def test_the_command_ends_with_0_or_with_1_and_the_findings(installation: 
     file = str(installation.write())
     words = (sys.executable, "-m", "agentbridge", "check", "--daemon-user", "root", "--config", file)
     told = versions.says_whether_digits_drop(version_of(installation.asterisk.root))
-    last = "all is well" if told else "0 findings; 1 things were not looked at"
+    last = "all is well" if told else "0 findings; 1 thing was not looked at"
     assert last in await run(*words, within=60.0)
     await execute(installation.dsn, "insert into agentbridge.queues (name) values ('nowhere')")
     process = Process("check", installation.folder / "check.out")

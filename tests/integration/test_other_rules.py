@@ -23,6 +23,19 @@ REFUSED = [
     ("insert into agentbridge.users (username) values ('a b')", "username: must be 1 to 80 letters"),
     ("insert into agentbridge.users (username, role) values ('a', 'boss')", "role: must be one of admin, user"),
     ("insert into agentbridge.users (username) values (null)", "username: must not be null"),
+    (
+        "update agentbridge.settings set internal_from = 20, internal_to = 19",
+        "internal_to: must not be below internal_from, and the range may hold at most 100000 numbers (got 20 to 19)",
+    ),
+    (
+        "update agentbridge.settings set internal_from = 1, internal_to = 100001",
+        "internal_to: must not be below internal_from, and the range may hold at most 100000 numbers (got 1 to 100001)",
+    ),
+    ("update agentbridge.settings set internal_from = 0", "internal_from: must be at least 1 (got 0)"),
+    (
+        "update agentbridge.settings set internal_to = 10000000000000000",
+        "internal_to: must have at most 16 digits (got 10000000000000000)",
+    ),
     ("update agentbridge.settings set lock_after = null", "lock_after: must not be null"),
     ("insert into agentbridge.queue_members values (1, 1, null)", "penalty: must not be null"),
     ("insert into agentbridge.agent_channels values (1, 'chat', null)", "capacity: must not be null"),
@@ -35,9 +48,6 @@ REFUSED = [
     ("select agentbridge.release_interaction('zoe', 'chat', '1')", "username: there is no agent zoe"),
 ]
 BOUNDS = [
-    ("internal_from = 20, internal_to = 19", "the range of internal numbers must hold 1 to 100000"),
-    ("internal_from = 0", "the range of internal numbers must hold 1 to 100000"),
-    ("internal_from = 1, internal_to = 100001", "the range of internal numbers must hold 1 to 100000"),
     ("lock_after = -1", "lock_after must be 0 (never) to 1000"),
     ("mask_characters = 0", "mask_characters must be 1 to 64"),
     ("only_row = false", "only_row"),

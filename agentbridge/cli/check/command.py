@@ -59,7 +59,9 @@ def _print(found: list[Finding], faults: int) -> None:
     for finding in found:
         for line in str(finding).splitlines():
             output.line(line)
+    told = "1 finding" if faults == 1 else f"{faults} findings"
     if unseen := sum(finding.is_unseen for finding in found):
-        output.message(f"{faults} findings; {unseen} things were not looked at")
+        things = "1 thing was" if unseen == 1 else f"{unseen} things were"
+        output.message(f"{told}; {things} not looked at")
     else:
-        output.message(f"{faults} findings" if faults else "all is well")
+        output.message(told if faults else "all is well")

@@ -8,7 +8,7 @@ import io
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
@@ -23,6 +23,7 @@ from agentbridge.errors import Refused
 IMPORT_SECONDS = 600.0
 ERRORS_SHOWN = 20
 PROGRESS_EVERY = 1000
+Line: TypeAlias = tuple[int, dict[str, str]]
 SAVE_AS = "save it as 'CSV UTF-8 (comma delimited)'"
 
 
@@ -68,14 +69,20 @@ def import_agents(
     config: ConfigPath = None,
 ) -> None:
     """Make the agents of a CSV file: all of them, or with one error none."""
-    rows = list(_rows(file))
-    in_directory(config, lambda connection: _import(connection, rows), deadline=IMPORT_SECONDS)
+    rows: list[Line] = []
+    too_long: list[tuple[int, str]] = []
+    for line, fields in _rows(file):
+        if fields is None:
+            too_long.append((line, "more fields than the first line names"))
+        else:
+            rows.append((line, fields))
+    in_directory(config, lambda connection: _import(connection, rows, too_long), deadline=IMPORT_SECONDS)
     output.message(f"{len(rows)} agents are made")
 
 
-def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yields from a CSV file each record's first line number and its fields; empty ones are left out. Raises
-    Refused."""
+def _rows(file: Path) -> Iterator[tuple[int, dict[str, str] | None]]:
+    """Yields from a CSV file each record's first line number and its fields, None where it has too many; empty ones are
+    left out. Raises Refused."""
     reader = csv.reader(io.StringIO(_text_of(file), newline=""), strict=True)
     names: list[str] = []
     line = 1
@@ -86,7 +93,7 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
                 _check_header(file, values)
                 names = values
             elif len(values) > len(names):
-                raise Refused(f"{file}:{first}: more fields than the first line names")
+                yield first, None
             elif values:
                 # a shorter record leaves its last fields out
                 yield (
@@ -126,8 +133,11 @@ def _check_header(file: Path, names: Sequence[str]) -> None:
         raise Refused(f"{file}:1: is named twice: {', '.join(twice)}")
 
 
-async def _import(connection: Connection, rows: list[tuple[int, dict[str, str]]]) -> None:
-    """Creates the agents. Raises Refused, with line and field of each error; the transaction is then rolled back."""
+async def _import(connection: Connection, rows: list[Line], too_long: list[tuple[int, str]]) -> None:
+    """Creates the agents. Raises Refused, with line and field of each error; the transaction is then rolled back.
+
+    too_long: number and reason of the lines that have more fields than the first line names.
+    """
 
     await authority.must_administer(connection, acting_user(), "import agents")
 
@@ -135,7 +145,8 @@ async def _import(connection: Connection, rows: list[tuple[int, dict[str, str]]]
         if tried % PROGRESS_EVERY == 0:
             output.message(f"{tried} of {len(rows)}")
 
-    errors = await bulk.create_agents(connection, rows, at_most=ERRORS_SHOWN, progress=progress)
+    found = await bulk.create_agents(connection, rows, at_most=ERRORS_SHOWN, progress=progress)
+    errors = sorted([*too_long, *found])[:ERRORS_SHOWN]
     if not errors:
         return
     more = ["and perhaps more; these first"] if len(errors) == ERRORS_SHOWN else []

@@ -107,6 +107,24 @@ end $$;
 create or replace trigger b_rules before insert or update on agentbridge.agent_channels
     for each row execute function agentbridge.check_channel();
 
+create or replace function agentbridge.check_settings() returns trigger language plpgsql security definer
+set search_path = agentbridge, pg_temp
+as $$
+begin
+    if new.internal_from < 1 then
+        perform refuse('AB001', format('internal_from: must be at least 1 (got %s)', new.internal_from));
+    elsif new.internal_to >= 10::numeric ^ 16 then
+        perform refuse('AB001', format('internal_to: must have at most 16 digits (got %s)', new.internal_to));
+    elsif new.internal_to < new.internal_from or new.internal_to - new.internal_from >= 100000 then
+        perform refuse('AB001', format('internal_to: must not be below internal_from, and the range may hold at most '
+            '100000 numbers (got %s to %s)', new.internal_from, new.internal_to));
+    end if;
+    return new;
+end $$;
+
+create or replace trigger b_rules before insert or update on agentbridge.settings
+    for each row execute function agentbridge.check_settings();
+
 create or replace function agentbridge.keep_settings() returns trigger language plpgsql security definer
 set search_path = agentbridge, pg_temp
 as $$
