@@ -14,7 +14,7 @@ from agentbridge.errors import Refused, Unavailable
 WALKS = "pjsip/options/manage"
 """where each written AOR makes Asterisk walk all endpoints"""
 ENDPOINTS_A_TASK = 400
-"""of such a walk: with 12,000 endpoints it takes 0.1 s, and whoever writes an endpoint waits for the walks before it"""
+"""of such a walk, which takes some ten milliseconds with 10,000 endpoints; whoever writes an endpoint waits for it"""
 PROCESSORS = (
     "stasis/m", "stasis/pool", "taskpool", "pjsip/pool", "pjsip/default", WALKS, "pjsip/distributor",
 )  # fmt: skip

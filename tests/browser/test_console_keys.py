@@ -173,6 +173,7 @@ async def test_a_dialog_keeps_the_focus_and_gives_it_back(centre: Floor) -> None
         await boss.page.goto(f"{centre.origin}/console/agents")
         await hands.to("button", "New agent", within=30)
         await hands.press("Enter")
+        await boss.page.wait_for_selector("dialog[open]")  # a Tab before that would take the focus from the button
         inside = "() => Boolean(document.activeElement.closest('dialog')) || document.activeElement === document.body"
         for _ in range(12):
             await hands.press("Tab")
