@@ -32,7 +32,7 @@ class Call(CallOfAgent):
     recording: Literal["none", "running", "paused", "failed"]
     parts: list[int]
     node: str
-    stale: bool = Field(description="its node says nothing")
+    stale: bool = Field(description="its node says nothing, or its Asterisk is away")
 
 
 class PastCall(CallOfAgent):
