@@ -59,8 +59,8 @@ class LiveCall:
     """One call of an agent that is running, or has just ended, as supervisors are shown it.
 
     `channel` is the Uniqueid of the agent's channel; `number` and `name` are the other party's, unmasked. `parts`
-    are the numbers of its recording's files, `spied_by` the agents who listen. `ended_at` is None while the call
-    goes on.
+    are the numbers of its recording's files, `spied_by` the agents who listen. `answered_elsewhere` is true of a call
+    that ended because somebody else took it while it rang here. `ended_at` is None while the call goes on.
     """
 
     channel: str
@@ -76,6 +76,7 @@ class LiveCall:
     recording: RecordingState
     parts: tuple[int, ...]
     spied_by: tuple[str, ...]
+    answered_elsewhere: bool = False
     ended_at: datetime | None = None
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,61 @@ async def test_each_state_of_an_agent_and_its_calls_is_shown(postgres: Postgres)
         assert all(row["rang_at"] <= row["ended_at"] for row in past)
         await centre.logout("ana")
         await shows(centre, AGENT, internal, state="offline")
+
+
+async def test_a_ring_that_a_colleague_takes_is_not_missed(postgres: Postgres) -> None:
+    async with Centre(postgres, queues={"sales": {"timeout": "3"}}) as centre:
+        ana, ben = await centre.agent("ana", "sales"), await centre.agent("ben", "sales")
+        await centre.login("ana", "ben")
+        await centre.settled()
+        (hers, his), customer = await centre.phones(["ana", "ben"]), await centre.caller()
+        hers.behaviour = his.behaviour = Ring()
+        for internal in (ana, ben):
+            await shows(centre, AGENT, internal, state="ready")
+        elsewhere = (
+            "SELECT answered_elsewhere FROM agentbridge.ended_calls WHERE internal = $1 AND answered_at IS NULL"
+            " ORDER BY rang_at"
+        )
+
+        async def ends(internal: str, *wanted: bool) -> None:
+            """Waits until the agent's rings have ended so, one after the other; rings that ended alike count as one."""
+            rings: list[bool] = []
+
+            async def so() -> bool:
+                rings[:] = [key for key, _ in groupby([row[0] for row in await centre.db.fetch(elsewhere, internal)])]
+                return rings == [*wanted]
+
+            try:
+                await until(so, within=20, what=f"rings of {internal}: {wanted}")
+            except LabError as late:
+                late.add_note(f"they are {rings}")
+                raise
+
+        taken, missed = True, False
+        # both ring, and ben answers
+        outgoing = customer.dial("sales")
+        await hers.rings(timeout=10)
+        (await his.rings(timeout=10)).answer()
+        await ends(ana, taken)
+        await outgoing.hangup()
+        await no_call(centre, ben)
+        # her ring runs into its time limit while ben is on pause; then both ring, and ben answers
+        await centre.pause("ben")
+        await shows(centre, AGENT, ben, state="paused")
+        outgoing = customer.dial("sales")
+        await ends(ana, taken, missed)
+        await centre.unpause("ben")
+        (await his.rings(timeout=20)).answer()
+        await ends(ana, taken, missed, taken)
+        await outgoing.hangup()
+        await no_call(centre, ben)
+        # both ring, and the customer gives up
+        outgoing = customer.dial("sales")
+        await hers.rings(timeout=10)
+        await his.rings(timeout=10)
+        await outgoing.hangup()
+        await ends(ana, taken, missed, taken, missed)
+        await ends(ben, missed)
 
 
 async def test_requests_record_pause_and_end_the_running_call(centre: Centre) -> None:

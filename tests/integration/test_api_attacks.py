@@ -294,12 +294,17 @@ async def test_masked_numbers_are_in_no_field_that_the_agent_sees(api: Api, scen
             assert (seen["number"], seen["name"]) == ("045123****", "Customer ****")
             assert "spied_by" not in seen
             told = json.dumps((await ana.ask("GET", "/v1/me/calls"))[1])
+            # one that a colleague takes is no missed call; of the next one the notice comes
+            await live([call | {"channel": "1.0", "gone": True, "answered_elsewhere": True}])
             await live([{"channel": "1.1", "gone": True}])
             while not own.notices:
                 await own.next()
-            assert own.notices[0]["name"] == "call.missed"
+            (notice,) = own.notices
+            assert (notice["name"], notice["call"]["channel"]) == ("call.missed", "1.1")
+            assert "answered_elsewhere" not in json.dumps([notice, seen])
             # the call is over and was missed: so it is told, and masked too
-            (missed,) = (await ana.ask("GET", "/v1/me/calls"))[1]["today"]
+            missed, taken = (await ana.ask("GET", "/v1/me/calls"))[1]["today"]
+            assert (taken["number"], taken["missed"]) == ("045123****", False)
             assert (missed["number"], missed["name"], missed["missed"]) == ("045123****", "Customer ****", True)
             told += json.dumps(missed)
             everything = json.dumps([own.objects and list(own.objects.values()), own.notices, told])

@@ -82,12 +82,17 @@ async def test_a_call_that_is_over_is_in_the_history_once(sql: Connection) -> No
     # the short one was never seen running, and readers hear of it all the same
     assert await sql.fetchval("SELECT gone_at IS NOT NULL FROM agentbridge.live_calls WHERE channel = 'lab-1.3'")
 
+    # a colleague took it while it rang here
+    await write(sql, calls=[over | {"channel": "lab-1.5", "answered_elsewhere": True}])
+    elsewhere = "SELECT array_agg(channel) FROM agentbridge.ended_calls WHERE answered_elsewhere"
+    assert await sql.fetchval(elsewhere) == ["lab-1.5"]
+
     # one that ended while no daemon looked is found by the look at everything
     await write(sql, calls=[CALL | {"channel": "lab-1.4"}])
     await write(sql, whole=True)
     assert await sql.fetchval("SELECT count(*) FROM agentbridge.ended_calls WHERE channel = 'lab-1.4'") == 1
     await sql.execute("DELETE FROM agentbridge.agents")
-    assert await sql.fetchval("SELECT count(*) FROM agentbridge.ended_calls WHERE agent_id IS NULL") == 3
+    assert await sql.fetchval("SELECT count(*) FROM agentbridge.ended_calls WHERE agent_id IS NULL") == 4
 
 
 async def test_a_calls_row_is_on_the_disk_before_its_write_returns(sql: Connection) -> None:

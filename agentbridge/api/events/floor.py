@@ -95,10 +95,12 @@ class Floor:
             case "queue":
                 _note(self._queues_live.setdefault(key, {}), node, None if gone else data)
             case _:
+                elsewhere = data.pop("answered_elsewhere", False)
                 if gone:
                     known = self._calls.pop((node, key), None)
                     # a short call may be over before it was ever read; in a look at everything it is old news
-                    self._missed(known if whole else data)
+                    if not elsewhere:
+                        self._missed(known if whole else data)
                 else:
                     self._calls[node, key] = data
                 return "call", f"{node}\0{key}"
@@ -121,7 +123,7 @@ class Floor:
                 self._show_call(node, channel)
 
     def _missed(self, call: Data | None) -> None:
-        """Sends the agent a notice when the call that ended rang and was not answered."""
+        """Sends the agent a notice when the call that ended rang and nobody answered it."""
         if call is None or call["direction"] != "in" or call["answered_at"] is not None:
             return
         username = call["username"]

@@ -39,7 +39,7 @@ class PastCall(CallOfAgent):
     """A call of an agent that is over."""
 
     ended_at: datetime
-    missed: bool
+    missed: bool = Field(description="it came in, and nobody answered it while it rang at the agent")
 
 
 class MyCalls(BaseModel):

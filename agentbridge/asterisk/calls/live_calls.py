@@ -16,6 +16,8 @@ from agentbridge.model.live import Direction, LiveCall
 GONE = 2000
 """channels of which it is remembered that they have ended: a list that was asked for before may still name them"""
 EXPECTED = 1000
+ANSWERED_ELSEWHERE = "26"
+"""hang-up cause of a ringing channel: app_queue, app_dial and a pick-up set it when another one has taken the call"""
 _CALLED = "(Outgoing Line)"
 """the application's data of a channel that was called"""
 
@@ -107,7 +109,7 @@ class AgentCalls:
             case "DialBegin":
                 self._take_caller(event)
             case "Hangup":
-                self._end(event.get("Uniqueid"))
+                self._end(event.get("Uniqueid"), event.get("Cause"))
             case _:
                 pass
 
@@ -166,8 +168,9 @@ class AgentCalls:
             call.queue = queue
             self._touch(call)
 
-    def _end(self, uniqueid: str) -> None:
-        """Ends the call on this channel and keeps it for the history; ignores a channel that is no agent's."""
+    def _end(self, uniqueid: str, cause: str = "") -> None:
+        """Ends the call on this channel and keeps it for the history; ignores a channel that is no agent's. cause: the
+        hang-up's, '' where it is not known."""
         self._expected.pop(uniqueid, None)
         call = self._calls.pop(uniqueid, None)
         if call is None:
@@ -179,7 +182,8 @@ class AgentCalls:
         others.discard(uniqueid)
         if not others:
             del self._of_agent[call.agent]
-        self._marks.call_ended(replace(self.row(call), ended_at=self._now()))
+        elsewhere = cause == ANSWERED_ELSEWHERE and not call.talks
+        self._marks.call_ended(replace(self.row(call), answered_elsewhere=elsewhere, ended_at=self._now()))
         self._marks.agent(call.agent)
 
     def _add(self, name: str, uniqueid: str, linkedid: str, direction: Direction, at: datetime) -> AgentCall | None:

@@ -218,7 +218,8 @@ begin
     return (select api_agent(a)->part from agents a where a.username = who.name);
 end $$;
 
--- The agent's calls of today that are over, the newest first; `missed` of one that it did not answer.
+-- The agent's calls of today that are over, the newest first; `missed` of one that it did not answer, unless a colleague
+-- took it while it rang.
 create or replace function agentbridge.api_my_calls(proof bytea, lim integer) returns jsonb language plpgsql stable
 security definer set search_path = agentbridge, pg_temp
 as $$
@@ -227,7 +228,7 @@ begin
     return (select coalesce(jsonb_agg(jsonb_build_object('id', c.channel, 'linkedid', c.linkedid,
             'direction', c.direction, 'queue', c.queue, 'number', c.number, 'name', c.name, 'rang_at', c.rang_at,
             'answered_at', c.answered_at, 'ended_at', c.ended_at,
-            'missed', c.direction = 'in' and c.answered_at is null) order by c.ended_at desc, c.channel), '[]')
+            'missed', c.direction = 'in' and c.answered_at is null and not c.answered_elsewhere) order by c.ended_at desc, c.channel), '[]')
         from (select e.* from ended_calls e join agents a on a.id = e.agent_id
             where a.username = who.name and e.ended_at >= date_trunc('day', now())
             order by e.ended_at desc, e.channel limit lim) c);

@@ -41,19 +41,19 @@ begin
     changed := changed + n;
 
     insert into live_calls as l (node, channel, linkedid, internal, username, direction, queue, number, name, rang_at,
-        answered_at, held_at, recording, parts, spied_by, gone_at, version)
+        answered_at, answered_elsewhere, held_at, recording, parts, spied_by, gone_at, version)
     select live_write.node, r.channel, r.linkedid, r.internal, coalesce(a.username, ''), r.direction, r.queue, r.number,
-        r.name, r.rang_at, r.answered_at, r.held_at, r.recording, r.parts, r.spied_by,
+        r.name, r.rang_at, r.answered_at, coalesce(r.answered_elsewhere, false), r.held_at, r.recording, r.parts, r.spied_by,
         case when r.gone then now_ end, this_version
     from jsonb_to_recordset(calls) as r (channel text, linkedid text, internal text, direction text, queue text,
-            number text, name text, rang_at timestamptz, answered_at timestamptz, held_at timestamptz, recording text,
-            parts smallint[], spied_by text[], gone boolean)
+            number text, name text, rang_at timestamptz, answered_at timestamptz, answered_elsewhere boolean,
+            held_at timestamptz, recording text, parts smallint[], spied_by text[], gone boolean)
         left join agentbridge.agents a on a.internal = r.internal
     where r.gone is not true or r.rang_at is not null
     on conflict on constraint live_calls_pkey do update set linkedid = excluded.linkedid, internal = excluded.internal,
         username = excluded.username, direction = excluded.direction, queue = excluded.queue, number = excluded.number,
         name = excluded.name, rang_at = least(l.rang_at, excluded.rang_at),
-        answered_at = least(l.answered_at, excluded.answered_at),
+        answered_at = least(l.answered_at, excluded.answered_at), answered_elsewhere = excluded.answered_elsewhere,
         held_at = case when excluded.held_at is null then null else coalesce(l.held_at, excluded.held_at) end,
         recording = excluded.recording, parts = excluded.parts, spied_by = excluded.spied_by,
         gone_at = excluded.gone_at, version = excluded.version
@@ -104,9 +104,9 @@ begin
     get diagnostics n = row_count;
     changed := changed + n;
     insert into ended_calls (node, channel, linkedid, agent_id, internal, direction, queue, number, name, rang_at,
-        answered_at, ended_at)
+        answered_at, answered_elsewhere, ended_at)
     select l.node, l.channel, l.linkedid, a.id, l.internal, l.direction, l.queue, l.number, l.name, l.rang_at,
-        l.answered_at, coalesce(r.ended_at, now_)
+        l.answered_at, l.answered_elsewhere, coalesce(r.ended_at, now_)
     from jsonb_to_recordset(calls) as r (channel text, ended_at timestamptz, gone boolean)
         join live_calls l on l.node = live_write.node and l.channel = r.channel
         left join agents a on a.internal = l.internal
@@ -148,9 +148,9 @@ begin
     changed := changed + n;
     -- these ended while no daemon looked: now is when it is known
     insert into ended_calls (node, channel, linkedid, agent_id, internal, direction, queue, number, name, rang_at,
-        answered_at, ended_at)
+        answered_at, answered_elsewhere, ended_at)
     select l.node, l.channel, l.linkedid, a.id, l.internal, l.direction, l.queue, l.number, l.name, l.rang_at,
-        l.answered_at, now_
+        l.answered_at, l.answered_elsewhere, now_
     from live_calls l left join agents a on a.internal = l.internal
     where l.node = live_keep.node and l.version = this_version and l.gone_at is not null
     on conflict do nothing;

@@ -54,6 +54,7 @@ create table agentbridge.live_calls (
     name text not null default '',
     rang_at timestamptz not null,
     answered_at timestamptz,
+    answered_elsewhere boolean not null default false,      -- somebody else took it while it rang here
     held_at timestamptz,                                    -- null: not on hold
     recording text not null default 'none' check (recording in ('none', 'running', 'paused', 'failed')),
     parts smallint[] not null default '{}',                 -- which of the two files are being written
@@ -75,7 +76,8 @@ create table agentbridge.ended_calls (
     number text not null,
     name text not null,
     rang_at timestamptz not null,
-    answered_at timestamptz,                                -- null of an incoming call: missed
+    answered_at timestamptz,                                -- null: not answered here
+    answered_elsewhere boolean not null default false,      -- else an incoming call without an answer was missed
     ended_at timestamptz not null,
     primary key (node, channel)
 );
