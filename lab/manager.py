@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 import panoramisk  # type: ignore[import-untyped]  # it has no types
 
@@ -68,6 +68,12 @@ class Manager:
     def send(self, action: str, fields: Message) -> None:
         lines = [f"Action: {action}", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
         self._writer.write("\r\n".join(lines).encode())
+
+    async def nudge(self) -> NoReturn:
+        """Sends a Ping twice a second until it is cancelled: Asterisk may hold an event back until something comes."""
+        while True:
+            await asyncio.sleep(0.5)
+            self.send("Ping", {})
 
     async def _answer(self) -> Message:
         """Reads messages until the answer to the last action comes; hands others to `on_event`."""

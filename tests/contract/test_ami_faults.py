@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -90,6 +91,16 @@ async def test_events_are_no_sign_of_life(server: ScriptedAmi) -> None:
         server.raw["Ping"] = "Event: Newchannel\r\n\r\n"
         await watched.next_event("Newchannel")
         assert "Ping" in await watched.next_down()
+
+
+async def test_an_event_that_asterisk_holds_back_comes_within_seconds(server: ScriptedAmi) -> None:
+    async with up(server, events="agent", timing=replace(QUICK, ping_every=60.0)) as watched:
+        server.raw["Ping"] = (
+            "Response: Success\r\nActionID: {id}\r\nPing: Pong\r\n\r\nEvent: QueueMemberPause\r\nQueue: sales\r\n\r\n"
+        )
+        await watched.next_event("QueueMemberPause")
+        assert watched.link.up
+        assert watched.downs.empty()
 
 
 async def test_a_slow_action_before_the_ping_is_life(server: ScriptedAmi) -> None:

@@ -169,6 +169,14 @@ class AmiConnection(asyncio.BufferedProtocol):
             return True
         return True
 
+    def nudge(self) -> None:
+        """Sends a Ping whose answer nobody waits for, so that Asterisk sends an event that it holds back
+        (docs/asterisk-facts.md, AMI). Does nothing while the socket takes no more."""
+        if self.reason is None and self._writable.is_set():
+            self._sent += 1
+            metrics.AMI_ACTIONS.labels("Ping").inc()
+            self._send(encode("Ping", {}, f"{self._prefix}{self._sent}"))
+
     async def _ask(
         self, action: str, fields: Fields, timeout: float, *, listing: bool, on_item: OnEvent | None = None
     ) -> list[Message]:

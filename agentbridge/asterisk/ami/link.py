@@ -184,7 +184,10 @@ class AmiLink:
         self._on_down(connection.reason or "")
 
     async def _watch(self, connection: AmiConnection) -> None:
-        """Pings at intervals until the session is lost; while Asterisk shuts down it asks whether it still does."""
+        """Pings at intervals until the session is lost; while Asterisk shuts down it asks whether it still does.
+
+        A session with events gets a Ping at each step: Asterisk may hold an event back until something comes.
+        """
         waited, step = 0.0, min(PROBE_SECONDS, self._timing.ping_every)
         while not await connection.ended_within(step):
             waited += step
@@ -194,6 +197,8 @@ class AmiLink:
                 waited = 0.0
                 if not await connection.ping(self._timing.ping_within):
                     connection.abort(f"Asterisk did not answer a Ping within {self._timing.ping_within:g} s")
+            elif self._events != OFF:
+                connection.nudge()
 
     async def _ask_whether_over(self, connection: AmiConnection) -> None:
         """Asks by an action whether the shutdown was taken back: Asterisk refuses every action while one is on."""

@@ -71,9 +71,10 @@ async def looking(asterisk: Asterisk) -> AsyncIterator[Eye]:
             while True:
                 eye.saw(await manager.read())
 
-        task = tasks.create_task(look(), name="eye")
+        looks = [tasks.create_task(look(), name="eye"), tasks.create_task(manager.nudge(), name="nudge")]
         yield eye
-        task.cancel()
+        for task in looks:
+            task.cancel()
 
 
 class Pusher:
