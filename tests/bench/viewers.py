@@ -37,6 +37,7 @@ ALONE = 200
 """changes one by one, for the daemon's cost with and without viewers"""
 FIRST = 1000
 WITHIN_S = 20.0
+WAL = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint"
 
 
 class Eyes:
@@ -123,11 +124,12 @@ async def place() -> AsyncIterator[Place]:
                 found = Place(pool, asterisk, api, bridge, eyes)
                 await _settled(pool)
                 await farm.register(dict(await pool.fetch("SELECT internal, sip_secret FROM agentbridge.agents")))
-                looking = asyncio.create_task(_look(manager, eyes))
+                looking = [asyncio.create_task(_look(manager, eyes)), asyncio.create_task(manager.nudge())]
                 try:
                     yield found
                 finally:
-                    looking.cancel()
+                    for task in looking:
+                        task.cancel()
 
 
 async def _look(manager: Manager, eyes: Eyes) -> None:
@@ -272,11 +274,15 @@ async def main(seconds: float) -> None:
             await here.change_all(5)
             here.eyes.late.clear()
             here.bytes = here.packed = 0
-            busy, began = sum(api.cpu_times()[:2]), time.perf_counter()
+            processes = {"API": api, "daemon": daemon}
+            busy = {name: sum(process.cpu_times()[:2]) for name, process in processes.items()}
+            wal, began = await here.db.fetchval(WAL), time.perf_counter()
             await here.change_all(seconds)
             took = time.perf_counter() - began
             say("event until the frame, ms", json.dumps(asdict(Figures.of(here.eyes.late))))
-            say("the API's share of a core", round((sum(api.cpu_times()[:2]) - busy) / took, 2))
+            for name, process in processes.items():
+                say(f"the {name}'s share of a core", round((sum(process.cpu_times()[:2]) - busy[name]) / took, 2))
+            say("PostgreSQL's WAL, KB a second", round((await here.db.fetchval(WAL) - wal) / took / 1024))
             hour = 3600 / took / 2**20
             say("a wallboard's hour, extrapolated, MB", f"{here.bytes * hour:.0f}, packed {here.packed * hour:.0f}")
             sizes: deque[int] = deque()

@@ -1,14 +1,15 @@
 """The objects that are shown, and who gets to know of a change.
 
-All objects are kept once. A change marks its object; a few times a second what is marked is serialised once for each
-group of viewers with the same rights and wishes, and handed to its connections. A connection that is still sending
-notes which objects are new to it: a map, so that a slow reader skips states and holds no more memory than there are
-objects.
+All objects are kept once. A change marks its object. What is marked is handed out with the daemons' next change, or a
+moment later: serialised once for each group of viewers with the same rights and wishes, and handed to its connections.
+A connection that is still sending notes which objects are new to it: a map, so that a slow reader skips states and
+holds no more memory than there are objects.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 from collections import deque
@@ -19,8 +20,10 @@ from typing import Any, NoReturn
 
 from agentbridge.api.events.viewers import Kind, Viewer
 
-FLUSH_SECONDS = 0.04
-"""between two hand-outs: at most so much later than the change, and at most 25 frames a second for a reader"""
+FLUSH_SECONDS = 0.05
+"""so long at most a change of the directory waits for one of the daemons, which nearly always follows, to go along"""
+REST_SECONDS = 0.015
+"""between two hand-outs, at least: that is what several nodes and the directory together may cost"""
 NOTICES = 256
 """that may wait for a reader; one more, and it gets a snapshot instead"""
 TOMBSTONES = 10_000
@@ -166,7 +169,7 @@ class Hub:
         self._gone: deque[ObjectId] = deque()
         self._changed: dict[ObjectId, Entry] = {}
         self._groups: dict[tuple[Viewer, Wish], Audience] = {}
-        self._wake = asyncio.Event()
+        self._wake, self._hurry = asyncio.Event(), asyncio.Event()
 
     # ------------------------------------------------------------ what is so
 
@@ -196,6 +199,10 @@ class Hub:
         for known_kind, key in [*self._entries]:
             if known_kind is kind and key not in keys:
                 self.drop(kind, key)
+
+    def hasten(self) -> None:
+        """Has what is marked handed out without waiting for more: the daemons have already gathered it."""
+        self._hurry.set()
 
     def own(self, kind: Kind, agent: str) -> list[tuple[str, Mapping[str, Any]]]:
         """Returns key and data of the objects of that kind that belong to the agent."""
@@ -306,12 +313,16 @@ class Hub:
     # ------------------------------------------------------------ handing out
 
     async def run(self) -> NoReturn:
-        """Hands changes to the streams, every FLUSH_SECONDS at most, until it is cancelled."""
+        """Hands changes to the streams until it is cancelled: when `hasten` was called, or after FLUSH_SECONDS."""
         while True:
             await self._wake.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_SECONDS):
+                    await self._hurry.wait()
             self._wake.clear()
+            self._hurry.clear()
             self.flush()
-            await asyncio.sleep(FLUSH_SECONDS)
+            await asyncio.sleep(REST_SECONDS)
 
     def flush(self) -> None:
         """Hands what has changed to each audience, serialised once for all of its streams."""

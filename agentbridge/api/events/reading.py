@@ -21,6 +21,8 @@ ALL_SECONDS = 15.0
 """between two looks at everything: what a lost notification costs at most"""
 SLOW_SECONDS = 2.0
 """between two looks at what nobody tells of: nodes, telephones, and whether a node is silent"""
+DIRECTORY_REST_SECONDS = 0.04
+"""between two reads of what changed in the directory: what comes meanwhile is read together"""
 RETRY_SECONDS = 1.0
 
 
@@ -61,13 +63,15 @@ class Reader:
         """Reads at notifications and at intervals until it is cancelled, in three loops: live rows wait for nothing
         else."""
         async with asyncio.TaskGroup() as loops:
-            loops.create_task(self._follow(self._directory, self._directory_wake, SLOW_SECONDS))
-            loops.create_task(self._follow(self._live, self._live_wake, SLOW_SECONDS))
-            loops.create_task(self._follow(self._slow, asyncio.Event(), SLOW_SECONDS))
+            loops.create_task(self._follow(self._directory, self._directory_wake, DIRECTORY_REST_SECONDS))
+            loops.create_task(self._follow(self._live, self._live_wake))
+            loops.create_task(self._follow(self._slow, asyncio.Event()))
         raise AssertionError("a loop without an end has ended")
 
-    async def _follow(self, look: Callable[[], Awaitable[None]], wake: asyncio.Event, seconds: float) -> None:
-        """Calls `look` at once, whenever `wake` is set, and after so many seconds without that, until it is cancelled.
+    async def _follow(self, look: Callable[[], Awaitable[None]], wake: asyncio.Event, rest: float = 0.0) -> None:
+        """Calls `look` at once, whenever `wake` is set, and after SLOW_SECONDS without that, until it is cancelled.
+
+        rest: seconds after a look, at least, in which there is no other.
 
         After a Problem, such as a database that is away, the next look comes a moment later and reads everything.
         """
@@ -79,8 +83,9 @@ class Reader:
                 self.all_changed()
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
+            await asyncio.sleep(rest)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(SLOW_SECONDS):
                     await wake.wait()
 
     async def _directory(self) -> None:
@@ -113,6 +118,7 @@ class Reader:
         rows = await self._database.rows("api_live_news", 0 if whole else self._version)
         self._floor.live([_news(row) for row in rows], whole=whole)
         self._floor.silent({row["node"] for row in nodes if row["stale"]})
+        self._hub.hasten()
         self._epochs = epochs
         self._version = max([0 if whole else self._version, *(row["version"] for row in rows)])
         if whole:
