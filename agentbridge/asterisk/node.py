@@ -320,6 +320,15 @@ class Node:
             case DropContact() as action:
                 await self._transports.apply(action)
 
+    def takes_together(self, aors: int) -> bool:
+        """Whether so many new AORs are made sooner by `put_new_aors` than one by one."""
+        return self._endpoints.takes_together(aors)
+
+    async def put_new_aors(self, aors: Mapping[EndpointId, Fields]) -> Mapping[EndpointId, str]:
+        """Makes AORs that are not there yet, all together; returns why some could not be made. Raises Refused or
+        Unavailable."""
+        return await self._endpoints.put_new_aors(aors)
+
     # ------------------------------------------------------------ events
 
     def _came_up(self, _fully_booted: Message) -> None:

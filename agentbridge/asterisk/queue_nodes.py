@@ -9,7 +9,7 @@ from typing import NoReturn, Protocol
 import structlog
 
 from agentbridge.errors import InvalidValue, Refused, Unavailable
-from agentbridge.model import Action, DeletePolicy, EndpointId, Fields, PutPolicy, QueueName, Step
+from agentbridge.model import ABSENT, Action, DeletePolicy, EndpointId, Fields, PutPolicy, QueueName, Step
 
 log = structlog.get_logger()
 
@@ -75,5 +75,5 @@ class QueueNodes:
         }
         deletes: dict[str, Action] = {path: DeletePolicy(path) for path in found.keys() - wanted.keys()}
         return [
-            Step(EndpointId(path), action, was=found.get(path, "absent")) for path, action in (puts | deletes).items()
+            Step(EndpointId(path), action, was=found.get(path, ABSENT)) for path, action in (puts | deletes).items()
         ]

@@ -8,6 +8,7 @@ and "what is" are compared key by key, and a change of number is simply a change
 from __future__ import annotations
 
 from agentbridge.model.actions import (
+    ABSENT,
     Action,
     AddMember,
     DeleteMailbox,
@@ -59,6 +60,7 @@ from agentbridge.model.state import (
 )
 
 __all__ = [
+    "ABSENT",
     "ALL_KEYS",
     "AUTOPAUSE",
     "REMOTE_CONTEXT",

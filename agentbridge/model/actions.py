@@ -130,6 +130,10 @@ Action = (
 )
 
 
+ABSENT = "absent"
+"""what a step replaces that makes something new"""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One action of a plan, with the key (endpoint id) for which it is done and, for the log, the value that it

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from agentbridge.model import (
+    ABSENT,
     Action,
     AddMember,
     DeleteMailbox,
@@ -183,7 +184,7 @@ def _object_steps(key: EndpointId, wanted: DesiredState, found: ObservedState) -
     for kind, fields in wanted.objects.items():
         there = found.objects.get(kind)
         if there is None:
-            yield Step(key, PutObject(kind, key, fields), was="absent")
+            yield Step(key, PutObject(kind, key, fields), was=ABSENT)
         elif not fields.items() <= there.items():
             differs = {name: value for name, value in fields.items() if there.get(name) != value}
             yield Step(key, PutObject(kind, key, differs), was=_shown(there, differs))
@@ -199,7 +200,7 @@ def _policy_steps(key: EndpointId, wanted: Fields, found: Fields) -> Iterator[St
     """Yields the steps that make a key's AstDB entries for the dialplan as they should be."""
     for path, value in wanted.items():
         if (was := found.get(path)) != value:
-            yield Step(key, PutPolicy(path, value), was="absent" if was is None else was)
+            yield Step(key, PutPolicy(path, value), was=ABSENT if was is None else was)
     for path in found.keys() - wanted.keys():
         yield Step(key, DeletePolicy(path), was=found[path])
 
@@ -207,7 +208,7 @@ def _policy_steps(key: EndpointId, wanted: Fields, found: Fields) -> Iterator[St
 def _shown_box(wanted: Fields, found: Fields) -> str:
     """Returns what of the voicemail box in Asterisk differs, for the log; never the PIN itself."""
     if not found:
-        return "absent"
+        return ABSENT
     differing = [name for name in wanted if wanted[name] != found.get(name, "")]
     return ", ".join("another PIN" if name == "password" else f"{name}={found.get(name, '')}" for name in differing)
 
@@ -238,7 +239,7 @@ def _member_steps(
     for queue, member in allowed.items():
         there = found.get(queue)
         if there is None:
-            yield Step(key, AddMember(member), was="absent")
+            yield Step(key, AddMember(member), was=ABSENT)
         else:
             yield from (Step(key, action, was=shown_member(there)) for action in _member_actions(member, there))
 

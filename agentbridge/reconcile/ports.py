@@ -14,6 +14,7 @@ from agentbridge.model import (
     DesiredState,
     EndpointId,
     Fate,
+    Fields,
     Loss,
     MemberId,
     ObservedState,
@@ -127,5 +128,14 @@ class Asterisk(Observed, Protocol):
 
     async def apply(self, step: Step) -> None:
         """Carries out one step and returns when the change has been observed. Raises Refused, InvalidValue or
+        Unavailable."""
+        ...
+
+    def takes_together(self, aors: int) -> bool:
+        """Whether so many new AORs are made sooner by `put_new_aors` than one by one."""
+        ...
+
+    async def put_new_aors(self, aors: Mapping[EndpointId, Fields]) -> Mapping[EndpointId, str]:
+        """Makes AORs that are not there yet, all together; returns why some could not be made. Raises Refused or
         Unavailable."""
         ...

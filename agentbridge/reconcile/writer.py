@@ -13,6 +13,7 @@ import structlog
 from agentbridge import metrics
 from agentbridge.errors import InvalidValue, Refused, Unavailable
 from agentbridge.model import (
+    ABSENT,
     Action,
     AddMember,
     DeleteMailbox,
@@ -80,8 +81,29 @@ class Writer:
         """
         written = Written()
         for _, group in itertools.groupby(steps, key=rank):
-            await self._write_rank([step for step in group if written.goes_on(step.key)], causes, written, check, anew)
+            todo = [step for step in group if written.goes_on(step.key)]
+            aors = [step for step in todo if _new_aor(step)]
+            if self._asterisk.takes_together(len(aors)):
+                check()
+                await self._put_aors(aors, causes, written.failures)
+                todo = [step for step in todo if not _new_aor(step)]
+            await self._write_rank(todo, causes, written, check, anew)
         return written
+
+    async def _put_aors(self, steps: Sequence[Step], causes: Mapping[EndpointId, Cause], failures: Failures) -> None:
+        """Makes many new AORs together and notes failures. Raises Unavailable when Asterisk is gone."""
+        started = self._clock()
+        aors = {step.key: step.action.fields for step in steps if isinstance(step.action, PutObject)}
+        try:
+            failed = await self._asterisk.put_new_aors(aors)
+        except (Refused, Unavailable) as error:
+            if not self._asterisk.up:
+                raise Unavailable(str(error)) from error
+            failed = dict.fromkeys(aors, str(error))
+        failures |= failed
+        for step in steps:
+            if step.key not in failed:
+                log_step(step, cause=causes[step.key], seconds=self._clock() - started)
 
     async def _write_rank(
         self,
@@ -138,9 +160,9 @@ class Writer:
         match step.action:
             case AddMember() | RemoveMember() | PauseMember() | SetPenalty() | SetRingInUse():
                 return TASKS_A_WRITE
-            case PutPolicy() | DeletePolicy() | PutObject(kind=ObjectKind.AUTH) | DeleteObject(kind=ObjectKind.AUTH):
+            case PutPolicy() | DeletePolicy():
                 return 0
-            case PutObject(kind=ObjectKind.AOR):
+            case PutObject() if _new_aor(step):
                 return self._asterisk.tasks_of_an_aor
             case _:
                 return 1
@@ -148,6 +170,10 @@ class Writer:
 
 def _taken_out(step: Step) -> MemberId | None:
     return (step.action.member.queue, step.action.member.interface) if isinstance(step.action, RemoveMember) else None
+
+
+def _new_aor(step: Step) -> bool:
+    return isinstance(step.action, PutObject) and step.action.kind is ObjectKind.AOR and step.was == ABSENT
 
 
 async def _all(parts: Sequence[Coroutine[Any, Any, Exception | None]]) -> list[Exception | None]:
@@ -174,7 +200,7 @@ def log_step(step: Step, *, cause: Cause, seconds: float) -> None:
         log.warning(name, was=step.was, **fields)
     elif isinstance(step.action, PutObject | DeleteObject) and step.action.kind is not ObjectKind.ENDPOINT:
         log.debug(name, **fields)
-    elif cause is Cause.EVENT or (cause is Cause.RESYNC and step.was != "absent"):
+    elif cause is Cause.EVENT or (cause is Cause.RESYNC and step.was != ABSENT):
         metrics.DRIFT_REPAIRED.labels(name).inc()
         log.warning("drift.repaired", what=name, was=step.was, **fields)
     else:
@@ -187,7 +213,7 @@ def _described(action: Action) -> tuple[str, str, dict[str, str]]:
         case AddMember(member):
             return "member.added", shown_member(member), {"queue": member.queue}
         case RemoveMember(member):
-            return "member.removed", "absent", {"queue": member.queue}
+            return "member.removed", ABSENT, {"queue": member.queue}
         case PauseMember(queue, _, paused, reason):
             name = "member.paused" if paused else "member.unpaused"
             return name, f"paused reason={reason!r}" if paused else "unpaused", {"queue": queue}
@@ -207,14 +233,14 @@ def _described_otherwise(
         case PutObject(kind, _, fields):
             return f"{kind}.pushed", ",".join(fields), {}
         case DeleteObject(kind, _):
-            return f"{kind}.removed", "absent", {}
+            return f"{kind}.removed", ABSENT, {}
         case PutPolicy(path, value):
             return "policy.set", value, {"path": path}
         case DeletePolicy(path):
-            return "policy.removed", "absent", {"path": path}
+            return "policy.removed", ABSENT, {"path": path}
         case PutMailbox(_, fields):
             return "mailbox.pushed", ",".join("PIN" if name == "password" else name for name in fields), {}
         case DeleteMailbox():
-            return "mailbox.removed", "absent", {}
+            return "mailbox.removed", ABSENT, {}
         case DropContact(_, uri):
-            return "contact.refused", "absent", {"transport": transport_of(uri)}
+            return "contact.refused", ABSENT, {"transport": transport_of(uri)}

@@ -12,6 +12,8 @@ import pytest_asyncio
 
 from agentbridge.asterisk.ami.link import Account
 from agentbridge.asterisk.ari.client import Ari
+from agentbridge.asterisk.drivers.new_aors import STORED
+from agentbridge.asterisk.drivers.pjsip_fields import FAMILIES
 from agentbridge.asterisk.listener import NoListener
 from agentbridge.asterisk.node import Node
 from agentbridge.desired.caller_id import member_text
@@ -195,7 +197,7 @@ async def pbx() -> AsyncIterator[Asterisk]:
 
 
 @asynccontextmanager
-async def running(asterisk: Asterisk) -> AsyncIterator[Real]:
+async def running(asterisk: Asterisk, *, clear: bool = True) -> AsyncIterator[Real]:
     told = Told()
     url = f"http://{asterisk.host}:{asterisk.ari_port}/ari"
     async with Ari(url, asterisk.ari_user, asterisk.ari_secret) as ari, asyncio.TaskGroup() as group:
@@ -204,7 +206,8 @@ async def running(asterisk: Asterisk) -> AsyncIterator[Real]:
         links = group.create_task(node.run())
         target = Real(asterisk, node, told, ari)
         try:
-            await target.clear()
+            if clear:
+                await target.clear()
             await node.read_all()
             yield target
         finally:
@@ -515,3 +518,42 @@ async def test_fields_are_merged_and_an_object_is_deleted(target: Target) -> Non
     for kind in (ObjectKind.ENDPOINT, ObjectKind.AUTH, ObjectKind.AOR):
         await do(target, DeleteObject(kind, KEY), DeleteObject(kind, KEY))
     assert not await found(target)
+
+
+# ---------------------------------------------------------------- new AORs, many at once
+
+
+async def test_new_aors_are_made_together_and_one_that_can_not_be_is_named(target: Target) -> None:
+    desk = EndpointId("desk7")
+    failed = await target.node.put_new_aors({KEY: {"max_contacts": "1"}, desk: {"max_contacts": "1\n"}})
+    assert failed.keys() == {desk}
+    assert "max_contacts" in failed[desk]
+    assert (await found(target)).objects == {ObjectKind.AOR: {"max_contacts": "1"}}
+
+
+async def test_a_phone_of_aors_made_together_can_be_rung(pbx: Asterisk) -> None:
+    async with running(pbx) as real:
+        await real.node.put_new_aors({KEY: {"max_contacts": "1", "remove_existing": "yes"}})
+        assert await _shown_with_a_phone(real) == "Not in use"
+
+
+async def test_aors_of_a_daemon_that_was_killed_before_the_reload_are_taken_in(pbx: Asterisk) -> None:
+    async with running(pbx) as real:
+        await pbx.cli(f'database put {FAMILIES[ObjectKind.AOR]} aor/{KEY} {{\\"max_contacts\\":\\"1\\"}}')
+        assert await _shown_with_a_phone(real) == "Unavailable", "PJSIP does not look there by itself"
+    async with running(pbx, clear=False) as real:
+        assert await _shown_with_a_phone(real) == "Unavailable"
+    await pbx.cli(f"dialplan set global {STORED} 1")
+    async with running(pbx, clear=False) as real:
+        assert await _shown_with_a_phone(real) == "Not in use"
+        assert f"{STORED}=1" not in await pbx.cli("dialplan show globals")
+
+
+async def _shown_with_a_phone(real: Real) -> str:
+    """Returns the state of the endpoint, with a phone that registers at the AOR."""
+    await do(real, *[action for action in _pushed(real, agent()) if action.kind is not ObjectKind.AOR])
+    async with Farm((real.asterisk.host, real.asterisk.sip_port), audio=False) as farm:
+        await farm.register({KEY: "secret"})
+        shown = await real.asterisk.cli(f"pjsip show endpoint {KEY}")
+    [state] = re.findall(rf"(?m)^ Endpoint:  {KEY}\S* +(.+?)  +\d+ of", shown)
+    return str(state)

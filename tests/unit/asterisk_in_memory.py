@@ -5,7 +5,7 @@ events, which may be lost, by reads, and by answers.
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from agentbridge.asterisk.drivers.pjsip_fields import encoded
@@ -14,6 +14,7 @@ from agentbridge.asterisk.observed.observation import Observation, endpoint_of
 from agentbridge.asterisk.observed.policy_tree import PolicyTree
 from agentbridge.errors import InvalidValue, Refused, Unavailable
 from agentbridge.model import (
+    ABSENT,
     AUTOPAUSE,
     Action,
     AddMember,
@@ -101,6 +102,19 @@ class AsteriskInMemory:
         return self.seen.carriers(agent)
 
     tasks_of_an_aor = 1
+
+    def takes_together(self, aors: int) -> bool:
+        del aors
+        return False  # it walks nothing
+
+    async def put_new_aors(self, aors: Mapping[EndpointId, Fields]) -> Mapping[EndpointId, str]:
+        failures: dict[EndpointId, str] = {}
+        for key, fields in aors.items():
+            try:
+                await self.apply(Step(key, PutObject(ObjectKind.AOR, key, fields), was=ABSENT))
+            except (Refused, InvalidValue) as reason:
+                failures[key] = str(reason)
+        return failures
 
     def owned(self) -> Collection[EndpointId]:
         return self.seen.owned()

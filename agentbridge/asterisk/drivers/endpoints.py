@@ -11,8 +11,7 @@ interval of the OPTIONS (`qualify_frequency`) takes effect at the phone's next R
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import structlog
@@ -21,11 +20,20 @@ from agentbridge.asterisk.ami.link import AmiLink
 from agentbridge.asterisk.ami.wire import Message
 from agentbridge.asterisk.ari.client import Ari
 from agentbridge.asterisk.capabilities import Capabilities
-from agentbridge.asterisk.drivers.pjsip_fields import FAMILIES, NOT_TAKEN_BACK, decoded, encoded, in_words_of, object_of
+from agentbridge.asterisk.drivers.new_aors import NewAors, too_many
+from agentbridge.asterisk.drivers.pjsip_fields import (
+    FAMILIES,
+    NOT_TAKEN_BACK,
+    decoded,
+    encoded,
+    in_words_of,
+    object_of,
+    stored_aor,
+)
 from agentbridge.asterisk.observed.contacts import Contacts
 from agentbridge.asterisk.observed.objects import ObjectTable
 from agentbridge.asterisk.observed.observation import Observation
-from agentbridge.errors import InvalidValue, Refused, Unavailable
+from agentbridge.errors import Refused, Unavailable
 from agentbridge.model import DeleteObject, EndpointId, Fields, ObjectKind, ObservedState, PutObject
 
 log = structlog.get_logger()
@@ -47,8 +55,6 @@ _NOT_OURS = "Cannot update sorcery objects"
 _NO_FIELDS: Fields = {}
 _UNREADABLE = "Allocation failed"
 """ARI's answer where a hand's PUT has left an endpoint that Asterisk can't copy (set_var, or no codec at all)"""
-_LINE_BYTES = 900
-"""of an AOR's JSON: an AMI line has at most 1,024"""
 
 
 class Endpoints:
@@ -64,6 +70,7 @@ class Endpoints:
         self._bulk = bulk
         self._seen = seen
         self._contacts = contacts
+        self._new_aors = NewAors(actions, bulk)
         self._unproven = True
         self._unreadable: set[tuple[ObjectKind, EndpointId]] = set()
         """objects that are stored and that this Asterisk can't read, until they are pushed anew"""
@@ -97,6 +104,8 @@ class Endpoints:
         # a reload that comes meanwhile asks for another proof
         proving, self._unproven = self._unproven, False
         try:
+            if proving:
+                await self._new_aors.finish()
             for kind in FAMILIES:
                 await self._read_kind(kind, proving=proving and kind in LISTS)
         except BaseException:
@@ -240,6 +249,18 @@ class Endpoints:
 
     # ------------------------------------------------------------ AORs
 
+    def takes_together(self, aors: int) -> bool:
+        """Whether so many new AORs are made sooner by `put_new_aors` than one by one."""
+        return too_many(aors, self._seen.endpoints())
+
+    async def put_new_aors(self, aors: Mapping[EndpointId, Fields]) -> Mapping[EndpointId, str]:
+        """Makes AORs that are not there yet by one reload of PJSIP; returns why some could not be made. Raises Refused
+        or Unavailable."""
+        failures = await self._new_aors.put(aors)
+        for key in aors.keys() - failures.keys():
+            self._seen.object_put(ObjectKind.AOR, key, aors[key])
+        return failures
+
     async def _put_aor(self, key: EndpointId, fields: Fields) -> None:
         """Writes an AOR without losing a registration: anew only where its fixed contact changes."""
         there = self._seen.state(key).objects.get(ObjectKind.AOR)
@@ -265,12 +286,9 @@ class Endpoints:
         stored |= fields
         if not stored.get("contact"):
             stored.pop("contact", None)
-        text = json.dumps(stored, separators=(",", ":"))
-        if len(text.encode()) > _LINE_BYTES:
-            raise InvalidValue(f"aor {key}: {len(text.encode())} bytes together, an AMI line carries {_LINE_BYTES}")
         await self._actions.action(
             "DBPut",
-            {"Family": FAMILIES[ObjectKind.AOR], "Key": f"aor/{key}", "Val": text},
+            {"Family": FAMILIES[ObjectKind.AOR], "Key": f"aor/{key}", "Val": stored_aor(key, stored)},
             timeout=ANSWER_SECONDS,
         )
         if "contact" in fields:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from agentbridge.asterisk.capabilities import ALGORITHMS, Capabilities
 from agentbridge.desired.pjsip import DIGEST
 from agentbridge.errors import InvalidValue
-from agentbridge.model import Fields, ObjectKind
+from agentbridge.model import EndpointId, Fields, ObjectKind
 
 FAMILIES = {
     ObjectKind.AOR: "ps_aors",
@@ -63,6 +63,8 @@ MANAGED = {
 NOT_TAKEN_BACK = frozenset({"acl", "contact_acl"})
 """fields of an endpoint that a PUT with an empty value leaves as they are"""
 _MD5 = "MD5:"
+_LINE_BYTES = 900
+"""of an AOR's JSON: an AMI line has at most 1,024"""
 
 
 def in_words_of(capabilities: Capabilities, kind: ObjectKind, fields: Fields, *, new: bool) -> Fields:
@@ -118,6 +120,14 @@ def decoded(kind: ObjectKind, stored: str, *, digest: bool = True) -> Fields:
     if kind is ObjectKind.AUTH and not digest:
         values = _from_older_words(values)
     return {name: sys.intern(_DECODERS.get(name, _plain)(str(values.get(name, "")))) for name in MANAGED[kind]}
+
+
+def stored_aor(key: EndpointId, fields: Fields) -> str:
+    """Returns an AOR as the AstDB keeps it. Raises InvalidValue where an AMI line can't carry it."""
+    text = json.dumps(dict(fields), separators=(",", ":"))
+    if len(text.encode()) > _LINE_BYTES:
+        raise InvalidValue(f"aor {key}: {len(text.encode())} bytes together, an AMI line carries {_LINE_BYTES}")
+    return text
 
 
 def object_of(stored: str) -> dict[str, object]:
