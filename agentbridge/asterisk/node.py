@@ -329,6 +329,10 @@ class Node:
         Unavailable."""
         return await self._endpoints.put_new_aors(aors)
 
+    async def finish_new_aors(self) -> None:
+        """Has Asterisk take in new AORs that an earlier daemon could only store. Raises Refused or Unavailable."""
+        await self._endpoints.finish_new_aors()
+
     # ------------------------------------------------------------ events
 
     def _came_up(self, _fully_booted: Message) -> None:

@@ -93,6 +93,7 @@ class Relay:
         parts = self.parts
         since = parts.reconciler.token()
         await parts.node.read_all()
+        await parts.node.finish_new_aors()
         keys = await parts.reconciler.resync(since)
         parts.calls.look_again()
         return keys

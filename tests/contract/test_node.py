@@ -545,6 +545,7 @@ async def test_aors_of_a_daemon_that_was_killed_before_the_reload_are_taken_in(p
         assert await _shown_with_a_phone(real) == "Unavailable"
     await pbx.cli(f"dialplan set global {STORED} 1")
     async with running(pbx, clear=False) as real:
+        await real.node.finish_new_aors()
         assert await _shown_with_a_phone(real) == "Not in use"
         assert f"{STORED}=1" not in await pbx.cli("dialplan show globals")
 

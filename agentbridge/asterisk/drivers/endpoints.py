@@ -104,8 +104,6 @@ class Endpoints:
         # a reload that comes meanwhile asks for another proof
         proving, self._unproven = self._unproven, False
         try:
-            if proving:
-                await self._new_aors.finish()
             for kind in FAMILIES:
                 await self._read_kind(kind, proving=proving and kind in LISTS)
         except BaseException:
@@ -260,6 +258,10 @@ class Endpoints:
         for key in aors.keys() - failures.keys():
             self._seen.object_put(ObjectKind.AOR, key, aors[key])
         return failures
+
+    async def finish_new_aors(self) -> None:
+        """Has PJSIP take in new AORs that an earlier daemon only stored. Raises Refused or Unavailable."""
+        await self._new_aors.finish()
 
     async def _put_aor(self, key: EndpointId, fields: Fields) -> None:
         """Writes an AOR without losing a registration: anew only where its fixed contact changes."""

@@ -44,10 +44,16 @@ class NewAors:
 
     def __init__(self, actions: AmiLink, bulk: AmiLink) -> None:
         self._actions, self._bulk = actions, bulk
+        self._turn = asyncio.Lock()
 
     async def put(self, aors: Mapping[EndpointId, Fields]) -> dict[EndpointId, str]:
         """Makes AORs that are not there yet, and returns when PJSIP has them: why some could not be made. Raises
         Refused or Unavailable."""
+        async with self._turn:
+            return await self._put(aors)
+
+    async def _put(self, aors: Mapping[EndpointId, Fields]) -> dict[EndpointId, str]:
+        """Stores the AORs and has PJSIP take them in; returns why some could not be stored."""
         started = time.perf_counter()
         # before the first is stored: who finds it after a crash in between knows that a reload is due
         await set_variable(self._actions, STORED, "1")
@@ -76,9 +82,10 @@ class NewAors:
 
     async def finish(self) -> None:
         """Has PJSIP take in what an earlier daemon stored and did not have taken in. Raises Refused or Unavailable."""
-        if await variable(self._actions, STORED) == "1":
-            await self._take_in()
-            log.info("aors.taken_in", reason="an earlier daemon has stored new AORs, and was ended before the reload")
+        async with self._turn:
+            if await variable(self._actions, STORED) == "1":
+                await self._take_in()
+                log.info("aors.taken_in", reason="an earlier daemon stored new AORs and was ended before the reload")
 
     async def _take_in(self) -> None:
         """Reloads PJSIP. Raises Refused, or Unavailable where that is not possible now."""
