@@ -94,7 +94,7 @@ def _rows(reader: csv.DictReader[str]) -> tuple[list[Row], list[Row]]:
             raise Problem(413, f"a file may have at most {ROWS} agents")
         try:
             rows.append(_row(line, texts))
-        except (ValueError, Refused) as error:
+        except ValueError as error:
             errors.append({"line": line, "detail": str(error)})
             if len(errors) >= ERRORS:
                 break
@@ -102,16 +102,25 @@ def _rows(reader: csv.DictReader[str]) -> tuple[list[Row], list[Row]]:
 
 
 def _row(line: int, texts: dict[str, Any]) -> Row:
-    """Parses the cells of one line. Raises ValueError or Refused, naming the field."""
+    """Parses the cells of one line. Raises ValueError, naming each field that is wrong."""
     if texts.pop("", None):
         raise ValueError("more fields than the first line names")
-    values = {name: _value(name, cells.without_guard(text)) for name, text in texts.items() if text}
+    values: Row = {}
+    wrong: list[str] = []
+    for name, text in texts.items():
+        try:
+            values |= {name: _value(name, cells.without_guard(text))} if text else {}
+        except (ValueError, Refused) as error:
+            wrong.append(str(error))
     try:
         agent = NewAgent.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{place}: {first['msg']}") from None
+        wrong += [
+            f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}"
+            for one in error.errors(include_input=False, include_url=False)
+        ]
+    if wrong:
+        raise ValueError("; ".join(wrong))
     return {**json.loads(agent.model_dump_json(exclude_unset=True)), "line": line}
 
 

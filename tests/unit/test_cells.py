@@ -43,3 +43,12 @@ def test_a_file_of_the_command_is_read_by_the_api() -> None:
     assert errors == []
     assert rows[0]["teams"] == NAMES
     assert rows[0]["queues"] == {"sales": 0, "support": 3}
+
+
+def test_each_wrong_field_of_a_line_is_told() -> None:
+    text = "username,deactivated,ring_in_use,wss_port\nann,perhaps,never,soon\nbob,yes,no,\n"
+    [agent], [error] = tables.read(text.encode())
+    assert agent["username"] == "bob"
+    assert error["line"] == 2
+    told = error["detail"].split("; ")
+    assert [one.partition(":")[0] for one in told] == ["deactivated", "ring_in_use", "wss_port"]
