@@ -17,11 +17,12 @@ NOT_MENDED = "phones may ring on for a lost node, or device states of one that i
 
 PUBLISHER = "res_pjsip_publish_asterisk.so"
 """the module by which nodes tell each other device states. Its reload sends all of them, and touches no call"""
-RINGS_ON_SECONDS = 3.0
-"""after a node did not answer, until what rings between it and us is ended: it is asked every two seconds, and one
-packet may be lost"""
+RINGS_ON_SECONDS = 1.5
+"""after a node did not answer within a second, until what rings between it and us is ended. It is asked every second,
+twice each time: so it has left two questions and a half unanswered, and some packets may be lost"""
 TELL_AGAIN_SECONDS = 10.0
 """at least between two reloads: a link may come and go"""
+RETRY_SECONDS = 1.0
 CONGESTION = "34"
 """the Q.850 cause with which a leg to the lost node is ended: agentbridge-remote makes a busy agent of it, and the next
 one rings"""
@@ -31,7 +32,8 @@ class Trunks:
     """Ends what rings between this Asterisk and a node that is lost, and tells one that is back all device states.
 
     Changes that were published while the other node was away are not sent again by Asterisk itself. `look` is told
-    again and again which nodes are not reached; `run` acts. active: whether this daemon acts for its node.
+    again and again which nodes are not reached; `run` acts. active: whether this daemon acts for its node. Rings are
+    ended without the directory too: a node that lost its network loses both.
     """
 
     def __init__(self, link: Asks, *, active: Callable[[], bool], clock: Callable[[], float]) -> None:
@@ -59,12 +61,12 @@ class Trunks:
             if now - since >= RINGS_ON_SECONDS and name not in self._ended:
                 self._ended.add(name)
                 self._ringing.add(name)
-                self._wake.set()
         for name in self._lost.keys() - set(unreachable):
             del self._lost[name]
             self._ended.discard(name)
+            self._ringing.discard(name)
             self._back = True
-        if self._back and now >= self._tell_from:
+        if self._ringing or (self._back and now >= self._tell_from):
             self._wake.set()
 
     async def run(self) -> NoReturn:
@@ -72,25 +74,25 @@ class Trunks:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if not self._active():
-                self._ringing.clear()
-                self._back = False
-                continue
             try:
                 await self._end_ringing()
-                await self._tell_states()
+                if self._active():  # else later: `look` wakes again until it is done
+                    await self._tell_states()
             except (Refused, Unavailable) as reason:
                 log.warning("trunk.not_mended", reason=str(reason), meanwhile=NOT_MENDED)
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _end_ringing(self) -> None:
-        """Hangs up the trunks' channels to lost nodes that were never answered. Raises Refused or Unavailable."""
-        lost, self._ringing = self._ringing, set()
+        """Hangs up the trunks' channels to lost nodes that were never answered. Raises Refused or Unavailable; it is
+        tried again then."""
+        lost = set(self._ringing)
         if not lost:
             return
         for channel in await channels(self._link):
             if channel.endpoint in lost and not channel.up:
                 await self._hang_up(channel.name)
                 log.info("trunk.ring_ended", node=channel.endpoint, channel=channel.name, reason="that node is lost")
+        self._ringing -= lost
 
     async def _hang_up(self, channel: str) -> None:
         """Hangs a channel up; does nothing where it is gone. Raises Refused or Unavailable."""

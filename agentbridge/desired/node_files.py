@@ -24,7 +24,7 @@ _PEER = """
 [{peer.name}]
 type = aor
 contact = sip:{host}:{peer.sip_port}
-qualify_frequency = 2
+qualify_frequency = 1
 qualify_timeout = 1.0
 
 [{peer.name}]

@@ -37,7 +37,8 @@ from agentbridge.reconnecting import Waits, keep_connected
 log = structlog.get_logger()
 
 CHANNEL = "agentbridge"
-WAITS = Waits(first=0.2, longest=10.0)
+WAITS = Waits(first=0.2, longest=3.0)
+"""soon after the database is back this node has what happened meanwhile, and one try costs little"""
 FRESH_SECONDS = 1.0
 """older rows are not handed on: whoever acts on them reads again"""
 

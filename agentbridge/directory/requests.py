@@ -22,7 +22,7 @@ _TAKE = "SELECT agentbridge.take_request($1, $2)"
 _FINISH = "SELECT agentbridge.finish_request($1, $2, $3, $4)"
 _DECLINE = "SELECT agentbridge.decline_request($1, $2, $3)"
 _RESULT = "SELECT agentbridge.request_result($1)"
-WAITS = Waits(first=0.2, longest=10.0)
+WAITS = Waits(first=0.2, longest=3.0)
 PROBE_SECONDS = 5.0
 """between two signs of life of the listening connection; also how late a request may be seen behind a pooler"""
 LOOK_EVERY_SECONDS = 0.5

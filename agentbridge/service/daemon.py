@@ -84,6 +84,7 @@ async def serve(parts: Parts, settings: Settings) -> None:
         "reconcile": parts.reconciler.run(),
         "resync": parts.resync.run(),
         "heartbeat": health.beat(),
+        "other_nodes": health.look_at_others(),
         "prune": _prune(parts.directory),
         "watchdog": health.watchdog(),
         "calls": parts.calls.run(),

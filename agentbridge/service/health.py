@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from datetime import UTC, datetime
+from typing import NoReturn
 
 import structlog
 
@@ -40,6 +41,8 @@ class Health:
         self._parts = parts
         self._resync_seconds = resync_seconds
         self._started_at = datetime.now(UTC)
+        self._unreachable: tuple[str, ...] = ()
+        """nodes that this Asterisk does not reach by SIP"""
 
     # ------------------------------------------------------------ tells it
 
@@ -50,17 +53,28 @@ class Health:
         while True:
             now, state = time.monotonic(), self._summary()
             # numbers that are taken at once: until the directory knows them it gives them to new agents
-            unreachable = self._look_at_others()
-            news = (state, self._parts.reconciler.taken, unreachable)
+            news = (state, self._parts.reconciler.taken, self._unreachable)
             others = self._parts.locations.others
             if news != told or now - sent >= (AMONG_OTHERS_SECONDS if others else HEARTBEAT_SECONDS):
                 with contextlib.suppress(Unavailable):  # the changes' connection says that the database is lost
-                    centre = await self._parts.directory.heartbeat(self._heartbeat(unreachable))
+                    centre = await self._parts.directory.heartbeat(self._heartbeat())
                     self._parts.locations.heard(centre.others)
                     self._parts.queue_nodes.heard(centre.queues)
                     self._parts.orphans.heard(centre.orphans)
                 systemd.status(state)
                 sent, told = now, news
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def look_at_others(self) -> NoReturn:
+        """Notes which nodes this Asterisk does not reach by SIP, and tells the trunks, until it is cancelled.
+
+        Beside the heartbeats, since a database that hangs holds those up.
+        """
+        while True:
+            node = self._parts.node
+            self._unreachable = tuple(node.unreachable(self._parts.locations.others))
+            if node.up:  # else nothing is known of them
+                self._parts.trunks.look(self._unreachable)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def ready(self) -> None:
@@ -112,15 +126,7 @@ class Health:
 
     # ------------------------------------------------------------ what is known
 
-    def _look_at_others(self) -> tuple[str, ...]:
-        """Returns the nodes that this Asterisk does not reach by SIP, and tells the trunks."""
-        node = self._parts.node
-        unreachable = tuple(node.unreachable(self._parts.locations.others))
-        if node.up:  # else nothing is known of them
-            self._parts.trunks.look(unreachable)
-        return unreachable
-
-    def _heartbeat(self, unreachable: tuple[str, ...]) -> Heartbeat:
+    def _heartbeat(self) -> Heartbeat:
         """Returns what the directory is told of this daemon."""
         parts = self._parts
         return Heartbeat(
@@ -133,7 +139,7 @@ class Health:
             version=__version__,
             lacks=tuple(parts.node.lacks),
             taken=tuple(sorted(parts.reconciler.taken)),
-            unreachable=unreachable,
+            unreachable=self._unreachable,
         )
 
     def _pending(self) -> int:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import asyncpg
 
 from lab.bridge import Bridge, prepare
-from lab.phones import Farm, Phone, RegistrationRefusedError
+from lab.faults import FaultProxy
+from lab.phones import Call, Farm, Phone, RegistrationRefusedError
 from lab.postgres import Postgres
 from lab.processes import LabError, until
 from tests.acceptance.many_nodes import make_agent, settled
-from tests.nodes.cluster import BUSY_LINE, NODES, QUEUES, Cluster, Place, hear_each_other
+from tests.nodes.cluster import BUSY_LINE, NAMES, QUEUES, Cluster, Place, hear_each_other
 
 FAILOVER_S = 10
 SERVED_AGAIN_S = 40.0
+SILENT_S = 5.0
+"""nobody is rung longer for one who is not there"""
+OUTAGE_S = float(os.environ.get("AGENTBRIDGE_NODE_OUTAGE", "15"))
 _numbers = itertools.count(1)
 
 
@@ -121,10 +127,33 @@ class Centre:
 
         await until(quiet, within=SERVED_AGAIN_S, what="no drift on any node")
 
+    async def as_unmoved(self, before: list[tuple[object, ...]], numbers: Mapping[str, Place]) -> None:
+        """Longer than the lease after an outage nothing has moved, and nothing is left to do."""
+        await asyncio.sleep(2 * FAILOVER_S)
+        await self.until_right(numbers)
+        await self.without_drift()
+        assert await self.unmoved() == before
+        assert await self.db.fetchval("select count(*) from agentbridge.nodes where lost_at is not null") == 0
+
+    async def only(self, name: str) -> None:
+        """Puts everybody else on pause."""
+        others = "from agentbridge.agent_status where username <> $1 and logged_in and not paused"
+        await self.db.execute(f"select agentbridge.pause(username, '') {others}", name)
+        await self.db.execute("select agentbridge.unpause($1)", name)
+        await self.settled()
+
 
 @asynccontextmanager
-async def opened(postgres: Postgres, folder: Path, others: Sequence[Postgres] = ()) -> AsyncIterator[Centre]:
-    """A centre in which nodea serves both queues. others: servers of PostgreSQL that may become the primary one."""
+async def opened(
+    postgres: Postgres,
+    folder: Path,
+    others: Sequence[Postgres] = (),
+    *,
+    nodes: Sequence[str] = NAMES,
+    ways: Mapping[str, FaultProxy] = MappingProxyType({}),
+) -> AsyncIterator[Centre]:
+    """A centre in which nodea serves both queues. others: servers of PostgreSQL that may become the primary one. ways:
+    by which some nodes' daemons reach PostgreSQL, by the node."""
     async with AsyncExitStack() as stack:
         dsn = await postgres.create_database(f"three_nodes_{next(_numbers)}")
         await prepare(dsn, numbers=range(1000, 1010))
@@ -132,16 +161,21 @@ async def opened(postgres: Postgres, folder: Path, others: Sequence[Postgres] = 
         stack.callback(db.terminate)
         await db.execute("update agentbridge.settings set queue_failover_seconds = $1", FAILOVER_S)
         await db.execute("insert into agentbridge.queues (name) select unnest($1::text[])", [*QUEUES])
-        cluster = await stack.enter_async_context(Cluster(folder, daemons=True))
+        cluster = await stack.enter_async_context(Cluster(folder, daemons=True, names=nodes))
         of_all = dsn_of_all(dsn, postgres, others)
-        bridges = [await stack.enter_async_context(Bridge(p.pbx, of_all, name=p.name)) for p in cluster.places]
-        for node in NODES:
+        by_way = {name: dsn.replace(f":{postgres.port}/", f":{way.port}/") for name, way in ways.items()}
+        bridges = [
+            await stack.enter_async_context(Bridge(p.pbx, by_way.get(p.name, of_all), name=p.name))
+            for p in cluster.places
+        ]
+        for node in cluster.nodes if len(nodes) > 1 else ():
             await bridges[0].cli("node", "add", node.name, node.sip_host, "--sip-port", str(node.sip_port))
         await asyncio.gather(*(bridge.start() for bridge in bridges))
         await stack.enter_async_context(phones(cluster))
         centre = Centre(cluster, bridges, dsn, db)
         stack.callback(lambda: centre.db.terminate())
-        await bridges[0].cli("node", "home", "nodea", "--queue", "sales", "--queue", "support", "--yes")
+        if len(nodes) > 1:
+            await bridges[0].cli("node", "home", "nodea", "--queue", "sales", "--queue", "support", "--yes")
         yield centre
 
 
@@ -190,3 +224,26 @@ async def served(place: Place, agent: Phone, queue: str = "sales") -> None:
     await hear_each_other(outgoing, incoming, (customer, agent))
     await outgoing.hangup()
     await incoming.ended(timeout=BUSY_LINE)
+
+
+class Talk:
+    """A customer and an agent who hear each other."""
+
+    def __init__(self, outgoing: Call, incoming: Call, tones: tuple[Phone, Phone]) -> None:
+        self._outgoing, self._incoming, self._tones = outgoing, incoming, tones
+
+    async def goes_on(self) -> None:
+        await hear_each_other(self._outgoing, self._incoming, self._tones)
+
+    async def end(self) -> None:
+        await self._outgoing.hangup()
+        await self._incoming.ended(timeout=BUSY_LINE)
+
+
+async def talk(place: Place, queue: str, agent: Phone) -> Talk:
+    """A customer at that node calls the queue, and the agent answers."""
+    customer = await place.customer()
+    outgoing = await customer.call(f"acd-{queue}", timeout=SERVED_AGAIN_S)
+    talking = Talk(outgoing, await agent.rings(timeout=SERVED_AGAIN_S), (customer, agent))
+    await talking.goes_on()
+    return talking

@@ -29,7 +29,7 @@ def test_each_node_has_a_trunk_and_a_publication_to_each_other_and_none_to_itsel
     assert [section["type"] for section in found] == kinds * 2
     assert "10.0.0.1" not in {value for section in found for key, value in section.items() if key != "media_address"}
     aor, identify, endpoint, publish, _, shared = found[:6]
-    assert (aor[""], aor["contact"], aor["qualify_frequency"]) == ("nodeb", "sip:10.0.0.2:5070", "2")
+    assert (aor[""], aor["contact"], aor["qualify_frequency"]) == ("nodeb", "sip:10.0.0.2:5070", "1")
     assert identify["match"] == "10.0.0.2"
     assert (endpoint["media_address"], endpoint["identify_by"]) == ("10.0.0.1", "ip")
     # B takes it as of nodea: the user of the address

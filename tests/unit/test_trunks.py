@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agentbridge.asterisk.ami.wire import Message
-from agentbridge.asterisk.trunks import PUBLISHER, RINGS_ON_SECONDS, TELL_AGAIN_SECONDS, Trunks
+from agentbridge.asterisk.trunks import PUBLISHER, RETRY_SECONDS, RINGS_ON_SECONDS, TELL_AGAIN_SECONDS, Trunks
 from agentbridge.errors import Refused, Unavailable
 from agentbridge.model import Contact, EndpointId
 from agentbridge.phone.orphans import AGAIN_SECONDS, Orphans
@@ -35,6 +35,8 @@ class Link:
         return Message([("Response", "Success")])
 
     async def action_list(self, *_: object, **__: object) -> list[Message]:
+        if self.away:
+            raise Unavailable("away")
         return [
             Message([("Event", "CoreShowChannel"), ("Channel", name), ("ChannelStateDesc", state)])
             for name, state in CHANNELS.items()
@@ -93,6 +95,32 @@ def test_states_are_told_when_a_node_is_back_and_not_again_and_again(loop: Jumpi
             trunks.look([])
             await turns(10)
         assert link.done == [f"module reload {PUBLISHER}"] * 2
+        running.cancel()
+
+    loop.run(scene())
+
+
+def test_rings_are_ended_without_the_directory_and_states_are_told_when_it_is_back(loop: JumpingLoop) -> None:
+    async def scene() -> None:
+        link, directory = Link(), False
+        trunks = Trunks(link, active=lambda: directory, clock=loop.time)
+        running = asyncio.create_task(trunks.run())
+
+        async def look(*lost: str, seconds: float = TELL_AGAIN_SECONDS) -> None:
+            trunks.look(lost)
+            await turns(10)
+            await asyncio.sleep(seconds)
+
+        link.away = True
+        await look("b", seconds=RINGS_ON_SECONDS)
+        await look("b", seconds=2 * RETRY_SECONDS)
+        link.away = False
+        for _ in range(2):
+            await look("b")
+        assert link.done == ["Hangup PJSIP/b-00000001 34", "Hangup PJSIP/b-00000004 34"], "tried again, and once"
+        for directory in (False, True, True):  # noqa: B007 - as the trunks ask for it
+            await look()
+        assert link.done[2:] == [f"module reload {PUBLISHER}"]
         running.cancel()
 
     loop.run(scene())
