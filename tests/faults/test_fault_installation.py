@@ -164,6 +164,8 @@ async def test_the_package_is_installed_upgraded_and_purged_and_asks_nothing(deb
         await debian.follow(str(step), *(int(block) for block in blocks))
     assert "all is well" in debian.told["5."]
     await debian.follow("As a Debian package", 1)
+    # the example of the first installation, which was left without our part when that was taken away
+    await debian.root.shell("sed -i '/^\\[from-customers\\]/,/Hangup()/d' /etc/asterisk/extensions.conf")
     await debian.follow("6.")
     assert debian.told["6."].rstrip().endswith("all is well")
     completed = await debian.root.shell(
