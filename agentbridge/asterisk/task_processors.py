@@ -17,7 +17,7 @@ TASKS_BESIDE_1000 = 3
 """that such a walk counts as beside 1,000 endpoints. It grows with their square, since 22 sorts them into a list: 12 ms
 then, 46 beside 2,000, 1.4 s beside 10,000; whoever writes an endpoint waits for it. 16 takes 10 ms for 10,000."""
 PROCESSORS = (
-    "stasis/m", "stasis/pool", "taskpool", "pjsip/pool", "pjsip/default", "sorcery/", WALKS, "pjsip/distributor",
+    "stasis/m", "stasis/pool", "taskpool", "pjsip/pool", "pjsip/default", "sorcery/", "pjsip/distributor",
 )  # fmt: skip
 _DEPTH = re.compile(r"^(\S+)\s+\d+\s+(\d+)\s", re.MULTILINE)
 
@@ -39,17 +39,21 @@ async def depth(console: Console, processors: Iterable[str], endpoints: int) -> 
     Raises Unavailable, also without the right to ask: blind, the writer could stop new calls.
     """
     # one after the other on one connection: a group of tasks would wrap its Unavailable in a group of its own
-    weights = {WALKS: tasks_of_a_walk(endpoints)}
-    return max([weights.get(names, 1) * await _depth_of(console, names) for names in processors], default=0)
+    walk = tasks_of_a_walk(endpoints)
+    return max([await _depth_of(console, names, walk) for names in processors], default=0)
 
 
-async def _depth_of(console: Console, names: str) -> int:
-    """Returns the tasks in the deepest of the task processors whose names begin so. Raises Unavailable."""
+async def _depth_of(console: Console, names: str, walk: int) -> int:
+    """Returns the tasks in the deepest of the task processors whose names begin so, with `walk` for each new AOR.
+
+    Raises Unavailable.
+    """
     try:
         shown = await console.command(_question(names), timeout=TIMEOUT_SECONDS)
     except Refused as refused:
         raise Unavailable(f"{refused}: the account needs write=command in manager.conf") from refused
-    return max((int(waiting) for _, waiting in _DEPTH.findall(shown)), default=0)
+    found = _DEPTH.findall(shown)
+    return max((int(waiting) * (walk if name.startswith(WALKS) else 1) for name, waiting in found), default=0)
 
 
 def _question(names: str) -> str:

@@ -160,7 +160,7 @@ class Writer:
         match step.action:
             case AddMember() | RemoveMember() | PauseMember() | SetPenalty() | SetRingInUse():
                 return TASKS_A_WRITE
-            case PutPolicy() | DeletePolicy():
+            case PutPolicy() | DeletePolicy() | PutObject(kind=ObjectKind.AUTH) | DeleteObject(kind=ObjectKind.AUTH):
                 return 0
             case PutObject() if _new_aor(step):
                 return self._asterisk.tasks_of_an_aor

@@ -1,6 +1,7 @@
 """A stock Debian with a PBX on it, as an administrator has it before agentbridge is installed there by the document."""
 
 import re
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -117,7 +118,8 @@ class Debian:
         list_files = ["git", "-C", TOP, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         listed = subprocess.run(list_files, check=True, capture_output=True)
         target = self.root.path(SOURCES)
-        target.mkdir(exist_ok=True)
+        shutil.rmtree(target, ignore_errors=True)  # `make_newer` may have been there
+        target.mkdir()
         packed = subprocess.run(
             ["tar", "-C", TOP, "--null", "-T", "-", "-c"], input=listed.stdout, check=True, capture_output=True
         )
