@@ -70,7 +70,7 @@ class Pace:
         """
         if tasks == 0:
             return min(wanted, AT_ONCE)
-        tasks = min(tasks, self._ceiling)  # one of them may go where nothing else waits
+        tasks = min(tasks, self._ceiling // 2)  # in an Asterisk at work something always waits; one of them may go
         if not self._turn.locked() and self._grants_at_once(wanted, tasks):
             return wanted
         try:

@@ -91,8 +91,8 @@ def test_what_leaves_fewer_tasks_goes_in_greater_parts() -> None:
     loop.end()
 
 
-def test_a_write_worth_more_than_the_ceiling_goes_alone() -> None:
-    loop, processors = JumpingLoop(), Processors()
+def test_a_write_worth_more_than_the_ceiling_goes_where_half_of_it_is_free() -> None:
+    loop, processors = JumpingLoop(), Processors(depth=CEILING // 2)
     assert loop.run(paced(loop, processors).take(10, tasks=5 * CEILING)) == 1
     loop.end()
 
