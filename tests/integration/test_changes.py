@@ -241,6 +241,21 @@ async def test_what_changes_while_another_gives_a_new_number_or_name_is_noted_un
     assert key in rows[-1]["keys"]
 
 
+async def test_a_transaction_that_does_not_see_a_new_number_can_not_note_a_pause_under_the_old_one(
+    sql: Connection, connect: Connect
+) -> None:
+    await add_agent(sql, "anna", internal="1001")
+    await sql.execute("select agentbridge.login('anna')")
+    other = await connect()
+    pausing = other.transaction(isolation="repeatable_read")
+    await pausing.start()
+    await other.fetch("select from agentbridge.agents")
+    await sql.execute("update agentbridge.agents set internal = '1009'")
+    with pytest.raises(asyncpg.SerializationError):
+        await other.execute("update agentbridge.sessions set paused = true")
+    await pausing.rollback()
+
+
 async def test_a_change_of_hundreds_of_agents_marks_each_its_old_number_and_its_telephone(
     sql: Connection, database: str
 ) -> None:

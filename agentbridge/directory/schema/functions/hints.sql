@@ -5,9 +5,11 @@
 -- thousands, such as new agents, memberships and a shift that goes on pause, is noted once for each statement.
 --
 -- A key is looked up with a lock (for key share): if another transaction is giving the agent a new number or the
--- telephone a new name, this one waits and notes the new one. Without it each would note what the other has left.
+-- telephone a new name, this one waits and notes the new one. Without it each would note what the other has left. For a
+-- session, which changes most often, it is the other way round: a new number or name writes the session too.
 
--- These four run with the rights and the search path of the trigger that calls them.
+-- These four run with the rights and the search path of the trigger that calls them. Left to itself, PostgreSQL would plan
+-- what looks up some ids anew at each call, which takes far longer than finding one.
 create or replace function agentbridge.note(touched text[]) returns void language plpgsql
 as $$
 begin
@@ -21,6 +23,7 @@ end $$;
 
 -- The internal numbers of these agents.
 create or replace function agentbridge.numbers_of(ids bigint[]) returns text[] language plpgsql
+set plan_cache_mode = force_generic_plan
 as $$
 begin
     return array(select a.internal from agentbridge.agents a where a.id = any (ids) for key share);
@@ -28,6 +31,7 @@ end $$;
 
 -- The names of these telephones.
 create or replace function agentbridge.names_of(ids bigint[]) returns text[] language plpgsql
+set plan_cache_mode = force_generic_plan
 as $$
 begin
     return array(select t.name from agentbridge.telephones t where t.id = any (ids) for key share);
@@ -35,6 +39,7 @@ end $$;
 
 -- The telephones where these agents sit.
 create or replace function agentbridge.telephones_of(ids bigint[]) returns bigint[] language plpgsql
+set plan_cache_mode = force_generic_plan
 as $$
 begin
     return array(
@@ -73,6 +78,9 @@ create or replace function agentbridge.hint_agent() returns trigger language plp
 set search_path = agentbridge, pg_temp
 as $$
 begin
+    if new.internal <> old.internal then
+        update sessions set agent_id = agent_id where agent_id = new.id;    -- see hint_sessions
+    end if;
     perform note(array[new.internal]
         || case when new.internal <> old.internal then old.internal end
         || case when new.hot_desk then names_of(telephones_of(array[new.id])) end);
@@ -115,56 +123,52 @@ create or replace trigger hint_insert after insert on agentbridge.telephones ref
 create or replace trigger hint_delete after delete on agentbridge.telephones referencing old table as old_rows
     for each statement execute function agentbridge.hint_telephones();
 
--- A telephone's name now and before, and the number of who sits there, whose calls go to that name. Not `registered`,
--- which the daemon itself writes.
+-- A telephone's name now and before; the number of who sits there, whose calls go to that name, comes with the session.
+-- Not `registered`, which the daemon itself writes.
 create or replace function agentbridge.hint_telephone() returns trigger language plpgsql security definer
 set search_path = agentbridge, pg_temp
 as $$
 begin
-    if new.name = old.name then
-        perform note(array[new.name]);
-    else
-        perform note(array[old.name, new.name]
-            || numbers_of(array(select s.agent_id from sessions s where s.telephone_id = new.id)));
+    if new.name <> old.name then
+        update sessions set telephone_id = telephone_id where telephone_id = new.id;    -- see hint_sessions
     end if;
+    perform note(array[old.name, new.name]);
     return null;
 end $$;
 create or replace trigger hint_update after update of name, transport, host, nat, sip_type, codecs, caller_id, context,
     call_group, pickup_group, sip_secret, sip_expires
     on agentbridge.telephones for each row execute function agentbridge.hint_telephone();
 
--- Sessions that begin, end, move or are paused: the numbers and the telephones before and after.
+-- Sessions that begin, end, move or are paused: the numbers and the telephones as they are now. Whoever changes such a
+-- number or name writes the session, and so comes before this transaction or after it: no lock is needed here.
 create or replace function agentbridge.hint_sessions() returns trigger language plpgsql security definer
 set search_path = agentbridge, pg_temp
 as $$
-declare
-    agents bigint[];
-    phones bigint[];    -- null: nobody of them sits at one
 begin
-    if tg_op = 'INSERT' then
-        select array_agg(agent_id), array_agg(telephone_id) filter (where telephone_id is not null)
-        into agents, phones from new_rows;
-    elsif tg_op = 'DELETE' then
-        select array_agg(agent_id), array_agg(telephone_id) filter (where telephone_id is not null)
-        into agents, phones from old_rows;
-    else
-        select array_agg(agent_id), array_agg(telephone_id) filter (where telephone_id is not null)
-        into agents, phones
-        from (
-            select agent_id, telephone_id from new_rows
-            union all select agent_id, telephone_id from old_rows
-        ) both_rows;
-    end if;
-    perform note(numbers_of(agents) || case when phones is not null then names_of(phones) end);
+    perform note(
+        array(select (select a.internal from agents a where a.id = s.agent_id) from touched s)
+        || array(select (select t.name from telephones t where t.id = s.telephone_id) from touched s
+            where s.telephone_id is not null));
     return null;
 end $$;
-create or replace trigger hint_insert after insert on agentbridge.sessions referencing new table as new_rows
+create or replace trigger hint_insert after insert on agentbridge.sessions referencing new table as touched
     for each statement execute function agentbridge.hint_sessions();
-create or replace trigger hint_update after update on agentbridge.sessions
-    referencing old table as old_rows new table as new_rows
+create or replace trigger hint_update after update on agentbridge.sessions referencing new table as touched
     for each statement execute function agentbridge.hint_sessions();
-create or replace trigger hint_delete after delete on agentbridge.sessions referencing old table as old_rows
+create or replace trigger hint_delete after delete on agentbridge.sessions referencing old table as touched
     for each statement execute function agentbridge.hint_sessions();
+
+-- Where a session was that moves.
+create or replace function agentbridge.hint_moved() returns trigger language plpgsql security definer
+set search_path = agentbridge, pg_temp
+as $$
+begin
+    perform note(numbers_of(array[old.agent_id]) || names_of(array[old.telephone_id]));
+    return null;
+end $$;
+create or replace trigger hint_moved after update of agent_id, telephone_id on agentbridge.sessions
+    for each row when ((old.agent_id, old.telephone_id) is distinct from (new.agent_id, new.telephone_id))
+    execute function agentbridge.hint_moved();
 
 -- The pause of one queue. Of one that ends with its agent nothing is found, and the agent has its own hint.
 create or replace function agentbridge.hint_queue_pause() returns trigger language plpgsql security definer
