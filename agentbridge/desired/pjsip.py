@@ -7,7 +7,7 @@ field that is only left out would keep its old value for ever.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
@@ -182,6 +182,7 @@ def _caller_id(subject: Subject, line: Line) -> str:
     return merged(subject.agent.display_name, subject.key)
 
 
+@lru_cache(maxsize=64)
 def _groups(name: str, text: str) -> Fields:
     """Returns the endpoint's fields for these call or pickup groups: all as named groups, as many as fit into 127
     bytes as numbers too.
@@ -194,7 +195,8 @@ def _groups(name: str, text: str) -> Fields:
     return {name: ",".join(fitting), f"named_{name}": ",".join(numbers)}
 
 
-def _nat(modes: Iterable[str]) -> Fields:
+@lru_cache(maxsize=16)
+def _nat(modes: tuple[str, ...]) -> Fields:
     """Returns the endpoint's fields for these NAT modes (V3), as Asterisk's own sip_to_pjsip.py translates them."""
     lax = _yes_no(bool(_LAX_NAT & set(modes)))
     return {
@@ -204,7 +206,8 @@ def _nat(modes: Iterable[str]) -> Fields:
     }
 
 
-def _media(transports: Iterable[str]) -> Fields:
+@lru_cache(maxsize=16)
+def _media(transports: tuple[str, ...]) -> Fields:
     """Returns the endpoint's media fields for its transports: those of WebRTC, or plain RTP.
 
     What `webrtc=yes` sets, each field stated: taking back only `webrtc` would leave the others behind.

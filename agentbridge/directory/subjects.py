@@ -24,39 +24,24 @@ from agentbridge.model import (
     queue_name,
 )
 
-# keys: an array of keys. hinted: the snapshot up to which hints of changes have come. node: this daemon's.
+# keys: an array of keys. node: this daemon's. changed: whether there is a change of p.key of which no hint has come.
 _SUBJECTS = """
 -- The memberships only of agents that are logged in, since nobody else is a member, and of queues that the node serves.
-with hints as materialized (
-    select c.keys from agentbridge.changes c
-    where c.xid >= pg_snapshot_xmin({hinted}::pg_snapshot)
-        and not pg_visible_in_snapshot(c.xid, {hinted}::pg_snapshot)
-),
-centre as materialized (
+with centre as materialized (
     select exists (select from agentbridge.nodes n where n.node <> {node} and n.retired_at is null) as among_several
-),
-people as (
-    select w.key, t.id as telephone_id, coalesce(own.id, bound.agent_id) as agent_id
-    from unnest({keys}) w (key)
-    left join agentbridge.telephones t on t.name = w.key
-    left join agentbridge.sessions bound on bound.telephone_id = t.id
-    left join agentbridge.agents own on own.internal = w.key
 )
 select
     pg_current_snapshot()::text as snapshot,
-    case when row_number() over () = 1 then (   -- once is enough
-        select array(select name from agentbridge.queues where channel = 'voice')
-    ) end as our_queues,
-    case when row_number() over () = 1 then (
-        select array(
-            select r.name from agentbridge.retired_queues r
-            where r.retired_at > now() - interval '7 days' and {node} <> all (r.handed_over_by)
-                and not exists (
-                    select from agentbridge.queues q
-                    where q.channel = 'voice' and lower(q.name collate "C") = lower(r.name collate "C")))
+    -- in one of the rows is enough
+    case when p.nr = 1 then array(select name from agentbridge.queues where channel = 'voice') end as our_queues,
+    case when p.nr = 1 then array(
+        select r.name from agentbridge.retired_queues r
+        where r.retired_at > now() - interval '7 days' and {node} <> all (r.handed_over_by)
+            and not exists (
+                select from agentbridge.queues q
+                where q.channel = 'voice' and lower(q.name collate "C") = lower(r.name collate "C"))
     ) end as retired_queues,
-    -- a change that this statement sees, and that is newer than the last hint
-    (select coalesce(bool_or(h.keys && array[p.key, '*']), false) from hints h) as changed,
+    {changed} as changed,
     p.key, t.name as telephone, t.transport as t_transport, t.host as t_host, t.nat as t_nat,
     t.sip_type as t_sip_type, t.codecs as t_codecs, t.caller_id as t_caller_id, t.context as t_context,
     t.call_group as t_call_group, t.pickup_group as t_pickup_group, t.sip_secret as t_sip_secret,
@@ -75,10 +60,12 @@ select
     (select among_several from centre) as among_several,
     case when place.node <> {node} then place.node end as node,
     case when here.node <> {node} then extract(epoch from here.since)::float8 end as moved_at
-from people p
-left join agentbridge.telephones t on t.id = p.telephone_id
-left join agentbridge.agents a on a.id = p.agent_id
-left join agentbridge.sessions s on s.agent_id = p.agent_id
+from unnest({keys}) with ordinality p (key, nr)
+left join agentbridge.telephones t on t.name = p.key
+left join agentbridge.sessions bound on bound.telephone_id = t.id
+left join agentbridge.agents a
+    on a.id = coalesce((select own.id from agentbridge.agents own where own.internal = p.key), bound.agent_id)
+left join agentbridge.sessions s on s.agent_id = a.id
 left join agentbridge.telephones st on st.id = s.telephone_id
 -- where the key is registered, and where the device is that takes the agent's calls
 left join agentbridge.device_locations here on here.device = p.key
@@ -96,8 +83,15 @@ left join lateral (
         and reached.lost_at is null and reached.retired_at is null
 ) m on s.agent_id is not null"""
 
-SUBJECTS = _SUBJECTS.format(keys="$1::text[]", hinted="$2::text", node="$3::text")
-"""What the directory says of the keys $1: one statement, and so one moment."""
+_UNHINTED = """array[p.key, '*'] && array(
+        select unnest(c.keys) from agentbridge.changes c
+        where c.xid >= pg_snapshot_xmin($2::text::pg_snapshot)
+            and not pg_visible_in_snapshot(c.xid, $2::text::pg_snapshot)
+    )"""
+
+SUBJECTS = _SUBJECTS.format(keys="$1::text[]", changed=_UNHINTED, node="$3::text")
+"""What the directory says of the keys $1, hints of which have come up to the snapshot $2: one statement, and so one
+moment."""
 
 _NEWS = """
 with news as materialized (
@@ -117,9 +111,10 @@ from news n left join (
 ) s on true"""
 
 NEWS = _NEWS.format(
-    # these changes are the hints themselves
     subjects=_SUBJECTS.format(
-        keys="(select keys from news where cardinality(keys) <= 50)", hinted="null::text", node="$2::text"
+        keys="(select keys from news where cardinality(keys) <= 50)",
+        changed="false",  # these changes are the hints themselves
+        node="$2::text",
     )
 )
 """The changes since the snapshot $1 and, of a few keys, their SUBJECTS: one round trip from the hint to the plan."""
@@ -133,11 +128,13 @@ class Row(Protocol):
 
 def reading(rows: Sequence[Row]) -> Reading:
     """Builds a Reading from the rows of SUBJECTS, at least one."""
+    whole = next(row for row in rows if row["our_queues"] is not None)
+    retired = frozenset(queue_name(name) for name in whole["retired_queues"])
     return Reading(
-        snapshot=rows[0]["snapshot"],
+        snapshot=whole["snapshot"],
         subjects={EndpointId(row["key"]): subject(row) for row in rows},
-        queues=frozenset(queue_name(name) for name in [*rows[0]["our_queues"], *rows[0]["retired_queues"]]),
-        retired=frozenset(queue_name(name) for name in rows[0]["retired_queues"]),
+        queues=retired.union(queue_name(name) for name in whole["our_queues"]),
+        retired=retired,
         changed=frozenset(EndpointId(row["key"]) for row in rows if row["changed"]),
     )
 

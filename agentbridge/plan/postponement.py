@@ -64,6 +64,8 @@ def postponed(
     there gets the pause and the penalty that the new one should have. Of a key whose agent works by another one now,
     the endpoint and the policy stay as well until the member has left.
     """
+    if not engaged:
+        return planned
     waiting: dict[EndpointId, str] = {}
     kept: set[tuple[EndpointId, QueueName]] = set()
     leaving: set[EndpointId] = set()

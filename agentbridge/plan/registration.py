@@ -43,7 +43,7 @@ def strays(wanted: DesiredState, found: ObservedState) -> list[str]:
 
     The contact of a phone with a fixed address is part of the row itself and never one of them.
     """
-    if not wanted.transports:
+    if not found.contacts or not wanted.transports:
         return []
     fixed = wanted.objects.get(ObjectKind.AOR, {}).get("contact", "")
     return sorted(uri for uri in found.contacts if uri != fixed and not _allowed(transport_of(uri), wanted))

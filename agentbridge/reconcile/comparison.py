@@ -172,8 +172,10 @@ class Comparer:
         It has just left the directory, or our AstDB entries or a voicemail box remain. Anything else, such as a
         telephone that somebody added to a queue by hand, stays as it is.
         """
+        if cause is Cause.CHANGE:
+            return True
         found = self._asterisk.state(key)
-        return cause is Cause.CHANGE or bool(found.policy or found.mailbox)
+        return bool(found.policy or found.mailbox)
 
     def _has_left_over(self, key: EndpointId) -> bool:
         """Whether our AOR is still there for a number that the administrator has since added to Asterisk's own

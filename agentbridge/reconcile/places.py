@@ -33,6 +33,8 @@ class Places:
         The keys left out wait and are compared again soon. The places are to be given to `unlock`.
         """
         locked: set[AgentPlace] = set()
+        if not any(isinstance(step.action, AddMember) for step in planned.steps):
+            return planned, locked
         waiting: dict[EndpointId, str] = {}
         steps: list[Step] = []
         for step in planned.steps:

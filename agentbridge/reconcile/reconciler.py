@@ -178,9 +178,13 @@ class Reconciler:
         """Takes due keys and works on them, several passes at a time, until it is cancelled."""
         async with asyncio.TaskGroup() as passes:
             passes.create_task(self._fence.run())
-            while True:
-                batch = await self.work.take()
-                passes.create_task(self._pass(batch))
+            passes.create_task(self._next_pass(passes))
+
+    async def _next_pass(self, passes: asyncio.TaskGroup) -> None:
+        """Waits until keys are due and does a pass over them; the next one waits meanwhile in a task of its own."""
+        batch = await self.work.take()
+        passes.create_task(self._next_pass(passes))
+        await self._pass(batch)
 
     async def _pass(self, batch: Batch) -> None:
         """Does one pass over a batch; where directory or Asterisk is lost meanwhile, its keys are compared again
@@ -285,7 +289,7 @@ class Reconciler:
         if unheard := self._autopauses.unheard(planned, batch):
             steps = tuple(step for step in planned.steps if step.key not in unheard)
             planned = replace(planned, steps=steps, waiting={**planned.waiting, **dict.fromkeys(unheard, "")})
-        return replace(compared, plan=planned)
+        return compared if planned is compared.plan else replace(compared, plan=planned)
 
     async def _write(self, compared: Comparison, batch: Batch, check: Callable[[], None]) -> None:
         """Writes what may be written now: no removal that is held back, no interrupted call, no agent twice in a
@@ -297,8 +301,8 @@ class Reconciler:
             written = await self._writer.write(planned.steps, batch, check, anew)
         finally:
             self._places.unlock(places)
-        # their next pass, a moment later, finds the call and says what they wait for
-        planned = replace(planned, waiting={**dict.fromkeys(written.engaged, ""), **planned.waiting})
+        if written.engaged:  # their next pass, a moment later, finds the call and says what they wait for
+            planned = replace(planned, waiting={**dict.fromkeys(written.engaged, ""), **planned.waiting})
         await self._conclude(replace(compared, plan=planned), written.failures, batch)
 
     async def _allowed(self, compared: Comparison) -> tuple[Plan, Collection[MemberId]]:

@@ -34,6 +34,8 @@ class WaitingKeys:
 
         agents: whose number each key of the batch is.
         """
+        if not self._moving:
+            return []
         changed = {agent for key, agent in agents.items() if batch.get(key) is Cause.CHANGE}
         left = [key for key, agent in self._moving.items() if agent in changed and key not in batch]
         for key in left:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import IntEnum
 
 from agentbridge.model import EndpointId
@@ -96,8 +96,10 @@ class WorkQueue:
     def __len__(self) -> int:
         return len(self._due) + len(self._waiting) + len(self._busy)
 
-    def mark(self, keys: Iterable[EndpointId], why: Cause) -> None:
+    def mark(self, keys: Collection[EndpointId], why: Cause) -> None:
         """Makes these keys due; one that a pass is comparing just now becomes due again after it."""
+        if not keys:
+            return
         now = self._clock()
         for key in keys:
             batch = self._busy.get(key)

@@ -218,10 +218,11 @@ def test_a_pause_that_the_queue_decided_becomes_the_directorys(loop: Loop, heard
 def test_a_pause_that_our_own_hang_up_caused_is_undone_and_not_adopted(loop: Loop) -> None:
     log_in(loop)
     loop.settle()
-    loop.asterisk.faults.lose_events = True
+    loop.asterisk.lose_link()
     loop.asterisk.no_answer(SALES, ME)
-    loop.asterisk.faults.lose_events = False
     loop.reconciler.mark([KEY], Cause.CHANGE)  # as the relay does for `pause_of_ours`
+    loop.pass_time(0.1)
+    loop.asterisk.restore_link()
     loop.look_again()
     assert loop.directory.adoptions == 0
     assert not _paused(loop)
