@@ -18,6 +18,8 @@ def register(app: typer.Typer) -> None:
 def run(config: ConfigPath = None) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP reloads the configuration."""
     # the other commands don't need what it imports
+    import uvloop
+
     from agentbridge.service import daemon
 
     path = chosen_path(config)
@@ -27,4 +29,5 @@ def run(config: ConfigPath = None) -> None:
     def reload() -> Settings:
         return load(path)
 
-    raise typer.Exit(asyncio.run(daemon.run(settings, reload)))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        raise typer.Exit(runner.run(daemon.run(settings, reload)))
