@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from playwright.async_api import Route, WebSocket
 
+from lab.phones.behaviour import Ring
 from lab.processes import until
 from tests.browser.conftest import Floor
 from tests.browser.shift import Agent, at_desk
@@ -179,11 +180,19 @@ async def test_a_newer_version_is_offered_but_never_in_a_call(floor: Floor) -> N
 
 
 async def test_the_calls_of_today_with_the_missed_ones_and_calling_back(floor: Floor) -> None:
-    await floor.centre.agent("ben")
+    await floor.centre.agent("ben", "sales")
     await floor.centre.login("ben")
     async with at_desk(floor, "wes", "sales") as wes:
-        ben = await floor.centre.phone("ben")
+        ben, customer = await floor.centre.phone("ben"), await floor.centre.caller()
         await wes.sees("No call yet today")
+        # a colleague takes the first one, so it is not missed
+        usual, ben.behaviour = ben.behaviour, Ring()
+        outgoing = customer.dial("sales")
+        await wes.button("Answer").wait_for()
+        (await ben.rings(timeout=10)).answer()
+        await wes.no_longer_sees("No call yet today")
+        await outgoing.hangup()
+        ben.behaviour = usual
         call = ben.dial(wes.number)
         await wes.button("Answer").wait_for()
         await call.hangup()
