@@ -21,6 +21,8 @@ log = structlog.get_logger()
 
 CONFIRMED = "an administrator has confirmed this database: it is obeyed, and Asterisk loses what it lacks"
 ELSEWHERE = "the address of the database leads to another server now"
+SAVE_AFTER_SECONDS = 0.05
+"""after a change was read: by then it is on its way to Asterisk"""
 
 
 class Elsewhere(Unavailable):
@@ -42,6 +44,7 @@ class Admission:
         self._again_seconds = again_seconds
         self.older = ""
         """why this database is not obeyed until somebody confirms it"""
+        self._saving: asyncio.TimerHandle | None = None
 
     @property
     def lineage(self) -> Lineage | None:
@@ -49,9 +52,19 @@ class Admission:
         return self._memory.mark.lineage if self._memory.mark is not None else None
 
     def read_up_to(self, change: int, microseconds: int) -> None:
-        """Remembers the newest change that was read from this database; both are 0 when there was none."""
+        """Remembers the newest change that was read from this database; both are 0 when there was none.
+
+        The file is written a moment later, since nothing may hold the change itself up.
+        """
         if self._memory.mark is not None:
-            self._memory.keep(self._memory.mark.with_change(change, microseconds))
+            self._memory.mark = self._memory.mark.with_change(change, microseconds)
+            if self._saving is None:
+                self._saving = asyncio.get_running_loop().call_later(SAVE_AFTER_SECONDS, self._save)
+
+    def _save(self) -> None:
+        self._saving = None
+        if self._memory.mark is not None:
+            self._memory.keep(self._memory.mark)
 
     async def wait_until_obeyed(self, connection: Connection) -> bool:
         """Waits until this database may be obeyed: at once, or when somebody confirms one that is older than what

@@ -63,11 +63,15 @@ begin
     select * from ended union all select * from paused union all select * from resumed;
 end $$;
 
--- Looked at again and again, and never remembered: whoever starts late finds the same.
+-- Looked at again and again, and never remembered: whoever starts late finds the same. This one and the next are not plain
+-- SQL, which would be planned at each look and cost more than the look itself.
 create or replace function agentbridge.settle_lost_telephones(lost_after interval, lost_action text, back_action text)
 returns table (username text, internal text, telephone text, done text)
-language sql security definer set search_path = agentbridge, pg_temp
+language plpgsql security definer set search_path = agentbridge, pg_temp
 as $$
+#variable_conflict use_column
+begin
+    return query
     with seats as materialized (
         select s.agent_id, t.name, not t.registered and t.registered_at <= clock_timestamp() - lost_after as lost,
             t.registered as back
@@ -76,15 +80,18 @@ as $$
     select a.username, a.internal, seats.name, d.done
     from settle_agents((select array_agg(agent_id) from seats where lost),
             (select array_agg(agent_id) from seats where back), lost_action, back_action, 'telephone lost') d
-        join seats using (agent_id) join agents a on a.id = d.agent_id
-$$;
+        join seats using (agent_id) join agents a on a.id = d.agent_id;
+end $$;
 
 -- The same for agents whose phone is a browser, by what the daemons of all nodes tell now: lost is whom none of them can
 -- reach; while one of them is silent, nothing is known. A call that is still up keeps its agent from being lost.
 create or replace function agentbridge.settle_lost_browsers(lost_after interval, lost_action text, back_action text)
 returns table (username text, internal text, done text)
-language sql security definer set search_path = agentbridge, pg_temp
+language plpgsql security definer set search_path = agentbridge, pg_temp
 as $$
+#variable_conflict use_column
+begin
+    return query
     with browsers as materialized (
         select s.agent_id, bool_or(l.contact) as back, bool_and(l.state = 'unreachable'
             and l.since <= clock_timestamp() - lost_after) as lost
@@ -94,8 +101,8 @@ as $$
     select a.username, a.internal, d.done
     from settle_agents((select array_agg(agent_id) from browsers where lost),
             (select array_agg(agent_id) from browsers where back), lost_action, back_action, 'browser lost') d
-        join agents a on a.id = d.agent_id
-$$;
+        join agents a on a.id = d.agent_id;
+end $$;
 
 -- To the client of the agent who is out now, and to whoever else listens on agentbridge_events.
 create or replace function agentbridge.tell_takeover() returns trigger language plpgsql security definer

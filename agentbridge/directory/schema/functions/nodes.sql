@@ -145,9 +145,10 @@ end $$;
 -- Marks nodes that are gone: no heartbeat with an Asterisk that is up for three seconds, and no node that is steady and
 -- reaches it by SIP. Of a node that was never added with its SIP address the heartbeats of the whole lease decide, and only
 -- for one that was not added either: as when a node got another name.
-create or replace function agentbridge.note_lost_nodes(this_node text) returns void language sql
+create or replace function agentbridge.note_lost_nodes(this_node text) returns void language plpgsql
 security definer set search_path = agentbridge, pg_temp
 as $$
+begin
     with witnesses as (
         select w.node, w.unreachable from nodes w
         where w.retired_at is null and w.up_at > clock_timestamp() - longest_gap()
@@ -160,8 +161,8 @@ as $$
             then exists (select from witnesses w where w.node <> n.node)
                 and not exists (select from witnesses w where w.node <> n.node and n.node <> all (w.unreachable))
             else n.up_at < clock_timestamp() - make_interval(secs => (select queue_failover_seconds from settings))
-                and exists (select from nodes t where t.node = this_node and t.sip_host = '') end
-$$;
+                and exists (select from nodes t where t.node = this_node and t.sip_host = '') end;
+end $$;
 
 -- Gives queues that nobody serves to nodes that live: those of a retired node, or of one that does not serve queues any
 -- more, at once; those of a lost node after the lease (queue_failover_seconds since its last heartbeat), and only to nodes
