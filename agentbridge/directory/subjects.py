@@ -27,9 +27,6 @@ from agentbridge.model import (
 # keys: an array of keys. node: this daemon's. changed: whether there is a change of p.key of which no hint has come.
 _SUBJECTS = """
 -- The memberships only of agents that are logged in, since nobody else is a member, and of queues that the node serves.
-with centre as materialized (
-    select exists (select from agentbridge.nodes n where n.node <> {node} and n.retired_at is null) as among_several
-)
 select
     pg_current_snapshot()::text as snapshot,
     -- in one of the rows is enough
@@ -57,10 +54,13 @@ select
     case when a.prefix_required then array(select prefix from agentbridge.prefixes order by 1) end as prefixes,
     s.agent_id is not null as logged_in, s.paused, s.pause_reason, st.name as session_telephone,
     m.queues, m.penalties, m.reasons,
-    (select among_several from centre) as among_several,
+    centre.among_several,
     case when place.node <> {node} then place.node end as node,
     case when here.node <> {node} then extract(epoch from here.since)::float8 end as moved_at
 from unnest({keys}) with ordinality p (key, nr)
+cross join (
+    select exists (select from agentbridge.nodes n where n.node <> {node} and n.retired_at is null) as among_several
+) centre
 left join agentbridge.telephones t on t.name = p.key
 left join agentbridge.sessions bound on bound.telephone_id = t.id
 left join agentbridge.agents a
@@ -78,15 +78,15 @@ left join lateral (
     join agentbridge.queues q on q.id = e.queue_id and q.channel = 'voice'
     left join agentbridge.queue_pauses r on r.agent_id = e.agent_id and r.queue_id = e.queue_id
     where e.agent_id = s.agent_id
-        and (q.serving_node = {node} or q.serving_node is null and not (select among_several from centre))
+        and (q.serving_node = {node} or q.serving_node is null and not centre.among_several)
         -- nobody rings a device of a node that is gone
         and reached.lost_at is null and reached.retired_at is null
 ) m on s.agent_id is not null"""
 
 _UNHINTED = """array[p.key, '*'] && array(
         select unnest(c.keys) from agentbridge.changes c
-        where c.xid >= pg_snapshot_xmin($2::text::pg_snapshot)
-            and not pg_visible_in_snapshot(c.xid, $2::text::pg_snapshot)
+        where c.xid >= (select pg_snapshot_xmin($2::text::pg_snapshot))
+            and not pg_visible_in_snapshot(c.xid, (select $2::text::pg_snapshot))
     )"""
 
 SUBJECTS = _SUBJECTS.format(keys="$1::text[]", changed=_UNHINTED, node="$3::text")
@@ -95,15 +95,16 @@ moment."""
 
 _NEWS = """
 with news as materialized (
-    -- Commits are not in the order of their xids: asked for is what the last snapshot could not see yet.
+    -- Commits are not in the order of their xids: asked for is what the last snapshot could not see yet. In a subquery
+    -- it is parsed once, and else for each row.
     select pg_current_snapshot()::text as snapshot,
         extract(epoch from clock_timestamp() - min(c.at))::float8 as oldest_seconds,
         array_agg(distinct k) filter (where k is not null) as keys,
         max(c.seq) as newest,
         (array_agg((extract(epoch from c.at) * 1000000)::bigint order by c.seq desc))[1] as newest_at
     from agentbridge.changes c cross join unnest(c.keys) k
-    where c.xid >= pg_snapshot_xmin($1::text::pg_snapshot)
-        and not pg_visible_in_snapshot(c.xid, $1::text::pg_snapshot)
+    where c.xid >= (select pg_snapshot_xmin($1::text::pg_snapshot))
+        and not pg_visible_in_snapshot(c.xid, (select $1::text::pg_snapshot))
 )
 select s.*, n.*     -- both have the same snapshot
 from news n left join (
