@@ -112,10 +112,13 @@ class Reader:
         """Reads the changed live rows of the daemons; all of them after another epoch, or where rows were deleted
         unread. Raises Problem."""
         anew, self._live_anew = self._live_anew, False
-        nodes = await self._database.rows("api_live_nodes")
+        nodes, rows = await asyncio.gather(
+            self._database.rows("api_live_nodes"), self._database.rows("api_live_news", self._version)
+        )
         epochs = {row["node"]: row["epoch"] for row in nodes}
         whole = anew or epochs != self._epochs or any(row["floor"] > self._version for row in nodes)
-        rows = await self._database.rows("api_live_news", 0 if whole else self._version)
+        if whole:  # after the nodes: a row between would be older than their floor
+            rows = await self._database.rows("api_live_news", 0)
         self._floor.live([_news(row) for row in rows], whole=whole)
         self._floor.silent({row["node"] for row in nodes if row["stale"]})
         self._hub.hasten()

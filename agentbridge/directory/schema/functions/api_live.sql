@@ -5,17 +5,23 @@
 create or replace function agentbridge.api_viewer(proof bytea) returns jsonb language plpgsql stable
 security definer set search_path = agentbridge, pg_temp
 as $$
-declare who api_identity := api_allow(proof, 'events');
+declare
+    who api_identity := api_allow(proof, 'events');
+    its_id bigint;
+    its_mask integer;
 begin
+    if who.kind = 'agent' then
+        select a.id, case when a.mask_sensitive then s.mask_characters end into its_id, its_mask
+        from agents a, settings s where a.username = who.name;
+    end if;
     return jsonb_build_object('kind', who.kind, 'name', who.name, 'roles', who.roles, 'session', who.session,
         'all', who.roles && '{admin,machine}',
         'queues', case when who.roles && '{user,supervisor}'
             then array(select q.address from queues q where q.id in (select api_queues_of(who))) else '{}' end,
         -- of these an agent sees how many wait, and not who works there
-        'own_queues', array(select q.address from agents a join effective_members m on m.agent_id = a.id
-            join queues q on q.id = m.queue_id where who.kind = 'agent' and a.username = who.name),
-        'mask', (select s.mask_characters from settings s, agents a
-            where who.kind = 'agent' and a.username = who.name and a.mask_sensitive));
+        'own_queues', array(select q.address from effective_members m join queues q on q.id = m.queue_id
+            where m.agent_id = its_id),
+        'mask', its_mask);
 end $$;
 
 -- The keys of what was committed since a snapshot, and the snapshot now. '*' is all; so is null: what a reader may have

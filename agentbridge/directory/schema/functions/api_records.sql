@@ -5,16 +5,19 @@
 
 -- The queues that somebody sees: an administrator and a machine all, users those enabled for them, a supervising agent
 -- those it is in.
-create or replace function agentbridge.api_queues_of(who agentbridge.api_identity) returns setof bigint language sql stable
+create or replace function agentbridge.api_queues_of(who agentbridge.api_identity) returns setof bigint language plpgsql stable
 security definer set search_path = agentbridge, pg_temp
 as $$
-    select q.id from queues q where who.roles && '{admin,machine}'
-    union
-    select e.queue_id from user_queues e where who.kind = 'user' and e.username = who.name
-    union
-    select m.queue_id from effective_members m join agents a on a.id = m.agent_id
-    where who.kind = 'agent' and a.username = who.name and 'supervisor' = any (who.roles)
-$$;
+begin
+    if who.roles && '{admin,machine}' then
+        return query select q.id from queues q;
+    elsif who.kind = 'user' then
+        return query select e.queue_id from user_queues e where e.username = who.name;
+    elsif who.kind = 'agent' and 'supervisor' = any (who.roles) then
+        return query select m.queue_id from effective_members m
+            where m.agent_id = (select a.id from agents a where a.username = who.name);
+    end if;
+end $$;
 
 -- The agents that somebody may change.
 create or replace function agentbridge.api_agents_of(who agentbridge.api_identity, manage boolean)
