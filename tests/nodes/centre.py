@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -134,6 +135,18 @@ class Centre:
         await self.without_drift()
         assert await self.unmoved() == before
         assert await self.db.fetchval("select count(*) from agentbridge.nodes where lost_at is not null") == 0
+
+    async def database_back(self, postgres: Postgres) -> float:
+        """Starts PostgreSQL again; returns the seconds from then until a change of ann is on every node."""
+        await postgres.start()
+        began = time.monotonic()
+        await self.reconnect()
+        await self.db.execute("select agentbridge.pause('ann', 'lunch')")
+        await self.settled()
+        took = time.monotonic() - began
+        await self.db.execute("select agentbridge.unpause('ann')")
+        await self.settled()
+        return took
 
     async def only(self, name: str) -> None:
         """Puts everybody else on pause."""

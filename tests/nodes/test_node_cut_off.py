@@ -166,6 +166,9 @@ async def test_the_same_outages_of_a_centre_of_one_node(
         await bridge.kill()
         await served(a, agent)
         await bridge.start()
-        await centre.settled()
+        await fresh_postgres.kill()
+        await asyncio.sleep(OUTAGE_S)
+        await served(a, agent)
+        print(f"a change is on one node {await centre.database_back(fresh_postgres):.1f} s after PostgreSQL is back")
         await centre.without_drift()
         assert await centre.unmoved() == before
