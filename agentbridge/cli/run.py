@@ -18,8 +18,6 @@ def register(app: typer.Typer) -> None:
 def run(config: ConfigPath = None) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP reloads the configuration."""
     # the other commands don't need what it imports
-    import uvloop
-
     from agentbridge.service import daemon
 
     path = chosen_path(config)
@@ -29,5 +27,4 @@ def run(config: ConfigPath = None) -> None:
     def reload() -> Settings:
         return load(path)
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        raise typer.Exit(runner.run(daemon.run(settings, reload)))
+    raise typer.Exit(asyncio.run(daemon.run(settings, reload)))
