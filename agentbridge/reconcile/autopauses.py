@@ -27,6 +27,10 @@ class Autopauses:
         """To be adopted before the next pass could undo it."""
         self._heard.setdefault(key, set()).add(queue)
 
+    def waits(self, key: EndpointId) -> bool:
+        """Whether an autopause of the key was heard of and is not adopted yet; the pass that adopts it is due then."""
+        return key in self._heard
+
     async def adopt(self, keys: Collection[EndpointId]) -> dict[EndpointId, str]:
         """Writes the autopauses of these keys into the directory, as pauses of the agent.
 

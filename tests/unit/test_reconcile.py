@@ -33,7 +33,7 @@ from agentbridge.plan.limit import Limit
 from agentbridge.reconcile.pace import SPARE, Pace
 from agentbridge.reconcile.ports import Outcome
 from agentbridge.reconcile.reconciler import Reconciler
-from agentbridge.reconcile.work_queue import Cause
+from agentbridge.reconcile.work_queue import REST_SECONDS, Cause
 from lab.processes import until
 from tests.unit.asterisk_in_memory import AsteriskInMemory
 from tests.unit.directory_in_memory import DirectoryInMemory, agent
@@ -709,6 +709,22 @@ def test_an_autopause_is_told_once_and_what_follows_from_it_is_no_drift(loop: Lo
     events = [line["event"] for line in lines if line["event"] != "resync.started"]
     assert events.count("pause.adopted") == 1
     assert "drift.repaired" not in events
+
+
+def test_autopauses_of_several_queues_are_adopted_together_though_each_is_an_event_of_a_member_too(loop: Loop) -> None:
+    support = QueueName("support")
+    loop.directory.queues.add(support)
+    loop.asterisk.queues.add(support)
+    loop.directory.put(agent(1001, queues=["sales", "support"], session=Session()))
+    loop.look_again()
+    loop.pass_time(REST_SECONDS)
+    with capture_logs() as lines:
+        for queue in (SALES, support):
+            loop.asterisk.no_answer(queue, ME)
+            loop.key_drifted(KEY)
+            loop.pass_time(0.01)
+        loop.settle()
+    assert [line["queue"] for line in lines if line["event"] == "pause.adopted"] == ["sales,support"]
 
 
 def test_an_unpause_that_is_read_before_its_hint_is_not_taken_for_a_missed_autopause(loop: Loop) -> None:
