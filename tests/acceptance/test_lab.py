@@ -93,7 +93,7 @@ async def test_what_asterisk_stored_is_there_after_a_kill(fresh_asterisk: Asteri
     async def on_disk() -> bool:
         return stored_in_astdb(fresh_asterisk, "/lab/colour") == "blue"
 
-    await until(on_disk, within=5, what="the value on the disk")
+    await until(on_disk, within=20, what="the value on the disk")
     first_pid = fresh_asterisk.pid
     await fresh_asterisk.kill()
     assert not alive(first_pid)
