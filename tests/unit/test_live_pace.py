@@ -12,7 +12,7 @@ from agentbridge.api.events import hub as hubs
 from agentbridge.api.events.hub import Hub, Outbox, Wish
 from agentbridge.api.events.reading import DIRECTORY_REST_SECONDS, Reader
 from agentbridge.api.events.viewers import KINDS, Kind, Viewer
-from agentbridge.asterisk.calls.board import LONGEST_REST_SECONDS, REST, WRITE_EVERY_SECONDS, Board
+from agentbridge.asterisk.calls.board import LONGEST_REST_SECONDS, WRITE_EVERY_SECONDS, Board
 from agentbridge.model import EndpointId
 from agentbridge.model.live import LiveAgent
 from tests.unit.loop_clock import JumpingLoop
@@ -80,7 +80,7 @@ def test_the_first_event_after_a_silence_is_written_at_once_and_what_follows_tog
 
 def test_a_slow_directory_is_written_to_more_seldom(loop: JumpingLoop) -> None:
     busy = [number * 0.005 for number in range(80)]
-    assert written(loop, 0.02, busy)[:4] == pytest.approx([n * (1 + REST) * 0.02 for n in range(4)], abs=TICK)
+    assert written(loop, 0.02, busy)[:4] == pytest.approx([n * 2 * 0.02 for n in range(4)], abs=TICK)
 
 
 def test_the_slowest_directory_is_written_to_again_after_a_while(loop: JumpingLoop) -> None:

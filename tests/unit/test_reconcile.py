@@ -695,13 +695,19 @@ def test_ring_in_use_is_repaired_like_a_penalty(loop: Loop) -> None:
 # ---------------------------------------------------------------- what is drift, and what is wished
 
 
-def test_an_autopause_is_told_once_and_what_follows_from_it_is_no_drift(loop: Loop) -> None:
-    """The AstDB then names another queue in which a direct call learns of a pause."""
+def in_two_queues(loop: Loop) -> QueueName:
+    """Logs an agent in who is in SALES and another queue, and returns that one."""
     support = QueueName("support")
     loop.directory.queues.add(support)
     loop.asterisk.queues.add(support)
     loop.directory.put(agent(1001, queues=["sales", "support"], session=Session()))
     loop.look_again()
+    return support
+
+
+def test_an_autopause_is_told_once_and_what_follows_from_it_is_no_drift(loop: Loop) -> None:
+    """The AstDB then names another queue in which a direct call learns of a pause."""
+    support = in_two_queues(loop)
     with capture_logs() as lines:
         loop.asterisk.no_answer(SALES, ME)
         loop.asterisk.no_answer(support, ME)
@@ -712,11 +718,7 @@ def test_an_autopause_is_told_once_and_what_follows_from_it_is_no_drift(loop: Lo
 
 
 def test_autopauses_of_several_queues_are_adopted_together_though_each_is_an_event_of_a_member_too(loop: Loop) -> None:
-    support = QueueName("support")
-    loop.directory.queues.add(support)
-    loop.asterisk.queues.add(support)
-    loop.directory.put(agent(1001, queues=["sales", "support"], session=Session()))
-    loop.look_again()
+    support = in_two_queues(loop)
     loop.pass_time(REST_SECONDS)
     with capture_logs() as lines:
         for queue in (SALES, support):

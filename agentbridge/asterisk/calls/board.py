@@ -27,9 +27,8 @@ from agentbridge.model.live import LiveAgent, LiveCall, LiveQueue
 
 WRITE_EVERY_SECONDS = 0.04
 """between the beginnings of two writes, at least"""
-REST = 1
-"""times as long as a write took nothing is written after it, so that a slow directory has time for others"""
 LONGEST_REST_SECONDS = 0.2
+"""after a write: a slow directory has as long for others as the write took, but no longer than this"""
 ALIVE_EVERY_SECONDS = 5.0
 """so often at least something is written: rows of a silent node are not believed"""
 RETRY_SECONDS = 1.0
@@ -219,7 +218,7 @@ class Board:
             raise
         # what comes meanwhile goes together
         took = self._clock() - began
-        await asyncio.sleep(min(LONGEST_REST_SECONDS, max(WRITE_EVERY_SECONDS - took, REST * took)))
+        await asyncio.sleep(min(LONGEST_REST_SECONDS, max(WRITE_EVERY_SECONDS - took, took)))
 
     def _mark_what_is_due(self) -> None:
         """Marks the calls that `_look_later` has put off and whose time has come."""

@@ -228,7 +228,8 @@ begin
     return (select coalesce(jsonb_agg(jsonb_build_object('id', c.channel, 'linkedid', c.linkedid,
             'direction', c.direction, 'queue', c.queue, 'number', c.number, 'name', c.name, 'rang_at', c.rang_at,
             'answered_at', c.answered_at, 'ended_at', c.ended_at,
-            'missed', c.direction = 'in' and c.answered_at is null and not c.answered_elsewhere) order by c.ended_at desc, c.channel), '[]')
+            'missed', c.direction = 'in' and c.answered_at is null and not c.answered_elsewhere)
+            order by c.ended_at desc, c.channel), '[]')
         from (select e.* from ended_calls e join agents a on a.id = e.agent_id
             where a.username = who.name and e.ended_at >= date_trunc('day', now())
             order by e.ended_at desc, e.channel limit lim) c);
