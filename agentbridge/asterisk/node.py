@@ -91,6 +91,8 @@ class Node:
             asks=True,
         )
         self._bulk = AmiLink(account, name="bulk", timing=timing, shutdown=shutdown)
+        # of its own: beside 5,000 endpoints a look takes 0.2 s, and Asterisk does a session's actions one by one
+        self._depth = AmiLink(account, name="depth", timing=timing, shutdown=shutdown)
         self._events = AmiLink(
             account,
             name="events",
@@ -102,6 +104,7 @@ class Node:
             timing=timing,
             shutdown=shutdown,
         )
+        self._links = (self._events, self._actions, self._bulk, self._depth)
         self._members = Members(self._actions, self._bulk, self._seen)
         self._engagement = Engagement(self._actions, self._bulk, self._members, self._seen, time.time)
         self._policy = PolicyStore(self._actions, self._bulk, self._seen)
@@ -122,7 +125,7 @@ class Node:
     async def run(self) -> None:
         """Keeps the AMI links connected and runs the node's other loops, until it is cancelled."""
         async with asyncio.TaskGroup() as links:
-            for link in (self._events, self._actions, self._bulk):
+            for link in self._links:
                 links.create_task(link.run(), name=f"ami-{link.name}")
             links.create_task(self._missing.run(), name="missing-queues")
             links.create_task(self._silencing.run(), name="silencing")
@@ -238,7 +241,7 @@ class Node:
         """Reads everything in Asterisk that we manage. Raises Unavailable when a link is not up within `timeout`
         seconds."""
         async with self._reading:
-            for link in (self._events, self._actions, self._bulk):
+            for link in self._links:
                 await link.wait_up(timeout)
             losses = self._losses
             await self._ask_capabilities()
@@ -269,7 +272,7 @@ class Node:
 
     async def depth(self) -> int:
         """Returns the tasks in the deepest task processor; see task_processors. Raises Unavailable."""
-        return await task_processors.depth(self._actions, self._capabilities.processors, self._seen.endpoints())
+        return await task_processors.depth(self._depth, self._capabilities.processors, self._seen.endpoints())
 
     @property
     def tasks_of_an_aor(self) -> int:

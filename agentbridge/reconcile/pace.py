@@ -24,9 +24,9 @@ Whatever else is written leaves at most one: an endpoint does; an auth or an Ast
 endpoints counts as several."""
 AT_ONCE = 300
 """of writes that leave nothing: enough to keep a connection busy, few enough to let others in between"""
-SPARE = 20
+SPARE = 40
 """writes of a member that may go on an old reading, so that a single change does not wait for one"""
-FRESH_SECONDS = 1.0
+FRESH_SECONDS = 2.0
 DRAIN_SECONDS = 0.05
 """how long to wait before the depth is read again when there is no credit"""
 PATIENCE_SECONDS = 10.0
@@ -53,6 +53,8 @@ class Pace:
         self._sleep = sleep
         self._ceiling = ceiling
         self._credit = 0
+        self._spent = 0
+        """tasks that all writes so far may have left"""
         self._spare = SPARE
         self._read_at = float("-inf")
         self._ahead: asyncio.Task[None] | None = None
@@ -91,7 +93,7 @@ class Pace:
             await self._read(tasks)
         self._behind = False
         granted = min(wanted, self._credit // tasks)
-        self._credit -= granted * tasks
+        self._spend(granted * tasks)
         return granted
 
     def _grants_at_once(self, wanted: int, tasks: int) -> bool:
@@ -100,23 +102,37 @@ class Pace:
             if wanted * tasks > self._credit:
                 return False
             self._behind = False
-            self._credit -= wanted * tasks
+            self._spend(wanted * tasks)
+            if self._credit < self._ceiling // 2:
+                self._begin_reading_ahead()
             return True
         cost = wanted * max(1, tasks // TASKS_A_WRITE)
         if cost > self._spare:
             return False
         self._spare -= cost
-        if self._spare < SPARE // 2 and (self._ahead is None or self._ahead.done()):
-            self._ahead = asyncio.create_task(self._read_ahead(), name="pace")
+        self._spent += wanted * tasks
+        if self._spare < SPARE // 2:
+            self._begin_reading_ahead()
         return True
 
+    def _spend(self, tasks: int) -> None:
+        """Takes what writes cost from the credit."""
+        self._credit -= tasks
+        self._spent += tasks
+
+    def _begin_reading_ahead(self) -> None:
+        """Has the depth read before credit or spare writes are used up, so that no single change waits for it."""
+        if self._ahead is None or self._ahead.done():
+            self._ahead = asyncio.create_task(self._read_ahead(), name="pace")
+
     async def _read_ahead(self) -> None:
-        """Reads the depth before the spare writes are used up, so that no single change waits for it."""
-        began = self._read_at
+        """Reads the depth while writes go on; what they cost meanwhile is not in it and comes off the credit."""
+        began, spent = self._read_at, self._spent
         try:
             depth = await self._depth()
         except Unavailable:
             return  # whoever needs it asks again, and is told
+        depth += self._spent - spent
         # Only where there is room: above the ceiling the spare writes are all there is. And who has read meanwhile has
         # handed out already what this reading would hand out again.
         if depth + TASKS_A_WRITE <= self._ceiling and self._read_at == began and not self._turn.locked():

@@ -37,9 +37,10 @@ def test_a_single_change_does_not_wait_for_a_look() -> None:
     loop.end()
 
 
-def test_many_single_changes_do_not_wait_for_a_look_either() -> None:
+@pytest.mark.parametrize(("every_s", "look_s"), [(0.05, 0.5), (0.02, 0.3), (0.01, 0.15)])
+def test_many_single_changes_do_not_wait_for_a_look_either(every_s: float, look_s: float) -> None:
     """A look takes as long as Asterisk needs to list its task processors, one for each endpoint."""
-    loop, look_s, every_s = JumpingLoop(), 0.1, 0.02
+    loop = JumpingLoop()
 
     async def slow() -> int:
         await asyncio.sleep(look_s)
@@ -57,6 +58,29 @@ def test_many_single_changes_do_not_wait_for_a_look_either() -> None:
         return waited
 
     assert max(loop.run(changes())) == 0
+    loop.end()
+
+
+def test_what_is_written_during_a_look_ahead_is_not_in_it() -> None:
+    """Asterisk works nothing off, and each look tells only what was written before it began."""
+    loop, left = JumpingLoop(), 0
+
+    async def slow() -> int:
+        depth = left
+        await asyncio.sleep(0.1)
+        return depth
+
+    async def granted() -> int:
+        nonlocal left
+        pace = Pace(slow, clock=loop.time, ceiling=CEILING)
+        while True:
+            async with asyncio.timeout(1.0):
+                left += await pace.take(1) * TASKS_A_WRITE
+            await asyncio.sleep(0.005)
+
+    with pytest.raises(TimeoutError):
+        loop.run(granted())
+    assert CEILING - TASKS_A_WRITE < left <= CEILING + SPARE * TASKS_A_WRITE
     loop.end()
 
 

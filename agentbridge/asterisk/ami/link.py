@@ -1,7 +1,7 @@
-"""A link to Asterisk's AMI that comes back: one for actions, one for events, one for bulk reads.
+"""A link to Asterisk's AMI that comes back: for actions, for events, for bulk reads, for the task processors.
 
 They are apart since Asterisk cuts off a session that reads slowly, and since an action waits behind a
-bulk answer on the same session.
+long answer on the same session.
 """
 
 import asyncio
