@@ -14,7 +14,7 @@ from agentbridge.asterisk.ami.wire import Message
 from agentbridge.errors import InvalidValue, Unavailable
 from lab.processes import until
 from tests.contract.ami_links import LIMIT, QUICK, Watched, account, connected, running, up
-from tests.contract.ami_server import ScriptedAmi, answer, event
+from tests.contract.ami_server import ScriptedAmi, answer, event, listing
 
 MEMBER = {"Queue": "sales", "Interface": "Local/1@x"}
 
@@ -113,6 +113,26 @@ async def test_a_slow_action_before_the_ping_is_life(server: ScriptedAmi) -> Non
         server.send(answer(slow, Message="Interface paused successfully"))
         assert await ping is True
         assert await session.ping(0.05) is False
+
+
+@pytest.mark.parametrize("lives", [True, False])
+async def test_a_long_list_keeps_the_ping_waiting_where_asterisk_is_known_to_live(
+    server: ScriptedAmi, *, lives: bool
+) -> None:
+    server.silent_on = {"Ping", "PJSIPShowAuths"}
+    async with up(server, lives=lambda: lives) as watched:
+        asked = asyncio.create_task(watched.link.action_list("PJSIPShowAuths", timeout=LIMIT))
+        if not lives:
+            assert "Ping" in await watched.next_down()
+            with pytest.raises(Unavailable):
+                await asked
+            return
+        await server.until(lambda: server.count("Ping") == 3)
+        [long] = [action for action in server.received if action["Action"] == "PJSIPShowAuths"]
+        server.send(listing(long, "Following are Events", [("AuthList", {"ObjectName": "1001"})], "AuthListComplete"))
+        assert [item.get("ObjectName") for item in await asked] == ["1001"]
+        # and then it has no reason any more
+        assert "Ping" in await watched.next_down()
 
 
 async def test_pings_keep_an_idle_session_up(server: ScriptedAmi) -> None:

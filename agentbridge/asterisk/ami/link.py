@@ -43,7 +43,8 @@ class AmiLink:
 
     `on_up`, `on_down` and `on_event` are called in the event loop; what they raise is a bug and ends `run`. Events may
     come before `on_up`, which means: read everything now. shutdown: shared with the other links to this Asterisk, of
-    which one `asks` whether it is over.
+    which one `asks` whether it is over. lives: whether Asterisk is known to live by another link; then a long action
+    may keep this link's Ping waiting.
     """
 
     def __init__(
@@ -59,10 +60,12 @@ class AmiLink:
         timing: Timing | None = None,
         shutdown: Shutdown | None = None,
         asks: bool = False,
+        lives: Callable[[], bool] = lambda: False,
     ) -> None:
         self.name = name
         self._shutdown = shutdown or Shutdown(lambda _: None, lambda: None)
         self._asks = asks or shutdown is None
+        self._lives = lives
         self._account = account
         self._events = events
         self._filters = tuple(filters)
@@ -195,10 +198,17 @@ class AmiLink:
                 await self._ask_whether_over(connection)
             elif waited >= self._timing.ping_every:
                 waited = 0.0
-                if not await connection.ping(self._timing.ping_within):
+                if not await connection.ping(self._timing.ping_within) and not self._is_at_work(connection):
                     connection.abort(f"Asterisk did not answer a Ping within {self._timing.ping_within:g} s")
             elif self._events != OFF:
                 connection.nudge()
+
+    def _is_at_work(self, connection: AmiConnection) -> bool:
+        """Whether the session only has a long action to do, such as a list of 20,000 endpoints.
+
+        To end it would help nobody: Asterisk goes on with the action, and does the next session's the same beside it.
+        """
+        return connection.in_flight > 0 and self._lives()
 
     async def _ask_whether_over(self, connection: AmiConnection) -> None:
         """Asks by an action whether the shutdown was taken back: Asterisk refuses every action while one is on."""
