@@ -2,6 +2,8 @@
 PYTHON := .venv/bin/python
 # test files side by side, each with servers of its own; they wait more than they work
 WORKERS ?= 4
+# each run's workers collect all tests, and a test may start the program: what is compiled once stays compiled
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup setup-16 setup-20 setup-browser setup-systemd setup-kamailio demo test test-22 test-16 test-20 test-nodes test-node-calls test-browser test-desk test-console pictures check web-check web-vendor bench bench-nodes faults deb clean
 

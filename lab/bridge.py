@@ -11,10 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import asyncpg
-
 import agentbridge
-from agentbridge.directory import migrate
 from lab.asterisk import SPOOL_GROUP, Asterisk
 from lab.ports import free_port
 from lab.postgres import DAEMON, as_role
@@ -38,18 +35,6 @@ def unit_groups() -> tuple[int, ...]:
     if strange := set(names) - {"asterisk"}:
         raise LabError(f"{UNIT.name} gives groups that the lab does not have: {', '.join(sorted(strange))}")
     return (SPOOL_GROUP,) * len(names)
-
-
-async def prepare(dsn: str, *, numbers: range = range(1000, 1050)) -> None:
-    """Migrates the schema, and sets a small range of internal numbers for a quick first start."""
-    connection = await asyncpg.connect(dsn)
-    try:
-        await migrate.migrate(connection, lambda _: None)
-        await connection.execute(
-            "UPDATE agentbridge.settings SET internal_from = $1, internal_to = $2", numbers.start, numbers.stop - 1
-        )
-    finally:
-        await connection.close()
 
 
 class Bridge(Server):
@@ -149,6 +134,11 @@ class Bridge(Server):
 
     def lines(self) -> list[str]:
         return self.log.read_text().splitlines() if self.log.exists() else []
+
+    def forget(self) -> None:
+        """Empties the log; the daemon writes on at its end."""
+        if self.log.exists():
+            os.truncate(self.log, 0)
 
     def events(self, name: str = "", *, since: int = 0, **fields: object) -> list[dict[str, Any]]:
         """Returns the daemon's log lines as JSON, from line `since` on, with that event name and those fields."""

@@ -3,16 +3,13 @@
 import itertools
 from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
 import pytest_asyncio
 
-from agentbridge.directory import migrate
 from lab.asterisk import Asterisk
 from lab.postgres import Postgres
 
 QUEUES: dict[str, dict[str, str]] = {"sales": {}, "support": {}, "billing": {}}
-TEMPLATE = "template_agentbridge"
 STARTS_ASTERISK = frozenset({"Asterisk", "Centre", "Calls", "Stand"})
 """what a file of tests imports whose tests meet a running Asterisk"""
 REAL = ("acceptance", "contract")
@@ -36,20 +33,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker("asterisk")
 
 
-async def make_template(server: Postgres) -> str:
-    """Makes the migrated database of which each test's is a copy; returns its name."""
-    connection = await asyncpg.connect(await server.create_database(TEMPLATE))
-    try:
-        await migrate.migrate(connection, _quiet)
-    finally:
-        await connection.close(timeout=5)
-    return TEMPLATE
-
-
-def _quiet(_step: str) -> None:
-    return
-
-
 @pytest_asyncio.fixture(scope="session")
 async def postgres() -> AsyncIterator[Postgres]:
     async with Postgres(fsync=False) as server:
@@ -58,7 +41,7 @@ async def postgres() -> AsyncIterator[Postgres]:
 
 @pytest_asyncio.fixture(scope="session")
 async def template(postgres: Postgres) -> str:
-    return await make_template(postgres)
+    return await postgres.template()
 
 
 @pytest_asyncio.fixture

@@ -10,7 +10,7 @@ import asyncpg
 
 from lab import versions
 from lab.asterisk import Asterisk, Queues, version_of
-from lab.bridge import Bridge, Sections, prepare
+from lab.bridge import Bridge, Sections
 from lab.manager import Seen, members
 from lab.phones import Farm, Phone
 from lab.postgres import Postgres
@@ -58,9 +58,7 @@ class Centre:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         """Starts everything, to be ended by the stack."""
-        database = f"centre_{next(_numbers)}"
-        self.dsn = await self.postgres.create_database(database)
-        await prepare(self.dsn, numbers=self._numbers)
+        self.dsn = await self.postgres.create_directory(f"centre_{next(_numbers)}", self._numbers)
         self.db = await asyncpg.connect(self.dsn)
         stack.callback(lambda: self.db.terminate())
         self.asterisk = await stack.enter_async_context(Asterisk(queues=self._queues, extra=self._extra))
@@ -169,6 +167,25 @@ class Centre:
             late.add_note(await self.asterisk.cli("database show agentbridge"))
             late.add_note("\n".join(("the log ends in:", *self.bridge.lines()[-20:])))
             raise
+
+    async def forget(self) -> None:
+        """Dismisses the phones, waits until the directory knows, and removes what tells of calls, also in the log."""
+        await self.farm.dismissed()
+
+        async def written() -> bool:
+            return not await self.db.fetchval(
+                "SELECT EXISTS (SELECT FROM agentbridge.live_running_calls)"
+                " OR EXISTS (SELECT FROM agentbridge.recordings WHERE ended_at IS NULL)"
+                " OR EXISTS (SELECT FROM agentbridge.spy_audit WHERE started_at NOTNULL AND ended_at IS NULL)"
+                " OR EXISTS (SELECT FROM agentbridge.telephones WHERE registered)"
+            )
+
+        await until(written, within=WITHIN_S, what="the ends of all calls and registrations in the directory")
+        for table in ("recordings", "spy_audit", "ended_calls"):
+            await self.db.execute(f"DELETE FROM agentbridge.{table}")
+        for file in (self.asterisk.spool / "monitor").rglob("*.*"):
+            file.unlink()
+        self.bridge.forget()
 
     # ------------------------------------------------------------ Asterisk
 

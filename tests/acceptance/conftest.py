@@ -8,6 +8,7 @@ import pytest_asyncio
 
 from lab.postgres import Postgres
 from tests.acceptance.centre import Centre
+from tests.acceptance.ready_command import ReadyCommand
 from tests.acceptance.shell import Shell, write_config
 
 _numbers = itertools.count(1)
@@ -40,6 +41,13 @@ async def shared(standing: Centre) -> AsyncIterator[Centre]:
 
 
 @pytest_asyncio.fixture
+async def reused(shared: Centre) -> AsyncIterator[Centre]:
+    """A centre as `shared`, in which neither directory, spool nor log tell of the calls of another test."""
+    yield shared
+    await shared.forget()
+
+
+@pytest_asyncio.fixture
 async def empty(postgres: Postgres, tmp_path: Path) -> AsyncIterator[Shell]:
     """The command line beside a database without a schema."""
     name = f"cli_{next(_numbers)}"
@@ -48,9 +56,15 @@ async def empty(postgres: Postgres, tmp_path: Path) -> AsyncIterator[Shell]:
     await postgres.drop_database(name)
 
 
+@pytest_asyncio.fixture(scope="session")
+async def ready_command() -> AsyncIterator[ReadyCommand]:
+    async with ReadyCommand() as ready:
+        yield ready
+
+
 @pytest_asyncio.fixture
-async def shell(postgres: Postgres, template: str, tmp_path: Path) -> AsyncIterator[Shell]:
+async def shell(postgres: Postgres, template: str, ready_command: ReadyCommand, tmp_path: Path) -> AsyncIterator[Shell]:
     """The command line beside a database with the schema."""
     name = f"cli_{next(_numbers)}"
-    yield Shell(write_config(tmp_path, await postgres.create_database(name, template)))
+    yield Shell(write_config(tmp_path, await postgres.create_database(name, template)), ready_command)
     await postgres.drop_database(name)

@@ -4,11 +4,14 @@ import asyncio
 import json
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+
+from tests.acceptance.ready_command import ReadyCommand
 
 WITHIN_S = 30.0
 
@@ -27,24 +30,35 @@ class Ran:
 
 
 class Shell:
-    """Runs `agentbridge …` with the test's configuration."""
+    """Runs `agentbridge …` with the test's configuration: by `ready` where it is given, else from its beginning."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, ready: ReadyCommand | None = None) -> None:
         self.config = config
+        self._ready = ready
 
     async def __call__(self, *words: str, stdin: str = "", status: int = 0, **environment: str) -> Ran:
         """Runs the command and returns what it printed; checks its exit status."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "agentbridge", *words,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "AGENTBRIDGE_CONFIG": str(self.config), **environment},
-        )  # fmt: skip
-        async with asyncio.timeout(WITHIN_S):
-            out, err = await process.communicate(stdin.encode())
-        ran = Ran(process.returncode or 0, out.decode(), err.decode())
+        own = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "AGENTBRIDGE_CONFIG": str(self.config), **environment}
+        if self._ready and not environment:
+            ended, out, err = await asyncio.to_thread(self._ready.call, words, own, stdin, WITHIN_S)
+        else:
+            ended, out, err = await _run(words, own, stdin)
+        ran = Ran(ended, out.decode(), err.decode())
         assert ran.status == status, ran
         assert "Traceback" not in ran.err
         return ran
+
+
+async def _run(words: Sequence[str], environment: Mapping[str, str], stdin: str) -> tuple[int, bytes, bytes]:
+    """Runs the command; returns its exit status, standard output and standard error."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "agentbridge", *words,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        env=environment,
+    )  # fmt: skip
+    async with asyncio.timeout(WITHIN_S):
+        out, err = await process.communicate(stdin.encode())
+    return process.returncode or 0, out, err
 
 
 async def on_a_terminal(shell: Shell, *words: str, typed: str = "", columns: int = 120) -> str:

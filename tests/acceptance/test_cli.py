@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab.asterisk import Asterisk
-from lab.bridge import Bridge, prepare
+from lab.bridge import Bridge
 from lab.postgres import Postgres
 from lab.processes import LabError, until
 from tests.acceptance.shell import WITHIN_S, Shell, execute, on_a_terminal, write_config
@@ -269,11 +269,10 @@ async def test_available_telephones_are_those_registered_and_bound_to_nobody(she
 
 
 async def test_plan_shows_what_a_daemon_then_does_and_waiting_ends_when_asterisk_has_it(
-    asterisk: Asterisk, postgres: Postgres, template: str
+    asterisk: Asterisk, postgres: Postgres
 ) -> None:
     name = "cli_daemon"
-    dsn = await postgres.create_database(name, template)
-    await prepare(dsn, numbers=range(7100, 7110))
+    dsn = await postgres.create_directory(name, range(7100, 7110))
     async with Bridge(asterisk, dsn, name=name) as bridge:
         shell = Shell(bridge.config)
         await shell("queue", "create", "sales")

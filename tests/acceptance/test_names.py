@@ -3,7 +3,6 @@
 import asyncpg
 import pytest
 
-from lab.bridge import prepare
 from lab.postgres import Postgres
 from tests.acceptance.centre import Centre
 
@@ -36,7 +35,6 @@ def as_carried(name: str) -> str:
 
 @pytest.mark.parametrize("name", REFUSED.values(), ids=REFUSED)
 async def test_a_name_that_no_line_can_carry_is_refused(database: str, name: str) -> None:
-    await prepare(database)
     db = await asyncpg.connect(database)
     try:
         with pytest.raises(asyncpg.PostgresError) as refused:

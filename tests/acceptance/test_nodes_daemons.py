@@ -8,7 +8,7 @@ import asyncpg
 import pytest_asyncio
 
 from lab.asterisk import Asterisk
-from lab.bridge import Bridge, prepare
+from lab.bridge import Bridge
 from lab.manager import members
 from lab.phones import Farm
 from lab.postgres import Postgres
@@ -112,8 +112,7 @@ class Pair:
 @pytest_asyncio.fixture
 async def pair(postgres: Postgres) -> AsyncIterator[Pair]:
     async with AsyncExitStack() as stack:
-        dsn = await postgres.create_database("two_nodes")
-        await prepare(dsn)
+        dsn = await postgres.create_directory("two_nodes")
         db = await asyncpg.connect(dsn)
         stack.callback(lambda: db.terminate())
         await db.execute("update agentbridge.settings set queue_failover_seconds = $1", FAILOVER_S)

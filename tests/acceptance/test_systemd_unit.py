@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from lab.asterisk import Asterisk
-from lab.bridge import prepare
+from lab.postgres import Postgres
 from lab.processes import run, until
 
 UNIT = Path(__file__).parents[2] / "systemd/agentbridge.service"
@@ -95,9 +95,9 @@ async def systemd(tmp_path: Path) -> AsyncIterator[Systemd]:
 
 
 async def test_a_start_a_reload_and_a_stop_are_told_and_a_broken_file_is_refused(
-    asterisk: Asterisk, database: str, systemd: Systemd, tmp_path: Path
+    asterisk: Asterisk, postgres: Postgres, systemd: Systemd, tmp_path: Path
 ) -> None:
-    await prepare(database)
+    database = await postgres.create_directory("unit_told")
     config = tmp_path / "agentbridge.toml"
     good = (
         f'[node]\nname = "unit"\n[database]\ndsn = "{database}"\n[ami]\nport = {asterisk.ami_port}\n'
@@ -144,9 +144,9 @@ async def test_a_start_a_reload_and_a_stop_are_told_and_a_broken_file_is_refused
 
 
 async def test_a_reload_that_is_asked_for_while_the_program_still_starts_is_done_and_ends_nothing(
-    asterisk: Asterisk, database: str, systemd: Systemd, tmp_path: Path
+    asterisk: Asterisk, postgres: Postgres, systemd: Systemd, tmp_path: Path
 ) -> None:
-    await prepare(database)
+    database = await postgres.create_directory("unit_asked_early")
     config = tmp_path / "agentbridge.toml"
     config.write_text(
         f'[database]\ndsn = "{database}"\n[ami]\nport = {asterisk.ami_port}\nsecret = "{asterisk.ami_secret}"\n'

@@ -17,7 +17,7 @@ import psutil
 
 from lab.api import Api, Browser
 from lab.asterisk import Asterisk
-from lab.bridge import Bridge, prepare
+from lab.bridge import Bridge
 from lab.postgres import API, Postgres
 from lab.processes import until
 from tests.bench.latency import Figures
@@ -42,8 +42,7 @@ class Http:
 @contextlib.asynccontextmanager
 async def centre(agents: int = AGENTS) -> AsyncIterator[Http]:
     async with Postgres() as postgres, Asterisk(queues={"sales": {}}) as asterisk:
-        dsn = await postgres.create_database("bench")
-        await prepare(dsn, numbers=range(1000, 1000 + agents))
+        dsn = await postgres.create_directory("bench", range(1000, 1000 + agents))
         db = await asyncpg.connect(dsn)
         await _fill(db, agents)
         async with (

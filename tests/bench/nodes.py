@@ -26,7 +26,7 @@ import asyncpg
 import psutil
 
 from lab.asterisk import cache_folder
-from lab.bridge import Bridge, prepare
+from lab.bridge import Bridge
 from lab.manager import Manager, members
 from lab.phones import Farm, RegistrationRefusedError
 from lab.postgres import DAEMON, Postgres
@@ -132,8 +132,7 @@ class Nodes(Stand):
             for place in self.cluster.places:
                 place.pbx.write_config("extensions.conf", (place.pbx.etc / "extensions.conf").read_text() + DIALPLAN)
                 await place.pbx.cli("dialplan reload")
-            self.dsn = await self.postgres.create_database("bench")
-            await prepare(self.dsn, numbers=range(FIRST, FIRST + self._numbers))
+            self.dsn = await self.postgres.create_directory("bench", range(FIRST, FIRST + self._numbers))
             self.db = await asyncpg.connect(self.dsn)
             stack.callback(lambda: self.db.terminate())
             self.eye = await asyncpg.connect(self.postgres.dsn("bench", "postgres"))

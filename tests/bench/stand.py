@@ -12,7 +12,7 @@ import asyncpg
 import psutil
 
 from lab.asterisk import Asterisk, Queues
-from lab.bridge import Bridge, Sections, prepare
+from lab.bridge import Bridge, Sections
 from lab.postgres import Postgres
 from lab.sipp import Customers, Heard
 from lab.task_processors import TaskProcessors
@@ -56,8 +56,7 @@ class Stand:
         async with AsyncExitStack() as stack:
             self.postgres = await stack.enter_async_context(Postgres(fsync=self._fsync))
             self.asterisk = await stack.enter_async_context(Asterisk(queues=QUEUES))
-            self.dsn = await self.postgres.create_database("bench")
-            await prepare(self.dsn, numbers=range(FIRST, FIRST + self._numbers))
+            self.dsn = await self.postgres.create_directory("bench", range(FIRST, FIRST + self._numbers))
             self.db: Db = await asyncpg.connect(self.dsn)
             stack.callback(lambda: self.db.terminate())
             await self.db.execute("INSERT INTO agentbridge.queues (name) SELECT unnest($1::text[])", list(QUEUES))

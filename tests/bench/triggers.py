@@ -23,7 +23,6 @@ from typing import TypeAlias
 
 import asyncpg
 
-from lab.bridge import prepare
 from lab.postgres import Postgres, server_programs
 from lab.processes import Process, until
 
@@ -94,8 +93,7 @@ async def measure(turns: int = TURNS, rounds: int = ROUNDS) -> dict[str, Cost]:
 
 @asynccontextmanager
 async def _copies(postgres: Postgres) -> AsyncIterator[list[Copy]]:
-    template = await postgres.create_database("template")
-    await prepare(template, numbers=range(1000, 1000 + AGENTS))
+    template = await postgres.create_directory("template", range(1000, 1000 + AGENTS))
     db: Db = await asyncpg.connect(template)
     await _fill(db)
     await db.close()

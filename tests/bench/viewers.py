@@ -24,7 +24,7 @@ import psutil
 
 from lab.api import COOKIE, Api, deaf_socket
 from lab.asterisk import Asterisk
-from lab.bridge import Bridge, prepare
+from lab.bridge import Bridge
 from lab.manager import Manager, Message
 from lab.phones import Farm
 from lab.postgres import API, Postgres
@@ -109,8 +109,7 @@ class Place:
 async def place() -> AsyncIterator[Place]:
     queues = {f"queue{number}": {} for number in range(QUEUES)}
     async with Postgres() as postgres, Asterisk(queues=queues) as asterisk:
-        dsn = await postgres.create_database("bench")
-        await prepare(dsn, numbers=range(FIRST, FIRST + AGENTS))
+        dsn = await postgres.create_directory("bench", range(FIRST, FIRST + AGENTS))
         async with asyncpg.create_pool(dsn, min_size=1, max_size=4) as pool:
             await _fill(pool, list(queues))
             eyes = Eyes()

@@ -15,7 +15,6 @@ import asyncpg
 
 from agentbridge.directory.passwords import hash_password
 from lab.api import Api
-from lab.bridge import prepare
 from lab.postgres import API, Postgres
 
 AGENTS = 1000
@@ -110,8 +109,7 @@ class Crowd:
 @asynccontextmanager
 async def crowd(postgres: Postgres, name: str, seed: int = 1) -> AsyncIterator[Crowd]:
     """Makes the crowd with its database and API."""
-    dsn = await postgres.create_database(name)
-    await prepare(dsn, numbers=range(FIRST, FIRST + 2 * AGENTS))
+    dsn = await postgres.create_directory(name, range(FIRST, FIRST + 2 * AGENTS))
     db = await asyncpg.connect(dsn, command_timeout=120)
     try:
         await db.execute(FILL)

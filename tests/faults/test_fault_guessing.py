@@ -19,7 +19,6 @@ import pytest
 import pytest_asyncio
 
 from lab.api import Api, Browser
-from lab.bridge import prepare
 from lab.postgres import API, Postgres
 from lab.processes import until
 from tests.integration.api_scene import PASSWORD, Scene
@@ -35,8 +34,7 @@ SLOWER_AT_MOST = 3.0
 
 @pytest_asyncio.fixture
 async def api(fresh_postgres: Postgres) -> AsyncIterator[tuple[Api, Scene]]:
-    dsn = await fresh_postgres.create_database("guessing")
-    await prepare(dsn)
+    dsn = await fresh_postgres.create_directory("guessing")
     sql = await asyncpg.connect(dsn)
     try:
         scene = Scene(sql, fresh_postgres.dsn("guessing", API))

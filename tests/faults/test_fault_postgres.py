@@ -7,7 +7,6 @@ import asyncpg
 import pytest
 
 from agentbridge.directory.listening import listen_works
-from lab.bridge import prepare
 from lab.faults import Fault
 from lab.postgres import Postgres, server_programs
 from lab.processes import LabError, run, until
@@ -260,7 +259,7 @@ async def test_a_directory_of_another_cluster_is_not_obeyed(own: Stand) -> None:
     """As when the address in the configuration is that of the test system."""
     before = await own.members()
     async with Postgres(fsync=False) as other:
-        await prepare(await other.create_database(own.dsn.rsplit("/", 1)[1]))
+        await other.create_directory(own.dsn.rsplit("/", 1)[1])
         right, own.pg.target = own.pg.target, other.port
         own.pg.cut()
         await own.bridge.logged("database.older", within=20)

@@ -14,7 +14,6 @@ import asyncpg
 import psutil
 
 from lab.api import Api, deaf_socket
-from lab.bridge import prepare
 from lab.postgres import API, Postgres
 from lab.processes import until
 from tests.faults.test_fault_api import open_screens
@@ -63,8 +62,7 @@ async def _stand(api: Api, token: str) -> None:
 
 
 async def test_readers_that_stand_still_hold_no_memory_and_hide_nothing(fresh_postgres: Postgres) -> None:
-    dsn = await fresh_postgres.create_database("standing")
-    await prepare(dsn, numbers=range(FIRST, FIRST + AGENTS))
+    dsn = await fresh_postgres.create_directory("standing", range(FIRST, FIRST + AGENTS))
     sql = await asyncpg.connect(dsn)
     try:
         await sql.execute(

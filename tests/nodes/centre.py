@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import asyncpg
 
-from lab.bridge import Bridge, prepare
+from lab.bridge import Bridge
 from lab.faults import FaultProxy
 from lab.phones import Call, Farm, Phone, RegistrationRefusedError
 from lab.postgres import Postgres
@@ -168,8 +168,7 @@ async def opened(
     """A centre in which nodea serves both queues. others: servers of PostgreSQL that may become the primary one. ways:
     by which some nodes' daemons reach PostgreSQL, by the node."""
     async with AsyncExitStack() as stack:
-        dsn = await postgres.create_database(f"three_nodes_{next(_numbers)}")
-        await prepare(dsn, numbers=range(1000, 1010))
+        dsn = await postgres.create_directory(f"three_nodes_{next(_numbers)}", range(1000, 1010))
         db = await asyncpg.connect(dsn)
         stack.callback(db.terminate)
         await db.execute("update agentbridge.settings set queue_failover_seconds = $1", FAILOVER_S)
