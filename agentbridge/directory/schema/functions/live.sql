@@ -24,7 +24,8 @@ begin
     insert into live_nodes as l (node, epoch, floor, written_at) values (live_write.node, this_version, this_version, now_)
     on conflict on constraint live_nodes_pkey do update set written_at = excluded.written_at;
 
-    -- a batch is seldom of all three kinds, and a statement about no rows is not free
+    -- A batch is seldom of all three kinds, and a statement about no rows is not free. Who is gone is an array: by a
+    -- subquery PostgreSQL would read the whole table, also where nobody is.
     if agents <> '[]' then
         insert into live_agents as l (node, internal, username, state, since, pauses, device, contact, calls, version)
         select live_write.node, r.internal, coalesce(a.username, ''), r.state, r.since, r.pauses, r.device, r.contact,
@@ -42,8 +43,8 @@ begin
         get diagnostics n = row_count;
         changed := changed + n;
         update live_agents l set gone_at = now_, version = this_version
-        where l.node = live_write.node and l.gone_at is null and l.internal in (
-            select r.internal from jsonb_to_recordset(agents) as r (internal text, gone boolean) where r.gone);
+        where l.node = live_write.node and l.gone_at is null and l.internal = any (array(
+            select r.internal from jsonb_to_recordset(agents) as r (internal text, gone boolean) where r.gone));
         get diagnostics n = row_count;
         changed := changed + n;
     end if;
@@ -74,8 +75,8 @@ begin
         get diagnostics n = row_count;
         changed := changed + n;
         update live_calls l set gone_at = now_, version = this_version
-        where l.node = live_write.node and l.gone_at is null and l.channel in (
-            select r.channel from jsonb_to_recordset(calls) as r (channel text, gone boolean) where r.gone);
+        where l.node = live_write.node and l.gone_at is null and l.channel = any (array(
+            select r.channel from jsonb_to_recordset(calls) as r (channel text, gone boolean) where r.gone));
         get diagnostics n = row_count;
         changed := changed + n;
         insert into ended_calls (node, channel, linkedid, agent_id, internal, direction, queue, number, name, rang_at,
@@ -118,8 +119,8 @@ begin
         where (d.answered, d.abandoned, d.in_level) is distinct from
             (excluded.answered, excluded.abandoned, excluded.in_level);
         update live_queues l set gone_at = now_, version = this_version
-        where l.node = live_write.node and l.gone_at is null and l.queue in (
-            select r.queue from jsonb_to_recordset(queues) as r (queue text, gone boolean) where r.gone);
+        where l.node = live_write.node and l.gone_at is null and l.queue = any (array(
+            select r.queue from jsonb_to_recordset(queues) as r (queue text, gone boolean) where r.gone));
         get diagnostics n = row_count;
         changed := changed + n;
     end if;
