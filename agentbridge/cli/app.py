@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from agentbridge import __version__, logs
+from agentbridge import __version__
 from agentbridge.cli import api, calls, database, files, plan, recording, remove, run, status, watch
 from agentbridge.cli.check import command as check
 from agentbridge.cli.directory import (
@@ -31,7 +31,6 @@ from agentbridge.cli.directory import (
 )
 from agentbridge.cli.options import ConfigPath, User, act_as, gate
 from agentbridge.errors import AgentbridgeError, ConfigError
-from agentbridge.settings import Log
 
 REFUSED, BAD_CONFIG = 1, 2
 
@@ -78,8 +77,6 @@ def everywhere(
     """Notes who acts and with which configuration, before each command."""
     del version
     act_as([*(user or ()), *filter(None, [os.environ.get("AGENTBRIDGE_USER")])], config)
-    # what the parts say goes to standard error, which is not the result; `run` then has its own settings
-    logs.configure(Log(level="warning"), "cli")
 
 
 def command() -> Any:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentbridge.cli.options import acting_user, connected, directory_settings_of
-from agentbridge.directory import recordings
+from agentbridge.cli.options import acting_user, awaited, connected, directory_settings_of, log_to_stderr
 from agentbridge.directory.connecting import Connection, translated
-from agentbridge.directory.requests import answer_to
 from agentbridge.errors import Refused
-from agentbridge.settings import DirectorySettings
+
+if TYPE_CHECKING:
+    from agentbridge.settings import DirectorySettings
 
 Agent = Annotated[str, typer.Argument(metavar="AGENT", help="A username or an internal number.")]
 
@@ -24,11 +23,15 @@ def ask(config: Path | None, verb: str, agents: list[str], *values: str) -> dict
     agents: usernames or numbers. Raises Refused with the reason when it was refused or no daemon answered in time, or
     Unavailable.
     """
-    return asyncio.run(_ask(directory_settings_of(config), verb, agents, values))
+    return awaited(_ask(directory_settings_of(config), verb, agents, values))
 
 
 async def _ask(settings: DirectorySettings, verb: str, agents: list[str], values: tuple[str, ...]) -> dict[str, Any]:
     """Requests `verb` for these agents' calls and waits; returns the result. Raises Refused or Unavailable."""
+    # the other commands don't need what it imports
+    from agentbridge.directory.requests import answer_to
+
+    log_to_stderr()
     async with connected(settings) as connection:
         names = [await _username(connection, agent) for agent in agents]
         arguments = [*names, *values]
@@ -44,6 +47,8 @@ async def _ask(settings: DirectorySettings, verb: str, agents: list[str], values
 
 async def _username(connection: Connection, agent: str) -> str:
     """Returns the username of the agent with this username or number. Raises Refused where there is none."""
+    from agentbridge.directory import recordings
+
     with translated():
         found = await recordings.agent_of(connection, agent)
     if found is None:

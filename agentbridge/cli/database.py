@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agentbridge.cli import output
-from agentbridge.cli.options import ConfigPath, Json, connected, settings_of
+from agentbridge.cli.options import ConfigPath, Json, awaited, connected, settings_of
 from agentbridge.directory import migrate as schema
-from agentbridge.settings import Settings
+
+if TYPE_CHECKING:
+    from agentbridge.settings import Settings
 
 MIGRATION_SECONDS = 600.0
 """for one statement of a migration: an index on a large table takes its time"""
@@ -31,7 +32,7 @@ app = typer.Typer(help="The schema in the database.", no_args_is_help=True)
 @app.command()
 def migrate(config: ConfigPath = None) -> None:
     """Bring the schema up to date; safe to repeat."""
-    done, missing = asyncio.run(_migrate(settings_of(config)))
+    done, missing = awaited(_migrate(settings_of(config)))
     if not done:
         output.message("the schema is up to date")
     if missing:
@@ -56,7 +57,7 @@ def grant(
 ) -> None:
     """Let a role of PostgreSQL use the directory as an application, the daemon or the API does."""
     group = f"agentbridge_{kind.value}"
-    asyncio.run(_grant(settings_of(config), role, group))
+    awaited(_grant(settings_of(config), role, group))
     output.message(f'{role} may do what {group} may: docs/directory.md, "Roles", has the list')
 
 
@@ -73,7 +74,7 @@ def _patient(settings: Settings) -> Settings:
 @app.command()
 def move(config: ConfigPath = None) -> None:
     """Take over a database of before version 0.2: its schema stays beside the new one, as agentbridge_old."""
-    copied = asyncio.run(_move(settings_of(config)))
+    copied = awaited(_move(settings_of(config)))
     for table, rows in copied.items():
         output.line(f"{table}: {rows}")
     output.message(f"once all is well, drop the old one: DROP SCHEMA {schema.OLD_SCHEMA} CASCADE")
@@ -87,7 +88,7 @@ async def _move(settings: Settings) -> dict[str, int]:
 @app.command()
 def status(config: ConfigPath = None, as_json: Json = False) -> None:
     """The schema's version, and what `db migrate` would do; 0 when it is the one that this program needs."""
-    found = asyncio.run(_status(settings_of(config)))
+    found = awaited(_status(settings_of(config)))
     if as_json:
         output.document(
             {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -46,6 +45,9 @@ def write_file(target: Path, content: bytes) -> None:
 def _shipped_files() -> dict[str, Path]:
     """Returns the files that an installation gets, by path in it: from the installed wheel, else from the source
     tree."""
+    # the other commands don't need it
+    from importlib import metadata
+
     recorded = metadata.distribution("agentbridge").files or ()
     installed = {str(file).partition(SHARED)[2]: Path(str(file.locate())) for file in recorded if SHARED in str(file)}
     return installed or _of_sources(Path(agentbridge.__file__).parents[1])

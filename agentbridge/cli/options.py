@@ -1,21 +1,24 @@
-"""What commands have in common: --config, --json, pages, and the connection to the directory."""
+"""What commands have in common: --config, --json, pages, and the connection to the directory.
+
+What takes long to import is imported where it is used: `--version`, `--help` and completion don't wait for it.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-import asyncpg
 import typer
 
 from agentbridge.directory import authority
 from agentbridge.directory.connecting import Connection, connect, transaction, translated
 from agentbridge.errors import Refused, Unavailable
-from agentbridge.settings import DirectorySettings, Settings, chosen_path, load, load_directory
+
+if TYPE_CHECKING:
+    from agentbridge.settings import DirectorySettings, Settings
 
 T = TypeVar("T")
 _user: ContextVar[str | None] = ContextVar("user", default=None)
@@ -86,11 +89,15 @@ def gate(operation: str, config: Path | None) -> None:
 
 
 def settings_of(config: Path | None) -> Settings:
+    from agentbridge.settings import chosen_path, load
+
     return load(chosen_path(config))
 
 
 def directory_settings_of(config: Path | None) -> DirectorySettings:
     """Returns the settings for a command that asks the directory alone."""
+    from agentbridge.settings import chosen_path, load_directory
+
     return load_directory(chosen_path(config))
 
 
@@ -120,6 +127,8 @@ async def connected(settings: Settings | DirectorySettings, *, as_daemon: bool =
 @contextmanager
 def _schema_errors() -> Iterator[None]:
     """Turns PostgreSQL's errors about a schema that does not fit into Refused, with what to do."""
+    import asyncpg
+
     try:
         yield
     except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError) as error:
@@ -143,7 +152,22 @@ def in_directory(
                 async with transaction(connection, deadline=seconds):
                     return await work(connection)
 
-    return asyncio.run(done())
+    return awaited(done())
+
+
+def awaited(work: Coroutine[Any, Any, T]) -> T:
+    """Runs `work` in an event loop of its own, and returns its result."""
+    import asyncio
+
+    return asyncio.run(work)
+
+
+def log_to_stderr(level: Literal["warning", "error"] = "warning") -> None:
+    """Makes the daemon's parts log to standard error, which is not the result: for a command that uses such parts."""
+    from agentbridge import logs
+    from agentbridge.settings import Log
+
+    logs.configure(Log(level=level), "cli")
 
 
 def assignments(given: list[str] | None) -> dict[str, str]:

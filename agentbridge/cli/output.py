@@ -9,10 +9,6 @@ from datetime import datetime
 from typing import Any
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Column, Table
 
 Row = Mapping[str, Any]
 
@@ -58,6 +54,12 @@ def record(row: Row, *, as_json: bool) -> None:
 def _table(rows: Sequence[Row]) -> None:
     """Prints rows as a table that fits 80 columns: fields that are empty or `no` in all rows are left out, nothing is
     cut off."""
+    # a pipe and JSON don't need it
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Column, Table
+
     names = [name for name in (rows[0] if rows else ()) if any(told(row[name]) not in {"", "no"} for row in rows)]
     table = Table(*(Column(name, overflow="fold") for name in names), box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agentbridge.cli import output
-from agentbridge.cli.options import ConfigPath, Json, in_directory, settings_of
+from agentbridge.cli.options import ConfigPath, Json, awaited, in_directory, log_to_stderr, settings_of
 from agentbridge.directory.connecting import Connection
-from agentbridge.model import Member, Step
 
 if TYPE_CHECKING:
     from agentbridge.cli.differences import Difference
+    from agentbridge.model import Step
 
 SOME = 3
 SHOWN = 20
@@ -49,7 +48,8 @@ def plan(
     # the other commands don't wait for what it imports
     from agentbridge.cli.differences import work_out
 
-    found = asyncio.run(work_out(settings_of(config)))
+    log_to_stderr()
+    found = awaited(work_out(settings_of(config)))
     if as_json:
         output.document(_document(found))
     else:
@@ -89,6 +89,8 @@ def _document(found: Difference) -> dict[str, Any]:
 
 def _plain(step: Step) -> dict[str, Any]:
     """Returns the action's fields for `--json`, without the digest of a secret or the PIN of a voicemail box."""
+    from agentbridge.model import Member
+
     shown: dict[str, Any] = {}
     for field in fields(step.action):
         value = getattr(step.action, field.name)

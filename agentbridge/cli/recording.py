@@ -8,8 +8,16 @@ import typer
 
 from agentbridge.cli import output
 from agentbridge.cli.asking import Agent, ask
-from agentbridge.cli.options import ConfigPath, Json, Limit, Offset, acting_user, directory_settings_of, in_directory
-from agentbridge.directory import recordings
+from agentbridge.cli.options import (
+    ConfigPath,
+    Json,
+    Limit,
+    Offset,
+    acting_user,
+    directory_settings_of,
+    in_directory,
+    log_to_stderr,
+)
 
 app = typer.Typer(help="Recordings of agents' calls.", no_args_is_help=True)
 
@@ -54,6 +62,10 @@ def list_recordings(
     as_json: Json = False,
 ) -> None:
     """The recordings that are kept, the newest first."""
+    # the other commands don't need what it imports
+    from agentbridge.directory import recordings
+
+    log_to_stderr()
     manager = acting_user()
     rows = in_directory(
         config,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 import typer
 
-from agentbridge.cli.options import ConfigPath, Yes, acting_user, settings_of
+from agentbridge.cli.options import ConfigPath, Yes, acting_user, awaited, log_to_stderr, settings_of
 from agentbridge.errors import Refused
 
 WithoutDirectory = Annotated[
@@ -30,8 +29,9 @@ def remove(config: ConfigPath = None, yes: Yes = False, without_directory: Witho
     # the other commands don't wait for what it imports
     from agentbridge.cli.removal import take_all_out
 
+    log_to_stderr()
     try:
-        asyncio.run(take_all_out(settings_of(config), ask=not yes, without_directory=without_directory))
+        awaited(take_all_out(settings_of(config), ask=not yes, without_directory=without_directory))
     except ExceptionGroup as group:
         # the first is the cause; that it comes in a group is the TaskGroup's way
         raise group.exceptions[0] from None

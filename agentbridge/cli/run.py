@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import typer
 
-from agentbridge import logs
-from agentbridge.cli.options import ConfigPath
-from agentbridge.settings import Settings, chosen_path, load
+from agentbridge.cli.options import ConfigPath, awaited
 
 
 def register(app: typer.Typer) -> None:
@@ -17,8 +13,10 @@ def register(app: typer.Typer) -> None:
 
 def run(config: ConfigPath = None) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP reloads the configuration."""
-    # the other commands don't need what it imports
+    # the other commands don't need what these import
+    from agentbridge import logs
     from agentbridge.service import daemon
+    from agentbridge.settings import Settings, chosen_path, load
 
     path = chosen_path(config)
     settings = load(path)
@@ -27,4 +25,4 @@ def run(config: ConfigPath = None) -> None:
     def reload() -> Settings:
         return load(path)
 
-    raise typer.Exit(asyncio.run(daemon.run(settings, reload)))
+    raise typer.Exit(awaited(daemon.run(settings, reload)))

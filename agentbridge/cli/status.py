@@ -8,7 +8,6 @@ from typing import Any
 
 import typer
 
-from agentbridge.asterisk.capabilities import meaning
 from agentbridge.cli import output
 from agentbridge.cli.options import ConfigPath, Json, in_directory
 from agentbridge.directory import migrate
@@ -93,6 +92,9 @@ def exit_status(found: dict[str, Any]) -> Exit:
 
 def _print(found: dict[str, Any]) -> None:
     """Prints the state of nodes and agents."""
+    # the other commands don't need what it imports
+    from agentbridge.asterisk.capabilities import meaning
+
     output.line(found["state"].replace("_", " "))
     for node in found["nodes"]:
         output.line(f"node {node['node']}: {_in_words(node)}")

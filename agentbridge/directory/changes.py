@@ -18,13 +18,13 @@ from agentbridge import metrics
 from agentbridge.directory import migrate
 from agentbridge.directory.admission import Admission, Elsewhere
 from agentbridge.directory.connecting import (
-    POOLER_ERRORS,
     STATEMENTS_KEPT,
     Connection,
     behind_pooler,
     connect,
     translated,
 )
+from agentbridge.directory.driver_errors import POOLER
 from agentbridge.directory.lineage import Lineage, Memory
 from agentbridge.directory.listening import APPLIED_CHANNEL
 from agentbridge.directory.node_lock import NodeLock
@@ -174,7 +174,7 @@ class Changes:
             self._elsewhere = None
             with translated():
                 await self._follow(connection)
-        except POOLER_ERRORS as error:
+        except POOLER as error:
             self._statements = 0
             raise Unavailable(
                 "a pooler in transaction mode is before the database: connecting again without prepared statements"

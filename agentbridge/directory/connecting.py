@@ -1,16 +1,20 @@
-"""Connections to PostgreSQL, and the one place where its errors become ours."""
+"""Connections to PostgreSQL, and the one place where its errors become ours.
+
+asyncpg is imported where it is used: `agentbridge --version`, `--help` and completion don't wait for it.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any, TypeAlias
-
-import asyncpg
-import asyncpg.pool
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from agentbridge.errors import Refused, Unavailable
+
+if TYPE_CHECKING:
+    import asyncpg
+    import asyncpg.pool
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 PooledConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
@@ -18,15 +22,6 @@ PooledConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 OUR_REFUSALS = "AB"
 # what an application did against a constraint, when two did it at the same moment
 _CONSTRAINTS = "23"
-
-
-POOLER_ERRORS = (
-    asyncpg.InvalidSQLStatementNameError,
-    asyncpg.DuplicatePreparedStatementError,
-    asyncpg.ProtocolViolationError,
-)
-"""PgBouncer: in transaction mode the next server has not got our prepared statement, or somebody else's; and it
-refuses settings that it does not know."""
 
 
 @contextmanager
@@ -37,6 +32,8 @@ def translated() -> Iterator[None]:
     All else is a server that is lost, hung or read-only, but also a missing right or another schema: that is logged and
     tried again, and ends nobody.
     """
+    import asyncpg
+
     try:
         yield
     except asyncpg.PostgresError as error:
@@ -48,6 +45,8 @@ def translated() -> Iterator[None]:
 
 def _ours(error: asyncpg.PostgresError) -> Exception:
     """Returns our error for one of PostgreSQL's: Refused for a rule, else Unavailable with what to do."""
+    from agentbridge.directory import driver_errors
+
     code = error.sqlstate or ""
     if code.startswith((OUR_REFUSALS, _CONSTRAINTS)):
         return Refused(_rule(error) or _text(error))
@@ -55,7 +54,7 @@ def _ours(error: asyncpg.PostgresError) -> Exception:
         # connection, authorisation, resources, operator's intervention, system, read-only, deadlock, locks
         case "08" | "28" | "53" | "57" | "58" | "25" | "40" | "55" | "3D":
             return Unavailable(f"the database is not available: {_text(error)}")
-        case _ if isinstance(error, POOLER_ERRORS):
+        case _ if isinstance(error, driver_errors.POOLER):
             return error  # who connects goes on without prepared statements
         case _:
             first = _text(error).splitlines()[0]
@@ -120,10 +119,12 @@ async def connect(dsn: str, *, deadline: float, name: str = "agentbridge", state
     deadline: seconds for connecting, and then for each query. statements: how many to keep prepared; 0 works behind
     every pooler.
     """
+    from agentbridge.directory.driver_errors import POOLER
+
     with translated():
         try:
             return await _connect(dsn, deadline, name, statements)
-        except POOLER_ERRORS:
+        except POOLER:
             if not statements:
                 raise
             return await _connect(dsn, deadline, name, 0)
@@ -141,7 +142,6 @@ async def _connect(dsn: str, deadline: float, name: str, statements: int) -> Con
 
 
 _SERVERS = re.compile(r"(\w+://(?:[^@/?]*@)?)([^/?]*)(.*)", re.DOTALL)
-_TRY_THE_NEXT = (OSError, asyncpg.TargetServerAttributeNotMatched, asyncpg.CannotConnectNowError)
 _last: dict[str, str] = {}
 """DSN → that of the server of it which was right the last time"""
 
@@ -153,12 +153,16 @@ async def connect_to_one(dsn: str | None = None, *, timeout: float = 60.0, **giv
     asyncpg itself has one time for all of them: a first one that hangs, as one whose machine is gone, would use it up,
     and a second one would never be asked. Here each has its share.
     """
+    import asyncpg
+
+    from agentbridge.directory.driver_errors import TRY_THE_NEXT
+
     dsn = dsn or ""  # it may be left out, as the type of a pool's `connect` asks
     servers = sorted(each_server(dsn), key=lambda server: server != _last.get(dsn))
     for number, server in enumerate(servers, 1):
         try:
             connection: Connection = await asyncpg.connect(server, timeout=timeout / len(servers), **given)
-        except _TRY_THE_NEXT:
+        except TRY_THE_NEXT:
             if number == len(servers):
                 raise
         else:
@@ -188,6 +192,8 @@ async def transaction(connection: Connection | PooledConnection, *, deadline: fl
 
     A hung connection is dropped, not closed: closing waits for the server.
     """
+    import asyncpg
+
     milliseconds = int(deadline * 1000)
     try:
         # set for this transaction alone, since behind PgBouncer the session is somebody else's next
@@ -207,6 +213,8 @@ async def transaction(connection: Connection | PooledConnection, *, deadline: fl
 
 async def _roll_back(connection: Connection | PooledConnection) -> None:
     """Rolls back and ignores errors of that: what made it necessary is the error to tell."""
+    import asyncpg
+
     with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
         if not connection.is_closed():
             await connection.execute("ROLLBACK")

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import asyncpg
-
 from agentbridge.directory import schema_files
 from agentbridge.directory.connecting import Connection, translated
 from agentbridge.directory.schema_files import Migration, checksum, folder
@@ -113,6 +111,8 @@ async def grant(connection: Connection, role: str, group: str) -> None:
 
     Raises Refused when either does not exist, or the owner may not hand the group on; the message says what to run.
     """
+    import asyncpg
+
     with translated():
         missing = await missing_roles(connection)
         if group in missing:

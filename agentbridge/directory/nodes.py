@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentbridge.directory.connecting import Connection
-from agentbridge.model import Node
+
+if TYPE_CHECKING:
+    from agentbridge.model import Node
 
 Record = dict[str, Any]
 _LISTED = "select * from agentbridge.node_status"
@@ -20,6 +22,9 @@ async def listed(connection: Connection) -> list[Record]:
 
 async def reachable(connection: Connection) -> list[Node]:
     """Returns the nodes that others reach by SIP and that are not retired, by name."""
+    # the commands that only list or change nodes start without it
+    from agentbridge.model import Node
+
     rows = await connection.fetch(
         "select node, sip_host, sip_port from agentbridge.nodes"
         " where sip_host <> '' and retired_at is null order by node"

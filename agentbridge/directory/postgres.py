@@ -14,7 +14,6 @@ from typing import Protocol, Self
 import asyncpg
 
 from agentbridge.directory.connecting import (
-    POOLER_ERRORS,
     STATEMENTS_KEPT,
     Connection,
     PooledConnection,
@@ -23,6 +22,7 @@ from agentbridge.directory.connecting import (
     transaction,
     translated,
 )
+from agentbridge.directory.driver_errors import POOLER
 from agentbridge.directory.lineage import Lineage
 from agentbridge.directory.queries import QUERIES
 from agentbridge.directory.subjects import SUBJECTS, reading
@@ -271,7 +271,7 @@ class Directory:
             pool, connection = await self._acquired()
             try:
                 yield connection
-            except POOLER_ERRORS as error:
+            except POOLER as error:
                 self._forget_statements(pool)
                 raise Unavailable(
                     "a pooler in transaction mode is before the database: connecting again without prepared statements"
@@ -284,7 +284,7 @@ class Directory:
         pool = await self._open_pool()
         try:
             return pool, await pool.acquire(timeout=self._deadline)
-        except POOLER_ERRORS:  # at the log-in: nothing was asked yet, so it is simply asked again
+        except POOLER:  # at the log-in: nothing was asked yet, so it is simply asked again
             self._forget_statements(pool)
         pool = await self._open_pool()
         return pool, await pool.acquire(timeout=self._deadline)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -11,8 +10,7 @@ import typer
 
 from agentbridge.cli import output
 from agentbridge.cli.check.findings import Finding
-from agentbridge.cli.options import ConfigPath, Json
-from agentbridge.settings import chosen_path, load
+from agentbridge.cli.options import ConfigPath, Json, awaited, log_to_stderr
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +34,9 @@ def check(
     # the other commands don't wait for what it imports
     from agentbridge.cli.check.daemon_user import DaemonUser
     from agentbridge.cli.check.everything import findings
+    from agentbridge.settings import chosen_path, load
 
+    log_to_stderr()
     try:
         daemon = DaemonUser.named(daemon_user) if daemon_user else None
     except LookupError:
@@ -45,7 +45,7 @@ def check(
     async def all_of(path: Path) -> list[Finding]:
         return [finding async for finding in findings(path, load(path), asterisk_etc, daemon)]
 
-    found = asyncio.run(all_of(chosen_path(config)))
+    found = awaited(all_of(chosen_path(config)))
     faults = sum(finding.is_fault for finding in found)
     if as_json:
         output.document([asdict(finding) for finding in found])

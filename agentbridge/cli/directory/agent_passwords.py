@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -12,11 +11,10 @@ import typer
 from agentbridge.cli import output
 from agentbridge.cli.directory import editing
 from agentbridge.cli.directory.agents import Username
-from agentbridge.cli.options import ConfigPath, acting_user, in_directory, settings_of
+from agentbridge.cli.options import ConfigPath, acting_user, awaited, in_directory, log_to_stderr, settings_of
 from agentbridge.directory import admin, authority
 from agentbridge.directory.connecting import Connection
 from agentbridge.directory.kinds import AGENT
-from agentbridge.directory.postgres import Directory
 from agentbridge.errors import Refused
 
 
@@ -46,7 +44,7 @@ def password(
     typed = editing.typed_secret(f"New secret of {username} for {which.value}")
     match which:
         case Secret.WEB:
-            asyncio.run(_set_password(config, username, typed))
+            awaited(_set_password(config, username, typed))
         case Secret.PIN:
             if not typed.isdigit() or len(typed) < 4:
                 raise Refused("pin: must be at least 4 digits")
@@ -63,13 +61,16 @@ def _hashed(typed: str) -> str:
     # argon2 is slow on purpose, and begins with it at its import
     from agentbridge.directory.passwords import hash_password
 
+    log_to_stderr()
     return hash_password(typed)
 
 
 async def _set_password(config: Path | None, username: str, typed: str) -> None:
     """Sets the password with which an agent logs in to the desk. Raises Refused or Unavailable."""
     from agentbridge.directory.passwords import Passwords
+    from agentbridge.directory.postgres import Directory
 
+    log_to_stderr()
     settings = settings_of(config)
     deadline = settings.database.statement_seconds
     async with Directory(settings.database.owner_url(), node=settings.node.name, deadline=deadline) as directory:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentbridge import logs
 from agentbridge.cli import output
 from agentbridge.cli.directory import editing
-from agentbridge.cli.options import ConfigPath, settings_of
-from agentbridge.directory.postgres import Directory
+from agentbridge.cli.options import ConfigPath, awaited, log_to_stderr, settings_of
 from agentbridge.errors import Refused
-from agentbridge.settings import Log, Settings
 
 if TYPE_CHECKING:
     from agentbridge.directory.passwords import Mail, Passwords
+    from agentbridge.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -37,25 +34,26 @@ def reset(
         raise typer.BadParameter("give the agent's e-mail address, or --token of the link")
     settings = settings_of(config)
     if email is not None:
-        asyncio.run(_mail_links(settings, email))
+        awaited(_mail_links(settings, email))
         output.message(f"if an agent has the address {email}, the link is on its way")
     elif token is not None:
         if token == "-":  # noqa: S105 - a dash is no secret; a token on the command line can be seen by all
             token = editing.typed_secret("Token", twice=False)
         typed = editing.typed_secret("New password")
-        username = asyncio.run(_set(settings, token, typed))
+        username = awaited(_set(settings, token, typed))
         output.message(f"the password of {username} is set")
 
 
 async def _mail_links(settings: Settings, email: str) -> None:
     """Mails a link for a new password to every agent with this address."""
     # an address that the mail server refuses would be told, and with it that the address is an agent's
-    logs.configure(Log(level="error"), "cli")
+    log_to_stderr("error")
     async with _passwords(settings, _mail(settings)) as passwords:
         await passwords.request_reset(email)
 
 
 async def _set(settings: Settings, token: str, password: str) -> str:
+    log_to_stderr()
     async with _passwords(settings, None) as passwords:
         return await passwords.reset(token, password)
 
@@ -83,6 +81,7 @@ async def _passwords(settings: Settings, mail: Mail | None) -> AsyncIterator[Pas
     """Opens the database as its owner and gives what sets and resets passwords."""
     # argon2 is slow on purpose, and begins with it at its import
     from agentbridge.directory.passwords import Passwords
+    from agentbridge.directory.postgres import Directory
 
     deadline = settings.database.statement_seconds
     async with Directory(settings.database.owner_url(), node=settings.node.name, deadline=deadline) as directory:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from agentbridge.cli import output
 from agentbridge.cli.directory.agents import Username
-from agentbridge.cli.options import ConfigPath, acting_user, connected, settings_of
+from agentbridge.cli.options import ConfigPath, acting_user, awaited, connected, settings_of
 from agentbridge.directory import authority
 from agentbridge.directory.connecting import Connection, transaction, translated
-from agentbridge.directory.listening import APPLIED_CHANNEL
 from agentbridge.errors import Unavailable
-from agentbridge.settings import Settings
+
+if TYPE_CHECKING:
+    from agentbridge.settings import Settings
 
 LOOK_SECONDS = 0.5
 """without a notification, as behind a pooler: what a lost one costs at most"""
@@ -98,7 +98,7 @@ def unpause(
 
 
 def _run(config: Path | None, username: str, verb: Verb, wait_seconds: float | None) -> None:
-    asyncio.run(_act(settings_of(config), username, verb, wait_seconds))
+    awaited(_act(settings_of(config), username, verb, wait_seconds))
 
 
 async def _act(settings: Settings, username: str, verb: Verb, wait_seconds: float | None) -> None:
@@ -118,6 +118,10 @@ async def _act(settings: Settings, username: str, verb: Verb, wait_seconds: floa
 async def _wait_until_applied(connection: Connection, username: str, wait_seconds: float) -> float:
     """Waits until every node has carried out the agent's changes; returns the seconds. Raises Unavailable with what is
     known."""
+    import asyncio
+
+    from agentbridge.directory.listening import APPLIED_CHANNEL
+
     began = time.monotonic()
     news = asyncio.Event()
     await connection.add_listener(APPLIED_CHANNEL, lambda *_: news.set())

@@ -9,7 +9,6 @@ import typer
 
 from agentbridge.cli.files import write_file
 from agentbridge.cli.options import ConfigPath, in_directory
-from agentbridge.desired.node_files import node_files
 from agentbridge.directory import nodes
 
 
@@ -30,6 +29,9 @@ def files(
     config: ConfigPath = None,
 ) -> None:
     """Write the trunks to all other nodes, the states shared with them, and this node's identity, for Asterisk."""
+    # the other commands don't need what it imports
+    from agentbridge.desired.node_files import node_files
+
     written = node_files(
         name, in_directory(config, nodes.reachable), transport=transport, codecs=codec or ("ulaw", "alaw")
     )

@@ -10,7 +10,6 @@ from agentbridge.cli import output
 from agentbridge.cli.directory import node_files
 from agentbridge.cli.options import ConfigPath, Json, Yes, acting_user, in_directory
 from agentbridge.directory import nodes
-from agentbridge.model import SIP_PORT, Node
 
 app = typer.Typer(
     help="The Asterisk nodes of the centre, each with its daemon: see docs/nodes.md.", no_args_is_help=True
@@ -29,12 +28,15 @@ def list_nodes(config: ConfigPath = None, as_json: Json = False) -> None:
 def add(
     name: Name,
     sip_host: Annotated[str, typer.Argument(metavar="SIP-HOST", help="Where the other nodes reach it.")],
-    sip_port: Annotated[int, typer.Option(help="Its SIP port.")] = SIP_PORT,
+    sip_port: Annotated[int, typer.Option(help="Its SIP port.")] = 5060,
     queues: Annotated[bool, typer.Option("--queues/--no-queues", help="Whether it serves queues.")] = True,
     config: ConfigPath = None,
     as_json: Json = False,
 ) -> None:
     """Make a node known to the others, or change what they know of it; brings back one that was retired."""
+    # the other commands don't need what it imports
+    from agentbridge.model import Node
+
     node = Node(name, sip_host, sip_port)
     in_directory(config, lambda c: nodes.add(c, node, serves_queues=queues, actor=_actor()))
     if as_json:

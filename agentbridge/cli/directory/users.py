@@ -17,6 +17,7 @@ from agentbridge.cli.options import (
     acting_user,
     assignments,
     in_directory,
+    log_to_stderr,
 )
 from agentbridge.directory import admin, authority
 from agentbridge.directory.connecting import Connection
@@ -102,6 +103,8 @@ def password(name: Name, config: ConfigPath = None) -> None:
     """Set a user's password for the console: typed twice on a terminal, else read from standard input."""
     # argon2 is slow on purpose, and begins with it at its import
     from agentbridge.directory.passwords import check_password, hash_password
+
+    log_to_stderr()
 
     async def known(connection: Connection) -> bool:
         await admin.shown(connection, USER, name)
