@@ -34,7 +34,8 @@ ANSWER_SECONDS = 1.0
 
 log = structlog.get_logger()
 
-_hasher = argon2.PasswordHasher()
+# one lane: with the library's four, two log-ins at a time are eight threads, and keep who works from the processors
+_hasher = argon2.PasswordHasher(parallelism=1)
 
 
 def _no_hash() -> str:
