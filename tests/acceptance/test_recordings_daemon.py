@@ -90,6 +90,11 @@ async def talking(centre: Centre, **columns: object) -> Talk:
 
 
 @pytest_asyncio.fixture
+async def centre(reused: Centre) -> Centre:
+    return reused
+
+
+@pytest_asyncio.fixture
 async def quick(postgres: Postgres) -> AsyncIterator[Centre]:
     """Its paused recordings go on after two seconds."""
     async with Centre(postgres, sections={"recording": {"resume_after_seconds": 2}}) as centre:

@@ -68,10 +68,15 @@ async def floor(centre: Centre, *, chanspy: bool) -> Floor:
     return Floor(centre, ana, boss, customer, internal)
 
 
-@pytest_asyncio.fixture
-async def old(postgres: Postgres) -> AsyncIterator[Centre]:
+@pytest_asyncio.fixture(scope="module")
+async def standing(postgres: Postgres) -> AsyncIterator[Centre]:
     async with Centre(postgres, extra={"extensions.conf": OLD_SPY}) as centre:
         yield centre
+
+
+@pytest_asyncio.fixture
+async def centre(reused: Centre) -> Centre:
+    return reused
 
 
 async def test_a_spy_is_thrown_out_within_a_second_when_the_permission_is_taken_away(centre: Centre) -> None:
@@ -181,8 +186,8 @@ async def test_every_try_is_in_the_log_and_in_the_audit_with_its_end(centre: Cen
     await centre.bridge.logged("spy.refused", spyer=boss)
 
 
-async def test_an_old_extension_that_asks_nobody_is_cut_off(old: Centre) -> None:
-    here = await floor(old, chanspy=False)
+async def test_an_old_extension_that_asks_nobody_is_cut_off(centre: Centre) -> None:
+    here = await floor(centre, chanspy=False)
     started = time.monotonic()
     call = await here.listen("*99")
     assert call.status == 200
