@@ -29,7 +29,7 @@ setup-kamailio:
 demo: $(if $(filter 16 20,$(ASTERISK)),setup-$(ASTERISK),setup)
 	@$(if $(ASTERISK),AGENTBRIDGE_ASTERISK_ROOTS=$(ASTERISK)) $(PYTHON) -m lab.demo
 
-# all of it on Asterisk 22, on 16 again what meets an Asterisk, and the desk in a browser; both versions are there before
+# all of it on Asterisk 22, on 16 again what tries an Asterisk, and the desk in a browser; both versions are there before
 # the first test, since one of them goes from the one to the other
 test: setup-16 test-22 test-16 test-node-calls test-browser
 
@@ -43,7 +43,7 @@ COVERAGE ?= --cov --cov-report=term:skip-covered --cov-fail-under=55
 test-22: setup
 	AGENTBRIDGE_ASTERISK_ROOTS=22 $(PYTEST) $(COVERAGE) tests $(ELSEWHERE)
 
-# on 16 each file that meets a running Asterisk, as tests/conftest.py marks it
+# on 16 each file that tries a running Asterisk, as tests/conftest.py marks it
 test-16: setup-16
 	AGENTBRIDGE_ASTERISK_ROOTS=16 $(PYTEST) -m asterisk tests/contract tests/acceptance
 

@@ -16,6 +16,12 @@ REAL = ("acceptance", "contract")
 """the folders where these names are the lab's, and nobody's double"""
 WITHOUT_ASTERISK = frozenset({"shell", "empty"})
 """fixtures of tests that have a database and no more, also in such a file"""
+ON_22_ALONE = frozenset({
+    "test_api_client", "test_api_truth", "test_cli", "test_http_daemon", "test_lab", "test_logs", "test_systemd_unit",
+})  # fmt: skip
+"""files in which Asterisk is the scenery: their subject is the daemon's log and process, the command line, the HTTP API
+or the lab, which are the same beside each version. None makes calls for their own sake, nor tries what is said to
+Asterisk."""
 _numbers = itertools.count(1)
 
 
@@ -24,12 +30,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks tests by what their file imports and what fixtures they use, so that runs on each version of Asterisk need
-    no list."""
+    """Marks tests by what their file imports and what fixtures they use, so that a new one is run on each version of
+    Asterisk."""
     for item in items:
         if module := item.getparent(pytest.Module):
-            starts = module.path.parent.name in REAL and STARTS_ASTERISK & vars(module.obj).keys()
-            if starts and not WITHOUT_ASTERISK & set(getattr(item, "fixturenames", ())):
+            meets = module.path.parent.name in REAL and STARTS_ASTERISK & vars(module.obj).keys()
+            left_out = module.path.stem in ON_22_ALONE or WITHOUT_ASTERISK & set(getattr(item, "fixturenames", ()))
+            if meets and not left_out:
                 item.add_marker("asterisk")
 
 

@@ -31,12 +31,17 @@ exten => 0100,1,Dial(PJSIP/row-9,10)
 """
 
 
-@pytest_asyncio.fixture
-async def office(postgres: Postgres) -> AsyncIterator[Centre]:
-    """Ten telephones, none of them switched on."""
+@pytest_asyncio.fixture(scope="module")
+async def standing(postgres: Postgres) -> AsyncIterator[Centre]:
     async with Centre(postgres, extra={"extensions.conf": DIALPLAN}) as centre:
-        await telephones(centre, *ROW, caller_id='"Row" <300>')
         yield centre
+
+
+@pytest_asyncio.fixture
+async def office(reused: Centre) -> Centre:
+    """Ten telephones, none of them switched on."""
+    await telephones(reused, *ROW, caller_id='"Row" <300>')
+    return reused
 
 
 async def available(centre: Centre) -> list[str]:
