@@ -203,95 +203,95 @@ async def test_a_ring_that_a_colleague_takes_is_not_missed(postgres: Postgres) -
         await ends(ben, missed)
 
 
-async def test_requests_record_pause_and_end_the_running_call(centre: Centre) -> None:
-    talk = await talking(centre, manual_recording=True)
-    refused = await answer(centre, "recording_pause('ana')")
+async def test_requests_record_pause_and_end_the_running_call(reused: Centre) -> None:
+    talk = await talking(reused, manual_recording=True)
+    refused = await answer(reused, "recording_pause('ana')")
     assert (refused["state"], refused["reason"]) == ("refused", f"{talk.internal}: nothing is being recorded")
-    started = await answer(centre, "recording_start('ana', actor => 'ana')")
+    started = await answer(reused, "recording_start('ana', actor => 'ana')")
     assert started["state"] == "done", started
     assert started["result"]["file"].endswith(f"-{talk.internal}-1.wav")
-    assert (await answer(centre, "recording_pause('ana')"))["result"] == {"files": 1}
-    await shows(centre, CALLS, talk.internal, recording="paused", parts=[1])
-    assert (await answer(centre, "recording_resume('ana')"))["result"] == {"files": 1}
-    await shows(centre, CALLS, talk.internal, recording="running")
-    assert (await answer(centre, "recording_stop('ana', actor => 'ana')"))["result"] == {"files": 1}
-    await shows(centre, CALLS, talk.internal, recording="none", parts=[])
-    assert (await answer(centre, "hangup('ana')"))["result"] == {"calls": 1}
-    await no_call(centre, talk.internal)
-    assert (await answer(centre, "hangup('ana')"))["reason"] == f"{talk.internal}: is in no call"
+    assert (await answer(reused, "recording_pause('ana')"))["result"] == {"files": 1}
+    await shows(reused, CALLS, talk.internal, recording="paused", parts=[1])
+    assert (await answer(reused, "recording_resume('ana')"))["result"] == {"files": 1}
+    await shows(reused, CALLS, talk.internal, recording="running")
+    assert (await answer(reused, "recording_stop('ana', actor => 'ana')"))["result"] == {"files": 1}
+    await shows(reused, CALLS, talk.internal, recording="none", parts=[])
+    assert (await answer(reused, "hangup('ana')"))["result"] == {"calls": 1}
+    await no_call(reused, talk.internal)
+    assert (await answer(reused, "hangup('ana')"))["reason"] == f"{talk.internal}: is in no call"
 
 
-async def test_a_ringing_telephone_answers_when_it_knows_how(centre: Centre) -> None:
-    ana = await centre.agent("ana", "sales")
-    await centre.login("ana")
-    await centre.settled()
-    phone, customer = await centre.phone("ana"), await centre.caller()
-    await shows(centre, AGENT, ana, state="ready")
-    assert (await answer(centre, "answer('ana')"))["reason"] == f"{ana}: no call rings"
+async def test_a_ringing_telephone_answers_when_it_knows_how(reused: Centre) -> None:
+    ana = await reused.agent("ana", "sales")
+    await reused.login("ana")
+    await reused.settled()
+    phone, customer = await reused.phone("ana"), await reused.caller()
+    await shows(reused, AGENT, ana, state="ready")
+    assert (await answer(reused, "answer('ana')"))["reason"] == f"{ana}: no call rings"
     phone.behaviour = Ring()
     outgoing = customer.dial(ana)
     await phone.rings(timeout=10)
-    await shows(centre, AGENT, ana, state="ringing")
-    refused = await answer(centre, "answer('ana')")
+    await shows(reused, AGENT, ana, state="ringing")
+    refused = await answer(reused, "answer('ana')")
     assert (refused["state"], "did not answer" in refused["reason"]) == ("refused", True), refused
     await outgoing.hangup()
-    await no_call(centre, ana)
+    await no_call(reused, ana)
     phone.behaviour = Ring(talk=True)
     outgoing = customer.dial(ana)
     await phone.rings(timeout=10)
-    await shows(centre, AGENT, ana, state="ringing")
-    assert (await answer(centre, "answer('ana', actor => 'ana')"))["result"] == {"calls": 1}
+    await shows(reused, AGENT, ana, state="ringing")
+    assert (await answer(reused, "answer('ana', actor => 'ana')"))["result"] == {"calls": 1}
     assert await outgoing.answered(timeout=10) == 200
-    await shows(centre, AGENT, ana, state="talking")
+    await shows(reused, AGENT, ana, state="talking")
     await outgoing.hangup()
-    await no_call(centre, ana)
+    await no_call(reused, ana)
 
 
-async def test_a_click_rings_the_agent_and_then_calls_the_number(centre: Centre) -> None:
-    ana, ben = await centre.agent("ana", "sales"), await centre.agent("ben", "sales")
-    assert (await answer(centre, f"dial('ana', '{ben}')"))["reason"] == f"{ana}: is not logged in"
-    await centre.login("ana", "ben")
-    await centre.settled()
-    assert "is not registered" in (await answer(centre, f"dial('ana', '{ben}')"))["reason"]
-    first, second = await centre.phone("ana"), await centre.phone("ben")
-    await shows(centre, AGENT, ana, state="ready")
-    await shows(centre, AGENT, ben, state="ready")
+async def test_a_click_rings_the_agent_and_then_calls_the_number(reused: Centre) -> None:
+    ana, ben = await reused.agent("ana", "sales"), await reused.agent("ben", "sales")
+    assert (await answer(reused, f"dial('ana', '{ben}')"))["reason"] == f"{ana}: is not logged in"
+    await reused.login("ana", "ben")
+    await reused.settled()
+    assert "is not registered" in (await answer(reused, f"dial('ana', '{ben}')"))["reason"]
+    first, second = await reused.phone("ana"), await reused.phone("ben")
+    await shows(reused, AGENT, ana, state="ready")
+    await shows(reused, AGENT, ben, state="ready")
     first.behaviour = Ring()
-    assert (await answer(centre, f"dial('ana', '{ben}')"))["result"] == {"device": ana}
+    assert (await answer(reused, f"dial('ana', '{ben}')"))["result"] == {"device": ana}
     ringing = await first.rings(timeout=10)
-    await shows(centre, CALLS, ana, direction="out", number=ben)
+    await shows(reused, CALLS, ana, direction="out", number=ben)
     ringing.answer()
     await second.rings(timeout=10)
     assert first.tone
     await second.calls[-1].hears(first.tone, timeout=10)
-    assert "is in a call" in (await answer(centre, "dial('ana', '4711')"))["reason"]
-    assert (await answer(centre, "hangup('ben')"))["state"] == "done"
-    await no_call(centre, ana)
+    assert "is in a call" in (await answer(reused, "dial('ana', '4711')"))["reason"]
+    assert (await answer(reused, "hangup('ben')"))["state"] == "done"
+    await no_call(reused, ana)
 
 
-async def test_a_supervisor_listens_by_a_click_and_is_shown(centre: Centre) -> None:
-    talk = await talking(centre, chanspy=True)
-    lead = await centre.agent("lea", may_spy=True)
-    await centre.login("lea")
-    await centre.settled()
-    phone = await centre.phone("lea")
-    await shows(centre, AGENT, lead, state="ready")
-    assert (await answer(centre, "spy('lea', 'ana')"))["state"] == "done"
+async def test_a_supervisor_listens_by_a_click_and_is_shown(reused: Centre) -> None:
+    talk = await talking(reused, chanspy=True)
+    lead = await reused.agent("lea", may_spy=True)
+    await reused.login("lea")
+    await reused.settled()
+    phone = await reused.phone("lea")
+    await shows(reused, AGENT, lead, state="ready")
+    assert (await answer(reused, "spy('lea', 'ana')"))["state"] == "done"
     heard = await phone.rings(timeout=10)
     assert talk.customer.tone
     await heard.hears(talk.customer.tone, timeout=10)
-    await shows(centre, CALLS, talk.internal, spied_by=[lead])
+    await shows(reused, CALLS, talk.internal, spied_by=[lead])
     await talk.hang_up()
-    await no_call(centre, talk.internal)
-    assert "is in no call" in (await answer(centre, "spy('lea', 'ana')"))["reason"]
+    await no_call(reused, talk.internal)
+    assert "is in no call" in (await answer(reused, "spy('lea', 'ana')"))["reason"]
 
 
-async def test_a_request_that_no_daemon_takes_is_timed_out_and_never_done_later(centre: Centre) -> None:
-    talk = await talking(centre, record_calls="wav")
-    await centre.bridge.kill()
-    assert (await answer(centre, "hangup('ana', seconds => 0.5)"))["state"] == "timed out"
-    await centre.bridge.start()
-    await shows(centre, AGENT, talk.internal, state="talking")
+async def test_a_request_that_no_daemon_takes_is_timed_out_and_never_done_later(reused: Centre) -> None:
+    talk = await talking(reused, record_calls="wav")
+    await reused.bridge.kill()
+    assert (await answer(reused, "hangup('ana', seconds => 0.5)"))["state"] == "timed out"
+    await reused.bridge.start()
+    await shows(reused, AGENT, talk.internal, state="talking")
     assert talk.agent.tone
     await talk.call.hears(talk.agent.tone, timeout=10)
 

@@ -25,32 +25,32 @@ async def hear_each_other(caller: Phone, agent: Phone) -> None:
     await incoming.hears(caller.tone, timeout=5)
 
 
-async def test_an_agent_registers_is_called_by_a_queue_and_both_hear_each_other(centre: Centre) -> None:
-    await centre.agent("ana", "sales")
-    await centre.login("ana")
-    await centre.settled()
-    phone, caller = await centre.phone("ana"), await centre.caller()
+async def test_an_agent_registers_is_called_by_a_queue_and_both_hear_each_other(shared: Centre) -> None:
+    await shared.agent("ana", "sales")
+    await shared.login("ana")
+    await shared.settled()
+    phone, caller = await shared.phone("ana"), await shared.caller()
     call = await caller.call("sales", timeout=5)
     await phone.rings(timeout=5)
     await hear_each_other(caller, phone)
     await call.hangup()
 
 
-async def test_a_phone_with_another_secret_is_refused(centre: Centre) -> None:
-    internal = await centre.agent("ana", "sales")
-    await centre.settled()
-    phone = await centre.farm.phone(internal, "not-the-secret")
+async def test_a_phone_with_another_secret_is_refused(shared: Centre) -> None:
+    internal = await shared.agent("ana", "sales")
+    await shared.settled()
+    phone = await shared.farm.phone(internal, "not-the-secret")
     with pytest.raises(RegistrationRefusedError):
         await phone.register()
 
 
-async def test_the_secret_is_nowhere_in_asterisk(centre: Centre) -> None:
-    await centre.agent("ana", "sales", sip_secret="Quite-Secret-71")
-    await centre.login("ana")
-    await centre.settled()
-    stored = await centre.asterisk.cli("database show")
+async def test_the_secret_is_nowhere_in_asterisk(shared: Centre) -> None:
+    await shared.agent("ana", "sales", sip_secret="Quite-Secret-71")
+    await shared.login("ana")
+    await shared.settled()
+    stored = await shared.asterisk.cli("database show")
     # the same digest, under the name that this Asterisk has for it
-    assert ("password_digest" if centre.has(versions.DIGEST) else "md5_cred") in stored
+    assert ("password_digest" if shared.has(versions.DIGEST) else "md5_cred") in stored
     assert "Quite-Secret-71" not in stored
 
 

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
@@ -37,9 +38,9 @@ exten => sneak,1,Answer()
 """
 
 
-@pytest_asyncio.fixture
-async def desk(postgres: Postgres) -> AsyncIterator[Centre]:
-    """Two telephones that are on, and prompts that are tones."""
+@asynccontextmanager
+async def opened(postgres: Postgres) -> AsyncIterator[Centre]:
+    """Prompts that are tones."""
     sections = {
         "phone": {"digit_seconds": 1.0, "input_seconds": INPUT_SECONDS},
         "log": {"level": "debug"},  # not even there may a PIN be read
@@ -47,13 +48,40 @@ async def desk(postgres: Postgres) -> AsyncIterator[Centre]:
     }
     async with Centre(postgres, sections=sections, extra={"extensions.conf": SNEAK}) as centre:
         await centre.bridge.logged("ari.connected", app="agentbridge")
-        await telephones(centre, "desk-1", "desk-2")
         yield centre
+
+
+@pytest_asyncio.fixture(scope="module")
+async def standing(postgres: Postgres) -> AsyncIterator[Centre]:
+    async with opened(postgres) as centre:
+        yield centre
+
+
+@pytest_asyncio.fixture
+async def desk(reused: Centre) -> AsyncIterator[Centre]:
+    """Two telephones that are on."""
+    await telephones(reused, "desk-1", "desk-2")
+    yield reused
+    await reused.db.execute("UPDATE agentbridge.settings SET lock_after = DEFAULT")
 
 
 @pytest_asyncio.fixture
 async def phone(desk: Centre) -> Phone:
     (phone,) = await switched_on(desk, "desk-1")
+    return phone
+
+
+@pytest_asyncio.fixture
+async def own_desk(postgres: Postgres) -> AsyncIterator[Centre]:
+    """As `desk`, for a test that breaks it."""
+    async with opened(postgres) as centre:
+        await telephones(centre, "desk-1")
+        yield centre
+
+
+@pytest_asyncio.fixture
+async def own_phone(own_desk: Centre) -> Phone:
+    (phone,) = await switched_on(own_desk, "desk-1")
     return phone
 
 
@@ -239,27 +267,27 @@ async def released(call: Call, began: float, within: float) -> None:
     assert time.monotonic() - began < within + 4
 
 
-async def test_with_the_daemon_dead_the_caller_hears_so_at_once(desk: Centre, phone: Phone) -> None:
-    await desk.bridge.kill()
+async def test_with_the_daemon_dead_the_caller_hears_so_at_once(own_desk: Centre, own_phone: Phone) -> None:
+    await own_desk.bridge.kill()
 
     async def forgotten() -> bool:
-        return "agentbridge" not in await desk.asterisk.cli("ari show apps")
+        return "agentbridge" not in await own_desk.asterisk.cli("ari show apps")
 
     await until(forgotten, within=5, what="Asterisk knowing that the application is gone")
     began = time.monotonic()
-    call = await phone.call(LOGIN, 5)
+    call = await own_phone.call(LOGIN, 5)
     await released(call, began, within=8)
 
 
-async def test_with_the_daemon_hung_the_caller_hears_so_within_seconds(desk: Centre, phone: Phone) -> None:
-    desk.bridge.send(signal.SIGSTOP)
+async def test_with_the_daemon_hung_the_caller_hears_so_within_seconds(own_desk: Centre, own_phone: Phone) -> None:
+    own_desk.bridge.send(signal.SIGSTOP)
     began = time.monotonic()
-    call = await phone.call(LOGIN, 5)
+    call = await own_phone.call(LOGIN, 5)
     await released(call, began, within=12)
-    desk.bridge.send(signal.SIGCONT)
+    own_desk.bridge.send(signal.SIGCONT)
 
     async def served() -> bool:
-        call = await phone.call(LOGIN, 5)
+        call = await own_phone.call(LOGIN, 5)
         try:
             await hears(call, "number", within=2)
         except TimeoutError:  # its websocket has to come back first
@@ -273,33 +301,34 @@ async def test_with_the_daemon_hung_the_caller_hears_so_within_seconds(desk: Cen
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP], ids=["stop", "reload"])
 async def test_a_stop_or_a_reload_in_the_middle_of_a_conversation_releases_the_caller_at_once(
-    desk: Centre, phone: Phone, how: signal.Signals
+    own_desk: Centre, own_phone: Phone, how: signal.Signals
 ) -> None:
-    call = await phone.call(LOGIN, 5)
+    call = await own_phone.call(LOGIN, 5)
     await hears(call, "number")
     began = time.monotonic()
-    desk.bridge.send(how)
+    own_desk.bridge.send(how)
     # Asterisk's own words come before the tone
     await released(call, began, within=6)
 
 
-async def test_a_daemon_that_hangs_in_the_middle_of_a_conversation_loses_it(desk: Centre, phone: Phone) -> None:
-    call = await phone.call(LOGIN, 5)
+async def test_a_daemon_that_hangs_in_the_middle_of_a_conversation_loses_it(own_desk: Centre, own_phone: Phone) -> None:
+    call = await own_phone.call(LOGIN, 5)
     await hears(call, "number")
-    desk.bridge.send(signal.SIGSTOP)
+    own_desk.bridge.send(signal.SIGSTOP)
     await call.send_digits("1000#", 10)
     await released(call, time.monotonic(), within=INPUT_SECONDS + 3 + 6)
-    desk.bridge.send(signal.SIGCONT)
+    own_desk.bridge.send(signal.SIGCONT)
 
 
-async def test_with_the_database_gone_the_caller_hears_so_and_is_released(desk: Centre, phone: Phone) -> None:
-    server = await asyncpg.connect(desk.postgres.dsn("postgres", "postgres"))
-    await server.execute(f"ALTER DATABASE {desk.dsn.rpartition('/')[2]} ALLOW_CONNECTIONS false")
-    await server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'centre%'")
+async def test_with_the_database_gone_the_caller_hears_so_and_is_released(own_desk: Centre, own_phone: Phone) -> None:
+    server = await asyncpg.connect(own_desk.postgres.dsn("postgres", "postgres"))
+    database = own_desk.dsn.rpartition("/")[2]
+    await server.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+    await server.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
     await server.close()
-    await desk.bridge.logged("database.lost")
+    await own_desk.bridge.logged("database.lost")
     began = time.monotonic()
-    call = await phone.call(LOGIN, 5)
+    call = await own_phone.call(LOGIN, 5)
     await released(call, began, within=12)
 
 
@@ -319,44 +348,44 @@ async def test_a_caller_who_hangs_up_in_the_middle_leaves_nothing_behind(desk: C
     await hears(call, "logged_in")
 
 
-async def test_after_a_restart_of_asterisk_the_feature_codes_work_again(desk: Centre, phone: Phone) -> None:
-    internal = await desk_agent(desk, "ana", "sales", pin=PIN)
-    before = len(desk.bridge.lines())
-    await desk.asterisk.restart()
-    await desk.bridge.logged("ari.connected", app="agentbridge", since=before, within=20)
-    await until_registered(desk, ["desk-1"], True, within=20)
-    call = await log_in(phone, internal, PIN)
+async def test_after_a_restart_of_asterisk_the_feature_codes_work_again(own_desk: Centre, own_phone: Phone) -> None:
+    internal = await desk_agent(own_desk, "ana", "sales", pin=PIN)
+    before = len(own_desk.bridge.lines())
+    await own_desk.asterisk.restart()
+    await own_desk.bridge.logged("ari.connected", app="agentbridge", since=before, within=20)
+    await until_registered(own_desk, ["desk-1"], True, within=20)
+    call = await log_in(own_phone, internal, PIN)
     await hears(call, "logged_in")
 
 
-async def test_asterisks_own_sounds_are_heard_where_it_has_them(desk: Centre, phone: Phone) -> None:
-    await desk.bridge.stop()
-    del desk.bridge.sections["phone.prompts"]
-    desk.bridge.write_config(desk.bridge.sections)
-    before = len(desk.bridge.lines())
-    await desk.bridge.start()
-    await desk.bridge.logged("ari.connected", app="agentbridge", since=before)
-    call = await phone.call(LOGIN, 5)
+async def test_asterisks_own_sounds_are_heard_where_it_has_them(own_desk: Centre, own_phone: Phone) -> None:
+    await own_desk.bridge.stop()
+    del own_desk.bridge.sections["phone.prompts"]
+    own_desk.bridge.write_config(own_desk.bridge.sections)
+    before = len(own_desk.bridge.lines())
+    await own_desk.bridge.start()
+    await own_desk.bridge.logged("ari.connected", app="agentbridge", since=before)
+    call = await own_phone.call(LOGIN, 5)
 
     async def playing() -> bool:
-        return "agent-user" in desk.asterisk.log_path.read_text()
+        return "agent-user" in own_desk.asterisk.log_path.read_text()
 
     await until(playing, within=5, what="Asterisk playing agent-user")
     await call.hangup()
 
 
-async def test_a_conversation_has_a_limit_in_all(desk: Centre, phone: Phone) -> None:
-    await desk.bridge.stop()
-    desk.bridge.sections["phone"]["call_seconds"] = 2.0
-    desk.bridge.write_config(desk.bridge.sections)
-    before = len(desk.bridge.lines())
-    await desk.bridge.start()
-    await desk.bridge.logged("ari.connected", app="agentbridge", since=before)
+async def test_a_conversation_has_a_limit_in_all(own_desk: Centre, own_phone: Phone) -> None:
+    await own_desk.bridge.stop()
+    own_desk.bridge.sections["phone"]["call_seconds"] = 2.0
+    own_desk.bridge.write_config(own_desk.bridge.sections)
+    before = len(own_desk.bridge.lines())
+    await own_desk.bridge.start()
+    await own_desk.bridge.logged("ari.connected", app="agentbridge", since=before)
     began = time.monotonic()
-    call = await phone.call(LOGIN, 5)
+    call = await own_phone.call(LOGIN, 5)
     await hears(call, "number")
     await released(call, began, within=9)
-    assert (await desk.bridge.logged("phone.failed", telephone="desk-1"))["reason"] == "time is up"
+    assert (await own_desk.bridge.logged("phone.failed", telephone="desk-1"))["reason"] == "time is up"
 
 
 async def test_a_customer_who_gets_past_the_dialplan_is_not_asked_for_a_pin(desk: Centre) -> None:
