@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from agentbridge.desired.caller_id import caller_id, merged
 from agentbridge.desired.voicemail import mailbox_of
-from agentbridge.model import SIP_PORT, EndpointId, Fields, Line, ObjectKind, SipType, Subject
+from agentbridge.model import SIP_PORT, EndpointId, Fields, Line, ObjectKind, Row, SipType, Subject
 
 NO_CALLS_CONTEXT = "agentbridge-nothing"
 """V4: the context of a `peer`, which is called and never calls: it has no extension."""
@@ -56,8 +56,8 @@ def objects(subject: Subject, sip: SipDefaults) -> Mapping[ObjectKind, Fields]:
     # those of a trunk or of another agent there; the endpoint authenticates by its name anyway.
     return {
         ObjectKind.AOR: _aor(line, subject.key, sip),
-        ObjectKind.AUTH: _auth(subject.key, line, sip),
-        ObjectKind.ENDPOINT: _endpoint(subject, line),
+        ObjectKind.AUTH: Row(_auth(subject.key, line, sip)),
+        ObjectKind.ENDPOINT: Row(_endpoint(subject, line)),
     }
 
 
@@ -172,7 +172,13 @@ def _may_pick_up(subject: Subject, line: Line) -> bool:
 def transports(subject: Subject) -> frozenset[str]:
     """Returns the transports over which the key's phone may register."""
     line = _line_of(subject)
-    return frozenset(line.transports) if line else frozenset()
+    return _set(line.transports if line else ())
+
+
+@lru_cache(maxsize=16)
+def _set(transports: tuple[str, ...]) -> frozenset[str]:
+    """Returns the transports as a set; one set for all lines that have the same ones."""
+    return frozenset(transports)
 
 
 def _caller_id(subject: Subject, line: Line) -> str:

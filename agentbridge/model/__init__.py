@@ -52,6 +52,7 @@ from agentbridge.model.keys import (
 )
 from agentbridge.model.losses import Fate, Loss, LossKind
 from agentbridge.model.nodes import Contact, Location, Node
+from agentbridge.model.row import Row
 from agentbridge.model.state import (
     DesiredState,
     Member,
@@ -98,6 +99,7 @@ __all__ = [
     "Reading",
     "Recording",
     "RemoveMember",
+    "Row",
     "Session",
     "SetPenalty",
     "SetRingInUse",

@@ -185,8 +185,7 @@ def _object_steps(key: EndpointId, wanted: DesiredState, found: ObservedState) -
         there = found.objects.get(kind)
         if there is None:
             yield Step(key, PutObject(kind, key, fields), was=ABSENT)
-        elif not fields.items() <= there.items():
-            differs = {name: value for name, value in fields.items() if there.get(name) != value}
+        elif differs := {name: value for name, value in fields.items() if there.get(name) != value}:
             yield Step(key, PutObject(kind, key, differs), was=_shown(there, differs))
     for kind in found.objects.keys() - wanted.objects.keys():
         yield Step(key, DeleteObject(kind, key), was="present")

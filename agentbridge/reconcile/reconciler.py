@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import structlog
 
-from agentbridge import metrics
+from agentbridge import memory, metrics
 from agentbridge.desired.pjsip import SipDefaults
 from agentbridge.errors import Refused, Unavailable
 from agentbridge.model import EndpointId, Fate, MemberId, QueueName, Reading
@@ -38,6 +38,8 @@ WAIT_FOR_LEAVE_SECONDS = 0.05
 LONGEST_WAIT_SECONDS = 2.0
 """between two comparisons of a key that a call, another key or another writer keeps from being done"""
 RETRY_AFTER_LOSS_SECONDS = 0.5
+BIG = 1000
+"""a pass over more keys, as a cold start is, leaves much memory behind"""
 AUTOPAUSE_SECONDS = 0.05
 """app_queue pauses a member in each of its queues one after the other: they are adopted together"""
 
@@ -192,7 +194,7 @@ class Reconciler:
     async def _pass(self, batch: Batch) -> None:
         """Does one pass over a batch; where directory or Asterisk is lost meanwhile, its keys are compared again
         later."""
-        pass_id = next(self._pass_ids)
+        pass_id, is_big = next(self._pass_ids), len(batch) > BIG
         metrics.PASSES.inc()
         self._passes[pass_id] = self._clock()
         with structlog.contextvars.bound_contextvars(pass_id=pass_id):
@@ -209,6 +211,8 @@ class Reconciler:
             finally:
                 del self._passes[pass_id]
                 self.work.release(batch)
+        if is_big:
+            memory.give_back()
 
     async def _work(self, batch: Batch, pass_id: int) -> None:
         """Compares a batch part by part and writes what differs; adopts autopauses first. Raises Unavailable."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import IntEnum
 
@@ -89,7 +88,8 @@ class WorkQueue:
         """keys in a pass"""
         self._again: dict[EndpointId, Cause] = {}
         """those of them that were marked meanwhile"""
-        self._writes: dict[EndpointId, deque[float]] = {}
+        self._writes: dict[EndpointId, tuple[float, ...]] = {}
+        """when each key was written lately; a tuple, since ten thousand deques are 6 MB"""
         self._retries: dict[EndpointId, float] = {}
         self._wake = asyncio.Event()
 
@@ -179,7 +179,7 @@ class WorkQueue:
         pass."""
         now = self._clock()
         for key in keys:
-            self._writes.setdefault(key, deque(maxlen=WRITES_AT_ONCE)).append(now)
+            self._writes[key] = (*self._writes.get(key, ()), now)[-WRITES_AT_ONCE:]
         if len(self._writes) > WRITES_KEPT:
             self._writes = {key: times for key, times in self._writes.items() if times[-1] > now - REST_SECONDS}
 

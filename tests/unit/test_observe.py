@@ -8,7 +8,7 @@ import pytest
 from agentbridge.asterisk.observed.objects import ObjectTable
 from agentbridge.asterisk.observed.observation import Observation, endpoint_of
 from agentbridge.asterisk.observed.policy_tree import PolicyTree
-from agentbridge.model import EndpointId, Interface, Member, ObjectKind, ObservedState, QueueName
+from agentbridge.model import EndpointId, Interface, Member, ObjectKind, ObservedState, QueueName, Row
 
 SALES, SUPPORT = QueueName("sales"), QueueName("support")
 KEY, OTHER = EndpointId("1001"), EndpointId("1002")
@@ -138,3 +138,14 @@ def test_objects_are_kept_by_their_values_and_equal_ones_once() -> None:
     table.drop(KEY)
     table.drop(KEY)
     assert list(table) == [OTHER]
+
+
+def test_a_row_is_a_mapping_that_a_table_takes_as_it_is() -> None:
+    fields = {"contact": "", "max_contacts": "1"}
+    row = Row(fields)
+    assert row == fields
+    assert fields == row
+    assert (row["max_contacts"], row.get("aors"), "aors" in row, len(row)) == ("1", None, False, 2)
+    table = ObjectTable({KEY: row})
+    assert table[KEY] == fields
+    assert {**row, "contact": "?"} == {"contact": "?", "max_contacts": "1"}

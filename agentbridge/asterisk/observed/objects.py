@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 
-from agentbridge.model import EndpointId, Fields
+from agentbridge.model import EndpointId, Fields, Row
 
 Names = tuple[str, ...]
 Values = tuple[str, ...]
@@ -42,7 +42,8 @@ class ObjectTable(Mapping[EndpointId, Fields]):
     def put(self, key: EndpointId, fields: Fields) -> None:
         """Sets an object's fields; fields that are not among these are dropped."""
         names = tuple(fields)
-        row = (self._names.setdefault(names, names), tuple(fields.values()))
+        values = fields.packed if isinstance(fields, Row) else tuple(fields.values())
+        row = (self._names.setdefault(names, names), values)
         if key not in row[1]:  # an object that names its key has no equal
             row = self._rows_of_many.setdefault(row, row)
         self._rows[EndpointId(sys.intern(key))] = row
