@@ -36,7 +36,8 @@ test: setup-16 test-22 test-16 test-node-calls test-browser
 # short tracebacks: a long one of a deep recursion ends the whole run of Python 3.11's pytest
 # in the order of the folders: by number of tests, as pytest-xdist would, the slowest files begin last
 PYTEST := lab/run-tests --tb=short -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-# branches that the tests' own processes take; the daemons that they start are not measured, so that the floor is lower.
+# branches that the tests' own processes take, but for tests/acceptance; the daemons that they start are not measured, so
+# that the floor is lower.
 # `make test COVERAGE=` runs without: it costs the tests some speed.
 ELSEWHERE := $(addprefix --ignore=tests/,bench faults browser nodes)
 COVERAGE ?= --cov --cov-report=term:skip-covered --cov-fail-under=55

@@ -38,6 +38,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             left_out = module.path.stem in ON_22_ALONE or WITHOUT_ASTERISK & set(getattr(item, "fixturenames", ()))
             if meets and not left_out:
                 item.add_marker("asterisk")
+            if module.path.parent.name == "acceptance":
+                item.add_marker("no_cover")  # the daemon is a process of its own there, and phones take a third longer
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -20,6 +20,9 @@ from pathlib import Path
 from lab.processes import Process, Server
 
 READY_WITHIN_S = 60.0
+IMPORTED = ("agentbridge.cli.app", "agentbridge.cli.output", "agentbridge.logs", "agentbridge.settings",
+    "asyncio", "asyncpg", "rich.table")  # fmt: skip
+"""what most commands import when they know what is asked"""
 
 
 class ReadyCommand(Server):
@@ -91,7 +94,8 @@ def forked(door: Path) -> None:
 
 
 if __name__ == "__main__":
-    importlib.import_module("agentbridge.cli.app")
+    for name in IMPORTED:
+        importlib.import_module(name)
     gc.freeze()  # what is imported stays shared
     forked(Path(sys.argv[1]))
     runpy.run_module("agentbridge", run_name="__main__", alter_sys=True)
