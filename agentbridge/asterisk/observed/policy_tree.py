@@ -17,6 +17,7 @@ class PolicyTree:
 
     def __init__(self, paths: Fields = _NOTHING) -> None:
         self._values: dict[EndpointId, dict[str, str]] = {}
+        """what is said of each endpoint id, by its path without the id: those are few, and the paths are many"""
         self._internals: dict[str, tuple[EndpointId, ...]] = {}
         """the numbers under which an agent's row id is known; two in the midst of a change of number"""
         self._telephones: dict[str, tuple[EndpointId, ...]] = {}
@@ -32,14 +33,15 @@ class PolicyTree:
         """Returns the value at the path; None where there is no such entry."""
         if path.startswith(QUEUE):
             return self._queues.get(path)
-        return self._values.get(_key(path), _NOTHING).get(path)
+        key, form = _split(path)
+        return self._values.get(key, _NOTHING).get(form)
 
     def queues(self) -> Fields:
         """What is said of queues, by its path."""
         return dict(self._queues)
 
     def of(self, key: EndpointId) -> Fields:
-        return self._values.get(key, _NOTHING)
+        return {_path(form, key): value for form, value in self._values.get(key, _NOTHING).items()}
 
     def keys(self) -> KeysView[EndpointId]:
         """The endpoint ids that are ours."""
@@ -73,21 +75,21 @@ class PolicyTree:
             self._queues[path] = value
             return
         self.drop(path)
-        key = _key(path)
-        self._values.setdefault(key, {})[path] = sys.intern(value)
-        if value and (index := self._index(path)) is not None:
+        key, form = _split(path)
+        self._values.setdefault(key, {})[form] = sys.intern(value)
+        if value and (index := self._index(form)) is not None:
             index[value] = (*index.get(value, ()), key)
 
     def drop(self, path: str) -> None:
         """Removes the entry at the path, if there is one."""
         self._queues.pop(path, None)
-        key = _key(path)
+        key, form = _split(path)
         values = self._values.get(key)
-        if values is None or (value := values.pop(path, None)) is None:
+        if values is None or (value := values.pop(form, None)) is None:
             return
         if not values:
             del self._values[key]
-        if value and (index := self._index(path)) is not None:
+        if value and (index := self._index(form)) is not None:
             others = tuple(other for other in index[value] if other != key)
             if others:
                 index[value] = others
@@ -102,17 +104,23 @@ class PolicyTree:
             else:
                 self.put(path, value)
 
-    def _index(self, path: str) -> dict[str, tuple[EndpointId, ...]] | None:
-        """Returns the index that changes with the entry at this path: `_internals` for agent/N/id, `_telephones` for
-        telephone/T/agent, else None."""
-        match path.split("/"):
-            case ["agent", _, "id"]:
+    def _index(self, form: str) -> dict[str, tuple[EndpointId, ...]] | None:
+        """Returns the index that changes with the entry of this form: `_internals` for agent//id, `_telephones` for
+        telephone//agent, else None."""
+        match form:
+            case "agent//id":
                 return self._internals
-            case ["telephone", _, "agent"]:
+            case "telephone//agent":
                 return self._telephones
             case _:
                 return None
 
 
-def _key(path: str) -> EndpointId:
-    return EndpointId(path.split("/", 2)[1])
+def _split(path: str) -> tuple[EndpointId, str]:
+    """Returns the endpoint id in a path, and the path without it: `agent//id` for `agent/1001/id`."""
+    family, key, *rest = path.split("/", 2)
+    return EndpointId(key), sys.intern("/".join((family, "", *rest)))
+
+
+def _path(form: str, key: EndpointId) -> str:
+    return form.replace("/", f"/{key}", 1)
