@@ -21,6 +21,13 @@ async def centre(postgres: Postgres) -> AsyncIterator[Centre]:
 
 
 @pytest_asyncio.fixture
+async def own_centre(postgres: Postgres) -> AsyncIterator[Centre]:
+    """For a test whose daemon may still write of its calls afterwards, in a file that shares its `centre`."""
+    async with Centre(postgres) as centre:
+        yield centre
+
+
+@pytest_asyncio.fixture
 async def wired(postgres: Postgres) -> AsyncIterator[Centre]:
     """A centre whose daemon speaks to Asterisk through a proxy that counts, and is not started."""
     async with Centre(postgres, wired=True, started=False) as centre:

@@ -207,45 +207,45 @@ async def test_a_call_has_two_recordings_at_most(centre: Centre) -> None:
     await talk.hang_up()
 
 
-async def test_a_call_that_began_and_ended_while_the_daemon_was_down_gets_its_row(centre: Centre) -> None:
-    internal = await centre.agent("ana", "sales", record_calls="wav")
-    await centre.login("ana")
-    await centre.until_member("sales", internal)
-    phone, customer = await centre.phone("ana"), await centre.caller()
-    await centre.bridge.stop()
+async def test_a_call_that_began_and_ended_while_the_daemon_was_down_gets_its_row(own_centre: Centre) -> None:
+    internal = await own_centre.agent("ana", "sales", record_calls="wav")
+    await own_centre.login("ana")
+    await own_centre.until_member("sales", internal)
+    phone, customer = await own_centre.phone("ana"), await own_centre.caller()
+    await own_centre.bridge.stop()
     call = await customer.call("sales", timeout=10)
-    talk = Talk(centre, phone, customer, call, internal)
-    folder = centre.asterisk.spool / "monitor/agentbridge"
+    talk = Talk(own_centre, phone, customer, call, internal)
+    folder = own_centre.asterisk.spool / "monitor/agentbridge"
 
     async def recorded() -> bool:
         return any(file.stat().st_size > 16000 for file in folder.rglob("*.wav"))
 
     await until(recorded, within=10, what="a second of recording")
     await call.hangup()
-    assert await centre.db.fetch(ROW) == []
-    await centre.bridge.start()
+    assert await own_centre.db.fetch(ROW) == []
+    await own_centre.bridge.start()
     (row,) = await talk.whole()
     assert (row["username"], row["internal"], row["part"]) == ("ana", internal, 1)
     assert row["bytes"] == talk.file(row).stat().st_size
 
 
-async def test_a_call_that_ended_while_the_daemon_was_down_gets_its_end(centre: Centre) -> None:
-    talk = await talking(centre, record_calls="wav")
+async def test_a_call_that_ended_while_the_daemon_was_down_gets_its_end(own_centre: Centre) -> None:
+    talk = await talking(own_centre, record_calls="wav")
     await talk.rows(1)
-    await centre.bridge.kill()
+    await own_centre.bridge.kill()
     await talk.recorded(1)
     await talk.hang_up()
-    await centre.bridge.start()
+    await own_centre.bridge.start()
     (row,) = await talk.whole()
     assert row["bytes"] == talk.file(row).stat().st_size
     assert abs(row["ended_at"].timestamp() - talk.file(row).stat().st_mtime) < 0.1
 
 
-async def test_a_call_that_goes_on_over_a_restart_of_the_daemon_is_not_ended_by_it(centre: Centre) -> None:
-    talk = await talking(centre, record_calls="wav")
+async def test_a_call_that_goes_on_over_a_restart_of_the_daemon_is_not_ended_by_it(own_centre: Centre) -> None:
+    talk = await talking(own_centre, record_calls="wav")
     await talk.rows(1)
-    await centre.bridge.kill()
-    await centre.bridge.start()
+    await own_centre.bridge.kill()
+    await own_centre.bridge.start()
     await talk.recorded(3)
     (row,) = await talk.rows(1)
     assert row["ended_at"] is None

@@ -200,29 +200,29 @@ async def test_an_old_extension_that_asks_nobody_is_cut_off(centre: Centre) -> N
 
 @pytest.mark.parametrize("change", ["chanspy = false", "may_spy = false"])
 async def test_a_permission_taken_away_while_the_daemon_was_down_ends_the_spy_at_its_start(
-    centre: Centre, change: str
+    own_centre: Centre, change: str
 ) -> None:
-    here = await floor(centre, chanspy=True)
+    here = await floor(own_centre, chanspy=True)
     call = await here.listen()
     await here.hears_the_customer(call)
     await here.audit()
-    await centre.bridge.kill()
-    await centre.db.execute(f"UPDATE agentbridge.agents SET {change}")
+    await own_centre.bridge.kill()
+    await own_centre.db.execute(f"UPDATE agentbridge.agents SET {change}")
     assert call.state is State.UP
-    await centre.bridge.start()
+    await own_centre.bridge.start()
     await call.ended(timeout=5)
     (row,) = await here.audit(ended=1)
     assert row["ending"] == "revoked"
 
 
-async def test_a_spy_that_ends_while_the_daemon_is_down_gets_its_end(centre: Centre) -> None:
-    here = await floor(centre, chanspy=True)
+async def test_a_spy_that_ends_while_the_daemon_is_down_gets_its_end(own_centre: Centre) -> None:
+    here = await floor(own_centre, chanspy=True)
     call = await here.listen()
     await here.hears_the_customer(call)
     await here.audit()
-    await centre.bridge.kill()
+    await own_centre.bridge.kill()
     await call.hangup()
-    await centre.bridge.start()
+    await own_centre.bridge.start()
     (row,) = await here.audit(ended=1)
     assert row["ending"] == "unseen"
 
