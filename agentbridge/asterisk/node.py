@@ -1,4 +1,4 @@
-"""One Asterisk: its three AMI links, ARI, what was observed of it, and the drivers that write to it."""
+"""One Asterisk: its four AMI links, ARI, what was observed of it, and the drivers that write to it."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ from agentbridge.reconcile.writer import Writer
 from agentbridge.settings import Settings
 
 CONNECT_SECONDS = 10.0
-OUR_SESSIONS = 3
+OUR_SESSIONS = 4
 """those of the links of the node that this command opens itself"""
 SHOWN = 10
 """names in a list, of which there may be thousands"""

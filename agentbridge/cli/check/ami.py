@@ -113,7 +113,7 @@ async def findings(manager: Manager, ami: Ami) -> AsyncIterator[Finding]:
     if re.search(r"Allow multiple login:\s+No", settings) or re.search(r"allowmultiplelogin:\s+no", shown):
         yield Finding(
             "ami.one_login",
-            "AMI lets each account in once, and the daemon needs three sessions at a time",
+            "AMI lets each account in once, and the daemon needs four sessions at a time",
             f"in manager.conf, [general] and [{ami.username}]: allowmultiplelogin = yes; then `manager reload`",
         )
 
