@@ -219,7 +219,7 @@ BROKEN = {
     ),
     "a wrong path of ARI": Broken("ari.url", "there is no ARI at", "ari.url =", ari={"url": "@URL@/wrong/ari"}),
     "one log-in for each account": Broken(
-        "ami.one_login", "three sessions", "allowmultiplelogin = yes",
+        "ami.one_login", "four sessions", "allowmultiplelogin = yes",
         edit={"manager.conf": ("allowmultiplelogin = yes", "allowmultiplelogin = no")},
     ),
     "an address that is not let in": Broken(
