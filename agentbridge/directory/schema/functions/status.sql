@@ -138,7 +138,7 @@ begin
     ),
     touched as (
         select k as key, c.xid, c.at from changes c cross join unnest(c.keys) k
-        where (oldest is null or c.xid >= oldest) and pg_visible_in_snapshot(c.xid, seen)
+        where c.xid >= coalesce(oldest, '0') and pg_visible_in_snapshot(c.xid, seen)
             -- comparing arrays is quick for a few keys, and worse than the hash for thousands
             and (few is null or c.keys && few)
     ),
