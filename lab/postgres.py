@@ -31,6 +31,7 @@ ROLES = "; ".join(
 READY_WITHIN_S = 30.0
 MEMORY = Path("/dev/shm")  # noqa: S108 - as mkdtemp makes folders there
 ROOM = 4 * 2**30
+"""bytes that must be free there"""
 TEMPLATE = "template_agentbridge"
 NUMBERS = range(1000, 1050)
 """internal numbers: few, for a quick first start"""
