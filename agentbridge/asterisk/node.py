@@ -141,6 +141,11 @@ class Node:
         return self._read and self._events.up and self._actions.up
 
     @property
+    def sessions(self) -> int:
+        """How many AMI sessions this node opens."""
+        return len(self._links)
+
+    @property
     def losses(self) -> int:
         """How often a link was lost: what was read before is old."""
         return self._losses

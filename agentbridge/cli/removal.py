@@ -43,8 +43,6 @@ from agentbridge.reconcile.writer import Writer
 from agentbridge.settings import Settings
 
 CONNECT_SECONDS = 10.0
-OUR_SESSIONS = 4
-"""those of the links of the node that this command opens itself"""
 SHOWN = 10
 """names in a list, of which there may be thousands"""
 _LAMP = re.compile(r"/CustomDevstate/(agent[0-9]{1,16})")
@@ -131,10 +129,10 @@ async def _check_nobody_else_works_here(node: Node, username: str) -> None:
     A daemon on another database has the same account and no lock in ours.
     """
     shown = await node.command("manager show connected", timeout=CONNECT_SECONDS)
-    sessions = sum(line.split()[:1] == [username] for line in shown.splitlines())
-    if sessions > OUR_SESSIONS:
+    others = sum(line.split()[:1] == [username] for line in shown.splitlines()) - node.sessions
+    if others > 0:
         raise Refused(
-            f"AMI: {sessions - OUR_SESSIONS} other sessions of the account {username} are connected: a daemon, or "
+            f"AMI: {others} other sessions of the account {username} are connected: a daemon, or "
             "another command; stop it first"
         )
 
