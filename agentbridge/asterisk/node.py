@@ -237,9 +237,10 @@ class Node:
         """The internal numbers of our agents that Asterisk has, by our AstDB family."""
         return list(self._seen.agents())
 
-    async def engaged(self, members: Collection[MemberId]) -> dict[MemberId, str]:
-        """Which of these members ring, are in a call or in wrap-up just now; each with the word for it."""
-        return await self._engagement.of(members)
+    async def engaged(self, members: Collection[MemberId], anew: Collection[MemberId]) -> dict[MemberId, str]:
+        """Which of these members ring, are in a call or in wrap-up just now, or are the last one for waiting customers;
+        each with the words for it."""
+        return await self._engagement.of(members, anew)
 
     async def reserve(self, members: Collection[MemberId]) -> set[MemberId]:
         """Keeps the free ones of these members from beginning to ring; returns the others."""

@@ -115,8 +115,12 @@ class Asterisk(Observed, Protocol):
         """Returns `wanted` without the fields and objects that this version of Asterisk does not know."""
         ...
 
-    async def engaged(self, members: Collection[MemberId]) -> Mapping[MemberId, str]:
-        """Asks which of these members ring, are in a call or in wrap-up just now; each with the words for it."""
+    async def engaged(self, members: Collection[MemberId], anew: Collection[MemberId]) -> Mapping[MemberId, str]:
+        """Asks which of these members ring, are in a call or in wrap-up just now; each with the words for it.
+
+        anew: those of them that are added again to their queue at once. The last one for whom customers wait there is
+        engaged too: an empty queue would throw the customers out.
+        """
         ...
 
     async def reserve(self, members: Collection[MemberId]) -> Collection[MemberId]:

@@ -322,7 +322,8 @@ class Reconciler:
         fates = await self._directory.judge(losses) if losses else {}
         planned = await self._guard.limited(compared.plan, fates)
         places = interrupted(planned, compared.desired, fates, self._asterisk)
-        engaged = await self._asterisk.engaged(places) if places else {}
+        anew = {place for place, key in places.items() if place[0] in compared.desired[key].members}
+        engaged = await self._asterisk.engaged(places, anew) if places else {}
         for loss, fate in fates.items():
             if fate is Fate.MOVED and loss.agent is not None and any(places[place] == loss.key for place in engaged):
                 self._waiting.moves(loss.key, loss.agent)

@@ -74,6 +74,16 @@ def _calls(phone: Phone, count: int) -> Callable[[], Awaitable[bool]]:
     return so
 
 
+def waiting(centre: Centre, queue: str) -> Callable[[], Awaitable[bool]]:
+    """Whether a customer waits in the queue."""
+
+    async def so() -> bool:
+        async with Manager(centre.asterisk) as manager:
+            return any(item.get("Event") == "QueueEntry" for item in await manager.ask("QueueStatus", {"Queue": queue}))
+
+    return so
+
+
 async def waits(centre: Centre, username: str) -> str:
     """What its change waits for, as the directory says; waited for."""
 
@@ -115,6 +125,47 @@ async def test_a_new_name_keeps_the_wrap_up_and_comes_after_it(wrapping: Centre)
     await centre.until_member("sales", ana, name="In wrap-up", within=WRAPUP_S + 10)
     await centre.healed("ana")
     assert (await centre.status("ana"))["waits_for"] is None
+
+
+async def test_new_names_leave_no_queue_empty_in_which_customers_wait(wrapping: Centre) -> None:
+    """A queue with `leavewhenempty` would throw them out; of members changed together, the last comes after the others,
+    and one that is alone after the customers."""
+    centre = wrapping
+    for name in ("ana", "ben"):
+        await centre.agent(name, "support")
+    await centre.login("ana", "ben")
+    await centre.pause("ana", "lunch")
+    await centre.pause("ben", "lunch")
+    await centre.settled()
+    customer = (await centre.caller()).dial("support")
+    await customer.answered(10)
+    await until(waiting(centre, "support"), within=5, what="the customer being in the queue")
+    fewest = 2
+
+    def take(event: Message) -> None:
+        nonlocal fewest
+        if event.get("Event") == "QueueMemberRemoved":
+            fewest = min(fewest, len(shown) - 1)
+            shown.discard(event["Interface"])
+        elif event.get("Event") == "QueueMemberAdded":
+            shown.add(event["Interface"])
+
+    shown = {interface for _, interface in await centre.members()}
+    async with Manager(centre.asterisk, events="agent", on_event=take) as manager:
+        await centre.db.execute("UPDATE agentbridge.agents SET alias = 'New ' || username")
+        await centre.healed("ana", within=20)
+        await centre.healed("ben", within=20)
+        await manager.ask("Ping")
+    assert fewest == 1
+    assert {member.name for member in (await centre.members()).values()} == {"New ana", "New ben"}
+    await centre.logout("ben")
+    await centre.settled()
+    await centre.db.execute("UPDATE agentbridge.agents SET alias = 'Newer' WHERE username = 'ana'")
+    assert "alone with waiting customers in support" in await waits(centre, "ana")
+    assert customer.state is State.UP
+    await customer.hangup()
+    await centre.healed("ana", within=20)
+    assert {member.name for member in (await centre.members()).values()} == {"Newer"}
 
 
 async def test_a_pause_and_a_log_out_in_a_call_do_not_wait(wrapping: Centre) -> None:

@@ -310,7 +310,7 @@ async def test_ring_in_use_is_the_members_own_and_seen_by_event_and_by_reading(t
 
 async def test_a_member_without_calls_is_not_engaged(target: Target) -> None:
     await do(target, AddMember(member()))
-    assert await target.node.engaged([(SALES, ME), (SUPPORT, ME)]) == {}
+    assert await target.node.engaged([(SALES, ME), (SUPPORT, ME)], [(SALES, ME)]) == {}
     assert await target.node.reserve([(SALES, ME), (SUPPORT, ME)]) == set()
     assert not target.node.state(KEY).members[SALES].paused, "no customer waits"
 

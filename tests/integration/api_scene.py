@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass
 
 import asyncpg
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from agentbridge.directory.passwords import hash_password
 
@@ -40,10 +41,16 @@ class Scene:
     api_dsn: str
 
     async def restore(self) -> None:
-        """Sets everything back to the beginning."""
-        for statement in PEOPLE.replace("$1", f"'{_hashed}'").split(";\n"):
-            if statement.strip():
-                await self.sql.execute(statement)
+        """Sets everything back to the beginning.
+
+        Begins again after a deadlock: the API may be reading the tables that it empties, in another order.
+        """
+        statements = PEOPLE.replace("$1", f"'{_hashed}'")
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(asyncpg.DeadlockDetectedError), stop=stop_after_attempt(5), reraise=True
+        ):
+            with attempt:
+                await self.sql.execute(statements)
 
     async def token(self, *scopes: str, expired: bool = False) -> str:
         """Makes a machine's token with these scopes, as the API would."""

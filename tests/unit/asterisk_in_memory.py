@@ -122,7 +122,8 @@ class AsteriskInMemory:
     def agent_of(self, key: EndpointId) -> AgentId | None:
         return self.seen.agent_of(key)
 
-    async def engaged(self, members: Collection[MemberId]) -> dict[MemberId, str]:
+    async def engaged(self, members: Collection[MemberId], anew: Collection[MemberId]) -> dict[MemberId, str]:
+        del anew  # no customer waits here
         await asyncio.sleep(0)
         return {place: self.engagements[place] for place in members if place in self.engagements}
 
@@ -130,7 +131,7 @@ class AsteriskInMemory:
         """Returns which of these members ring or are in a call by now, `begin_to_ring` included."""
         self.engagements |= dict.fromkeys(self.begin_to_ring & set(members), "ringing")
         self.begin_to_ring.clear()
-        return {*await self.engaged(members)}
+        return {*await self.engaged(members, ())}
 
     async def read_all(self) -> None:
         if not self._linked:

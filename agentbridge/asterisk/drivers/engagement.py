@@ -8,6 +8,9 @@ action than the list of members, so both are asked again until the list is the s
 
 The end of a wrap-up is the very moment at which a waiting customer is offered to the member. So where customers wait, a
 member that is free is put on pause before it is taken out: else it might begin to ring in between.
+
+A queue with `leavewhenempty` throws out all who wait when it finds no member, or none that is available; it looks once
+a second. So where customers wait, the last member is not made anew.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ _RINGABLE = (0, _NOT_IN_USE)
 _WORDS = {2: "in a call", 3: "in a call", 6: "ringing", 7: "ringing", 8: "in a call"}
 """of the device states that keep an agent: in use, busy, ringing, ringing while in use, on hold"""
 IN_WRAP_UP = "in wrap-up"
+ALONE = "alone with waiting customers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,11 @@ class _Member:
         """Whether app_queue rings it, if it is not in wrap-up."""
         return not self.paused and (self.status in _RINGABLE or (self.ring_in_use and self.status in _WORDS))
 
+    @property
+    def is_available(self) -> bool:
+        """Whether it keeps a queue with `leavewhenempty=strict` from being empty."""
+        return not self.paused and (self.status == _NOT_IN_USE or self.status in _WORDS)
+
 
 class Engagement:
     """Asks app_queue which members ring, are in a call or in wrap-up at this moment.
@@ -94,27 +103,35 @@ class Engagement:
         self._seen = seen
         self._wall_clock = wall_clock
 
-    async def of(self, wanted: Collection[MemberId]) -> dict[MemberId, str]:
+    async def of(self, wanted: Collection[MemberId], anew: Collection[MemberId]) -> dict[MemberId, str]:
         """Returns those of these members that ring, are in a call or in wrap-up, each with the words for it.
 
-        Raises Unavailable or Refused.
+        anew: those of them that are added again at once; where customers wait, one of these that is the last member of
+        its queue is returned too. Raises Unavailable or Refused.
         """
         found: dict[MemberId, str] = {}
         for queue, here in _by_queue(wanted).items():
-            words = await self._in_queue(queue, here)
+            members, customers = await self._shown(queue)
+            words = await self._engaged_now(queue, members, here)
+            if customers:
+                candidates = {interface for interface, member_id in here.items() if member_id in anew}
+                words |= dict.fromkeys(_last(members, here.keys() - words.keys(), candidates), ALONE)
             found |= {here[interface]: word for interface, word in words.items()}
         return found
 
     async def reserve(self, wanted: Collection[MemberId]) -> set[MemberId]:
         """Pauses the free ones of these members, so that none begins to ring before it is taken out of its queue.
 
-        Only in queues where customers wait. Returns those that ring or are in a call nevertheless; they stay paused.
-        Raises Unavailable or Refused.
+        Only in queues where customers wait, and never the last one that is available. Returns those that ring or are in
+        a call nevertheless; they stay paused. Raises Unavailable or Refused.
         """
         found: set[MemberId] = set()
         for queue, here in _by_queue(wanted).items():
             members, customers = await self._shown(queue)
-            ringable = [here[member.interface] for member in members if member.interface in here and member.is_ringable]
+            pausable = here.keys() - _last(members, here.keys(), here.keys())
+            ringable = [
+                here[member.interface] for member in members if member.interface in pausable and member.is_ringable
+            ]
             if ringable and customers:
                 for member_id in ringable:
                     await self._members.apply(PauseMember(*member_id, True, PAUSE_REASON))
@@ -123,9 +140,13 @@ class Engagement:
             found |= {here[member.interface] for member in members if member.interface in here and _busy(member)}
         return found
 
-    async def _in_queue(self, queue: QueueName, interfaces: Collection[str]) -> dict[str, str]:
-        """Returns which of these members of one queue ring, are in a call or in wrap-up, each with the words for it."""
-        members, _ = await self._shown(queue)
+    async def _engaged_now(
+        self, queue: QueueName, members: list[_Member], interfaces: Collection[str]
+    ) -> dict[str, str]:
+        """Returns which of these interfaces ring, are in a call or in wrap-up, each with the words for it.
+
+        members: all of the queue, as they were shown just now. Raises Unavailable or Refused.
+        """
         for _ in range(READINGS):
             asked = [member for member in members if member.interface in interfaces]
             words = {member.interface: _busy(member) for member in asked if _busy(member)}
@@ -175,6 +196,15 @@ def _by_queue(wanted: Collection[MemberId]) -> dict[QueueName, dict[str, MemberI
 
 def _busy(member: _Member) -> str:
     return _WORDS.get(member.status, "in a call" if member.in_call else "")
+
+
+def _last(members: Sequence[_Member], leaving: Collection[str], candidates: Collection[str]) -> set[str]:
+    """Returns the one of the candidates, by interface, that must stay lest the queue be empty without those leaving;
+    nothing where others stay."""
+    there = [member for member in members if member.is_available] or members
+    if any(member.interface not in leaving for member in there):
+        return set()
+    return {*[member.interface for member in there if member.interface in candidates][:1]}
 
 
 def _wrapping_up(asked: Sequence[_Member], members: Sequence[_Member], ready: int, now: float) -> set[str]:
