@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -534,27 +534,44 @@ async def test_new_aors_are_made_together_and_one_that_can_not_be_is_named(targe
 async def test_a_phone_of_aors_made_together_can_be_rung(pbx: Asterisk) -> None:
     async with running(pbx) as real:
         await real.node.put_new_aors({KEY: {"max_contacts": "1", "remove_existing": "yes"}})
-        assert await _shown_with_a_phone(real) == "Not in use"
+        await _can_be_rung(real)
 
 
 async def test_aors_of_a_daemon_that_was_killed_before_the_reload_are_taken_in(pbx: Asterisk) -> None:
     async with running(pbx) as real:
         await pbx.cli(f'database put {FAMILIES[ObjectKind.AOR]} aor/{KEY} {{\\"max_contacts\\":\\"1\\"}}')
-        assert await _shown_with_a_phone(real) == "Unavailable", "PJSIP does not look there by itself"
-    async with running(pbx, clear=False) as real:
-        assert await _shown_with_a_phone(real) == "Unavailable"
+        async with _with_a_phone(real) as shown:
+            assert await shown() == "Unavailable", "PJSIP does not look there by itself"
+    async with running(pbx, clear=False) as real, _with_a_phone(real) as shown:
+        assert await shown() == "Unavailable"
     await pbx.cli(f"dialplan set global {STORED} 1")
     async with running(pbx, clear=False) as real:
         await real.node.finish_new_aors()
-        assert await _shown_with_a_phone(real) == "Not in use"
+        await _can_be_rung(real)
         assert f"{STORED}=1" not in await pbx.cli("dialplan show globals")
 
 
-async def _shown_with_a_phone(real: Real) -> str:
-    """Returns the state of the endpoint, with a phone that registers at the AOR."""
+@asynccontextmanager
+async def _with_a_phone(real: Real) -> AsyncIterator[Callable[[], Awaitable[str]]]:
+    """With a phone that has registered at the AOR; gives a function that returns the state of the endpoint."""
+
+    async def shown() -> str:
+        [state] = re.findall(
+            rf"(?m)^ Endpoint:  {KEY}\S* +(.+?)  +\d+ of", await real.asterisk.cli(f"pjsip show endpoint {KEY}")
+        )
+        return str(state)
+
     await do(real, *[action for action in _pushed(real, agent()) if action.kind is not ObjectKind.AOR])
     async with Farm((real.asterisk.host, real.asterisk.sip_port), audio=False) as farm:
         await farm.register({KEY: "secret"})
-        shown = await real.asterisk.cli(f"pjsip show endpoint {KEY}")
-    [state] = re.findall(rf"(?m)^ Endpoint:  {KEY}\S* +(.+?)  +\d+ of", shown)
-    return str(state)
+        yield shown
+
+
+async def _can_be_rung(real: Real) -> None:
+    """Waits until Asterisk takes a phone that registers at the AOR for one that may be called."""
+    async with _with_a_phone(real) as shown:
+
+        async def free() -> bool:  # the state follows the answer to the REGISTER
+            return await shown() == "Not in use"
+
+        await until(free, within=5, what="the endpoint being free")
