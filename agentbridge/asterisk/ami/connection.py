@@ -2,7 +2,9 @@
 
 Nothing is ever sent twice: what was pending when a session ended is unknown to us, and the next
 observation of Asterisk tells. Bytes are taken off the socket as they come, by the loop itself and not by
-a task, since Asterisk holds a queue's lock while it writes QueueStatus to a reader that does not read.
+a task, since Asterisk holds a queue's lock while it writes QueueStatus to a reader that does not read, and
+the lock of the AstDB while it writes DBGetTree: with that nobody can be paused. So the bytes of a long list
+are read first, and its messages handled in small parts while they come.
 """
 
 import asyncio
@@ -18,7 +20,9 @@ from agentbridge.errors import Refused, Unavailable
 
 IN_FLIGHT = 256  # keeps what a dead Asterisk is owed small; more does not go faster
 SENT_AT_ONCE = 65536  # bytes
-RECEIVED_AT_ONCE = 16384  # bytes: of a long list so much is taken in before others have their turn, about 0.3 ms
+RECEIVED_AT_ONCE = 65536  # bytes: in each turn of the loop, 20 µs
+HANDLED_AT_ONCE = 16384  # bytes: messages of so much are handled before others have their turn, about 0.3 ms
+BACKLOG = 2**25  # bytes that are received and not yet handled: above, nothing is read; 10,000 endpoints are 13 MB
 CLOSE_WITHIN = 1.0  # seconds
 OFF = "off"
 
@@ -56,6 +60,8 @@ class AmiConnection(asyncio.BufferedProtocol):
         self._further: bytearray | None = None
         """what goes out at the end of this turn of the loop; None in one that has sent nothing"""
         self._answers = 0
+        self._handling = False
+        """messages that are received already will be handled in a later turn of the loop"""
         self._room = asyncio.Semaphore(IN_FLIGHT)
         self._greeted, self._booted, self._writable = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._ended, self._gone = asyncio.Event(), asyncio.Event()
@@ -320,11 +326,25 @@ class AmiConnection(asyncio.BufferedProtocol):
         return self._piece
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Takes received bytes and handles each complete message; what a handler raises ends the session."""
+        """Takes received bytes and handles the messages that are complete, of a long list only the first ones."""
         self._wire.receive_data(self._piece[:nbytes])
+        if not self._handling:
+            self._handle()
+        elif self._wire.unread_bytes > BACKLOG:
+            self._transport.pause_reading()
+
+    def _handle(self) -> None:
+        """Handles some of the complete messages, and the rest in later turns of the loop; what a handler raises ends
+        the session."""
+        self._handling = False
+        left = max(0, self._wire.unread_bytes - HANDLED_AT_ONCE)
         try:
             while self.reason is None and (message := self._wire.next_message()) is not None:
                 self._receive(message)
+                if self._wire.unread_bytes < left:
+                    self._handling = True
+                    asyncio.get_running_loop().call_soon(self._handle)
+                    break
         except WireBroken as error:
             self.abort(str(error))
         except Exception as bug:
@@ -335,6 +355,8 @@ class AmiConnection(asyncio.BufferedProtocol):
             self.abort(str(self._bug))
         if self._wire.banner is not None:
             self._greeted.set()
+        if not self._handling and self.reason is None:
+            self._transport.resume_reading()
 
     def pause_writing(self) -> None:
         self._writable.clear()

@@ -126,6 +126,11 @@ class Wire:
     def receive_data(self, data: bytes | memoryview) -> None:
         self._buffer += data
 
+    @property
+    def unread_bytes(self) -> int:
+        """How much was received that no message has been made of."""
+        return len(self._buffer)
+
     def next_message(self) -> Message | None:
         """Returns the next whole message, None until more bytes came. Raises WireBroken."""
         if self.banner is None and not self._read_banner():
