@@ -172,7 +172,7 @@ class Comparer:
         It has just left the directory, or our AstDB entries or a voicemail box remain. Anything else, such as a
         telephone that somebody added to a queue by hand, stays as it is.
         """
-        if cause is Cause.CHANGE:
+        if cause.is_wish:
             return True
         found = self._asterisk.state(key)
         return bool(found.policy or found.mailbox)

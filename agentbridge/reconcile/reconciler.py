@@ -114,7 +114,7 @@ class Reconciler:
         reading: what was just read of them, which saves the pass a query; a newer change marks the key again.
         """
         for key in keys:
-            if cause is Cause.CHANGE:
+            if cause.is_wish:
                 self._results.heard(key)
             if reading is None or self.work.is_in_work(key):
                 self._readings.pop(key, None)
@@ -173,7 +173,7 @@ class Reconciler:
         for key, cause in self._missed.items():
             self.mark([key], cause)
         self._missed.clear()
-        self.mark(keys, Cause.CHANGE if changed > self._everything_marked else Cause.RESYNC)
+        self.mark(keys, Cause.EVERYTHING if changed > self._everything_marked else Cause.RESYNC)
         self._everything_marked = changed
         return len(keys)
 

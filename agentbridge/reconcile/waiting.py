@@ -36,7 +36,7 @@ class WaitingKeys:
         """
         if not self._moving:
             return []
-        changed = {agent for key, agent in agents.items() if batch.get(key) is Cause.CHANGE}
+        changed = {agent for key, agent in agents.items() if batch.get(key, Cause.RESYNC).is_wish}
         left = [key for key, agent in self._moving.items() if agent in changed and key not in batch]
         for key in left:
             del self._moving[key]

@@ -24,11 +24,23 @@ LAST_RETRY_SECONDS = 60.0
 
 
 class Cause(IntEnum):
-    """Why a key is compared; the highest of several counts. A difference is drift, unless the cause is CHANGE."""
+    """Why a key is compared; the highest of several counts. A difference is drift, unless the directory wishes it."""
 
     RESYNC = 1
     EVENT = 2
-    CHANGE = 3
+    EVERYTHING = 3
+    """every key may have changed in the directory"""
+    CHANGE = 4
+
+    @property
+    def is_wish(self) -> bool:
+        """Whether the directory may have changed the key."""
+        return self >= Cause.EVERYTHING
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether the key is known to differ, and does not wait for a comparison of all keys."""
+        return self in (Cause.EVENT, Cause.CHANGE)
 
 
 class Batch(dict[EndpointId, Cause]):
@@ -61,6 +73,10 @@ class Batch(dict[EndpointId, Cause]):
         Keys that are not in the batch are ignored.
         """
         self.update({key: Cause.CHANGE for key in keys if key in self})
+
+    def raise_cause(self, key: EndpointId, why: Cause) -> None:
+        """Has the key, with which the pass has not begun, compared for this cause too."""
+        self[key] = max(self[key], why)
 
     def waits_with(self, key: EndpointId) -> bool:
         """Whether the pass has not begun with the key."""
@@ -105,9 +121,11 @@ class WorkQueue:
             batch = self._busy.get(key)
             if batch is None:
                 self._mark(key, why, now)
-            elif why is not Cause.RESYNC and batch.may_leave(key):
+            elif why.is_urgent and batch.may_leave(key):
                 self._leave(batch, key, why, now)
-            elif not batch.waits_with(key):  # else for a RESYNC the look that is still to come is enough
+            elif batch.waits_with(key):  # the look that is still to come is enough
+                batch.raise_cause(key, why)
+            else:
                 self._again[key] = max(why, self._again.get(key, why))
         self._wake.set()
 
@@ -120,7 +138,7 @@ class WorkQueue:
         mine = [key for key in keys if key in batch]
         batch.set_aside(mine)
         for key in mine:
-            if self._again.get(key, Cause.RESYNC) is not Cause.RESYNC:
+            if self._again.get(key, Cause.RESYNC).is_urgent:
                 self._leave(batch, key, self._again[key], now)
         self._wake.set()
 
@@ -153,12 +171,15 @@ class WorkQueue:
         return marks
 
     async def take(self) -> Batch:
-        """Waits until keys are due, then reserves all of them that are in no pass and returns them; at least one."""
+        """Waits until keys are due, then reserves all of them that are in no pass and returns them; at least one.
+
+        Where some are urgent it returns these alone: among thousands that are compared they would wait for all.
+        """
         while True:
             self._wake.clear()
             self._move_due()
-            batch = Batch({key: cause for key, cause in self._due.items() if key not in self._busy})
-            if batch:
+            free = {key: cause for key, cause in self._due.items() if key not in self._busy}
+            if batch := Batch({key: cause for key, cause in free.items() if cause.is_urgent} or free):
                 for key in batch:
                     del self._due[key]
                     self._busy[key] = batch
@@ -210,7 +231,7 @@ class WorkQueue:
         """Makes a key that is in no pass due at once, or at the end of its rest."""
         if (until := self._rests_until(key)) > now:
             # a drift may be somebody who writes against us: that one rests in any case
-            self._put_off(key, cause, min(until, now + QUIET_SECONDS) if cause is Cause.CHANGE else until)
+            self._put_off(key, cause, min(until, now + QUIET_SECONDS) if cause.is_wish else until)
         else:
             _, waiting = self._waiting.pop(key, (0.0, cause))
             self._due[key] = max(cause, waiting, self._due.get(key, cause))

@@ -42,11 +42,35 @@ def nothing_is_due(loop: JumpingLoop, queue: WorkQueue, for_seconds: float) -> N
 
 
 def test_all_marked_keys_are_taken_at_once_with_their_strongest_cause(loop: JumpingLoop, queue: WorkQueue) -> None:
-    queue.mark([A, B], Cause.RESYNC)
+    queue.mark([A, B], Cause.EVENT)
     queue.mark([A], Cause.CHANGE)
     queue.mark([A], Cause.EVENT)
-    assert loop.run(queue.take()) == {A: Cause.CHANGE, B: Cause.RESYNC}
+    assert loop.run(queue.take()) == {A: Cause.CHANGE, B: Cause.EVENT}
     assert loop.time() == 0
+
+
+def test_what_is_known_to_differ_is_taken_ahead_of_a_comparison_of_everything(
+    loop: JumpingLoop, queue: WorkQueue
+) -> None:
+    queue.mark([A, B], Cause.EVERYTHING)
+    queue.mark([A], Cause.CHANGE)
+    assert loop.run(queue.take()) == {A: Cause.CHANGE}
+    assert loop.run(queue.take()) == {B: Cause.EVERYTHING}
+    assert loop.time() == 0
+
+
+def test_comparisons_that_come_faster_than_they_end_keep_no_key_from_being_written(
+    loop: JumpingLoop, queue: WorkQueue
+) -> None:
+    queue.mark([A, B], Cause.RESYNC)
+    batch = loop.run(queue.take())
+    queue.set_aside(batch, batch.begin([A]))  # it differs, and is written when B is compared too
+    for _ in range(3):
+        queue.mark([A, B], Cause.EVERYTHING)
+        nothing_is_due(loop, queue, 1)
+    assert batch.begin([A, B]) == {A: Cause.RESYNC, B: Cause.EVERYTHING}
+    queue.release(batch)
+    assert loop.run(queue.take()) == {A: Cause.EVERYTHING}
 
 
 def test_a_key_is_in_one_pass_at_a_time_and_a_mark_meanwhile_is_not_lost(loop: JumpingLoop, queue: WorkQueue) -> None:
