@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import date, datetime
 from typing import Any
 
@@ -15,8 +14,7 @@ from agentbridge.model.live import LiveAgent, LiveCall, LiveQueue
 _WRITE = "SELECT agentbridge.live_write($1, $2, $3, $4)"
 _KEEP = "SELECT agentbridge.live_keep($1, $2, $3, $4)"
 _DAY = "SELECT * FROM agentbridge.live_day($1, $2)"
-IN_A_THREAD = 50
-"""rows; fewer cost less than the thread"""
+_COLUMNS = {kind: tuple(field.name for field in fields(kind)) for kind in (LiveAgent, LiveCall, LiveQueue)}
 
 
 class LiveTables:
@@ -44,15 +42,11 @@ class LiveTables:
         Also with no rows at all: it shows that this node is alive.
         """
         rows = (
-            [*map(asdict, agents), *({"internal": one, "gone": True} for one in gone_agents)],
-            [*map(asdict, calls), *(asdict(one) | {"gone": True} for one in ended_calls)],
-            [*map(asdict, queues)],
+            [*map(_row, agents), *({"internal": one, "gone": True} for one in gone_agents)],
+            [*map(_row, calls), *(_row(one) | {"gone": True} for one in ended_calls)],
+            [*map(_row, queues)],
         )
-        if sum(map(len, rows)) > IN_A_THREAD:
-            texts = await asyncio.to_thread(_texts, rows)
-        else:
-            texts = _texts(rows)
-        await self._directory.call(_WRITE, self._node, *texts)
+        await self._directory.call(_WRITE, self._node, *[json.dumps(part, default=_plain) for part in rows])
 
     async def keep(self, agents: Collection[str], calls: Collection[str], queues: Collection[str]) -> None:
         """What is not named is gone."""
@@ -66,8 +60,9 @@ class LiveTables:
         return {row["queue"]: (row["answered"], row["abandoned"], row["in_level"]) for row in rows}
 
 
-def _texts(parts: Sequence[Sequence[Mapping[str, Any]]]) -> list[str]:
-    return [json.dumps(part, default=_plain) for part in parts]
+def _row(row: LiveAgent | LiveCall | LiveQueue) -> dict[str, Any]:
+    """Returns a row by column. Not `asdict`, which copies the values too and takes ten times as long."""
+    return {name: getattr(row, name) for name in _COLUMNS[type(row)]}
 
 
 def _plain(value: object) -> object:

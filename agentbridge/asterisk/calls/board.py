@@ -32,7 +32,7 @@ LONGEST_REST_SECONDS = 0.2
 ALIVE_EVERY_SECONDS = 5.0
 """so often at least something is written: rows of a silent node are not believed"""
 RETRY_SECONDS = 1.0
-AT_ONCE = 250
+AT_ONCE = 100
 """rows in one statement: building and sending more would hold the event loop up"""
 SETTLES_SECONDS = (0.3, 1.2, 4.0)
 """after something is recorded or listened to: the other parts ask Asterisk about it, and know more by then"""

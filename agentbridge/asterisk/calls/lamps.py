@@ -57,8 +57,9 @@ class Lamps:
     """Keeps the busy lamps right: the custom device `Custom:agent<internal>` shows the state of the agent's present
     device.
 
-    Only lamps that Asterisk shows differently are written. agents: the internal numbers that are ours. on_known: called
-    with a device whose state was read and differs from the one known before.
+    Only lamps that Asterisk shows differently are written. agents: the internal numbers that are ours. losses: how
+    often the connection was lost. on_known: called with a device whose state was read and differs from the one known
+    before.
     """
 
     def __init__(
@@ -67,9 +68,10 @@ class Lamps:
         policy: Policy,
         agents: Callable[[], Iterable[EndpointId]],
         depth: Callable[[], Awaitable[int]],
+        losses: Callable[[], int],
         on_known: Callable[[EndpointId], None] = lambda _: None,
     ) -> None:
-        self._link, self._policy, self._agents, self._depth = link, policy, agents, depth
+        self._link, self._policy, self._agents, self._depth, self._losses = link, policy, agents, depth, losses
         self._on_known = on_known
         self._devices: dict[EndpointId, str] = {}
         self._lit: dict[EndpointId, str] = {}
@@ -77,6 +79,8 @@ class Lamps:
         """devices that have changed since the last read began"""
         self._dirty: set[EndpointId] = set()
         self._look = False
+        self._read_at = -1
+        """how many losses there were when all states were read the last time"""
         self._lights = 0
         """set since the last look at how much waits in Asterisk"""
         self._wake = asyncio.Event()
@@ -148,9 +152,14 @@ class Lamps:
                 devices[EndpointId(phone[1])] = sys.intern(item.get("State"))
 
         self._newer.clear()
+        losses = self._losses()
         await self._link.action_list("DeviceStateList", timeout=60.0, on_item=take)
         before = self._devices
-        self._devices = devices | {d: was for d, was in before.items() if f"PJSIP/{d}" in self._newer}
+        # Asterisk lists no device that was never in use since it started: each of these is asked for once, and tells
+        # by an event when that is over
+        away = {d: was for d, was in before.items() if was not in _SHOWN} if losses == self._read_at else {}
+        self._read_at = losses
+        self._devices = away | devices | {d: was for d, was in before.items() if f"PJSIP/{d}" in self._newer}
         for device in [device for device, state in self._devices.items() if before.get(device) != state]:
             self._on_known(device)
         self._lit = lit | {agent: was for agent, was in self._lit.items() if f"Custom:agent{agent}" in self._newer}

@@ -38,6 +38,11 @@ class Asterisk(Asks, Protocol):
     @property
     def up(self) -> bool: ...
 
+    @property
+    def losses(self) -> int:
+        """How often the connection was lost."""
+        ...
+
     def policy(self, path: str) -> str: ...
 
     def agents(self) -> Iterable[EndpointId]:
@@ -73,7 +78,9 @@ class CallWatch:
         self.recordings = Recordings(node, ledger, now=_now, clock=time.monotonic)
         self.resumer = Resumer(node, after_seconds=resume_after, now=time.time, clock=time.monotonic)
         self.spying = Spying(node, ledger, policy, now=_now)
-        self.lamps = Lamps(node, policy, node.agents, depth, lambda device: self.board.on_device(device))
+        self.lamps = Lamps(
+            node, policy, node.agents, depth, lambda: node.losses, lambda device: self.board.on_device(device)
+        )
         around = _Around(node, self)
         self.board = Board(
             node, live, policy, around, agents=node.agents, active=active, now=_now, clock=time.monotonic
