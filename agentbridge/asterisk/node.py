@@ -108,6 +108,7 @@ class Node:
             shutdown=shutdown,
         )
         self._links = (self._events, self._actions, self._bulk, self._depth)
+        self._gauge = task_processors.DepthGauge(self._depth, time.monotonic)
         self._members = Members(self._actions, self._bulk, self._seen)
         self._engagement = Engagement(self._actions, self._bulk, self._members, self._seen, time.time)
         self._policy = PolicyStore(self._actions, self._bulk, self._seen)
@@ -281,7 +282,7 @@ class Node:
 
     async def depth(self) -> int:
         """Returns the tasks in the deepest task processor; see task_processors. Raises Unavailable."""
-        return await task_processors.depth(self._depth, self._capabilities.processors, self._seen.endpoints())
+        return await self._gauge.depth(self._capabilities.processors, self._seen.endpoints())
 
     @property
     def tasks_of_an_aor(self) -> int:
@@ -324,8 +325,10 @@ class Node:
                     self._silencing.after_policy_step(action.path, was, now)
             case PutObject() as action:
                 await self._endpoints.apply(action)
+                self._gauge.look_next()
             case DeleteObject(id=key) as action:
                 await self._endpoints.apply(action)
+                self._gauge.look_next()
                 self._transports.forget(key)
             case PutMailbox() | DeleteMailbox() as action:
                 await self._mailboxes.apply(action)
@@ -339,6 +342,7 @@ class Node:
     async def put_new_aors(self, aors: Mapping[EndpointId, Fields]) -> Mapping[EndpointId, str]:
         """Makes AORs that are not there yet, all together; returns why some could not be made. Raises Refused or
         Unavailable."""
+        self._gauge.look_next()
         return await self._endpoints.put_new_aors(aors)
 
     async def finish_new_aors(self) -> None:
