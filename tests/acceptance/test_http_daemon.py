@@ -1,5 +1,6 @@
 """What a monitoring system sees of the daemon: alive, ready or why not, and its figures."""
 
+import asyncio
 import json
 
 import aiohttp
@@ -7,6 +8,8 @@ import aiohttp
 from lab.postgres import Postgres
 from lab.processes import until
 from tests.acceptance.centre import Centre
+
+GETVARS = 'agentbridge_ami_actions_total{action="Getvar"}'
 
 
 async def asked(centre: Centre, path: str) -> tuple[int, str]:
@@ -50,3 +53,29 @@ async def test_addresses_tell_health_readiness_and_figures(postgres: Postgres) -
         _, body = await asked(centre, "/readyz")
         assert json.loads(body)["asterisk"] == "away"
         assert (await asked(centre, "/healthz"))[0] == 200
+
+
+async def test_a_comparison_asks_no_telephone_again_that_was_never_in_use(postgres: Postgres) -> None:
+    """Asterisk lists only the states of the others, so that each of these is a question of its own."""
+    async with Centre(postgres, audio=False) as centre:
+        for number in range(20):
+            await centre.agent(f"agent{number}", "sales")
+        await centre.settled()
+
+        async def count(series: str) -> float:
+            return value((await asked(centre, "/metrics"))[1], series)
+
+        async def compared() -> float:
+            """Has everything compared, and returns how many variables Asterisk was asked for until it was."""
+            before, asks = await count("agentbridge_resync_seconds_count"), await count(GETVARS)
+            await centre.db.execute("SELECT agentbridge.note('{*}')")
+
+            async def done() -> bool:
+                return await count("agentbridge_resync_seconds_count") > before
+
+            await until(done, within=20, what="another comparison")
+            await asyncio.sleep(1)  # the lamps are looked at after it
+            return await count(GETVARS) - asks
+
+        await compared()
+        assert await compared() < 10
