@@ -108,6 +108,8 @@ class Found:
     gate_at_rest: Figures | None
     gate_at_work: Figures | None
     deepest_filling: Sequence[int]
+    deepest_placing: Sequence[int]
+    """while the phones register, AT_ONCE at a time"""
     deepest_at_work: Sequence[int]
     spent: Spent
     different: int
@@ -180,11 +182,12 @@ class Nodes(Stand):
         return time.perf_counter()
 
     async def deepest(self) -> list[int]:
-        """Of each node since the last time, which begins anew."""
-        found = [(await depth.deepest()).most for depth in self.depths]
+        """Of each node since the last time, which begins anew; tells which processor it was."""
+        found = [await depth.deepest() for depth in self.depths]
+        tell(f"deepest: {', '.join(f'{one.name} {one.most}' for one in found)}")
         for depth in self.depths:
             await depth.reset()
-        return found
+        return [one.most for one in found]
 
     async def wrong(self) -> int:
         """How many members are missing or should not be there, as bare AMI clients see them."""
@@ -307,17 +310,19 @@ async def measure(size: Size) -> Found:
         await centre.login_at_once(0, size.at_work)
         filled_s = await centre.until_done() - began
         tell(f"{size.agents} agents are on {size.nodes} nodes after {filled_s:.0f} s")
+        deepest_filling = await centre.deepest()
         began = time.perf_counter()
         seats = await centre.seated(ears, stack)
         await centre.until_right()
         placed_s = await centre.until_done() - began
         tell(f"{len(seats)} phones are at work after {placed_s:.0f} s")
         filling = {"filled_s": round(filled_s, 1), "placed_s": round(placed_s, 1)}
-        deepest = await centre.deepest()
+        deepest_placing = await centre.deepest()
         found = await _at_work(centre, ears, seats)
         await centre.until_done()
         differences = {"different": await centre.different(seats), "wrong": await centre.wrong()}
-        return Found(size=size, deepest_filling=deepest, **filling, **found, **differences)
+        deepest = {"deepest_filling": deepest_filling, "deepest_placing": deepest_placing}
+        return Found(size=size, **deepest, **filling, **found, **differences)
 
 
 async def _listening(centre: Nodes, stack: AsyncExitStack) -> list[Ear]:
