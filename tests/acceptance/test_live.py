@@ -323,8 +323,16 @@ async def test_a_request_is_done_by_the_node_that_has_the_call(centre: Centre) -
     ):
         await bridge.start()
         await centre.settled()
-        # callers of the queue come to that node
-        await centre.db.execute("SELECT agentbridge.node_home('other', '{sales}')")
+
+        async def at_home() -> bool:
+            """Has callers of the queue come to that node, which the directory refuses until it has heard of it."""
+            try:
+                await centre.db.execute("SELECT agentbridge.node_home('other', '{sales}')")
+            except asyncpg.PostgresError:
+                return False
+            return True
+
+        await until(at_home, within=10, what="the other node serving sales")
         secret = await centre.db.fetchval("SELECT sip_secret FROM agentbridge.agents")
         (phone,) = await farm.register({internal: secret})
         at_other = f"{AGENT} AND node = 'other'"

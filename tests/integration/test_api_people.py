@@ -142,6 +142,20 @@ async def test_a_token_does_what_its_scope_says_and_never_goes_with_a_cookie(api
             assert (await machine.ask("GET", "/v1/agents"))[0] == 401
 
 
+@pytest.mark.parametrize("moment", ["-54569", "1772442000", "1e9", "tomorrow"])
+async def test_a_number_is_no_moment(api: Api, moment: str) -> None:
+    """Read as seconds since 1970 it would be one that nobody meant."""
+    async with Browser(api) as boss:
+        await boss.log_in("boss", PASSWORD)
+        status, body = await boss.ask("GET", f"/v1/recordings?since={moment}")
+        assert (status, body["errors"][0]["field"]) == (422, "since"), body
+        given = {"name": "crm", "scopes": ["read"]}
+        for value in (moment, 1772442000):
+            status, body = await boss.ask("POST", "/v1/tokens", {**given, "expires_at": value})
+            assert (status, body["errors"][0]["field"]) == (422, "expires_at"), body
+        assert (await boss.ask("GET", "/v1/recordings?since=2026-03-02T09:00:00Z&until=2026-03-02"))[0] == 200
+
+
 async def test_without_the_database_it_starts_and_says_so() -> None:
     async with Api("postgresql://agentbridge_api@127.0.0.1:1/nothing") as api, Browser(api) as browser:
         status, body = await browser.ask("POST", "/v1/session", {"username": "boss", "password": PASSWORD})

@@ -1,22 +1,33 @@
 """When the picture of who listens is looked at as a whole."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import pytest
 
 from agentbridge.asterisk.ami.wire import Message
+from agentbridge.asterisk.calls.spy_attempts import SpyAttempts
 from agentbridge.asterisk.calls.spying import Spying
 from agentbridge.errors import Unavailable
+from agentbridge.model import EndpointId
+from agentbridge.model.calls import SpyAttempt
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+BEFORE = SpyAttempt(channel="1.7", at=NOW, spyer="1002", target=EndpointId("1001"), allowed=True, started_at=NOW)
+"""one that began under the daemon before this one"""
 
 
 class Audit:
-    async def note_spying(self, _: object) -> None:
-        return
+    def __init__(self) -> None:
+        self.unended: list[SpyAttempt] = []
+        self.written: list[SpyAttempt] = []
 
-    async def unended_spying(self) -> list[object]:
-        return []
+    async def note_spying(self, attempts: Sequence[SpyAttempt]) -> None:
+        self.written += attempts
+
+    async def unended_spying(self) -> list[SpyAttempt]:
+        return self.unended
 
 
 class Link:
@@ -63,3 +74,18 @@ def test_a_look_that_failed_is_taken_again(link: Link, spying: Spying) -> None:
     link.meanwhile = lambda: None
     asyncio.run(spying._enforce())
     assert link.asked == 2
+
+
+@pytest.mark.parametrize(("thrown_out", "ending"), [(True, "revoked"), (False, "unseen")])
+def test_one_that_began_before_the_daemon_and_is_gone_at_its_first_look_ended_for_a_reason_that_is_known(
+    thrown_out: bool, ending: str
+) -> None:
+    """A daemon may throw out before it knows from the directory whom."""
+    audit = Audit()
+    audit.unended = [BEFORE]
+    attempts = SpyAttempts(audit, lambda: NOW)
+    if thrown_out:
+        attempts.revoke(BEFORE.channel)
+    attempts.recall([], ())
+    asyncio.run(attempts._write())
+    assert [one.ending for one in audit.written] == [ending]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from agentbridge.api.models.common import Given, Name, optional
+from agentbridge.api.models.common import Given, Moment, Name, optional
 
 
 class Credentials(Given):
@@ -82,7 +82,7 @@ class NewToken(Given):
         ],
         Field(min_length=1, max_length=9),
     ]
-    expires_at: Annotated[datetime, Field(strict=False)]
+    expires_at: Annotated[Moment, Field(strict=False)]
 
 
 class Token(BaseModel):

@@ -12,7 +12,7 @@ from fastapi import Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from agentbridge.api.gate import Asking, Directory
-from agentbridge.api.models.common import Name, Page
+from agentbridge.api.models.common import Moment, Name, Page
 from agentbridge.api.models.watching import RecordingRow
 from agentbridge.api.problems import Problem
 from agentbridge.api.routes.common import (
@@ -41,8 +41,8 @@ async def recordings(
     page: Asked,
     agent: Name | None = None,
     linkedid: Annotated[str | None, Query(max_length=80)] = None,
-    since: Annotated[datetime | None, Query(description="started then or later")] = None,
-    until: Annotated[datetime | None, Query(description="started before")] = None,
+    since: Annotated[Moment | None, Query(description="started then or later")] = None,
+    until: Annotated[Moment | None, Query(description="started before")] = None,
 ) -> Response:
     """The recordings that one may hear, the newest first. q: a username, a number or a call."""
     after = numbered_place(page.cursor)

@@ -51,6 +51,9 @@ class SpyAttempts:
         self._living: frozenset[str] | None = None
         """Uniqueids; not None when what the directory says goes on must be compared with them"""
         self._stopped: Collection[str] = ()
+        self._revoked: set[str] = set()
+        """Uniqueids of those that were thrown out and whose end is not queued yet, also of such as the directory alone
+        knows"""
         self._wake = asyncio.Event()
 
     def get(self, channel: str) -> SpyAttempt | None:
@@ -75,9 +78,16 @@ class SpyAttempts:
         """Forgets the attempt at this channel, which never began to listen."""
         self._running.pop(channel, None)
 
+    def revoke(self, channel: str) -> None:
+        """Notes that who listens on this channel is thrown out: whenever that ends, this is why."""
+        self._revoked.add(channel)
+
     def end(self, channel: str, ending: str) -> None:
-        """Ends the attempt on this channel and queues it for the directory. ending: why."""
+        """Ends the attempt on this channel and queues it for the directory. ending: why, unless it was revoked."""
         attempt = self._running.pop(channel)
+        if channel in self._revoked:
+            ending = "revoked"
+            self._revoked.discard(channel)
         log.info("spy.ended", **log_fields(attempt), ending=ending)
         self._note(replace(attempt, channel=channel, ended_at=self._now(), ending=ending))
 
@@ -125,7 +135,9 @@ class SpyAttempts:
             if attempt.channel in living - set(self._stopped):
                 self._running[attempt.channel] = attempt
             else:
-                self._note(replace(attempt, ended_at=self._now(), ending="unseen"))
+                ending = "revoked" if attempt.channel in self._revoked else "unseen"
+                self._note(replace(attempt, ended_at=self._now(), ending=ending))
+        self._revoked &= living | self._running.keys()
 
 
 def log_fields(attempt: SpyAttempt) -> dict[str, str]:

@@ -65,8 +65,6 @@ class Spying:
         self._changed: dict[EndpointId, bool] = {}
         self._expelled: set[str] = set()
         """channels to hang up by name: they listen to whom they may not"""
-        self._revoked: set[str] = set()
-        """Uniqueids of spies that were thrown out and have not ended yet"""
         self._elsewhere: dict[str, tuple[str, str]] = {}
         """Uniqueid of a spy → its channel, and the one that it listens to, which is no agent's"""
         self._judge = False
@@ -163,8 +161,7 @@ class Spying:
         if attempt is None or attempt.started_at is None:
             self._attempts.forget(channel)
             return
-        allowed = attempt.allowed and self._open(EndpointId(attempt.target)) and channel not in self._revoked
-        self._revoked.discard(channel)
+        allowed = attempt.allowed and self._open(EndpointId(attempt.target))
         self._attempts.end(channel, "hangup" if allowed else "revoked")
 
     def _open(self, agent: EndpointId) -> bool:
@@ -245,7 +242,7 @@ class Spying:
 
     async def _revoke(self, agent: EndpointId, spy: Channel) -> None:
         """Hangs up the listener on channel `spy`, logs it, and notes that permission was the reason."""
-        self._revoked.add(spy.uniqueid)
+        self._attempts.revoke(spy.uniqueid)
         log.warning("spy.revoked", agent=agent, spyer=spy.endpoint, reason=REVOKED)
         await hang_up(self._link, spy.name)
 
@@ -263,7 +260,6 @@ class Spying:
     def _end_what_is_gone(self, living: Sequence[Channel], asked_at: datetime) -> None:
         """Ends the attempts whose channel is gone, for which the event was lost with its connection."""
         alive = {channel.uniqueid for channel in living}
-        self._revoked &= alive
         for channel, attempt in self._attempts.running():
             if channel not in alive and (attempt.started_at or attempt.at) < asked_at:
                 self._note_ended(channel)
