@@ -6,12 +6,16 @@ but 127.0.0.1 Asterisk has no candidate to offer to a browser.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from playwright.async_api import Browser, BrowserContext, CDPSession, Error, Page, async_playwright
+
+from lab.processes import POLL_S
 
 CHROMIUM = "/usr/bin/chromium"
 SCREENSHOTS = Path(__file__).parents[1] / "build/screenshots"
@@ -147,15 +151,22 @@ class Seat:
     async def hears(self, hertz: int, *, within_ms: int = 10_000, each_ms: int = 300) -> None:
         """Waits until this tone is most of what the page plays. Raises AssertionError after `within_ms`. each_ms: how
         long it listens before it looks, 200 at least."""
-        for _ in range(max(1, within_ms // (each_ms + 100))):
-            if await self.page.evaluate(f"window.__hears({hertz}, {each_ms})") > HEARD:
-                return
-        raise AssertionError(f"{hertz} Hz is not heard")
+        end = time.monotonic() + within_ms / 1000
+        while await self._share(hertz, each_ms) < HEARD:
+            if time.monotonic() > end:
+                raise AssertionError(f"{hertz} Hz is not heard")
+            await asyncio.sleep(POLL_S)  # without a call the page knows at once
 
     async def hears_nothing(self, hertz: int, *, for_ms: int = 1500) -> None:
         """Checks that the tone is not played for so long. Raises AssertionError when it is."""
-        for _ in range(max(1, for_ms // 400)):
-            assert await self.page.evaluate(f"window.__hears({hertz}, 300)") < HEARD, f"{hertz} Hz is heard"
+        end = time.monotonic() + for_ms / 1000
+        while time.monotonic() < end:
+            assert await self._share(hertz, 300) < HEARD, f"{hertz} Hz is heard"
+            await asyncio.sleep(POLL_S)
+
+    async def _share(self, hertz: int, each_ms: int) -> float:
+        """Returns how much of what the page plays is this tone, from 0 to 1, after so long; 0 without a call."""
+        return float(await self.page.evaluate(f"window.__hears({hertz}, {each_ms})"))
 
     async def heap(self) -> float:
         """Returns the bytes that live in the page's heap after the collector has run."""

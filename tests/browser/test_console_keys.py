@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest_asyncio
+from playwright.async_api import expect
 
 from lab.browser import seat
 from lab.processes import until
@@ -142,7 +143,7 @@ async def test_imports_a_file_with_one_wrong_line(centre: Floor, tmp_path: Path)
         await page.get_by_label("Search agents").wait_for()
         await hands.to("button", "Import", within=4)
         await hands.press("Enter")
-        await hands.to("button", "CSV file", within=5)
+        await until(lambda: hands.has("CSV file"), within=5, what="the dialog having the focus")
         async with page.expect_file_chooser() as chooser:
             await hands.press("Enter")
         await (await chooser.value).set_files(file)
@@ -156,6 +157,8 @@ async def test_imports_a_file_with_one_wrong_line(centre: Floor, tmp_path: Path)
             await hands.press("Enter")
         await (await chooser.value).set_files(file)
         await page.get_by_text("2 agents would be made").wait_for()
+        # who is quicker than the page would pass the button by while it can't be pressed
+        await expect(page.get_by_role("button", name="Import", exact=True).last).to_be_enabled()
         await hands.to("button", "Import", within=8)
         await hands.press("Enter")
         await page.get_by_text("2 agents were made.").wait_for()

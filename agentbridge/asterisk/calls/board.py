@@ -125,6 +125,10 @@ class Board:
         """The state of a device became known."""
         self._on_interface(f"PJSIP/{device}")
 
+    def on_recording(self, uniqueid: str) -> None:
+        """A recording of this call was found, after the board may have looked at it."""
+        self._look_later(uniqueid)
+
     def on_policy(self, path: str, value: str) -> None:
         """Marks the agent whom a policy entry concerns that was written to Asterisk's AstDB; value is '' when it was
         removed."""

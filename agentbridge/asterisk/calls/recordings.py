@@ -37,11 +37,20 @@ OVERLAP = timedelta(minutes=5)
 class Recordings:
     """Follows all recordings of agents' calls, and keeps a row for each in the directory.
 
-    `on_event` only takes notes; `run` writes. now: the time of day. clock: seconds, monotonic.
+    `on_event` only takes notes; `run` writes. now: the time of day. clock: seconds, monotonic. on_found: called with
+    the Uniqueid of a channel whose recording began unseen.
     """
 
-    def __init__(self, link: Asks, ledger: Ledger, *, now: Callable[[], datetime], clock: Callable[[], float]) -> None:
-        self._link, self._ledger, self._now = link, ledger, now
+    def __init__(
+        self,
+        link: Asks,
+        ledger: Ledger,
+        *,
+        now: Callable[[], datetime],
+        clock: Callable[[], float],
+        on_found: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._link, self._ledger, self._now, self._on_found = link, ledger, now, on_found
         self._spool = SpoolFolder(link)
         self._channels = RecordedChannels()
         self._troubles = RecordingTroubles(self._channels, clock)
@@ -233,6 +242,7 @@ class Recordings:
             found.paths.add(path)
             found.looks = LOOKS  # it may have been stopped since
             self._troubles.expect(path)
+            self._on_found(uniqueid)
 
     async def _find_unknown(self, alive: Mapping[str, Channel]) -> None:
         """Makes rows for the files in the folder that have none."""

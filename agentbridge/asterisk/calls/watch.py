@@ -75,7 +75,9 @@ class CallWatch:
     ) -> None:
         policy: Policy = node.policy
         depth: Callable[[], Awaitable[int]] = node.depth
-        self.recordings = Recordings(node, ledger, now=_now, clock=time.monotonic)
+        self.recordings = Recordings(
+            node, ledger, now=_now, clock=time.monotonic, on_found=lambda uniqueid: self.board.on_recording(uniqueid)
+        )
         self.resumer = Resumer(node, after_seconds=resume_after, now=time.time, clock=time.monotonic)
         self.spying = Spying(node, ledger, policy, now=_now)
         self.lamps = Lamps(
