@@ -347,6 +347,7 @@ class Node:
 
     async def finish_new_aors(self) -> None:
         """Has Asterisk take in new AORs that an earlier daemon could only store. Raises Refused or Unavailable."""
+        self._gauge.look_next()
         await self._endpoints.finish_new_aors()
 
     # ------------------------------------------------------------ events
