@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentbridge.desired.caller_id import caller_id, merged
-from agentbridge.model import Agent, Fields, Recording, Subject
+from agentbridge.model import Agent, EndpointId, Fields, Recording, Subject
 
 PAUSE_SOURCES = 3
 
@@ -57,6 +57,18 @@ def _pause_sources(agent: Agent) -> Fields:
         return {"paused": _flag(agent.session is not None and agent.session.paused)}
     telling = [m.queue for m in agent.memberships if not m.paused] or [m.queue for m in agent.memberships]
     return {"queues": "&".join(sorted(telling)[:PAUSE_SOURCES])}
+
+
+def with_pause(entries: Fields, internal: EndpointId, paused: bool) -> Fields:
+    """Returns an agent's AstDB entries as they are when nothing but the pause of the session becomes another one.
+
+    Where they name queues the dialplan asks app_queue, and they stay. The entries of a telephone say no pause.
+    """
+    if f"agent/{internal}/id" not in entries or f"agent/{internal}/queues" in entries:
+        return entries
+    own = f"agent/{internal}/paused"
+    others = {path: value for path, value in entries.items() if path != own}
+    return {**others, own: _flag(True)} if paused else others
 
 
 def _options(agent: Agent) -> Fields:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -29,14 +30,16 @@ from agentbridge.directory.lineage import Lineage, Memory
 from agentbridge.directory.listening import APPLIED_CHANNEL
 from agentbridge.directory.node_lock import NodeLock
 from agentbridge.directory.queries import QUERIES
-from agentbridge.directory.subjects import NEWS, reading
+from agentbridge.directory.subjects import NEWS, PAUSES, Row, pauses, reading
 from agentbridge.errors import Unavailable
-from agentbridge.model import EndpointId, Reading
+from agentbridge.model import EndpointId, Reading, SessionPause
 from agentbridge.reconnecting import Waits, keep_connected
 
 log = structlog.get_logger()
 
 CHANNEL = "agentbridge"
+PAUSE = "pause"
+"""the payload of a hint of which only the pause of a session has to be read"""
 WAITS = Waits(first=0.2, longest=3.0)
 """soon after the database is back this node has what happened meanwhile, and one try costs little"""
 FRESH_SECONDS = 1.0
@@ -68,6 +71,10 @@ class DirectoryListener(Protocol):
         """
         ...
 
+    def pauses_changed(self, pauses: Mapping[EndpointId, SessionPause]) -> None:
+        """Takes what was read just now of keys of which nothing but this has changed."""
+        ...
+
     def directory_up(self) -> None:
         """The directory is to be obeyed from now on. What happened before is not known: look at everything."""
         ...
@@ -79,6 +86,12 @@ class DirectoryListener(Protocol):
     def results_written(self) -> None:
         """A node has written what became of some changes."""
         ...
+
+
+def is_fresh(asked: float) -> bool:
+    """Whether rows that were asked for then, by `time.monotonic`, may be handed on: else this process may have stood
+    still meanwhile."""
+    return time.monotonic() - asked < FRESH_SECONDS
 
 
 class Changes:
@@ -109,6 +122,8 @@ class Changes:
         )
         self._waits = waits
         self._wake = asyncio.Event()
+        self._payloads: set[str] = set()
+        """of the notifications since the last read"""
         self._lost_told = False
         self._statements = STATEMENTS_KEPT
         self._elsewhere: Elsewhere | None = None
@@ -193,7 +208,7 @@ class Changes:
         await self._lock.take(connection, pooled=pooled)
         if not pooled:  # else nobody would be told of a notification
             # first listen, then read: a change between the two is a wake-up too many, never one too few
-            await connection.add_listener(CHANNEL, self._woken)
+            await connection.add_listener(CHANNEL, self._hinted)
             await connection.add_listener(APPLIED_CHANNEL, self._results_written)
         if not await self._admission.wait_until_obeyed(connection):
             self.snapshot = None
@@ -205,9 +220,13 @@ class Changes:
             await self._woken_or_due()
             # cleared before reading: what commits during the read wakes again
             self._wake.clear()
+            payloads, self._payloads = self._payloads, set()
             if self._elsewhere is not None:
                 raise self._elsewhere
-            await self._read(connection)
+            if payloads == {PAUSE}:
+                await self._read_pauses(connection)
+            else:
+                await self._read(connection)
 
     async def _check_schema(self, connection: Connection) -> None:
         """Raises Unavailable where the database's schema is not this program's."""
@@ -236,20 +255,39 @@ class Changes:
     def _woken(self, *_: Any) -> None:
         self._wake.set()
 
+    def _hinted(self, _connection: Any, _pid: int, _channel: str, payload: Any) -> None:
+        self._payloads.add(payload)
+        self._wake.set()
+
     async def _read(self, connection: Connection) -> None:
-        """Reads the keys that changed since the last read and tells the listener."""
+        """Reads the keys that changed since the last read, and what the directory says of few, and tells the
+        listener."""
         asked = time.monotonic()
         rows = await connection.fetch(NEWS, self.snapshot, self._node)
-        fresh = time.monotonic() - asked < FRESH_SECONDS  # else this process may have stood still meanwhile
-        news = rows[0]
+        if keys := self._changed(rows[0]):
+            whole = rows[0]["key"] is not None and is_fresh(asked)
+            self._listener.keys_changed(keys, reading(rows) if whole else None)
+
+    async def _read_pauses(self, connection: Connection) -> None:
+        """Does as `_read` where the hints said that sessions were paused or unpaused, which is less to read."""
+        asked = time.monotonic()
+        rows = await connection.fetch(PAUSES, self.snapshot)
+        keys = self._changed(rows[0])
+        if found := pauses(rows) if is_fresh(asked) else {}:
+            self._listener.pauses_changed(found)
+        if others := keys - found.keys():
+            self._listener.keys_changed(others, None)
+
+    def _changed(self, news: Row) -> set[EndpointId]:
+        """Notes how far the changes are read by now; returns the keys that changed."""
         self.snapshot = news["snapshot"]
-        if news["keys"]:
-            self.lag_seconds = news["oldest_seconds"]
-            metrics.CHANGES_SEEN.inc(len(news["keys"]))
-            metrics.CHANGE_LAG.observe(max(news["oldest_seconds"] or 0.0, 0.0))
-            keys = {EndpointId(key) for key in news["keys"]}
-            self._listener.keys_changed(keys, reading(rows) if fresh and news["key"] is not None else None)
         self._admission.read_up_to(news["newest"] or 0, news["newest_at"] or 0)
+        keys = {EndpointId(key) for key in news["keys"] or ()}
+        if keys:
+            self.lag_seconds = news["oldest_seconds"]
+            metrics.CHANGES_SEEN.inc(len(keys))
+            metrics.CHANGE_LAG.observe(max(news["oldest_seconds"] or 0.0, 0.0))
+        return keys
 
     async def _watch_address(self) -> None:
         """Checks at intervals that the address still leads to the obeyed server.

@@ -17,6 +17,7 @@ from agentbridge.model import (
     Reading,
     Recording,
     Session,
+    SessionPause,
     SipType,
     Subject,
     Telephone,
@@ -93,32 +94,52 @@ SUBJECTS = _SUBJECTS.format(keys="$1::text[]", changed=_UNHINTED, node="$3::text
 """What the directory says of the keys $1, hints of which have come up to the snapshot $2: one statement, and so one
 moment."""
 
-_NEWS = """
+_CHANGED = """
 with news as materialized (
     -- Commits are not in the order of their xids: asked for is what the last snapshot could not see yet. In a subquery
     -- it is parsed once, and else for each row.
     select pg_current_snapshot()::text as snapshot,
         extract(epoch from clock_timestamp() - min(c.at))::float8 as oldest_seconds,
         array_agg(distinct k) filter (where k is not null) as keys,
+        bool_and(c.only_pause) as only_pause,
         max(c.seq) as newest,
         (array_agg((extract(epoch from c.at) * 1000000)::bigint order by c.seq desc))[1] as newest_at
     from agentbridge.changes c cross join unnest(c.keys) k
     where c.xid >= (select pg_snapshot_xmin($1::text::pg_snapshot))
         and not pg_visible_in_snapshot(c.xid, (select $1::text::pg_snapshot))
-)
+)"""
+
+_NEWS = """
+{changed}
 select s.*, n.*     -- both have the same snapshot
 from news n left join (
     {subjects}
 ) s on true"""
 
 NEWS = _NEWS.format(
+    changed=_CHANGED,
     subjects=_SUBJECTS.format(
         keys="(select keys from news where cardinality(keys) <= 50)",
         changed="false",  # these changes are the hints themselves
         node="$2::text",
-    )
+    ),
 )
 """The changes since the snapshot $1 and, of a few keys, their SUBJECTS: one round trip from the hint to the plan."""
+
+_PAUSES = """
+{changed}
+select n.*, k.key, s.paused, s.pause_reason
+from news n
+left join unnest(n.keys) k (key) on n.only_pause and cardinality(n.keys) <= 1000
+left join agentbridge.agents a on a.internal = k.key
+left join agentbridge.telephones t on t.name = k.key
+left join agentbridge.sessions s on
+    s.agent_id = coalesce(a.id, (select h.agent_id from agentbridge.sessions h where h.telephone_id = t.id))
+    -- an agent with pauses of single queues is read whole
+    and not exists (select from agentbridge.queue_pauses p where p.agent_id = s.agent_id)"""
+
+PAUSES = _PAUSES.format(changed=_CHANGED)
+"""The changes since the snapshot $1 and, where they are all pauses of sessions, these: much less than NEWS."""
 
 
 class Row(Protocol):
@@ -138,6 +159,15 @@ def reading(rows: Sequence[Row]) -> Reading:
         retired=retired,
         changed=frozenset(EndpointId(row["key"]) for row in rows if row["changed"]),
     )
+
+
+def pauses(rows: Sequence[Row]) -> dict[EndpointId, SessionPause]:
+    """Returns the pauses in the rows of PAUSES; a key without one is to be read whole."""
+    return {
+        EndpointId(row["key"]): SessionPause(paused=row["paused"], reason=row["pause_reason"])
+        for row in rows
+        if row["paused"] is not None
+    }
 
 
 def subject(row: Row) -> Subject:

@@ -112,6 +112,14 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionPause:
+    """Whether the agent of a number or at a telephone is on pause in all queues, where this alone has changed."""
+
+    paused: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Agent:
     """An agent as the directory describes it, with its session where it is logged in."""
 

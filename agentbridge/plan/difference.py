@@ -86,7 +86,7 @@ def plan(desired: Mapping[EndpointId, DesiredState], observed: Observed, queues:
         dropped = found.contacts if gone else strays(wanted, found)
         steps += (Step(key, DropContact(key, uri), was=uri) for uri in sorted(dropped))
         steps += _object_steps(key, wanted, found)
-        steps += _policy_steps(key, wanted.policy, found.policy)
+        steps += policy_steps(key, wanted.policy, found.policy)
         members = {q: m for q, m in wanted.members.items() if q not in missing and q not in taken}
         steps += _member_steps(key, members, wanted.members, found.members, queues)
         steps += _mailbox_steps(key, wanted.mailbox, found.mailbox)
@@ -195,7 +195,7 @@ def _shown(there: Fields, names: Iterable[str]) -> str:
     return " ".join(f"{name}={there.get(name, '')}" for name in names if name != "password_digest")
 
 
-def _policy_steps(key: EndpointId, wanted: Fields, found: Fields) -> Iterator[Step]:
+def policy_steps(key: EndpointId, wanted: Fields, found: Fields) -> Iterator[Step]:
     """Yields the steps that make a key's AstDB entries for the dialplan as they should be."""
     for path, value in wanted.items():
         if (was := found.get(path)) != value:

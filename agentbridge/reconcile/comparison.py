@@ -14,8 +14,9 @@ import structlog
 
 from agentbridge.desired.pjsip import SipDefaults
 from agentbridge.desired.state import desired, desired_in_range
-from agentbridge.model import AgentId, DesiredState, EndpointId, ObjectKind, QueueName, Reading, Subject
+from agentbridge.model import AgentId, DesiredState, EndpointId, ObjectKind, QueueName, Reading, SessionPause, Subject
 from agentbridge.plan.difference import Plan, joined, plan
+from agentbridge.plan.pauses import plan_pauses
 from agentbridge.reconcile.ports import Asterisk, Directory
 from agentbridge.reconcile.work_queue import Cause
 
@@ -101,6 +102,13 @@ class Comparer:
         self._reserve: frozenset[EndpointId] = frozenset()
         self.taken: frozenset[EndpointId] = frozenset()
         """numbers of the range that Asterisk has by its own files, at the last look at everything"""
+        self._queues: frozenset[QueueName] = frozenset()
+        self._retired: frozenset[QueueName] = frozenset()
+
+    @property
+    def knows_queues(self) -> bool:
+        """Whether any key was compared yet, so that it is known which queues are ours."""
+        return bool(self._queues)
 
     async def all_keys(self) -> set[EndpointId]:
         """Returns every key that should be or is in Asterisk, numbers of the range without an AOR included. Raises
@@ -134,6 +142,7 @@ class Comparer:
         reading: what was already read of them; without it they are read now.
         """
         reading = reading or await self._directory.read(part)
+        self._queues, self._retired = reading.queues, reading.retired
         changed = reading.changed & part.keys()
         causes = {**part, **dict.fromkeys(changed, Cause.CHANGE)}
         ours = self._ours(causes, reading)
@@ -147,6 +156,19 @@ class Comparer:
             desired={step.key: ours[step.key] for step in planned.steps},
             agents={key: agent.id for key in ours if (agent := reading.subjects[key].agent)},
             changed=changed,
+        )
+
+    def compare_pauses(self, pauses: Mapping[EndpointId, SessionPause], snapshot: str) -> Comparison:
+        """Compares keys of which nothing has changed but the pause of their session, by the rows of that snapshot."""
+        return Comparison(
+            snapshot=snapshot,
+            queues=self._queues,
+            retired=self._retired,
+            plan=plan_pauses(pauses, self._asterisk, self._queues),
+            keys=list(pauses),
+            desired={},
+            agents={},
+            changed=frozenset(),
         )
 
     async def compare_again(self, states: Mapping[EndpointId, DesiredState], queues: frozenset[QueueName]) -> Plan:

@@ -16,7 +16,7 @@ import structlog
 from agentbridge import memory, metrics
 from agentbridge.desired.pjsip import SipDefaults
 from agentbridge.errors import Refused, Unavailable
-from agentbridge.model import EndpointId, Fate, MemberId, QueueName, Reading
+from agentbridge.model import EndpointId, Fate, MemberId, QueueName, Reading, SessionPause
 from agentbridge.plan.difference import Plan, held_back
 from agentbridge.plan.limit import Limit, Refusal, losses_of
 from agentbridge.plan.postponement import interrupted, postponed
@@ -73,6 +73,10 @@ class Reconciler:
         self._results = Results(directory, asterisk, clock)
         self._readings: dict[EndpointId, Reading] = {}
         """what came along with the last hint of a key"""
+        self._pauses: dict[EndpointId, SessionPause] = {}
+        """the last pause of keys that are marked for it"""
+        self._pauses_seen = ""
+        """the snapshot up to which these were read"""
         self._missed: dict[EndpointId, Cause] = {}
         """marks from while the directory was away"""
         self._everything_changed = self._everything_marked = 0
@@ -128,6 +132,17 @@ class Reconciler:
         else:
             self._keep_missed(dict.fromkeys(keys, cause))
 
+    def mark_pauses(self, pauses: Mapping[EndpointId, SessionPause], snapshot: str) -> None:
+        """Makes keys due of which nothing has changed but the pause of their session, as all hints up to that snapshot
+        say. Those that were not in order are due for everything."""
+        in_order = (
+            {} if self._guard.refusal else {key: pause for key, pause in pauses.items() if key not in self.failed}
+        )
+        self._pauses.update(in_order)
+        self._pauses_seen = snapshot
+        self.mark(in_order, Cause.PAUSE)
+        self.mark(pauses.keys() - in_order.keys(), Cause.CHANGE)
+
     def autopaused(self, key: EndpointId, queue: QueueName) -> None:
         """Notes that app_queue paused a member by itself, and makes its key due, so that the directory adopts the
         pause."""
@@ -153,7 +168,7 @@ class Reconciler:
         """
         for key, cause in marks.items():
             if cause is not Cause.RESYNC:
-                self._missed[key] = max(cause, self._missed.get(key, cause))
+                self._missed[key] = cause.joined(self._missed.get(key, cause))
 
     def token(self) -> FenceToken:
         """Returns a token for `resync`, which proves that neither side was lost since; to be taken before Asterisk is
@@ -222,11 +237,16 @@ class Reconciler:
             self._passes[pass_id] = self._clock()
             self._fence.check(since)
 
+        pauses, snapshot = self._pauses_of(batch), self._pauses_seen
         # also while Asterisk is away: kept until then, it could undo what the agent has done since
         adopted = await self._autopauses.adopt(batch)
         batch.set_changed(adopted)  # what follows from the adoption is no drift
         if not self._asterisk.up:
             raise Unavailable("Asterisk is not connected")
+        if pauses and not adopted:
+            await self._write_pauses(pauses, snapshot, batch, check)
+            return
+        batch.set_changed([key for key, cause in batch.items() if cause is Cause.PAUSE])
         keys = set(batch)
         differing, unrecorded = await self._compare_in_parts(batch, adopted, check)
         if differing:
@@ -238,6 +258,23 @@ class Reconciler:
         self._postponed = ""
         if self._guard.is_over(keys, self.failed):
             self.mark(await self._guard.look(), Cause.RESYNC)
+
+    def _pauses_of(self, batch: Batch) -> dict[EndpointId, SessionPause]:
+        """Returns the pauses that were marked, if they are all that the pass has to look at; else none."""
+        found = {key: self._pauses.pop(key, None) for key in batch}
+        pauses = {key: pause for key, pause in found.items() if pause is not None and batch[key] is Cause.PAUSE}
+        return pauses if len(pauses) == len(batch) and self._comparer.knows_queues else {}
+
+    async def _write_pauses(
+        self, pauses: Mapping[EndpointId, SessionPause], snapshot: str, batch: Batch, check: Callable[[], None]
+    ) -> None:
+        """Does a pass over keys of which nothing has changed but the pause of their session."""
+        batch.begin(pauses)
+        compared = self._comparer.compare_pauses(pauses, snapshot)
+        written = await self._writer.write(compared.plan.steps, batch, check)
+        proof = self._comparer.compare_pauses(pauses, snapshot).plan
+        await self._conclude(compared, written.failures, batch, proof)
+        self._postponed = ""
 
     async def _compare_in_parts(
         self, batch: Batch, adopted: Mapping[EndpointId, str], check: Callable[[], None]
@@ -271,7 +308,7 @@ class Reconciler:
         compared: of the keys for which nothing is to be done; None for none.
         """
         if compared is not None:
-            await self._conclude(compared, {}, batch)
+            await self._conclude(compared, {}, batch, Plan())
         self.work.release(batch, keys)
 
     def _reading_of(self, batch: Collection[EndpointId]) -> Reading | None:
@@ -310,7 +347,10 @@ class Reconciler:
             self._places.unlock(places)
         if written.engaged:  # their next pass, a moment later, finds the call and says what they wait for
             planned = replace(planned, waiting={**dict.fromkeys(written.engaged, ""), **planned.waiting})
-        await self._conclude(replace(compared, plan=planned), written.failures, batch)
+        # what was written must now be seen; a difference means that somebody else wrote meanwhile
+        states = {step.key: compared.desired[step.key] for step in planned.steps}
+        proof = await self._comparer.compare_again(states, compared.queues)
+        await self._conclude(replace(compared, plan=planned), written.failures, batch, proof)
 
     async def _allowed(self, compared: Comparison) -> tuple[Plan, Collection[MemberId]]:
         """Returns the plan without removals held back and calls to be interrupted, and the members that it removes and
@@ -331,14 +371,16 @@ class Reconciler:
 
     # ------------------------------------------------------------ afterwards
 
-    async def _conclude(self, compared: Comparison, failures: Mapping[EndpointId, str], batch: Batch) -> None:
-        """Checks whether what was written is in Asterisk, and records the result in the directory; what is not done is
-        retried."""
+    async def _conclude(
+        self, compared: Comparison, failures: Mapping[EndpointId, str], batch: Batch, proof: Plan
+    ) -> None:
+        """Records in the directory what became of the keys; what is not done is retried.
+
+        proof: what still differs after the writing.
+        """
         planned = compared.plan
         errors = {**self._guard.told_at(compared.agents), **planned.problems, **failures}
         written = {step.key for step in planned.steps}
-        # what was written must now be seen; a difference means that somebody else wrote meanwhile
-        proof = await self._comparer.compare_again({key: compared.desired[key] for key in written}, compared.queues)
         unseen = {step.key for step in proof.steps}
         unfinished = (unseen - errors.keys()) | planned.waiting.keys()
         self.work.retry(

@@ -24,13 +24,15 @@ LAST_RETRY_SECONDS = 60.0
 
 
 class Cause(IntEnum):
-    """Why a key is compared; the highest of several counts. A difference is drift, unless the directory wishes it."""
+    """Why a key is compared; see `joined` for several. A difference is drift, unless the directory wishes it."""
 
     RESYNC = 1
     EVENT = 2
     EVERYTHING = 3
     """every key may have changed in the directory"""
-    CHANGE = 4
+    PAUSE = 4
+    """a session is on pause or no longer, and nothing else has changed"""
+    CHANGE = 5
 
     @property
     def is_wish(self) -> bool:
@@ -40,7 +42,13 @@ class Cause(IntEnum):
     @property
     def is_urgent(self) -> bool:
         """Whether the key is known to differ, and does not wait for a comparison of all keys."""
-        return self in (Cause.EVENT, Cause.CHANGE)
+        return self in (Cause.EVENT, Cause.PAUSE, Cause.CHANGE)
+
+    def joined(self, other: Cause) -> Cause:
+        """Returns what counts where a key is to be compared for both."""
+        if self is other:
+            return self
+        return Cause.CHANGE if Cause.PAUSE in (self, other) else max(self, other)
 
 
 class Batch(dict[EndpointId, Cause]):
@@ -76,7 +84,7 @@ class Batch(dict[EndpointId, Cause]):
 
     def raise_cause(self, key: EndpointId, why: Cause) -> None:
         """Has the key, with which the pass has not begun, compared for this cause too."""
-        self[key] = max(self[key], why)
+        self[key] = self[key].joined(why)
 
     def waits_with(self, key: EndpointId) -> bool:
         """Whether the pass has not begun with the key."""
@@ -126,7 +134,9 @@ class WorkQueue:
             elif batch.waits_with(key):  # the look that is still to come is enough
                 batch.raise_cause(key, why)
             else:
-                self._again[key] = max(why, self._again.get(key, why))
+                # the pass may have read what is newer than this pause: it is read again
+                why_again = Cause.CHANGE if why is Cause.PAUSE else why
+                self._again[key] = why_again.joined(self._again.get(key, why_again))
         self._wake.set()
 
     def set_aside(self, batch: Batch, keys: Iterable[EndpointId]) -> None:
@@ -145,7 +155,7 @@ class WorkQueue:
     def _leave(self, batch: Batch, key: EndpointId, why: Cause, now: float) -> None:
         """Takes a key out of its pass and makes it due."""
         del self._busy[key]
-        self._mark(key, max(why, batch.pop(key), self._again.pop(key, why)), now)
+        self._mark(key, why.joined(batch.pop(key)).joined(self._again.pop(key, why)), now)
 
     def is_in_work(self, key: EndpointId) -> bool:
         """Whether a pass has begun with the key, and may know more of it than who marks it."""
@@ -163,7 +173,7 @@ class WorkQueue:
         its release."""
         marks = {key: cause for key, (_, cause) in self._waiting.items()}
         for key, cause in [*self._due.items(), *self._again.items()]:
-            marks[key] = max(cause, marks.get(key, cause))
+            marks[key] = cause.joined(marks.get(key, cause))
         self._due.clear()
         self._later.clear()
         self._waiting.clear()
@@ -173,13 +183,16 @@ class WorkQueue:
     async def take(self) -> Batch:
         """Waits until keys are due, then reserves all of them that are in no pass and returns them; at least one.
 
-        Where some are urgent it returns these alone: among thousands that are compared they would wait for all.
+        Where some are urgent it returns these alone: among thousands that are compared they would wait for all. So it
+        does with those for which a pause is all that has to be written.
         """
         while True:
             self._wake.clear()
             self._move_due()
             free = {key: cause for key, cause in self._due.items() if key not in self._busy}
-            if batch := Batch({key: cause for key, cause in free.items() if cause.is_urgent} or free):
+            urgent = {key: cause for key, cause in free.items() if cause.is_urgent}
+            pauses = {key: cause for key, cause in urgent.items() if cause is Cause.PAUSE}
+            if batch := Batch(pauses or urgent or free):
                 for key in batch:
                     del self._due[key]
                     self._busy[key] = batch
@@ -234,7 +247,7 @@ class WorkQueue:
             self._put_off(key, cause, min(until, now + QUIET_SECONDS) if cause.is_wish else until)
         else:
             _, waiting = self._waiting.pop(key, (0.0, cause))
-            self._due[key] = max(cause, waiting, self._due.get(key, cause))
+            self._due[key] = cause.joined(waiting).joined(self._due.get(key, cause))
 
     def _rests_until(self, key: EndpointId) -> float:
         """Returns the time until which the key rests because it was written too often; 0 where it does not rest."""
@@ -246,13 +259,13 @@ class WorkQueue:
     def _put_off(self, key: EndpointId, cause: Cause, until: float) -> None:
         """Makes the key due at that time, even where it was to be due earlier."""
         _, other = self._waiting.get(key, (until, cause))
-        self._waiting[key] = (until, max(cause, other))
+        self._waiting[key] = (until, cause.joined(other))
         heapq.heappush(self._later, (until, key))
 
     def _put_later(self, key: EndpointId, cause: Cause, until: float) -> None:
         """Makes the key due at that time, or earlier where it is to be due earlier already."""
         earlier, other = self._waiting.get(key, (until, cause))
-        self._waiting[key] = (min(until, earlier), max(cause, other))
+        self._waiting[key] = (min(until, earlier), cause.joined(other))
         heapq.heappush(self._later, (min(until, earlier), key))
 
     def _move_due(self) -> None:
@@ -263,7 +276,7 @@ class WorkQueue:
             until, cause = self._waiting.get(key, (float("inf"), Cause.RESYNC))
             if until <= now:
                 del self._waiting[key]
-                self._due[key] = max(cause, self._due.get(key, cause))
+                self._due[key] = cause.joined(self._due.get(key, cause))
 
     async def _sleep(self) -> None:
         """Waits until a key is marked or the time of the next one has come."""

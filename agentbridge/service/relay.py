@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from agentbridge.asterisk.ami.wire import Message
-from agentbridge.model import ALL_KEYS, EndpointId, QueueName, Reading
+from agentbridge.model import ALL_KEYS, EndpointId, QueueName, Reading, SessionPause
 from agentbridge.reconcile.work_queue import Cause
 
 if TYPE_CHECKING:
@@ -31,6 +32,13 @@ class Relay:
             parts.reconciler.everything_changed()
             parts.resync.now()
         parts.reconciler.mark(keys - {ALL_KEYS}, Cause.CHANGE, reading)
+
+    def pauses_changed(self, pauses: Mapping[EndpointId, SessionPause]) -> None:
+        """Hints of which nothing but the pauses has to be compared."""
+        parts = self.parts
+        snapshot = parts.changes.snapshot
+        parts.directory.hinted = snapshot
+        parts.reconciler.mark_pauses(pauses, snapshot or "")
 
     def directory_up(self) -> None:
         """This database is obeyed: everything is compared."""

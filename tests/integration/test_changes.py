@@ -16,7 +16,7 @@ from agentbridge.directory.node_lock import lock_key
 from agentbridge.directory.postgres import Directory
 from agentbridge.directory.subjects import SUBJECTS
 from agentbridge.errors import Unavailable
-from agentbridge.model import ALL_KEYS, EndpointId
+from agentbridge.model import ALL_KEYS, EndpointId, SessionPause
 from agentbridge.reconnecting import Waits
 from lab.postgres import DAEMON, Postgres, as_role
 from lab.processes import until
@@ -51,6 +51,46 @@ async def watching(dsn: str, seen: Seen, *, pulse: Pulse = SLOW_POLL, node: str 
             yield changes
         finally:
             running.cancel()
+
+
+async def pauses_after(sql: Connection, seen: Seen, statement: str, *expected: str) -> dict[EndpointId, SessionPause]:
+    """Returns which of the keys that the statement marks are told as nothing but pauses."""
+    seen.keys.clear()
+    seen.pauses.clear()
+    await sql.execute(statement)
+    await until(lambda: seen.keys >= set(expected), within=5)
+    return dict(seen.pauses)
+
+
+async def test_a_pause_alone_is_told_as_such_and_beside_anything_else_as_a_change(
+    sql: Connection, database: str
+) -> None:
+    await add_agent(sql, "anna", internal="1")
+    await add_agent(sql, "hot", internal="3", hot_desk=True)
+    await add_telephone(sql, "desk1")
+    await add_queue(sql, "sales", "anna")
+    await sql.execute("select agentbridge.login('anna'), agentbridge.login('hot', 'desk1')")
+    lunch, over = SessionPause(paused=True, reason="lunch"), SessionPause(paused=False, reason="")
+    seen = Seen()
+    async with watching(database, seen):
+        await pauses_after(sql, seen, "select agentbridge.note('{begin}')", "begin")
+        pause = "update agentbridge.sessions set paused = true, pause_reason = 'lunch'"
+        found = await pauses_after(sql, seen, pause, "1", "3", "desk1")
+        assert found == {"1": lunch, "3": lunch, "desk1": lunch}
+        assert await pauses_after(sql, seen, "select agentbridge.unpause('anna')", "1") == {"1": over}
+        # a session that is written for another reason, and a pause in one transaction with something else
+        for statement, *keys in (
+            ("update agentbridge.telephones set name = 'desk2'", "3", "desk1", "desk2"),
+            ("update agentbridge.agents set internal = '4' where internal = '3'", "3", "4", "desk2"),
+            ("update agentbridge.sessions set pause_reason = pause_reason", "1", "4", "desk2"),
+            ("select agentbridge.pause('anna', 'x', 'sales')", "1"),
+            (f"begin; {pause}; update agentbridge.agents set alias = 'A' where internal = '1'; commit",
+             "1", "4", "desk2"),
+        ):  # fmt: skip
+            assert await pauses_after(sql, seen, statement, *keys) == {}, statement
+        # an agent with the pause of a single queue is read whole
+        found = await pauses_after(sql, seen, "update agentbridge.sessions set paused = false", "1", "4", "desk2")
+        assert found == {"4": over, "desk2": over}
 
 
 async def keys_after(sql: Connection, seen: Seen, statement: str, *expected: str) -> None:

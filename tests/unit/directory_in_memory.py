@@ -18,6 +18,7 @@ from agentbridge.model import (
     QueueName,
     Reading,
     Session,
+    SessionPause,
     Subject,
     Telephone,
     Typology,
@@ -51,6 +52,8 @@ class DirectoryInMemory:
 
     queues: set[QueueName]
     hint: Callable[[Iterable[EndpointId]], None] = lambda _: None
+    hint_pauses: Callable[[Collection[EndpointId]], None] | None = None
+    """called instead where nothing but the pause of a session has changed"""
     agents: dict[AgentId, Agent] = field(default_factory=dict)
     telephones: dict[EndpointId, Telephone] = field(default_factory=dict)
     numbers: list[EndpointId] = field(default_factory=list)
@@ -174,7 +177,19 @@ class DirectoryInMemory:
         before = self.agents.get(changed.id)
         self.agents[changed.id] = changed
         self._note(before, changed)
-        self.hint(_keys(before) | _keys(changed))
+        only_pause = before is not None and changed == replace(before, session=changed.session) and (
+            before.session is not None and changed.session is not None
+            and before.session.telephone == changed.session.telephone and before.session != changed.session
+        )  # fmt: skip
+        hint = self.hint_pauses if only_pause and self.hint_pauses is not None else self.hint
+        hint(_keys(before) | _keys(changed))
+
+    def session_pause(self, key: EndpointId) -> SessionPause | None:
+        """What is read of a key of which nothing but a pause has changed; None where that does not tell all."""
+        own = next((agent for agent in self.agents.values() if key in _keys(agent)), None)
+        if own is None or own.session is None or any(membership.paused for membership in own.memberships):
+            return None
+        return SessionPause(paused=own.session.paused, reason=own.session.reason)
 
     def change(self, number: AgentId, **changes: Any) -> None:
         self.put(replace(self.agents[number], **changes))

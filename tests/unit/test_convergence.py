@@ -127,11 +127,14 @@ class World(RuleBasedStateMachine):
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
         self.unread: set[EndpointId] = set()
         """changes that nobody has read yet"""
+        self.unread_pauses: set[EndpointId] = set()
+        """pauses of sessions that nobody has read yet, since their hints are slow"""
+        self.hints_are_slow = False
         self.loop = JumpingLoop()
         self.loop.run(self._build())
 
     async def _build(self) -> None:
-        self.directory = DirectoryInMemory(set(QUEUES), self._hinted)
+        self.directory = DirectoryInMemory(set(QUEUES), self._hinted, self._hinted_pauses)
         self.watch = Watch(self.directory)
         self.asterisk = AsteriskInMemory([*QUEUES, THEIRS], _WorldListener(self), self.watch.written)
         self.reconciler = Reconciler(
@@ -169,16 +172,37 @@ class World(RuleBasedStateMachine):
         return not (self.stale.is_set() or self.looking or self.reconciler.work)
 
     def _hinted(self, touched: Iterable[EndpointId]) -> None:
+        # a hint of anything else is read with all changes that wait
+        keys = {*touched, *self.unread_pauses}
+        self.unread_pauses.clear()
         if self.directory.up:
-            self.reconciler.mark(list(touched), Cause.CHANGE)
+            self.reconciler.mark(keys, Cause.CHANGE)
         else:
-            self.unread |= set(touched)
+            self.unread |= keys
+
+    def _hinted_pauses(self, touched: Iterable[EndpointId]) -> None:
+        self.unread_pauses |= set(touched)
+        if not self.hints_are_slow:
+            self._read_pauses()
+
+    def _read_pauses(self) -> None:
+        """As the daemon does: what is there by now, and whole where that does not tell all."""
+        found = {key: self.directory.session_pause(key) for key in self.unread_pauses}
+        if self.directory.up:
+            pauses = {key: pause for key, pause in found.items() if pause is not None}
+            self.directory.given |= {key: self.directory.subject(key) for key in pauses}
+            self.reconciler.mark_pauses(pauses, "1:1:")
+            self.reconciler.mark(found.keys() - pauses.keys(), Cause.CHANGE)
+        else:
+            self.unread |= found.keys()
+        self.unread_pauses.clear()
 
     def _database_is_back(self) -> None:
         """What changed meanwhile is read from where the last look ended, as the daemon does."""
         self.directory.up = True
-        self.reconciler.mark(list(self.unread), Cause.CHANGE)
+        self.reconciler.mark(self.unread | self.unread_pauses, Cause.CHANGE)
         self.unread.clear()
+        self.unread_pauses.clear()
         self.stale.set()
 
     @initialize()
@@ -330,6 +354,11 @@ class World(RuleBasedStateMachine):
     @rule()
     def the_database_comes_back(self) -> None:
         self._database_is_back()
+
+    @rule(slow=st.booleans())
+    def hints_of_pauses_are_slow_or_not(self, slow: bool) -> None:
+        self.hints_are_slow = slow
+        self._read_pauses()
 
     # ------------------------------------------------------------ time passes
 

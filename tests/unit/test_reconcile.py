@@ -85,6 +85,11 @@ class Loop(NoListener):
         await self.asterisk.read_all()
         await self.reconciler.resync(since)
 
+    def hint_pauses(self, keys: Collection[EndpointId]) -> None:
+        """Does as the daemon where nothing but the pause of sessions has changed."""
+        found = {key: self.directory.session_pause(key) for key in keys}
+        self.reconciler.mark_pauses({key: pause for key, pause in found.items() if pause is not None}, "1:1:")
+
     def settle(self) -> None:
         self.clock.run(until(lambda: not self.reconciler.work, within=300))
 
@@ -163,6 +168,39 @@ def test_without_the_directory_everything_stays_as_it_is(loop: Loop) -> None:
     loop.asterisk.pause_by_hand(SALES, ME, "fun")
     loop.pass_time(60)
     assert loop.written == []
+
+
+def test_a_session_that_is_only_paused_is_written_without_a_reading(loop: Loop) -> None:
+    log_in(loop)
+    loop.settle()
+    loop.directory.given.clear()
+    loop.directory.outcomes.clear()
+    loop.written.clear()
+    loop.directory.hint_pauses = loop.hint_pauses
+    loop.directory.pause(ANN, "lunch; ")
+    loop.settle()
+    assert [type(step.action) for step in loop.written] == [PauseMember]
+    member = loop.member()
+    assert member is not None
+    assert (member.paused, member.reason) == (True, "lunch")
+    assert loop.directory.given == {}
+    assert loop.directory.outcomes == {KEY: Outcome()}
+    loop.look_again()
+    assert len(loop.written) == 1
+
+
+def test_a_pause_of_a_key_that_failed_is_compared_whole(loop: Loop) -> None:
+    loop.asterisk.faults.refuse.add(KEY)
+    log_in(loop)
+    loop.pass_time(5)
+    loop.asterisk.faults.refuse.clear()
+    loop.directory.hint_pauses = loop.hint_pauses
+    loop.directory.pause(ANN, "lunch")
+    loop.pass_time(0.1)  # long before it would be tried again
+    member = loop.member()
+    assert member is not None
+    assert member.paused
+    assert loop.reconciler.failed == {}
 
 
 def test_a_lost_link_only_postpones(loop: Loop) -> None:

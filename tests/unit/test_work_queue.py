@@ -59,6 +59,35 @@ def test_what_is_known_to_differ_is_taken_ahead_of_a_comparison_of_everything(
     assert loop.time() == 0
 
 
+def test_a_pause_is_taken_alone_and_ahead_of_all_else(loop: JumpingLoop, queue: WorkQueue) -> None:
+    queue.mark([B], Cause.CHANGE)
+    queue.mark([A], Cause.PAUSE)
+    queue.mark([A], Cause.PAUSE)
+    assert loop.run(queue.take()) == {A: Cause.PAUSE}
+    assert loop.run(queue.take()) == {B: Cause.CHANGE}
+    assert loop.time() == 0
+
+
+@pytest.mark.parametrize("other", [Cause.RESYNC, Cause.EVENT, Cause.EVERYTHING, Cause.CHANGE])
+def test_a_key_that_is_paused_and_due_for_anything_else_is_compared_whole(
+    loop: JumpingLoop, queue: WorkQueue, other: Cause
+) -> None:
+    queue.mark([A], other)
+    queue.mark([A], Cause.PAUSE)
+    queue.mark([B], Cause.PAUSE)
+    queue.mark([B], other)
+    assert loop.run(queue.take()) == {A: Cause.CHANGE, B: Cause.CHANGE}
+
+
+def test_a_pause_of_a_key_in_a_pass_has_it_compared_whole_afterwards(loop: JumpingLoop, queue: WorkQueue) -> None:
+    queue.mark([A], Cause.PAUSE)
+    batch = loop.run(queue.take())
+    batch.begin([A])
+    queue.mark([A], Cause.PAUSE)  # the pass may have read what is newer
+    queue.release(batch)
+    assert loop.run(queue.take()) == {A: Cause.CHANGE}
+
+
 def test_comparisons_that_come_faster_than_they_end_keep_no_key_from_being_written(
     loop: JumpingLoop, queue: WorkQueue
 ) -> None:

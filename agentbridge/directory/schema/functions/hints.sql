@@ -1,5 +1,7 @@
 -- Hints: which keys (internal numbers and telephone names) to look at again, never what has changed. Each is a row of
--- `changes` and a notification with a constant payload, of which a transaction sends one however many it asks for.
+-- `changes` and a notification, of which a transaction sends one for each payload however many it asks for. The payload
+-- is empty, or 'pause' where all that changed is whether an agent is on pause: the most frequent change, and of which
+-- little has to be read.
 --
 -- An agent or a telephone is noted only when a column is set that Asterisk must know, row by row. What comes in
 -- thousands, such as new agents, memberships and a shift that goes on pause, is noted once for each statement.
@@ -10,14 +12,15 @@
 
 -- These four run with the rights and the search path of the trigger that calls them. Left to itself, PostgreSQL would plan
 -- what looks up some ids anew at each call, which takes far longer than finding one.
-create or replace function agentbridge.note(touched text[]) returns void language plpgsql
+create or replace function agentbridge.note(touched text[], only_pause boolean default false) returns void
+language plpgsql
 as $$
 begin
     -- a key that is named twice does no harm: whoever reads them takes each once
     touched := array_remove(touched, null);
     if cardinality(touched) > 0 then
-        insert into agentbridge.changes (keys) values (touched);
-        perform pg_notify('agentbridge', '');
+        insert into agentbridge.changes (keys, only_pause) values (touched, note.only_pause);
+        perform pg_notify('agentbridge', case when only_pause then 'pause' else '' end);
     end if;
 end $$;
 
@@ -144,16 +147,29 @@ create or replace trigger hint_update after update of name, transport, host, nat
 create or replace function agentbridge.hint_sessions() returns trigger language plpgsql security definer
 set search_path = agentbridge, pg_temp
 as $$
-begin
-    perform note(
-        array(select (select a.internal from agents a where a.id = s.agent_id) from touched s)
+declare
+    these text[] := array(select (select a.internal from agents a where a.id = s.agent_id) from touched s)
         || array(select (select t.name from telephones t where t.id = s.telephone_id) from touched s
-            where s.telephone_id is not null));
+            where s.telephone_id is not null);
+begin
+    if tg_op <> 'UPDATE' then
+        perform note(these);
+    -- not where anything else can have been the reason for writing one of the sessions
+    elsif exists (
+        select from touched s where not exists (
+            select from before b where b.agent_id = s.agent_id and b.telephone_id is not distinct from s.telephone_id
+                and (b.paused, b.pause_reason) is distinct from (s.paused, s.pause_reason)))
+    then
+        perform note(these);
+    else
+        perform note(these, only_pause => true);
+    end if;
     return null;
 end $$;
 create or replace trigger hint_insert after insert on agentbridge.sessions referencing new table as touched
     for each statement execute function agentbridge.hint_sessions();
-create or replace trigger hint_update after update on agentbridge.sessions referencing new table as touched
+create or replace trigger hint_update after update on agentbridge.sessions
+    referencing old table as before new table as touched
     for each statement execute function agentbridge.hint_sessions();
 create or replace trigger hint_delete after delete on agentbridge.sessions referencing old table as touched
     for each statement execute function agentbridge.hint_sessions();

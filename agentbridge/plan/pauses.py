@@ -1,0 +1,29 @@
+"""The steps for sessions of which nothing has changed but whether they are on pause. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+
+from agentbridge.desired.call_policy import with_pause
+from agentbridge.desired.caller_id import member_text
+from agentbridge.model import EndpointId, ObservedState, QueueName, SessionPause, Step
+from agentbridge.plan.difference import Observed, Plan, in_place, policy_steps, rank, shown_member
+
+
+def plan_pauses(pauses: Mapping[EndpointId, SessionPause], observed: Observed, queues: Collection[QueueName]) -> Plan:
+    """Returns the steps that bring these pauses to keys which were as the directory says before them.
+
+    queues: those of the directory. Members of other queues are the administrator's and stay as they are.
+    """
+    steps = (step for key, pause in pauses.items() for step in _steps(key, pause, observed.state(key), queues))
+    return Plan(steps=tuple(sorted(steps, key=rank)))
+
+
+def _steps(key: EndpointId, pause: SessionPause, found: ObservedState, queues: Collection[QueueName]) -> Iterator[Step]:
+    reason = member_text(pause.reason) if pause.paused else ""
+    for queue, member in found.members.items():
+        if queue in queues:
+            wanted = replace(member, paused=pause.paused, reason=reason)
+            yield from (Step(key, action, was=shown_member(member)) for action in in_place(wanted, member))
+    yield from policy_steps(key, with_pause(found.policy, key, pause.paused), found.policy)
