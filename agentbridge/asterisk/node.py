@@ -44,6 +44,7 @@ from agentbridge.model import (
     EndpointId,
     Fields,
     Interface,
+    Member,
     MemberId,
     ObservedState,
     PauseMember,
@@ -153,6 +154,10 @@ class Node:
 
     def state(self, key: EndpointId) -> ObservedState:
         return self._endpoints.added_to(self._transports.added_to(self._seen.state(key), key), key)
+
+    def members_of(self, key: EndpointId) -> Mapping[QueueName, Member]:
+        """The queue members of a key, by queue."""
+        return self._seen.members_of(key)
 
     def expressible(self, wanted: DesiredState) -> DesiredState:
         """`wanted` as far as this Asterisk has words for it."""

@@ -91,7 +91,7 @@ class Silencing:
 
     def is_own_pause(self, device: EndpointId, queue: QueueName) -> bool:
         """Whether our own hang-up caused this autopause; if so, it is undone soon."""
-        was = self._seen.state(device).members.get(queue)
+        was = self._seen.members_of(device).get(queue)
         if was is None or not self._ringing.silenced(device):
             return False
         self._own_pauses.put_nowait(was)

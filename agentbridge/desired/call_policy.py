@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from agentbridge.desired.caller_id import caller_id, merged
 from agentbridge.model import Agent, EndpointId, Fields, Recording, Subject
 
@@ -59,16 +61,14 @@ def _pause_sources(agent: Agent) -> Fields:
     return {"queues": "&".join(sorted(telling)[:PAUSE_SOURCES])}
 
 
-def with_pause(entries: Fields, internal: EndpointId, paused: bool) -> Fields:
-    """Returns an agent's AstDB entries as they are when nothing but the pause of the session becomes another one.
+def pause_entry(internal: EndpointId, policy: Callable[[str], str]) -> str:
+    """Returns the path of the AstDB entry that says whether the agent is on pause; '' where there is none, as for a
+    telephone or for an agent in queues, of whom the dialplan asks app_queue.
 
-    Where they name queues the dialplan asks app_queue, and they stay. The entries of a telephone say no pause.
+    policy: the value at a path, as Asterisk has it; '' for none.
     """
-    if f"agent/{internal}/id" not in entries or f"agent/{internal}/queues" in entries:
-        return entries
-    own = f"agent/{internal}/paused"
-    others = {path: value for path, value in entries.items() if path != own}
-    return {**others, own: _flag(True)} if paused else others
+    in_queues = policy(f"agent/{internal}/queues")
+    return f"agent/{internal}/paused" if policy(f"agent/{internal}/id") and not in_queues else ""
 
 
 def _options(agent: Agent) -> Fields:

@@ -43,6 +43,14 @@ class Observed(Protocol):
 
     def state(self, key: EndpointId) -> ObservedState: ...
 
+    def members_of(self, key: EndpointId) -> Mapping[QueueName, Member]:
+        """Those of the state of the key, which is more to put together."""
+        ...
+
+    def policy(self, path: str) -> str:
+        """The value at a path of our AstDB family; '' where there is none."""
+        ...
+
     def knows_queue(self, queue: QueueName) -> bool: ...
 
     def carriers(self, agent: str) -> Collection[EndpointId]:
@@ -86,7 +94,7 @@ def plan(desired: Mapping[EndpointId, DesiredState], observed: Observed, queues:
         dropped = found.contacts if gone else strays(wanted, found)
         steps += (Step(key, DropContact(key, uri), was=uri) for uri in sorted(dropped))
         steps += _object_steps(key, wanted, found)
-        steps += policy_steps(key, wanted.policy, found.policy)
+        steps += _policy_steps(key, wanted.policy, found.policy)
         members = {q: m for q, m in wanted.members.items() if q not in missing and q not in taken}
         steps += _member_steps(key, members, wanted.members, found.members, queues)
         steps += _mailbox_steps(key, wanted.mailbox, found.mailbox)
@@ -195,7 +203,7 @@ def _shown(there: Fields, names: Iterable[str]) -> str:
     return " ".join(f"{name}={there.get(name, '')}" for name in names if name != "password_digest")
 
 
-def policy_steps(key: EndpointId, wanted: Fields, found: Fields) -> Iterator[Step]:
+def _policy_steps(key: EndpointId, wanted: Fields, found: Fields) -> Iterator[Step]:
     """Yields the steps that make a key's AstDB entries for the dialplan as they should be."""
     for path, value in wanted.items():
         if (was := found.get(path)) != value:
@@ -283,7 +291,7 @@ def _taken_elsewhere(
     joining = wanted.members.keys() - found.members.keys()
     if wanted.agent is None or not joining:
         return {}
-    others = [observed.state(other).members for other in observed.carriers(str(wanted.agent)) if other != key]
+    others = [observed.members_of(other) for other in observed.carriers(str(wanted.agent)) if other != key]
     return {queue: members[queue] for members in others for queue in joining & members.keys()}
 
 

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
-from agentbridge.desired.call_policy import with_pause
+from agentbridge.desired.call_policy import pause_entry
 from agentbridge.desired.caller_id import member_text
-from agentbridge.model import EndpointId, ObservedState, QueueName, SessionPause, Step
-from agentbridge.plan.difference import Observed, Plan, in_place, policy_steps, rank, shown_member
+from agentbridge.model import (
+    ABSENT,
+    DeletePolicy,
+    EndpointId,
+    PutPolicy,
+    QueueName,
+    SessionPause,
+    Step,
+)
+from agentbridge.plan.difference import Observed, Plan, in_place, rank, shown_member
 
 
 def plan_pauses(pauses: Mapping[EndpointId, SessionPause], observed: Observed, queues: Collection[QueueName]) -> Plan:
@@ -16,14 +24,15 @@ def plan_pauses(pauses: Mapping[EndpointId, SessionPause], observed: Observed, q
 
     queues: those of the directory. Members of other queues are the administrator's and stay as they are.
     """
-    steps = (step for key, pause in pauses.items() for step in _steps(key, pause, observed.state(key), queues))
+    steps = (step for key, pause in pauses.items() for step in _steps(key, pause, observed, queues))
     return Plan(steps=tuple(sorted(steps, key=rank)))
 
 
-def _steps(key: EndpointId, pause: SessionPause, found: ObservedState, queues: Collection[QueueName]) -> Iterator[Step]:
+def _steps(key: EndpointId, pause: SessionPause, observed: Observed, queues: Collection[QueueName]) -> Iterator[Step]:
     reason = member_text(pause.reason) if pause.paused else ""
-    for queue, member in found.members.items():
+    for queue, member in observed.members_of(key).items():
         if queue in queues:
             wanted = replace(member, paused=pause.paused, reason=reason)
             yield from (Step(key, action, was=shown_member(member)) for action in in_place(wanted, member))
-    yield from policy_steps(key, with_pause(found.policy, key, pause.paused), found.policy)
+    if (entry := pause_entry(key, observed.policy)) and bool(was := observed.policy(entry)) != pause.paused:
+        yield Step(key, PutPolicy(entry, "1") if pause.paused else DeletePolicy(entry), was=was or ABSENT)

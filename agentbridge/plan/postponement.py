@@ -75,7 +75,7 @@ def postponed(
         waiting[key] = f"waits until the agent is free: {words} in {queue}"
         kept.add((key, queue))
         if wanted := desired[key].members.get(queue):
-            found = observed.state(key).members[queue]
+            found = observed.members_of(key)[queue]
             steps += (Step(key, action, was=shown_member(found)) for action in in_place(wanted, found))
         else:
             leaving.add(key)

@@ -66,7 +66,7 @@ class Autopauses:
         """
         keys = set()
         for key, queue in _unpauses(planned):
-            if not causes[key].is_wish and self._asterisk.state(key).members[queue].reason == AUTOPAUSE:
+            if not causes[key].is_wish and self._asterisk.members_of(key)[queue].reason == AUTOPAUSE:
                 self.note(key, queue)
                 keys.add(key)
         return keys

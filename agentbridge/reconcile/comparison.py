@@ -103,7 +103,8 @@ class Comparer:
         self.taken: frozenset[EndpointId] = frozenset()
         """numbers of the range that Asterisk has by its own files, at the last look at everything"""
         self._queues: frozenset[QueueName] = frozenset()
-        self._retired: frozenset[QueueName] = frozenset()
+        self.retired: frozenset[QueueName] = frozenset()
+        """queues that left the directory, as the last reading said"""
 
     @property
     def knows_queues(self) -> bool:
@@ -142,7 +143,7 @@ class Comparer:
         reading: what was already read of them; without it they are read now.
         """
         reading = reading or await self._directory.read(part)
-        self._queues, self._retired = reading.queues, reading.retired
+        self._queues, self.retired = reading.queues, reading.retired
         changed = reading.changed & part.keys()
         causes = {**part, **dict.fromkeys(changed, Cause.CHANGE)}
         ours = self._ours(causes, reading)
@@ -163,7 +164,7 @@ class Comparer:
         return Comparison(
             snapshot=snapshot,
             queues=self._queues,
-            retired=self._retired,
+            retired=self.retired,
             plan=plan_pauses(pauses, self._asterisk, self._queues),
             keys=list(pauses),
             desired={},

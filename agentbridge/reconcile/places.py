@@ -64,4 +64,4 @@ class Places:
         holder = self._joined_by.get(place, key)
         if holder == key or self._joined_at.get((holder, queue)) != agent:
             return True
-        return place not in self._locked and queue not in self._observed.state(holder).members
+        return place not in self._locked and queue not in self._observed.members_of(holder)

@@ -40,6 +40,8 @@ LONGEST_WAIT_SECONDS = 2.0
 RETRY_AFTER_LOSS_SECONDS = 0.5
 BIG = 1000
 """a pass over more keys, as a cold start is, leaves much memory behind"""
+RECORD_SECONDS = 0.05
+"""between two records of pauses: what they came to is recorded at once after a silence, and together when many come"""
 AUTOPAUSE_SECONDS = 0.05
 """app_queue pauses a member in each of its queues one after the other: they are adopted together"""
 
@@ -76,7 +78,10 @@ class Reconciler:
         self._pauses: dict[EndpointId, SessionPause] = {}
         """the last pause of keys that are marked for it"""
         self._pauses_seen = ""
-        """the snapshot up to which these were read"""
+        """the snapshot up to which these were read, and all that has changed of `_unrecorded` is known"""
+        self._unrecorded: dict[EndpointId, Outcome] = {}
+        """what pauses came to; a key that is marked again is recorded by the pass that follows"""
+        self._has_unrecorded = asyncio.Event()
         self._missed: dict[EndpointId, Cause] = {}
         """marks from while the directory was away"""
         self._everything_changed = self._everything_marked = 0
@@ -118,6 +123,7 @@ class Reconciler:
         reading: what was just read of them, which saves the pass a query; a newer change marks the key again.
         """
         for key in keys:
+            self._unrecorded.pop(key, None)
             if cause.is_wish:
                 self._results.heard(key)
             if reading is None or self.work.is_in_work(key):
@@ -134,14 +140,18 @@ class Reconciler:
 
     def mark_pauses(self, pauses: Mapping[EndpointId, SessionPause], snapshot: str) -> None:
         """Makes keys due of which nothing has changed but the pause of their session, as all hints up to that snapshot
-        say. Those that were not in order are due for everything."""
-        in_order = (
-            {} if self._guard.refusal else {key: pause for key, pause in pauses.items() if key not in self.failed}
-        )
-        self._pauses.update(in_order)
-        self._pauses_seen = snapshot
-        self.mark(in_order, Cause.PAUSE)
-        self.mark(pauses.keys() - in_order.keys(), Cause.CHANGE)
+        say.
+
+        A key that was not in order is due for everything, and so is each where a comparison of everything is to come.
+        """
+        whole = pauses.keys() & self.failed.keys()
+        if self._guard.refusal or self._everything_changed > self._everything_marked:
+            whole = set(pauses)
+        else:
+            self._pauses_seen = snapshot
+        self.mark(whole, Cause.CHANGE)
+        self._pauses.update({key: pause for key, pause in pauses.items() if key not in whole})
+        self.mark(pauses.keys() - whole, Cause.PAUSE)
 
     def autopaused(self, key: EndpointId, queue: QueueName) -> None:
         """Notes that app_queue paused a member by itself, and makes its key due, so that the directory adopts the
@@ -198,6 +208,7 @@ class Reconciler:
         """Takes due keys and works on them, several passes at a time, until it is cancelled."""
         async with asyncio.TaskGroup() as passes:
             passes.create_task(self._fence.run())
+            passes.create_task(self._record_pauses())
             passes.create_task(self._next_pass(passes))
 
     async def _next_pass(self, passes: asyncio.TaskGroup) -> None:
@@ -219,15 +230,19 @@ class Reconciler:
                 if str(lost) != self._postponed:  # once, and not at every try of a long outage
                     log.warning("pass.postponed", keys=len(batch), reason=str(lost), meanwhile="these changes wait")
                 self._postponed = str(lost)
-                if self._fence.open:
-                    self.work.mark_later(batch, after=RETRY_AFTER_LOSS_SECONDS)
-                else:
-                    self._keep_missed(batch)
+                self._compare_later(batch)
             finally:
                 del self._passes[pass_id]
                 self.work.release(batch)
         if is_big:
             memory.give_back()
+
+    def _compare_later(self, causes: Mapping[EndpointId, Cause]) -> None:
+        """Has keys compared again after a side was lost, for these causes."""
+        if self._fence.open:
+            self.work.mark_later(causes, after=RETRY_AFTER_LOSS_SECONDS)
+        else:
+            self._keep_missed(causes)
 
     async def _work(self, batch: Batch, pass_id: int) -> None:
         """Compares a batch part by part and writes what differs; adopts autopauses first. Raises Unavailable."""
@@ -273,8 +288,25 @@ class Reconciler:
         compared = self._comparer.compare_pauses(pauses, snapshot)
         written = await self._writer.write(compared.plan.steps, batch, check)
         proof = self._comparer.compare_pauses(pauses, snapshot).plan
-        await self._conclude(compared, written.failures, batch, proof)
+        outcomes = self._concluded(compared, written.failures, batch, proof)
+        self._unrecorded.update({key: outcome for key, outcome in outcomes.items() if not self.work.is_due_again(key)})
+        self._has_unrecorded.set()
         self._postponed = ""
+
+    async def _record_pauses(self) -> None:
+        """Records in the directory what pauses came to, until it is cancelled; what it can't is compared again."""
+        while True:
+            await self._has_unrecorded.wait()
+            self._has_unrecorded.clear()
+            outcomes, self._unrecorded = self._unrecorded, {}
+            try:
+                await self._results.record(self._pauses_seen, outcomes, self._comparer.retired)
+            except (Unavailable, Refused) as lost:
+                log.debug(
+                    "pauses.unrecorded", keys=len(outcomes), reason=str(lost), meanwhile="they are compared again"
+                )
+                self._compare_later(dict.fromkeys(outcomes, Cause.CHANGE))
+            await asyncio.sleep(RECORD_SECONDS)
 
     async def _compare_in_parts(
         self, batch: Batch, adopted: Mapping[EndpointId, str], check: Callable[[], None]
@@ -374,7 +406,14 @@ class Reconciler:
     async def _conclude(
         self, compared: Comparison, failures: Mapping[EndpointId, str], batch: Batch, proof: Plan
     ) -> None:
-        """Records in the directory what became of the keys; what is not done is retried.
+        """Records in the directory what became of the keys; what is not done is retried."""
+        outcomes = self._concluded(compared, failures, batch, proof)
+        await self._results.record(compared.snapshot, outcomes, compared.retired)
+
+    def _concluded(
+        self, compared: Comparison, failures: Mapping[EndpointId, str], batch: Batch, proof: Plan
+    ) -> dict[EndpointId, Outcome]:
+        """Has retried what is not done, and returns what is to be recorded in the directory.
 
         proof: what still differs after the writing.
         """
@@ -393,4 +432,4 @@ class Reconciler:
         self._results.note(done)
         self.mark(self._waiting.stop(done), Cause.CHANGE)
         waiting = {key: Outcome(errors.get(key, ""), reason) for key, reason in self._waiting.begin(planned).items()}
-        await self._results.record(compared.snapshot, done | waiting, compared.retired)
+        return done | waiting

@@ -69,7 +69,7 @@ class Results:
         """
         await self._directory.record(snapshot, outcomes)
         if left := set(retired) - self._handed_over:
-            ours = {queue for key in self._asterisk.owned() for queue in self._asterisk.state(key).members}
+            ours = {queue for key in self._asterisk.owned() for queue in self._asterisk.members_of(key)}
             if empty := left - ours:
                 await self._directory.hand_over(empty)
                 self._handed_over |= empty

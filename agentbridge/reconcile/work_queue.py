@@ -161,6 +161,10 @@ class WorkQueue:
         """Whether a pass has begun with the key, and may know more of it than who marks it."""
         return key in self._busy and not self._busy[key].may_leave(key)
 
+    def is_due_again(self, key: EndpointId) -> bool:
+        """Whether the key was marked while a pass was at work on it."""
+        return key in self._again
+
     def mark_later(self, keys: Mapping[EndpointId, Cause], *, after: float) -> None:
         """Makes these keys due after that many seconds, whether or not they rest or are in a pass now."""
         until = self._clock() + after

@@ -65,7 +65,7 @@ class AsteriskInMemory:
         self.queues = {QueueName(queue) for queue in queues}
         self.members: dict[MemberId, Member] = {}
         self.objects: dict[tuple[ObjectKind, EndpointId], Fields] = {}
-        self.policy: dict[str, str] = {}
+        self.entries: dict[str, str] = {}
         self.others: set[EndpointId] = set()
         """what it has by its own files"""
         self.faults = Faults()
@@ -88,6 +88,12 @@ class AsteriskInMemory:
 
     def state(self, key: EndpointId) -> ObservedState:
         return self.seen.state(key)
+
+    def members_of(self, key: EndpointId) -> Mapping[QueueName, Member]:
+        return self.seen.members_of(key)
+
+    def policy(self, path: str) -> str:
+        return self.seen.policy(path)
 
     def is_others(self, key: EndpointId) -> bool:
         return key in self.others
@@ -137,7 +143,7 @@ class AsteriskInMemory:
         if not self._linked:
             raise Unavailable("the link is down")
         self.seen.begin_read()
-        self.seen.policy_read(PolicyTree(self.policy))
+        self.seen.policy_read(PolicyTree(self.entries))
         for kind in ObjectKind:
             self.seen.objects_read(kind, {key: f for (k, key), f in self.objects.items() if k is kind})
         members = list(self.members.values())
@@ -182,10 +188,10 @@ class AsteriskInMemory:
             case SetPenalty(queue, interface, penalty):
                 self._ours(self._penalty, queue, interface, penalty)
             case PutPolicy(path, value):
-                self.policy[path] = value
+                self.entries[path] = value
                 self.seen.policy_put(path, value)
             case DeletePolicy(path):
-                self.policy.pop(path, None)
+                self.entries.pop(path, None)
                 self.seen.policy_deleted(path)
             case PutObject(kind, key, fields):
                 self._put(kind, key, fields)
@@ -293,7 +299,7 @@ class AsteriskInMemory:
 
     def wipe_policy(self) -> None:
         """`database deltree agentbridge`: there is no event of it."""
-        self.policy.clear()
+        self.entries.clear()
 
     def add_by_hand(self, member: Member) -> None:
         self._join(member.queue, member.interface, member)

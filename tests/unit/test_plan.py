@@ -26,11 +26,13 @@ from agentbridge.model import (
     PutPolicy,
     QueueName,
     RemoveMember,
+    SessionPause,
     SetPenalty,
     SetRingInUse,
     Step,
 )
 from agentbridge.plan.difference import plan, rank
+from agentbridge.plan.pauses import plan_pauses
 
 SALES, SUPPORT, THEIRS = (QueueName(name) for name in ("sales", "support", "theirs"))
 OURS = [SALES, SUPPORT]
@@ -49,6 +51,12 @@ class Seen:
     def state(self, key: EndpointId) -> ObservedState:
         there = self.states.get(key, DesiredState())
         return ObservedState(objects=there.objects, members=there.members, policy=there.policy, mailbox=there.mailbox)
+
+    def members_of(self, key: EndpointId) -> Mapping[QueueName, Member]:
+        return self.state(key).members
+
+    def policy(self, path: str) -> str:
+        return next((there.policy[path] for there in self.states.values() if path in there.policy), "")
 
     def knows_queue(self, queue: QueueName) -> bool:
         return queue in self.queues
@@ -198,3 +206,33 @@ def test_an_agent_that_moves_waits_until_its_old_endpoint_has_left_the_queue() -
     assert planned.waiting.keys() == {KEY}
     left = plan(wanted, Seen({}, carrying=[KEY, OTHER]), OURS)
     assert (len(left.steps), left.waiting) == (2, {})
+
+
+# ---------------------------------------------------------------- nothing but a pause
+
+
+def paused(key: EndpointId, there: DesiredState, reason: str = "lunch") -> list[Action]:
+    """What a session's pause that is all that has changed makes of what is there."""
+    pause = SessionPause(paused=bool(reason), reason=reason)
+    return [step.action for step in plan_pauses({key: pause}, Seen({key: there}), {SALES, SUPPORT}).steps]
+
+
+def test_a_pause_alone_goes_to_each_queue_of_ours_where_it_is_not_yet() -> None:
+    there = DesiredState(members={
+        SALES: member(), SUPPORT: member(SUPPORT, paused=True, reason="lunch"), THEIRS: member(THEIRS)
+    })  # fmt: skip
+    assert paused(KEY, there) == [PauseMember(SALES, member().interface, True, "lunch")]
+    assert paused(KEY, there, "a;b") == [
+        PauseMember(SALES, member().interface, True, "a b"), PauseMember(SUPPORT, member().interface, True, "a b")
+    ]  # fmt: skip
+    assert paused(KEY, there, "") == [PauseMember(SUPPORT, member().interface, False, "")]
+
+
+def test_a_pause_alone_is_told_by_the_astdb_where_no_queue_tells_it() -> None:
+    own = {f"agent/{KEY}/id": "1"}
+    said = {**own, f"agent/{KEY}/paused": "1"}
+    assert paused(KEY, DesiredState(policy=own)) == [PutPolicy(f"agent/{KEY}/paused", "1")]
+    assert paused(KEY, DesiredState(policy=said)) == []
+    assert paused(KEY, DesiredState(policy=said), "") == [DeletePolicy(f"agent/{KEY}/paused")]
+    assert paused(KEY, DesiredState(policy={**own, f"agent/{KEY}/queues": "sales"})) == []
+    assert paused(KEY, DesiredState(policy={f"telephone/{KEY}/agent": "1001"})) == []

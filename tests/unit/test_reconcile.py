@@ -32,12 +32,12 @@ from agentbridge.model import (
 from agentbridge.plan.limit import Limit
 from agentbridge.reconcile.pace import SPARE, Pace
 from agentbridge.reconcile.ports import Outcome
-from agentbridge.reconcile.reconciler import Reconciler
+from agentbridge.reconcile.reconciler import RECORD_SECONDS, Reconciler
 from agentbridge.reconcile.work_queue import REST_SECONDS, Cause
 from lab.processes import until
 from tests.unit.asterisk_in_memory import AsteriskInMemory
 from tests.unit.directory_in_memory import DirectoryInMemory, agent
-from tests.unit.loop_clock import JumpingLoop
+from tests.unit.loop_clock import JumpingLoop, turns
 
 SALES = QueueName("sales")
 KEY = EndpointId("1001")
@@ -184,9 +184,28 @@ def test_a_session_that_is_only_paused_is_written_without_a_reading(loop: Loop) 
     assert member is not None
     assert (member.paused, member.reason) == (True, "lunch")
     assert loop.directory.given == {}
+    loop.pass_time(RECORD_SECONDS)
     assert loop.directory.outcomes == {KEY: Outcome()}
     loop.look_again()
     assert len(loop.written) == 1
+
+
+def test_what_many_pauses_came_to_is_recorded_together_and_never_of_what_has_changed_since(loop: Loop) -> None:
+    first, second, third = AgentId(1001), AgentId(1002), AgentId(1003)
+    for number in (first, second, third):
+        log_in(loop, number)
+    loop.settle()
+    loop.directory.hint_pauses = loop.hint_pauses
+    loop.directory.outcomes.clear()
+    for number in (first, second, third):
+        loop.directory.pause(number, "lunch")
+        loop.clock.run(turns(50))
+    assert loop.directory.outcomes == {EndpointId("1001"): Outcome()}  # at once, and the others with the next
+    loop.asterisk.faults.refuse.add(EndpointId("1003"))
+    loop.directory.change(third, display_name="Ann")
+    loop.pass_time(RECORD_SECONDS)
+    assert loop.directory.outcomes[EndpointId("1002")] == Outcome()
+    assert loop.directory.outcomes[EndpointId("1003")].error != ""
 
 
 def test_a_pause_of_a_key_that_failed_is_compared_whole(loop: Loop) -> None:
@@ -586,10 +605,10 @@ def test_a_directory_that_can_not_be_written_to_keeps_no_repair_from_asterisk(
         raise Unavailable("read-only")
 
     monkeypatch.setattr(loop.directory, "record", read_only)
-    del loop.asterisk.policy["agent/1002/id"]
+    del loop.asterisk.entries["agent/1002/id"]
     loop.clock.run(loop.look())
     loop.pass_time(5)
-    assert loop.asterisk.policy["agent/1002/id"] == "1002"
+    assert loop.asterisk.entries["agent/1002/id"] == "1002"
 
 
 # ---------------------------------------------------------------- calls

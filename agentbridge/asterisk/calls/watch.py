@@ -23,7 +23,7 @@ from agentbridge.asterisk.calls.resuming import Resumer
 from agentbridge.asterisk.calls.spy_attempts import Audit
 from agentbridge.asterisk.calls.spying import Spying
 from agentbridge.asterisk.calls.wrapup import Wrapups
-from agentbridge.model import EndpointId, Member, ObservedState, QueueName
+from agentbridge.model import EndpointId, Member, QueueName
 from agentbridge.model.calls import recording_file
 from agentbridge.model.live import RecordingState
 
@@ -49,7 +49,7 @@ class Asterisk(Asks, Protocol):
         """The internal numbers of our agents that Asterisk has, by our AstDB family."""
         ...
 
-    def state(self, key: EndpointId) -> ObservedState: ...
+    def members_of(self, key: EndpointId) -> Mapping[QueueName, Member]: ...
 
     async def depth(self) -> int: ...
 
@@ -141,7 +141,7 @@ class _Around:
         return self._watch.lamps.device_state(device)
 
     def members_of(self, device: EndpointId) -> Mapping[QueueName, Member]:
-        return self._node.state(device).members
+        return self._node.members_of(device)
 
     def wrapup_seconds(self, queue: QueueName) -> float:
         return self._wrapups.seconds(queue)

@@ -71,10 +71,14 @@ class Observation:
         """Returns all that was observed of a key."""
         return ObservedState(
             objects={kind: objects[key] for kind, objects in self._objects.items() if key in objects},
-            members=self._members.get(key, {}),
+            members=self.members_of(key),
             policy=self._policy.of(key),
             mailbox=self._mailboxes.get(key, {}),
         )
+
+    def members_of(self, key: EndpointId) -> Mapping[QueueName, Member]:
+        """Returns the queue members of a key, by queue."""
+        return self._members.get(key, {})
 
     def member(self, queue: QueueName, interface: Interface) -> Member | None:
         key = self._key(queue, interface)

@@ -12,7 +12,7 @@ from pathlib import Path
 from agentbridge import logs
 from agentbridge.desired.pjsip import SipDefaults
 from agentbridge.desired.state import desired
-from agentbridge.model import ObservedState
+from agentbridge.model import Member, ObservedState, QueueName
 from agentbridge.plan.difference import joined, plan
 from agentbridge.reconcile.pace import Pace
 from agentbridge.reconcile.work_queue import Cause
@@ -28,6 +28,12 @@ class Nothing:
 
     def state(self, _key: object) -> ObservedState:
         return ObservedState()
+
+    def members_of(self, _key: object) -> dict[QueueName, Member]:
+        return {}
+
+    def policy(self, _path: str) -> str:
+        return ""
 
     def knows_queue(self, _queue: object) -> bool:
         return True
