@@ -11,6 +11,7 @@ import os
 import re
 import select
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal
 
 import structlog
@@ -27,6 +28,8 @@ REDACTED = "[redacted]"
 _SECRETS = re.compile(
     r"(^|_)(secrets?|passwords?|passwd|pin|digests?|tokens?|authorization|credentials?|ha1|dsn)(_|$)", re.IGNORECASE
 )
+_BARE = re.compile(r'[^ ="\\]+')
+"""what needs no quotes in logfmt, where it is printable"""
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -129,11 +132,18 @@ def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return {key: _redacted(key, value) for key, value in event.items()}
 
 
+@lru_cache(maxsize=1000)
+def _says_secret(key: str) -> bool:
+    return _SECRETS.search(key) is not None
+
+
 def _redacted(key: object, value: Any) -> Any:
     """Returns the value without secrets, at whatever depth they stand."""
-    if _SECRETS.search(str(key)) and not isinstance(value, bool):
+    if _says_secret(str(key)) and not isinstance(value, bool):
         return REDACTED
     match value:
+        case str() | int() | float():  # first, since a start of thousands of agents is a line for each write
+            return value
         case Mapping():
             return {inner: _redacted(inner, deeper) for inner, deeper in value.items()}
         case list() | tuple():
@@ -157,6 +167,7 @@ def logfmt(_: WrappedLogger, __: str, event: EventDict) -> str:
     return " ".join(f"{_key(key)}={_value(event[key])}" for key in [*first, *rest])
 
 
+@lru_cache(maxsize=1000)
 def _key(key: str) -> str:
     return re.sub(r"[^\w.-]", "_", key)
 
@@ -170,7 +181,7 @@ def _value(value: Any) -> str:
             return "true" if value else "false"
         case _:
             text = str(value)
-    if text and text.isprintable() and not set(text) & set(' ="\\'):
+    if text.isprintable() and _BARE.fullmatch(text):
         return text
     # JSON's escapes: no line break, control character or quote of a value gets out of its quotes
     return json.dumps(text, ensure_ascii=not text.isprintable())

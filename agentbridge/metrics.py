@@ -57,7 +57,10 @@ LINK_CONNECTS = Counter(
     registry=REGISTRY,
 )
 RESYNC_SECONDS = Histogram(
-    "agentbridge_resync_seconds", "Full comparisons of directory and Asterisk.", buckets=_SLOW, registry=REGISTRY
+    "agentbridge_resync_seconds",
+    "Full comparisons of directory and Asterisk at once, not little by little.",
+    buckets=_SLOW,
+    registry=REGISTRY,
 )
 RECORDINGS = Counter("agentbridge_recordings_total", "Recordings that were started.", registry=REGISTRY)
 RECORDINGS_UNMEASURED = Gauge(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
 
 import structlog
 
@@ -31,6 +32,7 @@ from agentbridge.asterisk.observed.contacts import ContactListener, Contacts, No
 from agentbridge.asterisk.observed.observation import Observation, device_of
 from agentbridge.asterisk.silencing import Silencing
 from agentbridge.asterisk.trunks import PUBLISHER
+from agentbridge.errors import Unavailable
 from agentbridge.model import (
     AUTOPAUSE,
     AddMember,
@@ -159,6 +161,10 @@ class Node:
         """The queue members of a key, by queue."""
         return self._seen.members_of(key)
 
+    def member(self, queue: QueueName, interface: Interface) -> Member | None:
+        """A member of a queue as it was seen last; None where there is none."""
+        return self._seen.member(queue, interface)
+
     def expressible(self, wanted: DesiredState) -> DesiredState:
         """`wanted` as far as this Asterisk has words for it."""
         return self._capabilities.expressible(wanted)
@@ -264,14 +270,40 @@ class Node:
             try:
                 await self._policy.read_all()
                 await self._endpoints.read_all()
-                self._missing.clear()
-                await self._members.read_all()
+                await self._read_members()
                 await self._mailboxes.read_all()
                 await self._contacts.read_all()
             finally:
                 self._seen.end_read()
             # a link that was lost meanwhile has missed events; it asks for another read when it is back
             self._read = losses == self._losses
+
+    def reads(self) -> list[Callable[[], Awaitable[None]]]:
+        """Returns what `read_all` reads as parts that may be read at different times, once all was read; each raises
+        Unavailable or Refused."""
+        parts = (
+            self._policy.read_all,
+            *self._endpoints.reads(),
+            self._read_members,
+            self._mailboxes.read_all,
+            self._contacts.read_all,
+        )
+        return [partial(self._read_alone, part) for part in parts]
+
+    async def _read_members(self) -> None:
+        self._missing.clear()
+        await self._members.read_all()
+
+    async def _read_alone(self, part: Callable[[], Awaitable[None]]) -> None:
+        """Reads one of the parts while nothing else is read."""
+        async with self._reading:
+            if not self.up:
+                raise Unavailable("Asterisk is not connected")
+            self._seen.begin_read(tells_drift=True)
+            try:
+                await part()
+            finally:
+                self._seen.end_read()
 
     async def _ask_capabilities(self) -> None:
         """Asks what this Asterisk can do, once for each connection: another version may have taken its place."""
@@ -330,10 +362,10 @@ class Node:
                     self._silencing.after_policy_step(action.path, was, now)
             case PutObject() as action:
                 await self._endpoints.apply(action)
-                self._gauge.look_next()
+                self._gauge.pjsip_written()
             case DeleteObject(id=key) as action:
                 await self._endpoints.apply(action)
-                self._gauge.look_next()
+                self._gauge.pjsip_written()
                 self._transports.forget(key)
             case PutMailbox() | DeleteMailbox() as action:
                 await self._mailboxes.apply(action)

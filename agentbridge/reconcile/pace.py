@@ -3,7 +3,8 @@
 AMI acknowledges before the work is done: each member write leaves a task behind that scans every member of
 every queue, and above 500 waiting tasks res_pjsip drops new calls. So the writer spends a *credit*: after a
 reading of the deepest task processor it may write only so often that the ceiling is not passed even if
-Asterisk finished nothing meanwhile. Nothing is assumed about how fast it works them off.
+Asterisk finished nothing meanwhile. Nothing is assumed about how fast it works them off. Writes that are not
+answered when a reading begins are not in it and count in full, so that Asterisk need not be idle meanwhile.
 """
 
 from __future__ import annotations
@@ -54,7 +55,10 @@ class Pace:
         self._ceiling = ceiling
         self._credit = 0
         self._spent = 0
-        """tasks that all writes so far may have left"""
+        """tasks that all writes so far may leave"""
+        self._answered = 0
+        """those of the writes that were answered"""
+        self._answers = asyncio.Event()
         self._spare = SPARE
         self._read_at = float("-inf")
         self._ahead: asyncio.Task[None] | None = None
@@ -67,12 +71,12 @@ class Pace:
         """Waits for room, then returns how many of `wanted` writes may be done now; 0 where there was none for
         PATIENCE_SECONDS.
 
-        tasks: how many tasks in Asterisk one of these writes may leave. Raises Unavailable where the depth can't be
-        read.
+        tasks: how many tasks in Asterisk one of these writes may leave. Each write is to be told as `answered`. Raises
+        Unavailable where the depth can't be read.
         """
         if tasks == 0:
             return min(wanted, AT_ONCE)
-        tasks = min(tasks, self._ceiling // 2)  # in an Asterisk at work something always waits; one of them may go
+        tasks = self._bounded(tasks)
         if not self._turn.locked() and self._grants_at_once(wanted, tasks):
             return wanted
         try:
@@ -82,6 +86,15 @@ class Pace:
             self._tell_behind()
             return 0
 
+    def answered(self, *, tasks: int) -> None:
+        """Notes that a write is over, in whatever way; tasks: those for which it was taken."""
+        self._answered += self._bounded(tasks)
+        self._answers.set()
+
+    def _bounded(self, tasks: int) -> int:
+        """Returns for how many tasks a write counts: in an Asterisk at work something always waits, and one may go."""
+        return min(tasks, self._ceiling // 2)
+
     async def _granted(self, wanted: int, tasks: int) -> int:
         """Waits until Asterisk can take at least one more write and returns how many of those wanted it can take.
 
@@ -90,6 +103,7 @@ class Pace:
         if self._grants_at_once(wanted, tasks):
             return wanted
         while not self._has_fresh_credit(tasks):
+            await self._until_answered()
             await self._read(tasks)
         self._behind = False
         granted = min(wanted, self._credit // tasks)
@@ -126,17 +140,17 @@ class Pace:
             self._ahead = asyncio.create_task(self._read_ahead(), name="pace")
 
     async def _read_ahead(self) -> None:
-        """Reads the depth while writes go on; what they cost meanwhile is not in it and comes off the credit."""
-        began, spent = self._read_at, self._spent
+        """Reads the depth while writes go on."""
+        began, answered = self._read_at, self._answered
         try:
             depth = await self._depth()
         except Unavailable:
             return  # whoever needs it asks again, and is told
-        depth += self._spent - spent
         # Only where there is room: above the ceiling the spare writes are all there is. And who has read meanwhile has
         # handed out already what this reading would hand out again.
-        if depth + TASKS_A_WRITE <= self._ceiling and self._read_at == began and not self._turn.locked():
-            self._note(depth)
+        has_room = depth + self._spent - answered + TASKS_A_WRITE <= self._ceiling
+        if has_room and self._read_at == began and not self._turn.locked():
+            self._note(depth, answered)
 
     def _tell_behind(self) -> None:
         """Logs that writes wait because Asterisk is behind; only once until it has caught up."""
@@ -151,15 +165,25 @@ class Pace:
     async def _read(self, tasks: int) -> None:
         """Reads the depth of the task processors; sleeps a moment where there is no room for a write of so many
         tasks."""
-        self._note(await self._depth())
+        answered = self._answered
+        self._note(await self._depth(), answered)
         if self._credit < tasks:
             metrics.PACE_WAITS.inc()
             await self._sleep(DRAIN_SECONDS)
 
-    def _note(self, depth: int) -> None:
-        """Takes a depth that was read: computes how much may be written by it."""
+    async def _until_answered(self) -> None:
+        """Waits until no more than half of the ceiling is on its way: a reading now would tell of too little."""
+        while self._spent - self._answered > self._ceiling // 2:
+            self._answers.clear()
+            await self._answers.wait()
+
+    def _note(self, depth: int, answered: int) -> None:
+        """Takes a depth that was read: computes how much may be written by it.
+
+        answered: the tasks of all writes that were answered when the reading began; the others are not in it.
+        """
         self.deepest = max(self.deepest, depth)
         metrics.TASKPROCESSOR_DEPTH.set(depth)
-        self._credit = self._ceiling - depth
+        self._credit = self._ceiling - depth - (self._spent - answered)
         self._read_at = self._clock()
         self._spare = SPARE

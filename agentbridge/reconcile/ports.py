@@ -15,7 +15,9 @@ from agentbridge.model import (
     EndpointId,
     Fate,
     Fields,
+    Interface,
     Loss,
+    Member,
     MemberId,
     ObservedState,
     QueueName,
@@ -104,6 +106,10 @@ class Asterisk(Observed, Protocol):
 
     def state(self, key: EndpointId) -> ObservedState:
         """What was observed of the key last."""
+        ...
+
+    def member(self, queue: QueueName, interface: Interface) -> Member | None:
+        """That member of that queue as it was observed last; None where there is none."""
         ...
 
     def is_others(self, key: EndpointId) -> bool:

@@ -42,6 +42,10 @@ BIG = 1000
 """a pass over more keys, as a cold start is, leaves much memory behind"""
 RECORD_SECONDS = 0.05
 """between two records of pauses: what they came to is recorded at once after a silence, and together when many come"""
+POLITE_SECONDS = 1.0
+"""for so long after a change a comparison of everything that only the directory asks for leaves room to the next"""
+PART_OF_POLITE = 4
+"""it takes one part of so many of the time"""
 AUTOPAUSE_SECONDS = 0.05
 """app_queue pauses a member in each of its queues one after the other: they are adopted together"""
 
@@ -86,6 +90,8 @@ class Reconciler:
         """marks from while the directory was away"""
         self._everything_changed = self._everything_marked = 0
         """how often everything changed in the directory, and how many of those a resync has marked"""
+        self._changed_at = float("-inf")
+        """when the directory changed a single key the last time"""
         self._waiting = WaitingKeys(asterisk)
         self._pass_ids = itertools.count(1)
         self._passes: dict[int, float] = {}
@@ -122,6 +128,8 @@ class Reconciler:
 
         reading: what was just read of them, which saves the pass a query; a newer change marks the key again.
         """
+        if cause.is_wish and cause.is_urgent and keys:
+            self._changed_at = self._clock()
         for key in keys:
             self._unrecorded.pop(key, None)
             if cause.is_wish:
@@ -190,9 +198,7 @@ class Reconciler:
         lost since that token."""
         since = since or self.token()
         changed = self._everything_changed  # what changes from now on is for the resync after this
-        keys = await self._comparer.all_keys()
-        if self._guard.has_to_look:
-            keys |= await self._guard.look()
+        keys = await self.everything()
         log.debug("resync.started", keys=len(keys))
         self._fence.reopen(since)
         for key, cause in self._missed.items():
@@ -201,6 +207,11 @@ class Reconciler:
         self.mark(keys, Cause.EVERYTHING if changed > self._everything_marked else Cause.RESYNC)
         self._everything_marked = changed
         return len(keys)
+
+    async def everything(self) -> set[EndpointId]:
+        """Returns every key that should be or is in Asterisk. Raises Unavailable."""
+        keys = await self._comparer.all_keys()
+        return keys | await self._guard.look() if self._guard.has_to_look else keys
 
     # ------------------------------------------------------------ passes
 
@@ -321,6 +332,7 @@ class Reconciler:
         differing: list[Comparison] = []
         unrecorded: Unavailable | None = None
         async for some in in_parts(batch):
+            began = self._clock()
             if part := batch.begin(some):
                 compared = await self._compare(batch, part, reading, refused)
                 check()
@@ -332,7 +344,14 @@ class Reconciler:
                     await self._conclude_same(same, part.keys() - set(different.keys if different else ()), batch)
                 except Unavailable as lost:  # a database that can't be written to keeps no repair from Asterisk
                     unrecorded = lost
+                if Cause.EVERYTHING in part.values():
+                    await self._give_way(self._clock() - began)
         return differing, unrecorded
+
+    async def _give_way(self, took: float) -> None:
+        """Rests after a part of a comparison of everything that took so many seconds, while single changes come."""
+        if self._clock() - self._changed_at < POLITE_SECONDS:
+            await asyncio.sleep((PART_OF_POLITE - 1) * took)
 
     async def _conclude_same(self, compared: Comparison | None, keys: Collection[EndpointId], batch: Batch) -> None:
         """Records in the directory that these keys are in order, and releases them with those that are not ours.

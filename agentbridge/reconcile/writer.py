@@ -21,6 +21,7 @@ from agentbridge.model import (
     DeletePolicy,
     DropContact,
     EndpointId,
+    Member,
     MemberId,
     ObjectKind,
     PauseMember,
@@ -34,7 +35,7 @@ from agentbridge.model import (
 )
 from agentbridge.plan.difference import rank, shown_member
 from agentbridge.plan.registration import transport_of
-from agentbridge.reconcile.pace import TASKS_A_WRITE, Pace
+from agentbridge.reconcile.pace import AT_ONCE, TASKS_A_WRITE, Pace
 from agentbridge.reconcile.ports import Asterisk
 from agentbridge.reconcile.work_queue import Cause
 
@@ -64,6 +65,8 @@ class Writer:
         self._asterisk = asterisk
         self._pace = pace
         self._clock = clock
+        self._at_work: dict[MemberId, asyncio.Event] = {}
+        """members that are being written, each with what is set when that is over"""
 
     async def write(
         self,
@@ -114,17 +117,31 @@ class Writer:
         anew: Collection[MemberId],
     ) -> None:
         """Carries out steps of equal rank at the same time, as many at once as the pace allows. Raises Unavailable."""
-        while todo:
-            granted = await self._pace.take(len(todo), tasks=self._tasks(todo[0]))
-            check()
-            now, todo = todo[:granted], todo[granted:]
-            unanswered = await self._write_now(await self._free(now, anew, written), causes, written.failures)
-            if unanswered and not self._asterisk.up:
-                raise Unavailable(unanswered)
-            if unanswered:
-                # a part of Asterisk does not answer: to ask on would make every key wait for its own deadline
-                written.failures.update({step.key: unanswered for step in todo})
-                return
+        flight = _Flight()
+        try:
+            while todo and not flight.unanswered:
+                tasks = self._tasks(todo[0])
+                granted = await self._pace.take(len(todo), tasks=tasks)
+                check()
+                now, todo = todo[:granted], todo[granted:]
+                free = await self._free(now, anew, written)
+                for _ in range(len(now) - len(free)):
+                    self._pace.answered(tasks=tasks)
+                writes = [self._do(step, causes, written.failures, flight, tasks) for step in free]
+                if len(writes) == 1 and not todo:  # most changes are one write, which needs no task of its own
+                    await writes[0]
+                else:
+                    await flight.begin(writes)
+        except asyncio.CancelledError:
+            flight.cancel()
+            raise
+        finally:
+            await flight.landed()
+        if flight.unanswered:
+            if not self._asterisk.up:
+                raise Unavailable(flight.unanswered)
+            # a part of Asterisk does not answer: to ask on would make every key wait for its own deadline
+            written.failures.update({step.key: flight.unanswered for step in todo})
 
     async def _free(self, steps: Sequence[Step], anew: Collection[MemberId], written: Written) -> Sequence[Step]:
         """Returns the steps without the removals of members that have taken a call since the plan was made; notes
@@ -135,25 +152,51 @@ class Writer:
         written.engaged |= {removed[member] for member in await self._asterisk.reserve(removed)}
         return [step for step in steps if written.goes_on(step.key)]
 
-    async def _write_now(self, steps: Sequence[Step], causes: Mapping[EndpointId, Cause], failures: Failures) -> str:
-        """Carries out these steps and notes failures; returns the reason of the last one that got no answer, '' when
-        all did."""
-        unanswered = ""
-        for step, error in zip(steps, await _all([self._try(step, causes) for step in steps]), strict=True):
-            if error is not None:
-                failures.setdefault(step.key, str(error))
-                unanswered = str(error) if isinstance(error, Unavailable) else unanswered
-        return unanswered
+    async def _do(
+        self, step: Step, causes: Mapping[EndpointId, Cause], failures: Failures, flight: _Flight, tasks: int
+    ) -> None:
+        """Carries out a step and notes its failure. tasks: those for which the pace has let it go."""
+        try:
+            error = await self._try(step, causes)
+        finally:
+            self._pace.answered(tasks=tasks)
+        if error is not None:
+            failures.setdefault(step.key, str(error))
+        if isinstance(error, Unavailable):
+            flight.unanswered = str(error)
 
     async def _try(self, step: Step, causes: Mapping[EndpointId, Cause]) -> Exception | None:
         """Applies one step and logs it. Returns the error with which Asterisk refused or was lost, None when done."""
         started = self._clock()
         try:
-            await self._asterisk.apply(step)
+            written = await self._apply(step)
         except (Refused, InvalidValue, Unavailable) as error:
             return error
-        log_step(step, cause=causes[step.key], seconds=self._clock() - started)
+        if written:
+            log_step(step, cause=causes[step.key], seconds=self._clock() - started)
         return None
+
+    async def _apply(self, step: Step) -> bool:
+        """Applies one step, after the one that is under way for the same queue member; returns False where that has
+        left nothing to do.
+
+        An agent who moves has two keys, and the passes of both may want the same pause of the member that is still
+        there: written twice it would look like a new one. Raises Refused, InvalidValue or Unavailable.
+        """
+        if (member := _member_of(step)) is None:
+            await self._asterisk.apply(step)
+            return True
+        while (other := self._at_work.get(member)) is not None:
+            await other.wait()
+        self._at_work[member] = over = asyncio.Event()
+        try:
+            if _is_so(step, self._asterisk.member(*member)):
+                return False
+            await self._asterisk.apply(step)
+        finally:
+            del self._at_work[member]
+            over.set()
+        return True
 
     def _tasks(self, step: Step) -> int:
         """Returns how many tasks a step may leave in Asterisk's task processors."""
@@ -168,6 +211,32 @@ class Writer:
                 return 1
 
 
+def _member_of(step: Step) -> MemberId | None:
+    """Returns the queue member that a step is about; None for one about something else."""
+    match step.action:
+        case AddMember(member) | RemoveMember(member):
+            return member.queue, member.interface
+        case PauseMember(queue, interface) | SetPenalty(queue, interface) | SetRingInUse(queue, interface):
+            return queue, interface
+        case _:
+            return None
+
+
+def _is_so(step: Step, there: Member | None) -> bool:
+    """Whether a change in place is what the member is already."""
+    if there is None:
+        return False
+    match step.action:
+        case PauseMember(paused=paused, reason=reason):
+            return there.paused == paused and (not paused or there.reason == reason)
+        case SetPenalty(penalty=penalty):
+            return there.penalty == penalty
+        case SetRingInUse(ring_in_use=ring_in_use):
+            return there.ring_in_use == ring_in_use
+        case _:
+            return False
+
+
 def _taken_out(step: Step) -> MemberId | None:
     return (step.action.member.queue, step.action.member.interface) if isinstance(step.action, RemoveMember) else None
 
@@ -176,13 +245,44 @@ def _new_aor(step: Step) -> bool:
     return isinstance(step.action, PutObject) and step.action.kind is ObjectKind.AOR and step.was == ABSENT
 
 
-async def _all(parts: Sequence[Coroutine[Any, Any, Exception | None]]) -> list[Exception | None]:
-    """Awaits these coroutines at the same time; returns their results in the same order."""
-    if len(parts) == 1:  # most changes are one write, which needs no task of its own
-        return [await parts[0]]
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(part) for part in parts]
-    return [task.result() for task in tasks]
+class _Flight:
+    """The writes that are on their way, at most AT_ONCE."""
+
+    def __init__(self) -> None:
+        self.unanswered = ""
+        """the reason of the last write that got no answer; '' when all did"""
+        self._bug: BaseException | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Semaphore(AT_ONCE)
+
+    async def begin(self, writes: Sequence[Coroutine[Any, Any, None]]) -> None:
+        """Begins writes, each as soon as there is room for it."""
+        for write in writes:
+            await self._room.acquire()
+            task = asyncio.create_task(write)
+            self._tasks.add(task)
+            task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._room.release()
+        if not task.cancelled():
+            self._bug = self._bug or task.exception()
+
+    def cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    async def landed(self) -> None:
+        """Waits for all writes that were begun; raises what a bug in one of them raised."""
+        try:
+            if self._tasks:
+                await asyncio.wait(list(self._tasks))
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+        if self._bug is not None:
+            raise self._bug
 
 
 # ---------------------------------------------------------------- the log

@@ -106,6 +106,7 @@ def build(settings: Settings, directory: Directory, ari: Ari) -> Parts:
         ),
         resync=Resync(
             relay.compare_everything,
+            relay.look_through,
             wanted=relay.is_active,
             every=settings.resync.seconds,
             clock=time.monotonic,

@@ -92,6 +92,9 @@ class AsteriskInMemory:
     def members_of(self, key: EndpointId) -> Mapping[QueueName, Member]:
         return self.seen.members_of(key)
 
+    def member(self, queue: QueueName, interface: Interface) -> Member | None:
+        return self.seen.member(queue, interface)
+
     def policy(self, path: str) -> str:
         return self.seen.policy(path)
 

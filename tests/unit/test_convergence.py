@@ -32,6 +32,7 @@ from agentbridge.model import (
     QueueName,
     RemoveMember,
     Session,
+    SessionPause,
     Step,
 )
 from agentbridge.plan.difference import plan
@@ -190,12 +191,21 @@ class World(RuleBasedStateMachine):
         found = {key: self.directory.session_pause(key) for key in self.unread_pauses}
         if self.directory.up:
             pauses = {key: pause for key, pause in found.items() if pause is not None}
-            self.directory.given |= {key: self.directory.subject(key) for key in pauses}
+            for key, pause in pauses.items():
+                self._given(key, pause)
             self.reconciler.mark_pauses(pauses, "1:1:")
             self.reconciler.mark(found.keys() - pauses.keys(), Cause.CHANGE)
         else:
             self.unread |= found.keys()
         self.unread_pauses.clear()
+
+    def _given(self, key: EndpointId, pause: SessionPause) -> None:
+        """Notes that nothing but this was read of the key; a pass that is at work on it does not know it."""
+        subject = None if self.reconciler.work.is_in_work(key) else self.directory.given.get(key)
+        if subject is not None and subject.carried is not None and subject.carried.session is not None:
+            session = replace(subject.carried.session, paused=pause.paused, reason=pause.reason)
+            carried = replace(subject.carried, session=session)
+            self.directory.given[key] = replace(subject, carried=carried)
 
     def _database_is_back(self) -> None:
         """What changed meanwhile is read from where the last look ended, as the daemon does."""

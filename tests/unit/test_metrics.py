@@ -61,10 +61,10 @@ async def test_a_full_comparison_is_measured() -> None:
     def count() -> float:
         return metrics.REGISTRY.get_sample_value("agentbridge_resync_seconds_count") or 0.0
 
-    async def look() -> int:
+    async def look(_: object) -> int:
         return 1
 
     before = count()
-    resync = Resync(look, wanted=lambda: True, every=60, clock=lambda: 5.0)
+    resync = Resync(look, look, wanted=lambda: True, every=60, clock=lambda: 5.0)
     await resync._try()
     assert (count(), resync.done_at) == (before + 1, 5.0)

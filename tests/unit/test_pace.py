@@ -29,6 +29,14 @@ def paced(loop: JumpingLoop, processors: Processors) -> Pace:
     return Pace(processors, clock=loop.time, ceiling=CEILING)
 
 
+async def written(pace: Pace, wanted: int = 1) -> int:
+    """Takes leave for writes and has them answered at once; returns how many they were."""
+    granted = await pace.take(wanted)
+    for _ in range(granted):
+        pace.answered(tasks=TASKS_A_WRITE)
+    return granted
+
+
 def test_a_single_change_does_not_wait_for_a_look() -> None:
     loop, processors = JumpingLoop(), Processors()
     pace = paced(loop, processors)
@@ -52,7 +60,7 @@ def test_many_single_changes_do_not_wait_for_a_look_either(every_s: float, look_
         waited = []
         for _ in range(500):
             asked = loop.time()
-            assert await pace.take(1) == 1
+            assert await written(pace) == 1
             waited.append(loop.time() - asked)
             await asyncio.sleep(every_s)
         return waited
@@ -75,7 +83,7 @@ def test_what_is_written_during_a_look_ahead_is_not_in_it() -> None:
         pace = Pace(slow, clock=loop.time, ceiling=CEILING)
         while True:
             async with asyncio.timeout(1.0):
-                left += await pace.take(1) * TASKS_A_WRITE
+                left += await written(pace) * TASKS_A_WRITE
             await asyncio.sleep(0.005)
 
     with pytest.raises(TimeoutError):
@@ -92,7 +100,7 @@ def test_above_the_ceiling_looking_ahead_gives_no_more_than_the_spare_writes() -
         found = 0
         for _ in range(2 * SPARE):
             async with asyncio.timeout(0.2):
-                found += await pace.take(1)
+                found += await written(pace)
             await asyncio.sleep(0)
         return found
 
@@ -128,7 +136,7 @@ def test_ten_thousand_writes_stay_below_what_stops_calls() -> None:
     loop, processors = JumpingLoop(), Processors(drains=37)
     pace, todo = paced(loop, processors), 10_000
     while todo:
-        granted = loop.run(pace.take(todo))
+        granted = loop.run(written(pace, todo))
         assert granted >= 1
         todo -= granted
         processors.depth += granted * TASKS_A_WRITE
@@ -148,7 +156,7 @@ def test_it_waits_while_asterisk_is_behind() -> None:
 def test_an_old_look_gives_no_credit() -> None:
     loop, processors = JumpingLoop(), Processors()
     pace = paced(loop, processors)
-    loop.run(pace.take(SPARE + 1))
+    loop.run(written(pace, SPARE + 1))
     processors.depth = CEILING - TASKS_A_WRITE
     loop.run(asyncio.sleep(FRESH_SECONDS))
     assert loop.run(pace.take(1000)) == 1
@@ -170,4 +178,42 @@ def test_what_leaves_no_task_asks_for_no_depth() -> None:
     loop, processors = JumpingLoop(), Processors(depth=CEILING)
     assert loop.run(paced(loop, processors).take(10_000, tasks=0)) == AT_ONCE
     assert processors.depth == CEILING
+    loop.end()
+
+
+def test_writes_that_are_not_answered_count_as_tasks_that_wait() -> None:
+    """Asterisk takes writes up slowly and works their tasks off more slowly: it is never idle, nor is it too much."""
+    loop = JumpingLoop()
+    sent, waiting, most, idle = 0, 0, 0, 0
+
+    async def depth() -> int:
+        await asyncio.sleep(0.01)
+        return waiting
+
+    pace = Pace(depth, clock=loop.time, ceiling=CEILING)
+
+    async def asterisk() -> None:
+        nonlocal sent, waiting, most, idle
+        while True:
+            await asyncio.sleep(0.001)
+            if sent:
+                sent -= 1
+                waiting += TASKS_A_WRITE
+                pace.answered(tasks=TASKS_A_WRITE)
+            most = max(most, waiting + sent * TASKS_A_WRITE)
+            waiting = max(0, waiting - 2)
+            idle += not waiting
+
+    async def writing(todo: int) -> None:
+        nonlocal sent
+        while todo:
+            granted = await pace.take(todo)
+            todo -= granted
+            sent += granted
+
+    working = loop.create_task(asterisk())
+    loop.run(writing(3000))
+    working.cancel()
+    assert most <= CEILING + SPARE * TASKS_A_WRITE
+    assert idle < 0.1 * loop.time() / 0.001
     loop.end()

@@ -83,7 +83,18 @@ async def test_between_two_looks_those_that_fill_up_are_asked_whether_they_are_d
     assert console.looked
 
 
-async def test_after_a_write_to_pjsip_all_are_looked_at(console: Console, gauge: DepthGauge) -> None:
+async def test_after_a_write_to_pjsip_those_that_it_fills_are_asked_first(console: Console, gauge: DepthGauge) -> None:
+    await gauge.depth(PROCESSORS, 0)
+    gauge.pjsip_written()
+    console.asked.clear()
+    assert await gauge.depth(PROCESSORS, 0) == 0
+    assert [line.rpartition(" ")[2] for line in console.asked] == [WALKER, MEMBERS, OTHER]
+    console.asked.clear()
+    assert await gauge.depth(PROCESSORS, 0) == 0
+    assert [line.rpartition(" ")[2] for line in console.asked] == [MEMBERS, OTHER]
+
+
+async def test_a_look_that_is_wanted_is_taken(console: Console, gauge: DepthGauge) -> None:
     await gauge.depth(PROCESSORS, 0)
     gauge.look_next()
     console.waiting[WALKER] = 7

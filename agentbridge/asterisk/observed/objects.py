@@ -13,6 +13,12 @@ Values = tuple[str, ...]
 _NOTHING: Mapping[EndpointId, Fields] = {}
 
 
+def _is_within(row: tuple[Names, Values], other: tuple[Names, Values]) -> bool:
+    """Whether all fields of a row have the same values in the other."""
+    there = dict(zip(*other, strict=True))
+    return all(there.get(name) == value for name, value in zip(*row, strict=True))
+
+
 class ObjectTable(Mapping[EndpointId, Fields]):
     """The fields of all PJSIP objects of one kind by endpoint id, as a mapping that needs little memory.
 
@@ -51,6 +57,17 @@ class ObjectTable(Mapping[EndpointId, Fields]):
     def drop(self, key: EndpointId) -> None:
         """Forgets an object; one that is not there is no error."""
         self._rows.pop(key, None)
+
+    def changed_in(self, fresh: ObjectTable) -> list[EndpointId]:
+        """Returns whose objects are not in the fresh table or have another value there in a field that is known here.
+
+        What was read has all fields of an object, what was written only ours.
+        """
+        return [
+            key
+            for key, row in self._rows.items()
+            if (there := fresh._rows.get(key)) is None or (there != row and not _is_within(row, there))
+        ]
 
     def take_over(self, keys: Iterable[EndpointId], other: ObjectTable) -> None:
         """Takes the objects of these keys from the other table; removes those that are not there."""

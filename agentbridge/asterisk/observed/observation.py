@@ -60,6 +60,7 @@ class Observation:
         self._touched_mailboxes: set[EndpointId] = set()
         self._reading = False
         """a full read is under way; else nobody asks what was touched"""
+        self._tells_drift = False
         self._awaited: dict[MemberId, asyncio.Future[None]] = {}
         self._touched_members: set[MemberId] = set()
         self._touched_objects: set[tuple[ObjectKind, EndpointId]] = set()
@@ -226,15 +227,19 @@ class Observation:
 
     # ------------------------------------------------------------ full reads
 
-    def begin_read(self) -> None:
+    def begin_read(self, *, tells_drift: bool = False) -> None:
         """Begins a full read: what is touched from now on, until `end_read`, is newer than what the read will say, and
-        stays."""
+        stays.
+
+        tells_drift: also objects and policy that are not as they were known are told as a change, since nobody will
+        compare everything at once after it.
+        """
         self.end_read()
-        self._reading = True
+        self._reading, self._tells_drift = True, tells_drift
 
     def end_read(self) -> None:
         """Ends a full read, whether or not it succeeded."""
-        self._reading = False
+        self._reading = self._tells_drift = False
         self._touched_members.clear()
         self._touched_objects.clear()
         self._touched_paths.clear()
@@ -276,7 +281,9 @@ class Observation:
         """Stores all objects of a kind from a full read; those that were touched since its beginning stay."""
         fresh = objects if isinstance(objects, ObjectTable) else ObjectTable(objects)
         fresh.take_over((key for of, key in self._touched_objects if of is kind), self._objects[kind])
-        self._objects[kind] = fresh
+        before, self._objects[kind] = self._objects[kind], fresh
+        if self._tells_drift:
+            self._tell(before.changed_in(fresh))
 
     def mailboxes_read(self, boxes: Mapping[EndpointId, Fields]) -> None:
         """Stores all voicemail boxes from a full read; those that were touched since its beginning stay."""
@@ -289,7 +296,7 @@ class Observation:
         fresh.take_over(self._touched_paths, self._policy)
         before, self._policy = self._policy, fresh
         # what was ours and is not listed any more is in no list but this one
-        self._tell(before.keys() - fresh.keys())
+        self._tell(before.changed_in(fresh) if self._tells_drift else before.keys() - fresh.keys())
 
     def _tell(self, keys: Iterable[EndpointId]) -> None:
         for key in keys:

@@ -96,6 +96,11 @@ class PolicyTree:
             else:
                 del index[value]
 
+    def changed_in(self, fresh: PolicyTree) -> set[EndpointId]:
+        """Returns the endpoint ids of which the fresh tree says something else, or of which only one says anything."""
+        keys = self._values.keys() | fresh._values.keys()
+        return {key for key in keys if self._values.get(key) != fresh._values.get(key)}
+
     def take_over(self, paths: Iterable[str], other: PolicyTree) -> None:
         """Takes the values at these paths from the other tree."""
         for path in paths:

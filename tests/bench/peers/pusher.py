@@ -7,12 +7,14 @@ written: nothing is read before, nothing is looked at again, and nobody is told.
 import asyncio
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from agentbridge import logs
+from agentbridge.asterisk.calls.live import set_variable
 from agentbridge.desired.pjsip import SipDefaults
-from agentbridge.desired.state import desired
-from agentbridge.model import Member, ObservedState, QueueName
+from agentbridge.desired.state import desired, reserve
+from agentbridge.model import EndpointId, Member, ObservedState, QueueName
 from agentbridge.plan.difference import joined, plan
 from agentbridge.reconcile.pace import Pace
 from agentbridge.reconcile.work_queue import Cause
@@ -21,6 +23,9 @@ from agentbridge.service.daemon import built
 from agentbridge.settings import Log, load
 
 AT_ONCE = 500
+LAMPS_AT_ONCE = 50
+AWAY = "UNAVAILABLE"
+"""the lamp of an agent whose phone is not registered"""
 
 
 class Nothing:
@@ -48,19 +53,29 @@ async def main(config: Path) -> None:
     async with built(settings) as parts, asyncio.TaskGroup() as tasks:
         running = tasks.create_task(parts.node.run())
         await parts.node.read_all(timeout=60.0)
-        keys = sorted(await parts.directory.keys())
+        keys = await parts.directory.keys()
+        spare = sorted(set(await parts.directory.reserve()) - keys)
         parts.directory.hinted = "1:1:"
-        plans = []
-        for start in range(0, len(keys), AT_ONCE):
-            reading = await parts.directory.read(keys[start : start + AT_ONCE])
+        plans = [plan(dict.fromkeys(spare, reserve(SipDefaults())), Nothing(), frozenset())]
+        agents: set[EndpointId] = set()
+        for some in _parts(sorted(keys)):
+            reading = await parts.directory.read(some)
             wanted = {key: desired(subject, SipDefaults()) for key, subject in reading.subjects.items()}
             plans.append(plan(wanted, Nothing(), reading.queues))
+            agents |= {key for key, subject in reading.subjects.items() if subject.agent is not None}
         steps = joined(plans).steps
+        causes = dict.fromkeys((step.key for step in steps), Cause.RESYNC)
+        # the lamps first: app_queue looks at all its members for each, and there are none yet
+        for some in _parts(sorted(agents), LAMPS_AT_ONCE):
+            await asyncio.gather(*(set_variable(parts.node, f"DEVICE_STATE(Custom:agent{key})", AWAY) for key in some))
         pace = Pace(parts.node.depth, clock=time.monotonic, ceiling=settings.pace.ceiling)
-        causes = dict.fromkeys(keys, Cause.RESYNC)
         written = await Writer(parts.node, pace, time.monotonic).write(steps, causes, lambda: None)
         print(f"{len(steps)} written, {len(written.failures)} failed", flush=True)
         running.cancel()
+
+
+def _parts(keys: Sequence[EndpointId], size: int = AT_ONCE) -> Iterator[Sequence[EndpointId]]:
+    return (keys[start : start + size] for start in range(0, len(keys), size))
 
 
 if __name__ == "__main__":
