@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from agentbridge.desired.call_policy import policy_of
 from agentbridge.desired.caller_id import member_text
@@ -60,8 +61,10 @@ def desired_in_range(subject: Subject, sip: SipDefaults) -> DesiredState:
     return state if state or state.problem else reserve(sip)
 
 
+@lru_cache(maxsize=4)
 def reserve(sip: SipDefaults) -> DesiredState:
-    """Returns the desired state of a number of the configured range that no agent has: its AOR alone.
+    """Returns the desired state of a number of the configured range that no agent has: its AOR alone, one state for all
+    such numbers.
 
     A new AOR makes Asterisk walk all endpoints; one that is there before its endpoint costs nothing later.
     """

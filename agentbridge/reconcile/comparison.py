@@ -34,13 +34,10 @@ TAKEN = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What differs between directory and Asterisk for some keys, by the rows of `snapshot`."""
+    """What differs between directory and Asterisk for some keys."""
 
-    snapshot: str
     queues: frozenset[QueueName]
     """whose members are ours, `retired` included"""
-    retired: frozenset[QueueName]
-    """those of them that left the directory"""
     plan: Plan
     keys: Collection[EndpointId]
     """what was compared: those that are ours"""
@@ -76,10 +73,7 @@ class Comparison:
 
 
 def merged(parts: Sequence[Comparison]) -> Comparison:
-    """Merges comparisons of different keys, at least one, into one.
-
-    It has the snapshot of the first: what changed after it is compared again, never missed.
-    """
+    """Merges comparisons of different keys, at least one, into one."""
     if len(parts) == 1:
         return parts[0]
     return replace(
@@ -149,9 +143,7 @@ class Comparer:
         ours = self._ours(causes, reading)
         planned = plan(ours, self._asterisk, reading.queues)
         return Comparison(
-            snapshot=reading.snapshot,
             queues=reading.queues,
-            retired=reading.retired,
             plan=planned,
             keys=list(ours),
             desired={step.key: ours[step.key] for step in planned.steps},
@@ -159,12 +151,10 @@ class Comparer:
             changed=changed,
         )
 
-    def compare_pauses(self, pauses: Mapping[EndpointId, SessionPause], snapshot: str) -> Comparison:
-        """Compares keys of which nothing has changed but the pause of their session, by the rows of that snapshot."""
+    def compare_pauses(self, pauses: Mapping[EndpointId, SessionPause]) -> Comparison:
+        """Compares keys of which nothing has changed but the pause of their session."""
         return Comparison(
-            snapshot=snapshot,
             queues=self._queues,
-            retired=self.retired,
             plan=plan_pauses(pauses, self._asterisk, self._queues),
             keys=list(pauses),
             desired={},

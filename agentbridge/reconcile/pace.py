@@ -86,9 +86,9 @@ class Pace:
             self._tell_behind()
             return 0
 
-    def answered(self, *, tasks: int) -> None:
-        """Notes that a write is over, in whatever way; tasks: those for which it was taken."""
-        self._answered += self._bounded(tasks)
+    def answered(self, writes: int = 1, *, tasks: int) -> None:
+        """Notes that writes are over, in whatever way, or will not be done; tasks: those for which each was taken."""
+        self._answered += writes * self._bounded(tasks)
         self._answers.set()
 
     def _bounded(self, tasks: int) -> int:

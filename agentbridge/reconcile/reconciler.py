@@ -41,7 +41,7 @@ RETRY_AFTER_LOSS_SECONDS = 0.5
 BIG = 1000
 """a pass over more keys, as a cold start is, leaves much memory behind"""
 RECORD_SECONDS = 0.05
-"""between two records of pauses: what they came to is recorded at once after a silence, and together when many come"""
+"""between two records of results: at once after a silence, and together when many come"""
 POLITE_SECONDS = 1.0
 """for so long after a change a comparison of everything that only the directory asks for leaves room to the next"""
 PART_OF_POLITE = 4
@@ -81,10 +81,10 @@ class Reconciler:
         """what came along with the last hint of a key"""
         self._pauses: dict[EndpointId, SessionPause] = {}
         """the last pause of keys that are marked for it"""
-        self._pauses_seen = ""
-        """the snapshot up to which these were read, and all that has changed of `_unrecorded` is known"""
+        self._hinted = self._known = ""
+        """the snapshots up to which all hints have come, and up to which the keys have been marked by them"""
         self._unrecorded: dict[EndpointId, Outcome] = {}
-        """what pauses came to; a key that is marked again is recorded by the pass that follows"""
+        """what keys came to; of one that is marked again it is forgotten, and the pass that follows tells"""
         self._has_unrecorded = asyncio.Event()
         self._missed: dict[EndpointId, Cause] = {}
         """marks from while the directory was away"""
@@ -110,6 +110,11 @@ class Reconciler:
         A pass of many thousand writes may take minutes: Asterisk takes few a second where it has many members.
         """
         return self._clock() - min(self._passes.values()) if self._passes else 0.0
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing waits to be compared, written or recorded."""
+        return not self.work and not self._unrecorded
 
     @property
     def failed(self) -> Mapping[EndpointId, str]:
@@ -146,17 +151,10 @@ class Reconciler:
         else:
             self._keep_missed(dict.fromkeys(keys, cause))
 
-    def mark_pauses(self, pauses: Mapping[EndpointId, SessionPause], snapshot: str) -> None:
-        """Makes keys due of which nothing has changed but the pause of their session, as all hints up to that snapshot
-        say.
-
-        A key that was not in order is due for everything, and so is each where a comparison of everything is to come.
-        """
-        whole = pauses.keys() & self.failed.keys()
-        if self._guard.refusal or self._everything_changed > self._everything_marked:
-            whole = set(pauses)
-        else:
-            self._pauses_seen = snapshot
+    def mark_pauses(self, pauses: Mapping[EndpointId, SessionPause]) -> None:
+        """Makes keys due of which nothing has changed but the pause of their session; one that was not in order is due
+        for everything."""
+        whole = set(pauses) if self._guard.refusal else pauses.keys() & self.failed.keys()
         self.mark(whole, Cause.CHANGE)
         self._pauses.update({key: pause for key, pause in pauses.items() if key not in whole})
         self.mark(pauses.keys() - whole, Cause.PAUSE)
@@ -170,6 +168,13 @@ class Reconciler:
         else:
             self._keep_missed({key: Cause.EVENT})
 
+    def hinted(self, snapshot: str) -> None:
+        """Notes that all changes up to that snapshot of the directory have been told, and so what keys come to is
+        recorded as known up to it."""
+        self._hinted = snapshot
+        if self._everything_changed == self._everything_marked:
+            self._known = snapshot
+
     def everything_changed(self) -> None:
         """The next resync brings what the directory wishes, of whichever keys: what differs then is no drift."""
         self._everything_changed += 1
@@ -178,6 +183,7 @@ class Reconciler:
         """Stops all writes until the next `resync`, because the directory is lost."""
         self._fence.close()
         self._keep_missed(self.work.clear())
+        self._unrecorded.clear()
 
     def _keep_missed(self, marks: Mapping[EndpointId, Cause]) -> None:
         """Keeps marks that can't be worked on now for the next resync.
@@ -206,6 +212,7 @@ class Reconciler:
         self._missed.clear()
         self.mark(keys, Cause.EVERYTHING if changed > self._everything_marked else Cause.RESYNC)
         self._everything_marked = changed
+        self.hinted(self._hinted)
         return len(keys)
 
     async def everything(self) -> set[EndpointId]:
@@ -219,7 +226,7 @@ class Reconciler:
         """Takes due keys and works on them, several passes at a time, until it is cancelled."""
         async with asyncio.TaskGroup() as passes:
             passes.create_task(self._fence.run())
-            passes.create_task(self._record_pauses())
+            passes.create_task(self._record())
             passes.create_task(self._next_pass(passes))
 
     async def _next_pass(self, passes: asyncio.TaskGroup) -> None:
@@ -238,18 +245,18 @@ class Reconciler:
             try:
                 await self._work(batch, pass_id)
             except (Unavailable, Refused) as lost:
-                if str(lost) != self._postponed:  # once, and not at every try of a long outage
-                    log.warning("pass.postponed", keys=len(batch), reason=str(lost), meanwhile="these changes wait")
-                self._postponed = str(lost)
-                self._compare_later(batch)
+                self._postpone(batch, str(lost))
             finally:
                 del self._passes[pass_id]
                 self.work.release(batch)
         if is_big:
             memory.give_back()
 
-    def _compare_later(self, causes: Mapping[EndpointId, Cause]) -> None:
+    def _postpone(self, causes: Mapping[EndpointId, Cause], reason: str) -> None:
         """Has keys compared again after a side was lost, for these causes."""
+        if reason != self._postponed:  # once, and not at every try of a long outage
+            log.warning("pass.postponed", keys=len(causes), reason=reason, meanwhile="these changes wait")
+        self._postponed = reason
         if self._fence.open:
             self.work.mark_later(causes, after=RETRY_AFTER_LOSS_SECONDS)
         else:
@@ -263,25 +270,22 @@ class Reconciler:
             self._passes[pass_id] = self._clock()
             self._fence.check(since)
 
-        pauses, snapshot = self._pauses_of(batch), self._pauses_seen
+        pauses = self._pauses_of(batch)
         # also while Asterisk is away: kept until then, it could undo what the agent has done since
         adopted = await self._autopauses.adopt(batch)
         batch.set_changed(adopted)  # what follows from the adoption is no drift
         if not self._asterisk.up:
             raise Unavailable("Asterisk is not connected")
         if pauses and not adopted:
-            await self._write_pauses(pauses, snapshot, batch, check)
+            await self._write_pauses(pauses, batch, check)
             return
         batch.set_changed([key for key, cause in batch.items() if cause is Cause.PAUSE])
         keys = set(batch)
-        differing, unrecorded = await self._compare_in_parts(batch, adopted, check)
+        differing = await self._compare_in_parts(batch, adopted, check)
         if differing:
             # all together: the ranks hold for all that is written, such as AORs ahead of all endpoints
             compared = merged(differing)
             await self._write(compared.of(batch.begin(compared.keys)), batch, check)
-        if unrecorded is not None:
-            raise unrecorded
-        self._postponed = ""
         if self._guard.is_over(keys, self.failed):
             self.mark(await self._guard.look(), Cause.RESYNC)
 
@@ -292,45 +296,25 @@ class Reconciler:
         return pauses if len(pauses) == len(batch) and self._comparer.knows_queues else {}
 
     async def _write_pauses(
-        self, pauses: Mapping[EndpointId, SessionPause], snapshot: str, batch: Batch, check: Callable[[], None]
+        self, pauses: Mapping[EndpointId, SessionPause], batch: Batch, check: Callable[[], None]
     ) -> None:
         """Does a pass over keys of which nothing has changed but the pause of their session."""
         batch.begin(pauses)
-        compared = self._comparer.compare_pauses(pauses, snapshot)
+        compared = self._comparer.compare_pauses(pauses)
         written = await self._writer.write(compared.plan.steps, batch, check)
-        proof = self._comparer.compare_pauses(pauses, snapshot).plan
-        outcomes = self._concluded(compared, written.failures, batch, proof)
-        self._unrecorded.update({key: outcome for key, outcome in outcomes.items() if not self.work.is_due_again(key)})
-        self._has_unrecorded.set()
-        self._postponed = ""
-
-    async def _record_pauses(self) -> None:
-        """Records in the directory what pauses came to, until it is cancelled; what it can't is compared again."""
-        while True:
-            await self._has_unrecorded.wait()
-            self._has_unrecorded.clear()
-            outcomes, self._unrecorded = self._unrecorded, {}
-            try:
-                await self._results.record(self._pauses_seen, outcomes, self._comparer.retired)
-            except (Unavailable, Refused) as lost:
-                log.debug(
-                    "pauses.unrecorded", keys=len(outcomes), reason=str(lost), meanwhile="they are compared again"
-                )
-                self._compare_later(dict.fromkeys(outcomes, Cause.CHANGE))
-            await asyncio.sleep(RECORD_SECONDS)
+        self._conclude(compared, written.failures, batch, self._comparer.compare_pauses(pauses).plan)
 
     async def _compare_in_parts(
         self, batch: Batch, adopted: Mapping[EndpointId, str], check: Callable[[], None]
-    ) -> tuple[list[Comparison], Unavailable | None]:
-        """Compares a batch part by part, and is done with the keys that are in order.
+    ) -> list[Comparison]:
+        """Compares a batch part by part, and is done with the keys that are in order; returns the comparisons of the
+        others. Raises Unavailable.
 
-        Returns the comparisons of the other keys, and why a result could not be recorded. Raises Unavailable.
         adopted: the keys with an autopause, each with the reason why the directory refused it, or ''.
         """
         reading = None if adopted else self._reading_of(batch)
         refused = {key: reason for key, reason in adopted.items() if reason}
         differing: list[Comparison] = []
-        unrecorded: Unavailable | None = None
         async for some in in_parts(batch):
             began = self._clock()
             if part := batch.begin(some):
@@ -340,27 +324,18 @@ class Reconciler:
                 if different:
                     differing.append(different)
                     self.work.set_aside(batch, different.keys)
-                try:
-                    await self._conclude_same(same, part.keys() - set(different.keys if different else ()), batch)
-                except Unavailable as lost:  # a database that can't be written to keeps no repair from Asterisk
-                    unrecorded = lost
+                if same:
+                    self._conclude(same, {}, batch, Plan())
+                # with those that are not ours
+                self.work.release(batch, part.keys() - set(different.keys if different else ()))
                 if Cause.EVERYTHING in part.values():
                     await self._give_way(self._clock() - began)
-        return differing, unrecorded
+        return differing
 
     async def _give_way(self, took: float) -> None:
         """Rests after a part of a comparison of everything that took so many seconds, while single changes come."""
         if self._clock() - self._changed_at < POLITE_SECONDS:
             await asyncio.sleep((PART_OF_POLITE - 1) * took)
-
-    async def _conclude_same(self, compared: Comparison | None, keys: Collection[EndpointId], batch: Batch) -> None:
-        """Records in the directory that these keys are in order, and releases them with those that are not ours.
-
-        compared: of the keys for which nothing is to be done; None for none.
-        """
-        if compared is not None:
-            await self._conclude(compared, {}, batch, Plan())
-        self.work.release(batch, keys)
 
     def _reading_of(self, batch: Collection[EndpointId]) -> Reading | None:
         """Returns the reading that came along with the marks, if it covers the batch; else None."""
@@ -401,7 +376,7 @@ class Reconciler:
         # what was written must now be seen; a difference means that somebody else wrote meanwhile
         states = {step.key: compared.desired[step.key] for step in planned.steps}
         proof = await self._comparer.compare_again(states, compared.queues)
-        await self._conclude(replace(compared, plan=planned), written.failures, batch, proof)
+        self._conclude(replace(compared, plan=planned), written.failures, batch, proof)
 
     async def _allowed(self, compared: Comparison) -> tuple[Plan, Collection[MemberId]]:
         """Returns the plan without removals held back and calls to be interrupted, and the members that it removes and
@@ -422,17 +397,8 @@ class Reconciler:
 
     # ------------------------------------------------------------ afterwards
 
-    async def _conclude(
-        self, compared: Comparison, failures: Mapping[EndpointId, str], batch: Batch, proof: Plan
-    ) -> None:
-        """Records in the directory what became of the keys; what is not done is retried."""
-        outcomes = self._concluded(compared, failures, batch, proof)
-        await self._results.record(compared.snapshot, outcomes, compared.retired)
-
-    def _concluded(
-        self, compared: Comparison, failures: Mapping[EndpointId, str], batch: Batch, proof: Plan
-    ) -> dict[EndpointId, Outcome]:
-        """Has retried what is not done, and returns what is to be recorded in the directory.
+    def _conclude(self, compared: Comparison, failures: Mapping[EndpointId, str], batch: Batch, proof: Plan) -> None:
+        """Notes what keys came to, to be recorded in the directory; what is not done is retried.
 
         proof: what still differs after the writing.
         """
@@ -451,4 +417,20 @@ class Reconciler:
         self._results.note(done)
         self.mark(self._waiting.stop(done), Cause.CHANGE)
         waiting = {key: Outcome(errors.get(key, ""), reason) for key, reason in self._waiting.begin(planned).items()}
-        return done | waiting
+        self._unrecorded.update(
+            {key: outcome for key, outcome in (done | waiting).items() if not self.work.is_due_again(key)}
+        )
+        self._has_unrecorded.set()
+
+    async def _record(self) -> None:
+        """Records in the directory what keys came to, until it is cancelled; what it can't is compared again."""
+        while True:
+            await self._has_unrecorded.wait()
+            self._has_unrecorded.clear()
+            outcomes, self._unrecorded = self._unrecorded, {}
+            try:
+                await self._results.record(self._known, outcomes, self._comparer.retired)
+                self._postponed = ""
+            except (Unavailable, Refused) as lost:
+                self._postpone(dict.fromkeys(outcomes, Cause.CHANGE), str(lost))
+            await asyncio.sleep(RECORD_SECONDS)

@@ -21,6 +21,8 @@ log = structlog.get_logger()
 FIRST_RETRY_SECONDS = 0.5
 LAST_RETRY_SECONDS = 15.0
 """between two tries: each reads all of Asterisk"""
+BETWEEN_SECONDS = 1.0
+"""from one comparison that the directory asks for to the next: of many such statements each is one"""
 SOONEST_SECONDS = 60.0
 SECONDS_A_KEY = 0.03
 """What a key costs daemon, PostgreSQL and Asterisk together, 0.2 ms, is then less than a hundredth of a processor."""
@@ -53,6 +55,7 @@ class Resync:
         self._due = asyncio.Event()
         self._is_stale = True
         """what is known of Asterisk may not be so"""
+        self._tried_at = float("-inf")
         self._failures = 0
         self._keys = 0
         self.postponed = ""
@@ -78,6 +81,8 @@ class Resync:
                 await self._asked_within(self._retry_seconds())
             elif not self._due.is_set() and not await self._asked_meanwhile():
                 continue
+            if not self._is_stale:
+                await self._stale_within(self._tried_at + BETWEEN_SECONDS - self._clock())
             self._due.clear()
             if self._wanted():
                 await self._try()
@@ -89,6 +94,14 @@ class Resync:
                 await self._due.wait()
         return self._due.is_set()
 
+    async def _stale_within(self, seconds: float) -> None:
+        """Waits until Asterisk has to be read, no more than so many seconds."""
+        while not self._is_stale and seconds > 0:
+            self._due.clear()
+            began = self._clock()
+            await self._asked_within(seconds)
+            seconds -= self._clock() - began
+
     def _retry_seconds(self) -> float:
         """Returns the seconds until the next try after a failure."""
         return min(FIRST_RETRY_SECONDS * 2.0 ** min(self._failures - 1, 16), LAST_RETRY_SECONDS)
@@ -96,6 +109,7 @@ class Resync:
     async def _try(self) -> None:
         """Compares everything once; after a failure the next try comes sooner."""
         started, is_stale = self._clock(), self._is_stale
+        self._tried_at = started
         self._is_stale = False  # what becomes stale from now on is for the next one
         try:
             self._keys = await self._look(is_stale)

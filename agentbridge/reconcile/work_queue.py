@@ -44,6 +44,11 @@ class Cause(IntEnum):
         """Whether the key is known to differ, and does not wait for a comparison of all keys."""
         return self in (Cause.EVENT, Cause.PAUSE, Cause.CHANGE)
 
+    @property
+    def is_routine(self) -> bool:
+        """Whether the key is compared with all others, and not known to differ."""
+        return self in (Cause.RESYNC, Cause.EVERYTHING)
+
     def joined(self, other: Cause) -> Cause:
         """Returns what counts where a key is to be compared for both."""
         if self is other:
@@ -155,7 +160,16 @@ class WorkQueue:
     def _leave(self, batch: Batch, key: EndpointId, why: Cause, now: float) -> None:
         """Takes a key out of its pass and makes it due."""
         del self._busy[key]
-        self._mark(key, why.joined(batch.pop(key)).joined(self._again.pop(key, why)), now)
+        again = self._again.pop(key, why)
+        self._mark(key, self._next(key, self._next(key, why, batch.pop(key)), again), now)
+
+    def _next(self, key: EndpointId, cause: Cause, other: Cause) -> Cause:
+        """Returns for what a key that is due for both is compared next: for both at once, unless one is a pause, which
+        goes first, and the other the comparison with all others, which follows."""
+        if Cause.PAUSE in (cause, other) and (routine := min(cause, other)).is_routine:
+            self._again[key] = routine.joined(self._again.get(key, routine))
+            return Cause.PAUSE
+        return cause.joined(other)
 
     def is_in_work(self, key: EndpointId) -> bool:
         """Whether a pass has begun with the key, and may know more of it than who marks it."""
@@ -251,7 +265,7 @@ class WorkQueue:
             self._put_off(key, cause, min(until, now + QUIET_SECONDS) if cause.is_wish else until)
         else:
             _, waiting = self._waiting.pop(key, (0.0, cause))
-            self._due[key] = cause.joined(waiting).joined(self._due.get(key, cause))
+            self._due[key] = self._next(key, self._next(key, cause, waiting), self._due.get(key, cause))
 
     def _rests_until(self, key: EndpointId) -> float:
         """Returns the time until which the key rests because it was written too often; 0 where it does not rest."""
@@ -263,13 +277,13 @@ class WorkQueue:
     def _put_off(self, key: EndpointId, cause: Cause, until: float) -> None:
         """Makes the key due at that time, even where it was to be due earlier."""
         _, other = self._waiting.get(key, (until, cause))
-        self._waiting[key] = (until, cause.joined(other))
+        self._waiting[key] = (until, self._next(key, cause, other))
         heapq.heappush(self._later, (until, key))
 
     def _put_later(self, key: EndpointId, cause: Cause, until: float) -> None:
         """Makes the key due at that time, or earlier where it is to be due earlier already."""
         earlier, other = self._waiting.get(key, (until, cause))
-        self._waiting[key] = (min(until, earlier), cause.joined(other))
+        self._waiting[key] = (min(until, earlier), self._next(key, cause, other))
         heapq.heappush(self._later, (min(until, earlier), key))
 
     def _move_due(self) -> None:
@@ -280,7 +294,7 @@ class WorkQueue:
             until, cause = self._waiting.get(key, (float("inf"), Cause.RESYNC))
             if until <= now:
                 del self._waiting[key]
-                self._due[key] = cause.joined(self._due.get(key, cause))
+                self._due[key] = self._next(key, cause, self._due.get(key, cause))
 
     async def _sleep(self) -> None:
         """Waits until a key is marked or the time of the next one has come."""

@@ -122,16 +122,19 @@ class Writer:
             while todo and not flight.unanswered:
                 tasks = self._tasks(todo[0])
                 granted = await self._pace.take(len(todo), tasks=tasks)
-                check()
                 now, todo = todo[:granted], todo[granted:]
-                free = await self._free(now, anew, written)
-                for _ in range(len(now) - len(free)):
-                    self._pace.answered(tasks=tasks)
-                writes = [self._do(step, causes, written.failures, flight, tasks) for step in free]
-                if len(writes) == 1 and not todo:  # most changes are one write, which needs no task of its own
-                    await writes[0]
-                else:
-                    await flight.begin(writes)
+                free: Sequence[Step] = ()
+                try:
+                    check()
+                    free = await self._free(now, anew, written)
+                finally:
+                    self._pace.answered(len(now) - len(free), tasks=tasks)
+                if len(free) == 1 and not todo:  # most changes are one write, which needs no task of its own
+                    await self._do(free[0], causes, written.failures, flight, tasks)
+                    break
+                for step in free:
+                    await flight.room()
+                    flight.begin(self._do(step, causes, written.failures, flight, tasks))
         except asyncio.CancelledError:
             flight.cancel()
             raise
@@ -255,13 +258,15 @@ class _Flight:
         self._tasks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(AT_ONCE)
 
-    async def begin(self, writes: Sequence[Coroutine[Any, Any, None]]) -> None:
-        """Begins writes, each as soon as there is room for it."""
-        for write in writes:
-            await self._room.acquire()
-            task = asyncio.create_task(write)
-            self._tasks.add(task)
-            task.add_done_callback(self._over)
+    async def room(self) -> None:
+        """Waits until there is room for one more write."""
+        await self._room.acquire()
+
+    def begin(self, write: Coroutine[Any, Any, None]) -> None:
+        """Begins a write for which there is room."""
+        task = asyncio.create_task(write)
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
 
     def _over(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from agentbridge import memory
 from agentbridge.asterisk.ami.wire import Message
 from agentbridge.model import ALL_KEYS, EndpointId, QueueName, Reading, SessionPause
 from agentbridge.reconcile.comparison import KEYS_AT_ONCE
@@ -33,24 +34,28 @@ class Relay:
     def keys_changed(self, keys: set[EndpointId], reading: Reading | None) -> None:
         """Hints: the keys are compared, everything is where ALL_KEYS is among them."""
         parts = self.parts
-        parts.directory.hinted = parts.changes.snapshot
         if ALL_KEYS in keys:
             parts.reconciler.everything_changed()
             parts.resync.directory_changed()
         parts.reconciler.mark(keys - {ALL_KEYS}, Cause.CHANGE, reading)
+        self._hinted()
 
     def pauses_changed(self, pauses: Mapping[EndpointId, SessionPause]) -> None:
         """Hints of which nothing but the pauses has to be compared."""
+        self.parts.reconciler.mark_pauses(pauses)
+        self._hinted()
+
+    def _hinted(self) -> None:
+        """Tells up to which snapshot of the directory all changes have been told."""
         parts = self.parts
-        snapshot = parts.changes.snapshot
-        parts.directory.hinted = snapshot
-        parts.reconciler.mark_pauses(pauses, snapshot or "")
+        parts.directory.hinted = parts.changes.snapshot
+        parts.reconciler.hinted(parts.changes.snapshot or "")
 
     def directory_up(self) -> None:
         """This database is obeyed: everything is compared."""
         parts = self.parts
         parts.directory.obey(parts.changes.lineage)
-        parts.directory.hinted = parts.changes.snapshot
+        self._hinted()
         parts.resync.now()
 
     def directory_lost(self, _reason: str) -> None:
@@ -95,8 +100,8 @@ class Relay:
         return self.parts.changes.up
 
     def is_settled(self) -> bool:
-        """Whether nothing waits to be compared or written."""
-        return not self.parts.reconciler.work
+        """Whether nothing waits to be compared, written or recorded."""
+        return self.parts.reconciler.is_settled
 
     def is_telephone(self, key: EndpointId) -> bool:
         """Whether our AstDB family lists the device as a telephone."""
@@ -127,12 +132,13 @@ class Relay:
         parts = self.parts
         reads = parts.node.reads()
         for read in reads:
-            await read()
             await asyncio.sleep(seconds * READING / len(reads))
+            await read()
         keys = sorted(await parts.reconciler.everything())
         rest = seconds * (1 - READING) / (len(keys) // KEYS_AT_ONCE + 1)
         for start in range(0, len(keys), KEYS_AT_ONCE):
             parts.reconciler.mark(keys[start : start + KEYS_AT_ONCE], Cause.RESYNC)
             await asyncio.sleep(rest)
         parts.calls.look_again()
+        memory.give_back()
         return len(keys)

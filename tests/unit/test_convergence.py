@@ -146,6 +146,7 @@ class World(RuleBasedStateMachine):
             limit=Limit(),
             clock=self.loop.time,
         )
+        self.reconciler.hinted("1:1:")
         self.stale = asyncio.Event()
         self.looking = False
         self.stale.set()
@@ -170,7 +171,7 @@ class World(RuleBasedStateMachine):
             self.looking = False
 
     def _settled(self) -> bool:
-        return not (self.stale.is_set() or self.looking or self.reconciler.work)
+        return not self.stale.is_set() and not self.looking and self.reconciler.is_settled
 
     def _hinted(self, touched: Iterable[EndpointId]) -> None:
         # a hint of anything else is read with all changes that wait
@@ -193,7 +194,7 @@ class World(RuleBasedStateMachine):
             pauses = {key: pause for key, pause in found.items() if pause is not None}
             for key, pause in pauses.items():
                 self._given(key, pause)
-            self.reconciler.mark_pauses(pauses, "1:1:")
+            self.reconciler.mark_pauses(pauses)
             self.reconciler.mark(found.keys() - pauses.keys(), Cause.CHANGE)
         else:
             self.unread |= found.keys()

@@ -74,6 +74,7 @@ class Loop(NoListener):
         self.reconciler = Reconciler(
             self.directory, self.asterisk, self.pace, sip=SipDefaults(), limit=limit, clock=self.clock.time
         )
+        self.reconciler.hinted("1:1:")
         self.task = self.clock.create_task(self.reconciler.run())
         await self.look()
 
@@ -88,10 +89,10 @@ class Loop(NoListener):
     def hint_pauses(self, keys: Collection[EndpointId]) -> None:
         """Does as the daemon where nothing but the pause of sessions has changed."""
         found = {key: self.directory.session_pause(key) for key in keys}
-        self.reconciler.mark_pauses({key: pause for key, pause in found.items() if pause is not None}, "1:1:")
+        self.reconciler.mark_pauses({key: pause for key, pause in found.items() if pause is not None})
 
     def settle(self) -> None:
-        self.clock.run(until(lambda: not self.reconciler.work, within=300))
+        self.clock.run(until(lambda: self.reconciler.is_settled, within=300))
 
     def pass_time(self, seconds: float) -> None:
         self.clock.run(asyncio.sleep(seconds))
@@ -195,6 +196,7 @@ def test_what_many_pauses_came_to_is_recorded_together_and_never_of_what_has_cha
     for number in (first, second, third):
         log_in(loop, number)
     loop.settle()
+    loop.pass_time(RECORD_SECONDS)
     loop.directory.hint_pauses = loop.hint_pauses
     loop.directory.outcomes.clear()
     for number in (first, second, third):

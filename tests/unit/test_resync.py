@@ -96,15 +96,30 @@ def test_asterisk_is_not_read_where_only_the_directory_has_changed(looks: Looks)
     looks.resync.now()
     looks.pass_time(1)
     looks.resync.directory_changed()
-    looks.pass_time(1)
+    looks.pass_time(2)
     looks.resync.directory_changed()
     looks.resync.now()
-    looks.pass_time(1)
+    looks.pass_time(2)
     assert looks.stale == [True, False, True]
     looks.fault = "Asterisk is away"
     looks.resync.directory_changed()
     looks.pass_time(3)
     assert looks.stale[3:] == [False, True, True]  # what is known of it may be old by now
+
+
+def test_what_the_directory_asks_for_again_and_again_is_compared_once_a_second(looks: Looks) -> None:
+    looks.resync.now()
+    looks.pass_time(3)
+    for _ in range(14):
+        looks.resync.directory_changed()
+        looks.pass_time(0.2)
+    assert looks.at == pytest.approx([0, 3, 4, 5], abs=0.01)
+    looks.resync.directory_changed()
+    looks.pass_time(0.1)
+    looks.resync.now()  # does not wait with it
+    looks.pass_time(0.1)
+    assert len(looks.at) == 5
+    assert looks.stale == [True, False, False, False, True]
 
 
 def test_a_look_little_by_little_that_fails_is_followed_by_one_at_once(looks: Looks) -> None:

@@ -68,8 +68,26 @@ def test_a_pause_is_taken_alone_and_ahead_of_all_else(loop: JumpingLoop, queue: 
     assert loop.time() == 0
 
 
-@pytest.mark.parametrize("other", [Cause.RESYNC, Cause.EVENT, Cause.EVERYTHING, Cause.CHANGE])
-def test_a_key_that_is_paused_and_due_for_anything_else_is_compared_whole(
+@pytest.mark.parametrize("other", [Cause.RESYNC, Cause.EVERYTHING])
+@pytest.mark.parametrize("in_a_pass", [False, True])
+def test_a_pause_goes_ahead_of_the_keys_comparison_with_all_others(
+    loop: JumpingLoop, queue: WorkQueue, other: Cause, in_a_pass: bool
+) -> None:
+    queue.mark([A, B], other)
+    everything = loop.run(queue.take()) if in_a_pass else None
+    queue.mark([A], Cause.PAUSE)
+    queue.mark([A], other)
+    pauses = loop.run(queue.take())
+    assert pauses == {A: Cause.PAUSE}
+    assert queue.is_due_again(A)
+    queue.release(pauses)
+    if everything is not None:
+        queue.release(everything)
+    assert loop.run(queue.take()) == ({A: other} if in_a_pass else {A: other, B: other})
+
+
+@pytest.mark.parametrize("other", [Cause.EVENT, Cause.CHANGE])
+def test_a_key_that_is_paused_and_known_to_differ_otherwise_is_compared_whole(
     loop: JumpingLoop, queue: WorkQueue, other: Cause
 ) -> None:
     queue.mark([A], other)

@@ -157,7 +157,7 @@ class Endpoints:
 
         Raises Refused or Unavailable where Asterisk does not list them.
         """
-        objects = ObjectTable()
+        objects = ObjectTable(before=self._seen.objects(kind))
 
         def take(item: Message) -> None:
             key = EndpointId(item.get("Key").rpartition("/")[2])
