@@ -21,7 +21,7 @@ from agentbridge.plan.difference import Plan, held_back
 from agentbridge.plan.limit import Limit, Refusal, losses_of
 from agentbridge.plan.postponement import interrupted, postponed
 from agentbridge.reconcile.autopauses import Autopauses
-from agentbridge.reconcile.comparison import Comparer, Comparison, in_parts, merged
+from agentbridge.reconcile.comparison import MARKED_AT_ONCE, Comparer, Comparison, in_parts, merged
 from agentbridge.reconcile.fence import Fence, FenceToken
 from agentbridge.reconcile.guard import RemovalGuard
 from agentbridge.reconcile.pace import Pace
@@ -86,12 +86,16 @@ class Reconciler:
         self._unrecorded: dict[EndpointId, Outcome] = {}
         """what keys came to; of one that is marked again it is forgotten, and the pass that follows tells"""
         self._has_unrecorded = asyncio.Event()
+        self._may_record = asyncio.Event()
+        """not while keys are being marked for a comparison of everything"""
+        self._may_record.set()
         self._missed: dict[EndpointId, Cause] = {}
         """marks from while the directory was away"""
         self._everything_changed = self._everything_marked = 0
         """how often everything changed in the directory, and how many of those a resync has marked"""
         self._changed_at = float("-inf")
         """when the directory changed a single key the last time"""
+        self._giving_way = asyncio.Lock()
         self._waiting = WaitingKeys(asterisk)
         self._pass_ids = itertools.count(1)
         self._passes: dict[int, float] = {}
@@ -210,9 +214,15 @@ class Reconciler:
         for key, cause in self._missed.items():
             self.mark([key], cause)
         self._missed.clear()
-        self.mark(keys, Cause.EVERYTHING if changed > self._everything_marked else Cause.RESYNC)
-        self._everything_marked = changed
-        self.hinted(self._hinted)
+        cause = Cause.EVERYTHING if changed > self._everything_marked else Cause.RESYNC
+        self._may_record.clear()  # what was compared before this is forgotten by the mark
+        try:
+            async for part in in_parts(keys, MARKED_AT_ONCE):
+                self.mark(part, cause)
+            self._everything_marked = changed
+            self.hinted(self._hinted)
+        finally:
+            self._may_record.set()
         return len(keys)
 
     async def everything(self) -> set[EndpointId]:
@@ -333,9 +343,11 @@ class Reconciler:
         return differing
 
     async def _give_way(self, took: float) -> None:
-        """Rests after a part of a comparison of everything that took so many seconds, while single changes come."""
+        """Rests after a part of a comparison of everything that took so many seconds, while single changes come; of
+        several passes one after the other."""
         if self._clock() - self._changed_at < POLITE_SECONDS:
-            await asyncio.sleep((PART_OF_POLITE - 1) * took)
+            async with self._giving_way:
+                await asyncio.sleep((PART_OF_POLITE - 1) * took)
 
     def _reading_of(self, batch: Collection[EndpointId]) -> Reading | None:
         """Returns the reading that came along with the marks, if it covers the batch; else None."""
@@ -426,6 +438,7 @@ class Reconciler:
         """Records in the directory what keys came to, until it is cancelled; what it can't is compared again."""
         while True:
             await self._has_unrecorded.wait()
+            await self._may_record.wait()
             self._has_unrecorded.clear()
             outcomes, self._unrecorded = self._unrecorded, {}
             try:
