@@ -7,6 +7,7 @@ takes all keys that are due; passes run side by side, and a key is in one pass a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -41,7 +42,10 @@ RETRY_AFTER_LOSS_SECONDS = 0.5
 BIG = 1000
 """a pass over more keys, as a cold start is, leaves much memory behind"""
 RECORD_SECONDS = 0.05
-"""between two records of results: at once after a silence, and together when many come"""
+"""between two records of pauses, and of what a comparison finds in order: at once after a silence, and together when
+many come"""
+TRUST_SECONDS = 3600.0
+"""for so long a success that was recorded is taken to be there still"""
 POLITE_SECONDS = 1.0
 """for so long after a change a comparison of everything that only the directory asks for leaves room to the next"""
 PART_OF_POLITE = 4
@@ -85,7 +89,13 @@ class Reconciler:
         """the snapshots up to which all hints have come, and up to which the keys have been marked by them"""
         self._unrecorded: dict[EndpointId, Outcome] = {}
         """what keys came to; of one that is marked again it is forgotten, and the pass that follows tells"""
+        self._recording: dict[EndpointId, Outcome] = {}
+        """what is being recorded just now, without those that are marked again meanwhile"""
+        self._in_order: set[EndpointId] = set()
+        """keys whose success is in the directory already and of which it has not changed since"""
+        self._in_order_since = clock()
         self._has_unrecorded = asyncio.Event()
+        self._record_now = asyncio.Event()
         self._may_record = asyncio.Event()
         """not while keys are being marked for a comparison of everything"""
         self._may_record.set()
@@ -142,6 +152,8 @@ class Reconciler:
         for key in keys:
             self._unrecorded.pop(key, None)
             if cause.is_wish:
+                self._recording.pop(key, None)
+                self._in_order.discard(key)
                 self._results.heard(key)
             if reading is None or self.work.is_in_work(key):
                 self._readings.pop(key, None)
@@ -188,6 +200,7 @@ class Reconciler:
         self._fence.close()
         self._keep_missed(self.work.clear())
         self._unrecorded.clear()
+        self._in_order.clear()
 
     def _keep_missed(self, marks: Mapping[EndpointId, Cause]) -> None:
         """Keeps marks that can't be worked on now for the next resync.
@@ -227,6 +240,9 @@ class Reconciler:
 
     async def everything(self) -> set[EndpointId]:
         """Returns every key that should be or is in Asterisk. Raises Unavailable."""
+        if self._clock() - self._in_order_since > TRUST_SECONDS:
+            self._in_order.clear()
+            self._in_order_since = self._clock()
         keys = await self._comparer.all_keys()
         return keys | await self._guard.look() if self._guard.has_to_look else keys
 
@@ -389,6 +405,7 @@ class Reconciler:
         states = {step.key: compared.desired[step.key] for step in planned.steps}
         proof = await self._comparer.compare_again(states, compared.queues)
         self._conclude(replace(compared, plan=planned), written.failures, batch, proof)
+        self._record_now.set()
 
     async def _allowed(self, compared: Comparison) -> tuple[Plan, Collection[MemberId]]:
         """Returns the plan without removals held back and calls to be interrupted, and the members that it removes and
@@ -429,10 +446,10 @@ class Reconciler:
         self._results.note(done)
         self.mark(self._waiting.stop(done), Cause.CHANGE)
         waiting = {key: Outcome(errors.get(key, ""), reason) for key, reason in self._waiting.begin(planned).items()}
-        self._unrecorded.update(
-            {key: outcome for key, outcome in (done | waiting).items() if not self.work.is_due_again(key)}
-        )
-        self._has_unrecorded.set()
+        for key, outcome in (done | waiting).items():
+            if not self.work.is_due_again(key) and not (outcome == Outcome() and key in self._in_order):
+                self._unrecorded[key] = outcome
+                self._has_unrecorded.set()
 
     async def _record(self) -> None:
         """Records in the directory what keys came to, until it is cancelled; what it can't is compared again."""
@@ -440,10 +457,16 @@ class Reconciler:
             await self._has_unrecorded.wait()
             await self._may_record.wait()
             self._has_unrecorded.clear()
+            self._record_now.clear()
             outcomes, self._unrecorded = self._unrecorded, {}
+            self._recording = dict(outcomes)
+            self._in_order -= outcomes.keys()
             try:
                 await self._results.record(self._known, outcomes, self._comparer.retired)
+                self._in_order |= {key for key, outcome in self._recording.items() if outcome == Outcome()}
                 self._postponed = ""
             except (Unavailable, Refused) as lost:
                 self._postpone(dict.fromkeys(outcomes, Cause.CHANGE), str(lost))
-            await asyncio.sleep(RECORD_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RECORD_SECONDS):
+                    await self._record_now.wait()

@@ -50,8 +50,8 @@ class Resync(Section):
     """How often directory and Asterisk are compared as a whole."""
 
     seconds: Annotated[float, Field(ge=1, le=86400, allow_inf_nan=False)] = 300.0
-    """Seconds between full comparisons of directory and Asterisk at most: how soon a change is mended of which no event
-    told. Up to 2,000 agents and numbers it is one a minute, since there it costs little."""
+    """Seconds in which directory and Asterisk are compared as a whole, little by little: how soon a change is mended of
+    which no event told. Up to 2,000 agents and numbers it is a minute, since there it costs little."""
 
 
 class Log(Section):

@@ -97,7 +97,13 @@ def _masses(parts: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, float]]]:
         return
     agents, shift = f"{day['agents']:,}", f"{day['logged_in']:,}"
     yield f"cold start of {agents} (s)", {AGENTBRIDGE: day["cold_start"]["settled_s"], ORDINARY: day["pushed_s"]}
-    yield f"import of {agents} beside as many (s)", {AGENTBRIDGE: day["imported"]["load"]["settled_s"]}
+    yield (
+        f"import of {agents} beside as many (s)",
+        {
+            AGENTBRIDGE: day["imported"]["load"]["settled_s"],
+            ORDINARY: day["pushed_import_s"],
+        },
+    )
     for when in ("start", "end"):
         ours, blast = day[f"shift_{when}"], day[f"unpaced_{when}"]
         for figure, name in (("settled_s", "s"), ("deepest", "deepest task processor"), ("lost", "calls lost")):
