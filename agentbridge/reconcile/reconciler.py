@@ -7,7 +7,6 @@ takes all keys that are due; passes run side by side, and a key is in one pass a
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -41,11 +40,6 @@ LONGEST_WAIT_SECONDS = 2.0
 RETRY_AFTER_LOSS_SECONDS = 0.5
 BIG = 1000
 """a pass over more keys, as a cold start is, leaves much memory behind"""
-RECORD_SECONDS = 0.05
-"""between two records of pauses, and of what a comparison finds in order: at once after a silence, and together when
-many come"""
-TRUST_SECONDS = 3600.0
-"""for so long a success that was recorded is taken to be there still"""
 POLITE_SECONDS = 1.0
 """for so long after a change a comparison of everything that only the directory asks for leaves room to the next"""
 PART_OF_POLITE = 4
@@ -80,25 +74,20 @@ class Reconciler:
         self._fence = Fence(lambda: asterisk.losses, clock)
         self._clock = clock
         self.work = WorkQueue(clock)
-        self._results = Results(directory, asterisk, clock)
+        self._results = Results(
+            directory,
+            asterisk,
+            clock,
+            retired=lambda: self._comparer.retired,
+            on_lost=self._unrecorded,
+            on_recorded=lambda: self._note_postponed(""),
+        )
         self._readings: dict[EndpointId, Reading] = {}
         """what came along with the last hint of a key"""
         self._pauses: dict[EndpointId, SessionPause] = {}
         """the last pause of keys that are marked for it"""
-        self._hinted = self._known = ""
-        """the snapshots up to which all hints have come, and up to which the keys have been marked by them"""
-        self._unrecorded: dict[EndpointId, Outcome] = {}
-        """what keys came to; of one that is marked again it is forgotten, and the pass that follows tells"""
-        self._recording: dict[EndpointId, Outcome] = {}
-        """what is being recorded just now, without those that are marked again meanwhile"""
-        self._in_order: set[EndpointId] = set()
-        """keys whose success is in the directory already and of which it has not changed since"""
-        self._in_order_since = clock()
-        self._has_unrecorded = asyncio.Event()
-        self._record_now = asyncio.Event()
-        self._may_record = asyncio.Event()
-        """not while keys are being marked for a comparison of everything"""
-        self._may_record.set()
+        self._hinted = ""
+        """the snapshot of the directory up to which all hints have come"""
         self._missed: dict[EndpointId, Cause] = {}
         """marks from while the directory was away"""
         self._everything_changed = self._everything_marked = 0
@@ -128,7 +117,7 @@ class Reconciler:
     @property
     def is_settled(self) -> bool:
         """Whether nothing waits to be compared, written or recorded."""
-        return not self.work and not self._unrecorded
+        return not self.work and not self._results
 
     @property
     def failed(self) -> Mapping[EndpointId, str]:
@@ -150,11 +139,7 @@ class Reconciler:
         if cause.is_wish and cause.is_urgent and keys:
             self._changed_at = self._clock()
         for key in keys:
-            self._unrecorded.pop(key, None)
-            if cause.is_wish:
-                self._recording.pop(key, None)
-                self._in_order.discard(key)
-                self._results.heard(key)
+            self._results.marked(key, is_wish=cause.is_wish)
             if reading is None or self.work.is_in_work(key):
                 self._readings.pop(key, None)
             else:
@@ -189,7 +174,7 @@ class Reconciler:
         recorded as known up to it."""
         self._hinted = snapshot
         if self._everything_changed == self._everything_marked:
-            self._known = snapshot
+            self._results.known = snapshot
 
     def everything_changed(self) -> None:
         """The next resync brings what the directory wishes, of whichever keys: what differs then is no drift."""
@@ -199,8 +184,8 @@ class Reconciler:
         """Stops all writes until the next `resync`, because the directory is lost."""
         self._fence.close()
         self._keep_missed(self.work.clear())
-        self._unrecorded.clear()
-        self._in_order.clear()
+        self._results.forget()
+        self._pauses.clear()
 
     def _keep_missed(self, marks: Mapping[EndpointId, Cause]) -> None:
         """Keeps marks that can't be worked on now for the next resync.
@@ -228,21 +213,16 @@ class Reconciler:
             self.mark([key], cause)
         self._missed.clear()
         cause = Cause.EVERYTHING if changed > self._everything_marked else Cause.RESYNC
-        self._may_record.clear()  # what was compared before this is forgotten by the mark
-        try:
+        with self._results.held():  # what was compared before this is forgotten by the mark
             async for part in in_parts(keys, MARKED_AT_ONCE):
                 self.mark(part, cause)
             self._everything_marked = changed
             self.hinted(self._hinted)
-        finally:
-            self._may_record.set()
         return len(keys)
 
     async def everything(self) -> set[EndpointId]:
         """Returns every key that should be or is in Asterisk. Raises Unavailable."""
-        if self._clock() - self._in_order_since > TRUST_SECONDS:
-            self._in_order.clear()
-            self._in_order_since = self._clock()
+        self._results.distrust()
         keys = await self._comparer.all_keys()
         return keys | await self._guard.look() if self._guard.has_to_look else keys
 
@@ -252,7 +232,7 @@ class Reconciler:
         """Takes due keys and works on them, several passes at a time, until it is cancelled."""
         async with asyncio.TaskGroup() as passes:
             passes.create_task(self._fence.run())
-            passes.create_task(self._record())
+            passes.create_task(self._results.run())
             passes.create_task(self._next_pass(passes))
 
     async def _next_pass(self, passes: asyncio.TaskGroup) -> None:
@@ -278,11 +258,18 @@ class Reconciler:
         if is_big:
             memory.give_back()
 
+    def _unrecorded(self, keys: Collection[EndpointId], reason: str) -> None:
+        self._postpone(dict.fromkeys(keys, Cause.CHANGE), reason)
+
+    def _note_postponed(self, reason: str, keys: int = 0) -> None:
+        """Notes and logs why so many keys have to wait; '' when the last ones did not."""
+        if reason and reason != self._postponed:  # once, and not at every try of a long outage
+            log.warning("pass.postponed", keys=keys, reason=reason, meanwhile="these changes wait")
+        self._postponed = reason
+
     def _postpone(self, causes: Mapping[EndpointId, Cause], reason: str) -> None:
         """Has keys compared again after a side was lost, for these causes."""
-        if reason != self._postponed:  # once, and not at every try of a long outage
-            log.warning("pass.postponed", keys=len(causes), reason=reason, meanwhile="these changes wait")
-        self._postponed = reason
+        self._note_postponed(reason, len(causes))
         if self._fence.open:
             self.work.mark_later(causes, after=RETRY_AFTER_LOSS_SECONDS)
         else:
@@ -405,7 +392,7 @@ class Reconciler:
         states = {step.key: compared.desired[step.key] for step in planned.steps}
         proof = await self._comparer.compare_again(states, compared.queues)
         self._conclude(replace(compared, plan=planned), written.failures, batch, proof)
-        self._record_now.set()
+        self._results.record_now()
 
     async def _allowed(self, compared: Comparison) -> tuple[Plan, Collection[MemberId]]:
         """Returns the plan without removals held back and calls to be interrupted, and the members that it removes and
@@ -446,27 +433,5 @@ class Reconciler:
         self._results.note(done)
         self.mark(self._waiting.stop(done), Cause.CHANGE)
         waiting = {key: Outcome(errors.get(key, ""), reason) for key, reason in self._waiting.begin(planned).items()}
-        for key, outcome in (done | waiting).items():
-            if not self.work.is_due_again(key) and not (outcome == Outcome() and key in self._in_order):
-                self._unrecorded[key] = outcome
-                self._has_unrecorded.set()
-
-    async def _record(self) -> None:
-        """Records in the directory what keys came to, until it is cancelled; what it can't is compared again."""
-        while True:
-            await self._has_unrecorded.wait()
-            await self._may_record.wait()
-            self._has_unrecorded.clear()
-            self._record_now.clear()
-            outcomes, self._unrecorded = self._unrecorded, {}
-            self._recording = dict(outcomes)
-            self._in_order -= outcomes.keys()
-            try:
-                await self._results.record(self._known, outcomes, self._comparer.retired)
-                self._in_order |= {key for key, outcome in self._recording.items() if outcome == Outcome()}
-                self._postponed = ""
-            except (Unavailable, Refused) as lost:
-                self._postpone(dict.fromkeys(outcomes, Cause.CHANGE), str(lost))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RECORD_SECONDS):
-                    await self._record_now.wait()
+        outcomes = done | waiting
+        self._results.put({key: outcomes[key] for key in outcomes if not self.work.is_due_again(key)})

@@ -149,3 +149,35 @@ def test_a_row_is_a_mapping_that_a_table_takes_as_it_is() -> None:
     table = ObjectTable({KEY: row})
     assert table[KEY] == fields
     assert {**row, "contact": "?"} == {"contact": "?", "max_contacts": "1"}
+
+
+def test_what_a_list_of_a_look_little_by_little_shows_otherwise_is_told(
+    seen: Observation, told: list[EndpointId]
+) -> None:
+    written = {"context": "agents", "allow": "alaw"}
+    seen.object_put(ObjectKind.ENDPOINT, KEY, written)
+    seen.policy_put("agent/1001/id", "1")
+    for tells_drift in (False, True):
+        seen.begin_read(tells_drift=tells_drift)
+        # a list has all fields of an object, and those of strangers
+        seen.objects_read(ObjectKind.ENDPOINT, {KEY: {**written, "language": "en"}, OTHER: {"context": "trunk"}})
+        seen.policy_read(PolicyTree({"agent/1001/id": "1"}))
+        seen.end_read()
+    assert told == []
+    seen.begin_read(tells_drift=True)
+    seen.objects_read(ObjectKind.ENDPOINT, {KEY: {**written, "allow": "ulaw"}, OTHER: {"context": "trunk"}})
+    assert told == [KEY]
+    seen.policy_read(PolicyTree({"agent/1001/id": "1", "agent/1001/paused": "1"}))
+    assert told == [KEY, KEY]
+    seen.objects_read(ObjectKind.ENDPOINT, {OTHER: {"context": "trunk"}})
+    assert told == [KEY, KEY, KEY]
+
+
+def test_a_new_reading_takes_the_rows_that_are_as_before_from_the_last_one() -> None:
+    before = ObjectTable({KEY: {"callerid": "Ann <1001>", "aors": "1001"}, OTHER: {"callerid": "Ben", "aors": "1002"}})
+    fresh = ObjectTable(before=before)
+    fresh.put(KEY, {"callerid": "Ann <1001>", "aors": "1001"})
+    fresh.put(OTHER, {"callerid": "Bob", "aors": "1002"})
+    fresh.end_reading()
+    assert fresh._rows[KEY] is before._rows[KEY]
+    assert fresh == {KEY: before[KEY], OTHER: {"callerid": "Bob", "aors": "1002"}}

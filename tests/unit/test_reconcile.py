@@ -32,7 +32,8 @@ from agentbridge.model import (
 from agentbridge.plan.limit import Limit
 from agentbridge.reconcile.pace import SPARE, Pace
 from agentbridge.reconcile.ports import Outcome
-from agentbridge.reconcile.reconciler import RECORD_SECONDS, Reconciler
+from agentbridge.reconcile.reconciler import Reconciler
+from agentbridge.reconcile.results import RECORD_SECONDS
 from agentbridge.reconcile.work_queue import REST_SECONDS, Cause
 from lab.processes import until
 from tests.unit.asterisk_in_memory import AsteriskInMemory

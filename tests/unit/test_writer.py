@@ -1,5 +1,6 @@
 """Many new AORs go to Asterisk together where that is quicker; all others one by one, by the pace."""
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +9,18 @@ import pytest
 from agentbridge.asterisk.drivers.new_aors import too_many
 from agentbridge.asterisk.listener import NoListener
 from agentbridge.errors import Unavailable
-from agentbridge.model import ABSENT, EndpointId, Fields, ObjectKind, PutObject, Step
+from agentbridge.model import (
+    ABSENT,
+    EndpointId,
+    Fields,
+    Interface,
+    Member,
+    ObjectKind,
+    PauseMember,
+    PutObject,
+    QueueName,
+    Step,
+)
 from agentbridge.reconcile.pace import Pace
 from agentbridge.reconcile.work_queue import Cause
 from agentbridge.reconcile.writer import Writer
@@ -40,13 +52,13 @@ class Together(AsteriskInMemory):
         return self._refuses
 
 
+async def empty() -> int:
+    return 0
+
+
 async def written(asterisk: Together, steps: Sequence[Step]) -> dict[EndpointId, str]:
     """Returns the failures of these steps, each followed by one for the key's auth."""
     await asterisk.read_all()
-
-    async def empty() -> int:
-        return 0
-
     auths = [Step(step.key, PutObject(ObjectKind.AUTH, step.key, {"username": step.key}), was=ABSENT) for step in steps]
     writer = Writer(asterisk, Pace(empty, clock=time.monotonic), time.monotonic)
     result = await writer.write([*steps, *auths], dict.fromkeys(KEYS, Cause.CHANGE), lambda: None)
@@ -58,6 +70,41 @@ def kinds(asterisk: Together) -> dict[EndpointId, set[ObjectKind]]:
 
 
 BOTH = {ObjectKind.AOR, ObjectKind.AUTH}
+SALES = QueueName("sales")
+ME = Interface("PJSIP/1001")
+
+
+async def test_the_same_pause_of_one_member_is_written_once_whoever_wants_it() -> None:
+    """An agent who moves from one telephone to another has two keys."""
+    asterisk = AsteriskInMemory([SALES], NoListener())
+    asterisk.add_by_hand(Member(queue=SALES, interface=ME, name="Ann", state_interface=ME))
+    await asterisk.read_all()
+    steps = [Step(key, PauseMember(SALES, ME, True, "lunch")) for key in KEYS]
+    writer = Writer(asterisk, Pace(empty, clock=time.monotonic), time.monotonic)
+    result = await writer.write(steps, dict.fromkeys(KEYS, Cause.CHANGE), lambda: None)
+    assert result.failures == {}
+    assert asterisk.offences == []  # one more would be a pause that changes nothing
+    member = asterisk.member(SALES, ME)
+    assert member is not None
+    assert member.paused
+
+
+async def test_writes_that_are_not_done_give_their_room_back() -> None:
+    """Else nothing could be written any more after some lost links."""
+    asterisk = Together()
+    await asterisk.read_all()
+    pace = Pace(empty, clock=time.monotonic)
+    writer = Writer(asterisk, pace, time.monotonic)
+    steps = [Step(key, PauseMember(SALES, ME, True, "lunch")) for key in KEYS]
+
+    def lost() -> None:
+        raise Unavailable("the link was lost")
+
+    for _ in range(200):
+        with pytest.raises(Unavailable, match="the link was lost"):
+            await writer.write(steps, dict.fromkeys(KEYS, Cause.CHANGE), lost)
+    async with asyncio.timeout(5):
+        assert await pace.take(1000) > 1
 
 
 async def test_new_ones_go_together_and_changed_ones_one_by_one() -> None:
