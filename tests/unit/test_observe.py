@@ -171,13 +171,3 @@ def test_what_a_list_of_a_look_little_by_little_shows_otherwise_is_told(
     assert told == [KEY, KEY]
     seen.objects_read(ObjectKind.ENDPOINT, {OTHER: {"context": "trunk"}})
     assert told == [KEY, KEY, KEY]
-
-
-def test_a_new_reading_takes_the_rows_that_are_as_before_from_the_last_one() -> None:
-    before = ObjectTable({KEY: {"callerid": "Ann <1001>", "aors": "1001"}, OTHER: {"callerid": "Ben", "aors": "1002"}})
-    fresh = ObjectTable(before=before)
-    fresh.put(KEY, {"callerid": "Ann <1001>", "aors": "1001"})
-    fresh.put(OTHER, {"callerid": "Bob", "aors": "1002"})
-    fresh.end_reading()
-    assert fresh._rows[KEY] is before._rows[KEY]
-    assert fresh == {KEY: before[KEY], OTHER: {"callerid": "Bob", "aors": "1002"}}

@@ -157,7 +157,7 @@ class Endpoints:
 
         Raises Refused or Unavailable where Asterisk does not list them.
         """
-        objects = ObjectTable(before=self._seen.objects(kind))
+        objects = ObjectTable()
 
         def take(item: Message) -> None:
             key = EndpointId(item.get("Key").rpartition("/")[2])

@@ -23,12 +23,10 @@ class ObjectTable(Mapping[EndpointId, Fields]):
     """The fields of all PJSIP objects of one kind by endpoint id, as a mapping that needs little memory.
 
     Ten thousand endpoints are most of what the daemon holds, and a dictionary each would be four times as much: stored
-    are their values alone, the names once for all, and equal objects, as most AORs are, once too. before: the table of
-    the last reading, which gives its rows to a new reading where they are equal, so that there are never two of each.
+    are their values alone, the names once for all, and equal objects, as most AORs are, once too.
     """
 
-    def __init__(self, objects: Mapping[EndpointId, Fields] = _NOTHING, *, before: ObjectTable | None = None) -> None:
-        self._before = before._rows if before is not None else {}
+    def __init__(self, objects: Mapping[EndpointId, Fields] = _NOTHING) -> None:
         self._rows: dict[EndpointId, tuple[Names, Values]] = {}
         self._names: dict[Names, Names] = {}
         self._rows_of_many: dict[tuple[Names, Values], tuple[Names, Values]] = {}
@@ -52,15 +50,9 @@ class ObjectTable(Mapping[EndpointId, Fields]):
         names = tuple(fields)
         values = fields.packed if isinstance(fields, Row) else tuple(fields.values())
         row = (self._names.setdefault(names, names), values)
-        if (known := self._before.get(key)) == row:
-            row = known
-        elif key not in row[1]:  # an object that names its key has no equal
+        if key not in row[1]:  # an object that names its key has no equal
             row = self._rows_of_many.setdefault(row, row)
         self._rows[EndpointId(sys.intern(key))] = row
-
-    def end_reading(self) -> None:
-        """Lets the table of the last reading go."""
-        self._before = {}
 
     def drop(self, key: EndpointId) -> None:
         """Forgets an object; one that is not there is no error."""

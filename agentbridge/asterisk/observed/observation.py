@@ -96,10 +96,6 @@ class Observation:
         """The value at a path of our family; '' where there is none."""
         return self._policy.get(path) or ""
 
-    def objects(self, kind: ObjectKind) -> ObjectTable:
-        """All PJSIP objects of a kind."""
-        return self._objects[kind]
-
     def endpoints(self) -> int:
         """How many endpoints of the AstDB Asterisk has."""
         return len(self._objects[ObjectKind.ENDPOINT])
@@ -286,7 +282,6 @@ class Observation:
         """Stores all objects of a kind from a full read; those that were touched since its beginning stay."""
         fresh = objects if isinstance(objects, ObjectTable) else ObjectTable(objects)
         fresh.take_over((key for of, key in self._touched_objects if of is kind), self._objects[kind])
-        fresh.end_reading()
         before, self._objects[kind] = self._objects[kind], fresh
         if self._tells_drift:
             self._tell(before.changed_in(fresh))
