@@ -57,7 +57,7 @@ async def main(config: Path, first: int) -> None:
         await parts.node.read_all(timeout=60.0)
         started = time.perf_counter()
         keys = sorted(await parts.directory.keys())
-        spare = sorted(set(await parts.directory.reserve()) - keys)
+        spare = sorted(set(await parts.directory.reserve()).difference(keys))
         parts.directory.hinted = "1:1:"
         if first:
             await _push(parts, settings, keys[:first], spare + keys[first:])
