@@ -173,8 +173,13 @@ class Reconciler:
         """Notes that all changes up to that snapshot of the directory have been told, and so what keys come to is
         recorded as known up to it."""
         self._hinted = snapshot
-        if self._everything_changed == self._everything_marked:
+        if self.has_all_marked:
             self._results.known = snapshot
+
+    @property
+    def has_all_marked(self) -> bool:
+        """Whether a resync has marked every key since everything changed the last time."""
+        return self._everything_changed == self._everything_marked
 
     def everything_changed(self) -> None:
         """The next resync brings what the directory wishes, of whichever keys: what differs then is no drift."""
@@ -213,7 +218,7 @@ class Reconciler:
             self.mark([key], cause)
         self._missed.clear()
         cause = Cause.EVERYTHING if changed > self._everything_marked else Cause.RESYNC
-        with self._results.held():  # what was compared before this is forgotten by the mark
+        with self.work.gathering(), self._results.held():  # what was compared before is forgotten by the mark
             async for part in in_parts(keys, MARKED_AT_ONCE):
                 self.mark(part, cause)
             self._everything_marked = changed

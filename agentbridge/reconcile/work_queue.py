@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import IntEnum
 
 from agentbridge.model import EndpointId
@@ -120,6 +121,7 @@ class WorkQueue:
         self._writes: dict[EndpointId, tuple[float, ...]] = {}
         """when each key was written lately; a tuple, since ten thousand deques are 6 MB"""
         self._retries: dict[EndpointId, float] = {}
+        self._gathering = False
         self._wake = asyncio.Event()
 
     def __len__(self) -> int:
@@ -143,6 +145,17 @@ class WorkQueue:
                 why_again = Cause.CHANGE if why is Cause.PAUSE else why
                 self._again[key] = why_again.joined(self._again.get(key, why_again))
         self._wake.set()
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Only urgent keys are taken within the block, in which all others are marked part by part: they are for one
+        pass, whose order of writes holds for all."""
+        self._gathering = True
+        try:
+            yield
+        finally:
+            self._gathering = False
+            self._wake.set()
 
     def set_aside(self, batch: Batch, keys: Iterable[EndpointId]) -> None:
         """Notes that the pass has compared these keys and writes them later, when it has compared all others.
@@ -210,7 +223,7 @@ class WorkQueue:
             free = {key: cause for key, cause in self._due.items() if key not in self._busy}
             urgent = {key: cause for key, cause in free.items() if cause.is_urgent}
             pauses = {key: cause for key, cause in urgent.items() if cause is Cause.PAUSE}
-            if batch := Batch(pauses or urgent or free):
+            if batch := Batch(pauses or urgent or ({} if self._gathering else free)):
                 for key in batch:
                     del self._due[key]
                     self._busy[key] = batch

@@ -28,6 +28,8 @@ class Relay:
     """
 
     parts: Parts
+    _keys = 0
+    """how many there were at the last comparison at once"""
 
     # ------------------------------------------------------------ from the directory
 
@@ -113,14 +115,16 @@ class Relay:
         is_stale: what is known of Asterisk may not be so, and all of it is read first.
         """
         parts = self.parts
+        if not is_stale and parts.reconciler.has_all_marked:
+            return self._keys  # by a comparison that had begun before this one was asked for
         since = parts.reconciler.token()
         if is_stale:
             await parts.node.read_all()
             await parts.node.finish_new_aors()
-        keys = await parts.reconciler.resync(since)
+        self._keys = await parts.reconciler.resync(since)
         if is_stale:
             parts.calls.look_again()
-        return keys
+        return self._keys
 
     async def look_through(self, seconds: float) -> int:
         """Reads Asterisk and marks every key little by little, in so many seconds; returns how many. Unavailable or

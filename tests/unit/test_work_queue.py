@@ -68,6 +68,16 @@ def test_a_pause_is_taken_alone_and_ahead_of_all_else(loop: JumpingLoop, queue: 
     assert loop.time() == 0
 
 
+def test_keys_that_are_marked_part_by_part_are_for_one_pass(loop: JumpingLoop, queue: WorkQueue) -> None:
+    with queue.gathering():
+        queue.mark([A], Cause.RESYNC)
+        nothing_is_due(loop, queue, 1)
+        queue.mark([A], Cause.CHANGE)
+        assert loop.run(queue.take()) == {A: Cause.CHANGE}
+        queue.mark([B], Cause.RESYNC)
+    assert loop.run(queue.take()) == {B: Cause.RESYNC}
+
+
 @pytest.mark.parametrize("other", [Cause.RESYNC, Cause.EVERYTHING])
 @pytest.mark.parametrize("in_a_pass", [False, True])
 def test_a_pause_goes_ahead_of_the_keys_comparison_with_all_others(
