@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from agentbridge.desired.caller_id import caller_id, merged
-from agentbridge.model import Agent, EndpointId, Fields, Recording, Subject
+from agentbridge.model import Agent, Fields, Recording, Subject
 
 PAUSE_SOURCES = 3
 
@@ -59,16 +57,6 @@ def _pause_sources(agent: Agent) -> Fields:
         return {"paused": _flag(agent.session is not None and agent.session.paused)}
     telling = [m.queue for m in agent.memberships if not m.paused] or [m.queue for m in agent.memberships]
     return {"queues": "&".join(sorted(telling)[:PAUSE_SOURCES])}
-
-
-def pause_entry(internal: EndpointId, policy: Callable[[str], str]) -> str:
-    """Returns the path of the AstDB entry that says whether the agent is on pause; '' where there is none, as for a
-    telephone or for an agent in queues, of whom the dialplan asks app_queue.
-
-    policy: the value at a path, as Asterisk has it; '' for none.
-    """
-    in_queues = policy(f"agent/{internal}/queues")
-    return f"agent/{internal}/paused" if policy(f"agent/{internal}/id") and not in_queues else ""
 
 
 def _options(agent: Agent) -> Fields:

@@ -20,6 +20,7 @@ from agentbridge.model import (
     ObjectKind,
     QueueName,
     Session,
+    SessionPause,
     SipType,
     Subject,
 )
@@ -77,6 +78,11 @@ def _members(key: EndpointId, carried: Agent | None) -> Mapping[QueueName, Membe
         return {}
     session = carried.session
     return {m.queue: _member(key, carried, session, m) for m in carried.memberships}
+
+
+def session_pause(paused: bool, reason: str) -> SessionPause:
+    """Returns a session's pause as app_queue can have it."""
+    return SessionPause(paused=paused, reason=member_text(reason) if paused else "")
 
 
 def _member(key: EndpointId, agent: Agent, session: Session, membership: Membership) -> Member:

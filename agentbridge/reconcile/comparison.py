@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from agentbridge.desired.pjsip import SipDefaults
-from agentbridge.desired.state import desired, desired_in_range
+from agentbridge.desired.state import desired, desired_in_range, session_pause
 from agentbridge.model import AgentId, DesiredState, EndpointId, ObjectKind, QueueName, Reading, SessionPause, Subject
 from agentbridge.plan.difference import Plan, joined, plan
 from agentbridge.plan.pauses import plan_pauses
@@ -156,9 +156,10 @@ class Comparer:
 
     def compare_pauses(self, pauses: Mapping[EndpointId, SessionPause]) -> Comparison:
         """Compares keys of which nothing has changed but the pause of their session."""
+        wanted = {key: session_pause(pause.paused, pause.reason) for key, pause in pauses.items()}
         return Comparison(
             queues=self._queues,
-            plan=plan_pauses(pauses, self._asterisk, self._queues),
+            plan=plan_pauses(wanted, self._asterisk, self._queues),
             keys=list(pauses),
             desired={},
             agents={},

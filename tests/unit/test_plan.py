@@ -6,6 +6,7 @@ from typing import get_args
 
 import pytest
 
+from agentbridge.desired.state import session_pause
 from agentbridge.model import (
     Action,
     AddMember,
@@ -26,7 +27,6 @@ from agentbridge.model import (
     PutPolicy,
     QueueName,
     RemoveMember,
-    SessionPause,
     SetPenalty,
     SetRingInUse,
     Step,
@@ -213,7 +213,7 @@ def test_an_agent_that_moves_waits_until_its_old_endpoint_has_left_the_queue() -
 
 def paused(key: EndpointId, there: DesiredState, reason: str = "lunch") -> list[Action]:
     """What a session's pause that is all that has changed makes of what is there."""
-    pause = SessionPause(paused=bool(reason), reason=reason)
+    pause = session_pause(bool(reason), reason)
     return [step.action for step in plan_pauses({key: pause}, Seen({key: there}), {SALES, SUPPORT}).steps]
 
 
