@@ -144,8 +144,9 @@ class Reconciler:
                 self._readings.pop(key, None)
             else:
                 self._readings[key] = reading
-        if cause is Cause.EVENT:
-            # the event of an autopause is one of a member too: at once it would bring the first queue's pause alone
+        if cause in (Cause.EVENT, Cause.RESYNC):
+            # the event of an autopause is one of a member too, and its pass is due: at once it would bring the first
+            # queue's pause alone
             keys = [key for key in keys if not self._autopauses.waits(key)]
         if self._fence.open:
             self.work.mark(keys, cause)

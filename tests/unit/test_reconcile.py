@@ -778,13 +778,17 @@ def test_an_autopause_is_told_once_and_what_follows_from_it_is_no_drift(loop: Lo
     assert "drift.repaired" not in events
 
 
-def test_autopauses_of_several_queues_are_adopted_together_though_each_is_an_event_of_a_member_too(loop: Loop) -> None:
+@pytest.mark.parametrize("cause", [Cause.EVENT, Cause.RESYNC])
+def test_autopauses_of_several_queues_are_adopted_together_whatever_else_the_key_is_compared_for(
+    loop: Loop, cause: Cause
+) -> None:
+    """Each of them is an event of a member too, and a comparison of all keys may come between two."""
     support = in_two_queues(loop)
     loop.pass_time(REST_SECONDS)
     with capture_logs() as lines:
         for queue in (SALES, support):
             loop.asterisk.no_answer(queue, ME)
-            loop.key_drifted(KEY)
+            loop.reconciler.mark([KEY], cause)
             loop.pass_time(0.01)
         loop.settle()
     assert [line["queue"] for line in lines if line["event"] == "pause.adopted"] == ["sales,support"]
