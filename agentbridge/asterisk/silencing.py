@@ -11,11 +11,11 @@ import structlog
 from agentbridge.asterisk.ami.link import AmiLink
 from agentbridge.asterisk.calls.live import agent_on
 from agentbridge.asterisk.calls.ringing import Ringing
-from agentbridge.asterisk.drivers.members import MemberAction, Members
+from agentbridge.asterisk.drivers.members import Members
 from agentbridge.asterisk.listener import AsteriskListener
 from agentbridge.asterisk.observed.observation import Observation, endpoint_of
 from agentbridge.errors import Refused, Unavailable
-from agentbridge.model import EndpointId, Member, PauseMember, QueueName, RemoveMember
+from agentbridge.model import EndpointId, Member, MemberAction, PauseMember, QueueName, RemoveMember
 
 log = structlog.get_logger()
 

@@ -15,6 +15,7 @@ from agentbridge.model.actions import (
     DeleteObject,
     DeletePolicy,
     DropContact,
+    MemberAction,
     PauseMember,
     PutMailbox,
     PutObject,
@@ -23,6 +24,7 @@ from agentbridge.model.actions import (
     SetPenalty,
     SetRingInUse,
     Step,
+    member_id,
 )
 from agentbridge.model.directory import (
     SIP_PORT,
@@ -87,6 +89,7 @@ __all__ = [
     "Loss",
     "LossKind",
     "Member",
+    "MemberAction",
     "MemberId",
     "Membership",
     "Node",
@@ -110,5 +113,6 @@ __all__ = [
     "Subject",
     "Telephone",
     "Typology",
+    "member_id",
     "queue_name",
 ]

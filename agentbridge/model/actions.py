@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from agentbridge.model.keys import EndpointId, Fields, Interface, QueueName
+from agentbridge.model.keys import EndpointId, Fields, Interface, MemberId, QueueName
 from agentbridge.model.state import Member, ObjectKind
 
 
@@ -132,6 +132,18 @@ Action = (
 
 ABSENT = "absent"
 """what a step replaces that makes something new"""
+
+
+MemberAction = AddMember | RemoveMember | PauseMember | SetPenalty | SetRingInUse
+
+
+def member_id(action: MemberAction) -> MemberId:
+    """Returns queue and interface of the member that the action is about."""
+    match action:
+        case AddMember(member) | RemoveMember(member):
+            return member.queue, member.interface
+        case PauseMember(queue, interface) | SetPenalty(queue, interface) | SetRingInUse(queue, interface):
+            return queue, interface
 
 
 @dataclass(frozen=True, slots=True)

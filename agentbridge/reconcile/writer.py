@@ -22,6 +22,7 @@ from agentbridge.model import (
     DropContact,
     EndpointId,
     Member,
+    MemberAction,
     MemberId,
     ObjectKind,
     PauseMember,
@@ -32,6 +33,7 @@ from agentbridge.model import (
     SetPenalty,
     SetRingInUse,
     Step,
+    member_id,
 )
 from agentbridge.plan.difference import rank, shown_member
 from agentbridge.plan.registration import transport_of
@@ -186,9 +188,10 @@ class Writer:
         An agent who moves has two keys, and the passes of both may want the same pause of the member that is still
         there: written twice it would look like a new one. Raises Refused, InvalidValue or Unavailable.
         """
-        if (member := _member_of(step)) is None:
+        if not isinstance(step.action, MemberAction):
             await self._asterisk.apply(step)
             return True
+        member = member_id(step.action)
         while (other := self._at_work.get(member)) is not None:
             await other.wait()
         self._at_work[member] = over = asyncio.Event()
@@ -214,17 +217,6 @@ class Writer:
                 return 1
 
 
-def _member_of(step: Step) -> MemberId | None:
-    """Returns the queue member that a step is about; None for one about something else."""
-    match step.action:
-        case AddMember(member) | RemoveMember(member):
-            return member.queue, member.interface
-        case PauseMember(queue, interface) | SetPenalty(queue, interface) | SetRingInUse(queue, interface):
-            return queue, interface
-        case _:
-            return None
-
-
 def _is_so(step: Step, there: Member | None) -> bool:
     """Whether a change in place is what the member is already."""
     if there is None:
@@ -241,7 +233,7 @@ def _is_so(step: Step, there: Member | None) -> bool:
 
 
 def _taken_out(step: Step) -> MemberId | None:
-    return (step.action.member.queue, step.action.member.interface) if isinstance(step.action, RemoveMember) else None
+    return member_id(step.action) if isinstance(step.action, RemoveMember) else None
 
 
 def _new_aor(step: Step) -> bool:

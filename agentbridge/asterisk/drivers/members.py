@@ -15,12 +15,13 @@ from agentbridge.model import (
     AddMember,
     Interface,
     Member,
-    MemberId,
+    MemberAction,
     PauseMember,
     QueueName,
     RemoveMember,
     SetPenalty,
     SetRingInUse,
+    member_id,
     queue_name,
 )
 
@@ -40,8 +41,6 @@ _SHOWN_RING_IN_USE = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
-
-MemberAction = AddMember | RemoveMember | PauseMember | SetPenalty | SetRingInUse
 
 
 def member_of(event: Message) -> Member:
@@ -151,7 +150,7 @@ class Members:
 
     async def apply(self, action: MemberAction) -> None:
         """Carries out the action and returns when it was observed. Raises Refused, InvalidValue or Unavailable."""
-        queue, interface = _pair(action)
+        queue, interface = member_id(action)
         name, fields = _request(action)
         event = self._seen.awaiting(queue, interface)
         try:
@@ -196,19 +195,10 @@ def _with_ring_in_use(member: Member, shown: Mapping[tuple[QueueName, str], bool
     return replace(member, ring_in_use=shown.get((member.queue, member.interface.lower()), member.ring_in_use))
 
 
-def _pair(action: MemberAction) -> MemberId:
-    """Returns queue and interface of the member that the action is about."""
-    match action:
-        case AddMember(member) | RemoveMember(member):
-            return member.queue, member.interface
-        case PauseMember(queue, interface) | SetPenalty(queue, interface) | SetRingInUse(queue, interface):
-            return queue, interface
-
-
 def _request(action: MemberAction) -> tuple[str, Sequence[tuple[str, str]]]:
     """Returns the AMI action and its fields for this change. Raises InvalidValue for a value that Asterisk would cut or
     misread."""
-    queue, interface = _pair(action)
+    queue, interface = member_id(action)
     where = [("Queue", _check_text(queue, "queue")), ("Interface", _check_text(interface, "interface"))]
     match action:
         case AddMember(member):
