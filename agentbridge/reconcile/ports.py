@@ -37,6 +37,10 @@ class Outcome:
     """why it is not so yet"""
 
 
+SUCCESS = Outcome()
+"""what most keys come to; one object for all, since there are many thousands of them"""
+
+
 class Directory(Protocol):
     """What the loop needs of PostgreSQL. Methods raise Unavailable without the database, Refused when a rule forbids
     it."""

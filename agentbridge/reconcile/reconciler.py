@@ -26,7 +26,7 @@ from agentbridge.reconcile.fence import Fence, FenceToken
 from agentbridge.reconcile.guard import RemovalGuard
 from agentbridge.reconcile.pace import Pace
 from agentbridge.reconcile.places import Places
-from agentbridge.reconcile.ports import Asterisk, Directory, Outcome
+from agentbridge.reconcile.ports import SUCCESS, Asterisk, Directory, Outcome
 from agentbridge.reconcile.results import Results
 from agentbridge.reconcile.waiting import WaitingKeys
 from agentbridge.reconcile.work_queue import Batch, Cause, WorkQueue
@@ -144,14 +144,14 @@ class Reconciler:
                 self._readings.pop(key, None)
             else:
                 self._readings[key] = reading
-        if cause in (Cause.EVENT, Cause.RESYNC):
-            # the event of an autopause is one of a member too, and its pass is due: at once it would bring the first
-            # queue's pause alone
-            keys = [key for key in keys if not self._autopauses.waits(key)]
-        if self._fence.open:
-            self.work.mark(keys, cause)
-        else:
+        if not self._fence.open:
             self._keep_missed(dict.fromkeys(keys, cause))
+            return
+        if cause in (Cause.EVENT, Cause.RESYNC) and (half := {key for key in keys if self._autopauses.waits(key)}):
+            # the event of an autopause is one of a member too: at once it would bring the first queue's pause alone
+            self.work.mark_later(dict.fromkeys(half, cause), after=AUTOPAUSE_SECONDS)
+            keys = [key for key in keys if key not in half]
+        self.work.mark(keys, cause)
 
     def mark_pauses(self, pauses: Mapping[EndpointId, SessionPause]) -> None:
         """Makes keys due of which nothing has changed but the pause of their session; one that was not in order is due
@@ -434,7 +434,9 @@ class Reconciler:
         )
         self.work.rest(written)
         self.work.retry({key: batch[key] for key in failures})
-        done = {key: Outcome(errors.get(key, "")) for key in compared.keys if key not in unfinished}
+        done = {
+            key: Outcome(errors[key]) if key in errors else SUCCESS for key in compared.keys if key not in unfinished
+        }
         self.work.forget_back_off(key for key, outcome in done.items() if not outcome.error)
         self._results.note(done)
         self.mark(self._waiting.stop(done), Cause.CHANGE)

@@ -14,7 +14,7 @@ import structlog
 from agentbridge import metrics
 from agentbridge.errors import Refused, Unavailable
 from agentbridge.model import EndpointId, QueueName
-from agentbridge.reconcile.ports import Asterisk, Directory, Outcome
+from agentbridge.reconcile.ports import SUCCESS, Asterisk, Directory, Outcome
 
 log = structlog.get_logger()
 
@@ -24,7 +24,6 @@ RECORD_SECONDS = 0.05
 """between two records of what can wait: at once after a silence, and together when many come"""
 TRUST_SECONDS = 3600.0
 """for so long a success that was recorded is taken to be there still"""
-_SUCCESS = Outcome()
 
 
 class Results:
@@ -87,7 +86,7 @@ class Results:
     def put(self, outcomes: Mapping[EndpointId, Outcome]) -> None:
         """Has these results recorded soon, but for successes that are in the directory already."""
         for key, outcome in outcomes.items():
-            if outcome != _SUCCESS or key not in self._recorded:
+            if outcome != SUCCESS or key not in self._recorded:
                 self._unrecorded[key] = outcome
                 self._waiting.set()
 
@@ -157,14 +156,14 @@ class Results:
         """Writes what is to be recorded into the directory; tells where that can't be."""
         outcomes, self._unrecorded = self._unrecorded, {}
         self._recording = dict(outcomes)
-        self._recorded -= outcomes.keys()
+        self._recorded.difference_update(outcomes)
         try:
             await self._directory.record(self.known, outcomes)
             await self._hand_over()
         except (Unavailable, Refused) as lost:
             self._on_lost(outcomes, str(lost))
         else:
-            self._recorded |= {key for key, outcome in self._recording.items() if outcome == _SUCCESS}
+            self._recorded |= {key for key, outcome in self._recording.items() if outcome == SUCCESS}
             self._on_recorded()
 
     async def _hand_over(self) -> None:

@@ -73,8 +73,8 @@ class Batch(dict[EndpointId, Cause]):
         """Begins with these keys, to compare or to write them; returns those that are still in the batch, with their
         causes."""
         mine = {key: self[key] for key in keys if key in self}
-        self._waiting -= mine.keys()
-        self._aside -= mine.keys()
+        self._waiting.difference_update(mine)  # `-=` with a view of keys would copy the whole set
+        self._aside.difference_update(mine)
         return mine
 
     def set_aside(self, keys: Iterable[EndpointId]) -> None:
@@ -239,9 +239,11 @@ class WorkQueue:
                 self.mark([key], cause)
         self._wake.set()
 
-    def rest(self, keys: Iterable[EndpointId]) -> None:
+    def rest(self, keys: Collection[EndpointId]) -> None:
         """Notes that these keys were written now; a key written too often within REST_SECONDS rests before the next
-        pass."""
+        pass. A pass over more than WRITES_KEPT takes longer than that."""
+        if len(keys) > WRITES_KEPT:
+            return
         now = self._clock()
         for key in keys:
             self._writes[key] = (*self._writes.get(key, ()), now)[-WRITES_AT_ONCE:]

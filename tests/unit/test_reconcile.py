@@ -355,6 +355,19 @@ def test_an_autopause_is_adopted_while_asterisk_is_away_and_undoes_no_later_unpa
     assert not _paused(loop)
 
 
+def test_an_autopause_while_the_directory_is_away_is_adopted_when_it_is_back(loop: Loop) -> None:
+    log_in(loop)
+    loop.settle()
+    loop.directory.up = False
+    loop.reconciler.suspend()
+    loop.asterisk.no_answer(SALES, ME)
+    loop.pass_time(2)
+    loop.directory.up = True
+    loop.look_again()
+    assert _paused(loop)
+    assert loop.directory.agents[ANN].memberships[0].paused
+
+
 def _paused(loop: Loop) -> bool:
     found = loop.member()
     assert found is not None
