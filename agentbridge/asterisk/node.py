@@ -186,6 +186,10 @@ class Node:
         """Returns where a device that is registered here is reached."""
         return self._contacts.contact(device)
 
+    def has_contact(self, device: EndpointId) -> bool:
+        """Whether a device has a contact here, be it one that does not answer just now."""
+        return self._contacts.registered(device) or bool(self._contacts.unreachable([device]))
+
     async def whole_contact(self, device: EndpointId) -> Contact | None:
         """Returns where a device that is registered here is reached, with its path, as the registrar has it now.
 

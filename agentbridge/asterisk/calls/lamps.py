@@ -75,8 +75,8 @@ class Lamps:
         self._on_known = on_known
         self._devices: dict[EndpointId, str] = {}
         self._lit: dict[EndpointId, str] = {}
-        self._newer: set[str] = set()
-        """devices that have changed since the last read began"""
+        self._newer: set[str] | None = None
+        """devices that have changed since the read began that is under way; None while none is"""
         self._dirty: set[EndpointId] = set()
         self._look = False
         self._read_at = -1
@@ -112,16 +112,16 @@ class Lamps:
 
     def _device_is(self, device: str, state: str) -> None:
         """Takes the state of a lamp or of a telephone, and marks the agent whose lamp may now be wrong."""
-        if lamp := _LAMP.fullmatch(device):
-            agent = EndpointId(lamp[1])
+        if self._newer is not None:
             self._newer.add(device)
+        if lamp := _LAMP.fullmatch(device):
+            agent = EndpointId(sys.intern(lamp[1]))
             if self._lit.get(agent) != state:  # somebody else switched it
-                self._lit[agent] = state
+                self._lit[agent] = sys.intern(state)
                 self._mark(agent)
         elif phone := _PHONE.fullmatch(device):
-            endpoint = EndpointId(phone[1])
-            self._newer.add(device)
-            self._devices[endpoint] = state
+            endpoint = EndpointId(sys.intern(phone[1]))
+            self._devices[endpoint] = sys.intern(state)
             if agent_found := agent_on(endpoint, self._policy):
                 self._mark(agent_found)
 
@@ -134,9 +134,11 @@ class Lamps:
             await self._read_all()
             self._look = False
         while self._dirty:
-            for _ in range(min(AT_ONCE, len(self._dirty))):
-                await self._light(self._dirty.pop())
-            await asyncio.sleep(0)  # where nothing differs nothing was waited for
+            # together: at a cold start all lamps are lit before the queues have members for app_queue to look at
+            some = [self._dirty.pop() for _ in range(min(AT_ONCE, len(self._dirty)))]
+            ended = await asyncio.gather(*map(self._light, some), return_exceptions=True)
+            for failure in filter(None, ended):
+                raise failure
         self._lights = 0
 
     async def _read_all(self) -> None:
@@ -147,22 +149,25 @@ class Lamps:
         def take(item: Message) -> None:
             name = item.get("Device")
             if lamp := _LAMP.fullmatch(name):
-                lit[EndpointId(lamp[1])] = sys.intern(item.get("State"))
+                lit[EndpointId(sys.intern(lamp[1]))] = sys.intern(item.get("State"))
             elif phone := _PHONE.fullmatch(name):
-                devices[EndpointId(phone[1])] = sys.intern(item.get("State"))
+                devices[EndpointId(sys.intern(phone[1]))] = sys.intern(item.get("State"))
 
-        self._newer.clear()
+        self._newer = newer = set[str]()
         losses = self._losses()
-        await self._link.action_list("DeviceStateList", timeout=60.0, on_item=take)
+        try:
+            await self._link.action_list("DeviceStateList", timeout=60.0, on_item=take)
+        finally:
+            self._newer = None
         before = self._devices
         # Asterisk lists no device that was never in use since it started: each of these is asked for once, and tells
         # by an event when that is over
         away = {d: was for d, was in before.items() if was not in _SHOWN} if losses == self._read_at else {}
         self._read_at = losses
-        self._devices = away | devices | {d: was for d, was in before.items() if f"PJSIP/{d}" in self._newer}
+        self._devices = away | devices | {d: was for d, was in before.items() if f"PJSIP/{d}" in newer}
         for device in [device for device, state in self._devices.items() if before.get(device) != state]:
             self._on_known(device)
-        self._lit = lit | {agent: was for agent, was in self._lit.items() if f"Custom:agent{agent}" in self._newer}
+        self._lit = lit | {agent: was for agent, was in self._lit.items() if f"Custom:agent{agent}" in newer}
         # those that are lit and no longer ours go out
         self._dirty |= set(self._agents()) | self._lit.keys()
 

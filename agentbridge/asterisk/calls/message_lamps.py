@@ -35,11 +35,18 @@ _TELEPHONE_KEY = re.compile(r"telephone/([^/]+)/agent")
 class MessageLamps:
     """Sends telephones the number of voicemail messages of the agent who sits there (MWI), by SIP NOTIFY.
 
-    policy: the entries that are in Asterisk's AstDB now. agents: the internal numbers that are ours.
+    policy: the entries that are in Asterisk's AstDB now. agents: the internal numbers that are ours. has_contact:
+    whether there is anything to be notified at a device; Asterisk itself tells a telephone that registers.
     """
 
-    def __init__(self, link: Asks, policy: Policy, agents: Callable[[], Iterable[EndpointId]]) -> None:
-        self._link, self._policy, self._agents = link, policy, agents
+    def __init__(
+        self,
+        link: Asks,
+        policy: Policy,
+        agents: Callable[[], Iterable[EndpointId]],
+        has_contact: Callable[[EndpointId], bool],
+    ) -> None:
+        self._link, self._policy, self._agents, self._has_contact = link, policy, agents, has_contact
         self._dirty: set[EndpointId] = set()
         """devices whose lamp may be wrong"""
         self._box_of: dict[EndpointId, str] = {}
@@ -105,7 +112,8 @@ class MessageLamps:
             self._box_of[device] = box
             while len(self._box_of) > FORMER:
                 del self._box_of[next(iter(self._box_of))]
-        await self._notify(device, new, old)
+        if self._has_contact(device):
+            await self._notify(device, new, old)
 
     async def _count(self, box: str) -> tuple[int, int]:
         """Returns how many new and old messages a voicemail box has; (0, 0) for one that Asterisk does not know."""

@@ -51,6 +51,10 @@ class Asterisk(Asks, Protocol):
 
     def members_of(self, key: EndpointId) -> Mapping[QueueName, Member]: ...
 
+    def has_contact(self, device: EndpointId) -> bool:
+        """Whether a device has a contact here, be it one that does not answer just now."""
+        ...
+
     async def depth(self) -> int: ...
 
 
@@ -91,7 +95,7 @@ class CallWatch:
         self.requests = Requests(
             desk, node, rings, recorder, self.board, policy, around, active=active, up=lambda: node.up
         )
-        self.message_lamps = MessageLamps(node, policy, node.agents)
+        self.message_lamps = MessageLamps(node, policy, node.agents, node.has_contact)
         self.boot_mark = BootMark(node, settled=settled, clock=time.monotonic)
 
     def on_event(self, event: Message) -> None:
