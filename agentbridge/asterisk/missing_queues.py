@@ -29,7 +29,7 @@ class MissingQueues:
         self._missing.add(queue)
 
     def clear(self) -> None:
-        """All queues are read anew: those that are missed then are noted again."""
+        """All keys are about to be compared: those that are missed then are noted again."""
         self._missing.clear()
 
     async def run(self) -> NoReturn:

@@ -222,6 +222,11 @@ class Node:
             self._missing.note(queue)
         return known
 
+    def forget_missing_queues(self) -> None:
+        """Looks no more for queues that were not there, since all keys are compared, and those that are still missed
+        are noted again."""
+        self._missing.clear()
+
     def carriers(self, agent: str) -> Collection[EndpointId]:
         """Returns the endpoint ids that take the calls of the agent with this row id."""
         return self._seen.carriers(agent)
@@ -274,7 +279,7 @@ class Node:
             try:
                 await self._policy.read_all()
                 await self._endpoints.read_all()
-                await self._read_members()
+                await self._members.read_all()
                 await self._mailboxes.read_all()
                 await self._contacts.read_all()
             finally:
@@ -288,15 +293,11 @@ class Node:
         parts = (
             self._policy.read_all,
             *self._endpoints.reads(),
-            self._read_members,
+            self._members.read_all,
             self._mailboxes.read_all,
             self._contacts.read_all,
         )
         return [partial(self._read_alone, part) for part in parts]
-
-    async def _read_members(self) -> None:
-        self._missing.clear()
-        await self._members.read_all()
 
     async def _read_alone(self, part: Callable[[], Awaitable[None]]) -> None:
         """Reads one of the parts while nothing else is read."""

@@ -138,6 +138,12 @@ class Directory:
             raise Unavailable("agentbridge.settings has no row: restore it with its defaults")
         return [EndpointId(str(number)) for number in range(bounds["internal_from"], bounds["internal_to"] + 1)]
 
+    async def fingerprint(self) -> str:
+        """Returns what is another one after whatever is written in the tables of which hints are sent, also without a
+        hint."""
+        async with self.statement() as connection:
+            return str(await connection.fetchval(QUERIES["fingerprint"]))
+
     # ------------------------------------------------------------ what became of it
 
     async def record(self, snapshot: str, outcomes: Mapping[EndpointId, Outcome]) -> None:

@@ -6,6 +6,9 @@ select internal as key from agentbridge.agents union all select name from agentb
 -- name: number_range
 select internal_from, internal_to from agentbridge.settings
 
+-- name: fingerprint
+select agentbridge.fingerprint()
+
 -- name: last_snapshot
 -- How far the changes were read by the daemon that was this node's before.
 select coalesce((select snapshot from agentbridge.nodes where node = $1), pg_current_snapshot())::text

@@ -120,6 +120,11 @@ class Reconciler:
         return not self.work and not self._results
 
     @property
+    def is_in_order(self) -> bool:
+        """Whether Asterisk is known to have all that the directory wishes: nothing waits, failed or is held back."""
+        return self.is_settled and not self.failed and self.refusal is None
+
+    @property
     def failed(self) -> Mapping[EndpointId, str]:
         """Keys that Asterisk can't have as the directory says, each with the reason."""
         return self._results.failed

@@ -33,6 +33,7 @@ from agentbridge.plan.limit import Limit
 from agentbridge.reconcile.pace import Pace
 from agentbridge.reconcile.reconciler import Reconciler
 from agentbridge.reconcile.resync import Resync
+from agentbridge.service.looks import Looks
 from agentbridge.service.relay import Relay
 from agentbridge.settings import Settings
 
@@ -60,7 +61,7 @@ class Parts:
 
 def build(settings: Settings, directory: Directory, ari: Ari) -> Parts:
     """Builds the parts on an open directory and ARI client, and makes them known to one another."""
-    relay = Relay()
+    relay, looks = Relay(), Looks()
     name, database = settings.node.name, settings.database
     registrations = Registrations(
         Telephones(directory.statement, name),
@@ -82,7 +83,7 @@ def build(settings: Settings, directory: Directory, ari: Ari) -> Parts:
     requests = RequestDesk(directory, database.url(), node=name, deadline=database.statement_seconds)
     desk = PhoneDesk(directory.transaction)
     phone = PhoneService(desk, channels, settings.phone)
-    relay.parts = Parts(
+    relay.parts = looks.parts = Parts(
         directory=directory,
         changes=Changes(
             database.url(),
@@ -105,8 +106,8 @@ def build(settings: Settings, directory: Directory, ari: Ari) -> Parts:
             clock=time.monotonic,
         ),
         resync=Resync(
-            relay.compare_everything,
-            relay.look_through,
+            looks.at_once,
+            looks.through,
             wanted=relay.is_active,
             every=settings.resync.seconds,
             clock=time.monotonic,

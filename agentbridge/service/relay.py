@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from agentbridge import memory
 from agentbridge.asterisk.ami.wire import Message
 from agentbridge.model import ALL_KEYS, EndpointId, QueueName, Reading, SessionPause
-from agentbridge.reconcile.comparison import KEYS_AT_ONCE
 from agentbridge.reconcile.work_queue import Cause
 
 if TYPE_CHECKING:
     from agentbridge.service.parts import Parts
-
-
-READING = 0.3
-"""the share of the time for a look through everything that its lists have; the rest is for comparing"""
 
 
 class Relay:
@@ -28,8 +21,6 @@ class Relay:
     """
 
     parts: Parts
-    _keys = 0
-    """how many there were at the last comparison at once"""
 
     # ------------------------------------------------------------ from the directory
 
@@ -108,41 +99,3 @@ class Relay:
     def is_telephone(self, key: EndpointId) -> bool:
         """Whether our AstDB family lists the device as a telephone."""
         return self.parts.node.is_telephone(key)
-
-    async def compare_everything(self, is_stale: bool) -> int:
-        """Marks every key; returns how many. Unavailable or Refused where a side can't be read.
-
-        is_stale: what is known of Asterisk may not be so, and all of it is read first.
-        """
-        parts = self.parts
-        if not is_stale and parts.reconciler.has_all_marked:
-            return self._keys  # by a comparison that had begun before this one was asked for
-        since = parts.reconciler.token()
-        if is_stale:
-            await parts.node.read_all()
-            await parts.node.finish_new_aors()
-        self._keys = await parts.reconciler.resync(since)
-        if is_stale:
-            parts.calls.look_again()
-        return self._keys
-
-    async def look_through(self, seconds: float) -> int:
-        """Reads Asterisk and marks every key little by little, in so many seconds; returns how many. Unavailable or
-        Refused where a side can't be read.
-
-        Nothing is held up by it for longer than one of Asterisk's lists takes. What a list shows that was not known is
-        compared at once.
-        """
-        parts = self.parts
-        reads = parts.node.reads()
-        for read in reads:
-            await asyncio.sleep(seconds * READING / len(reads))
-            await read()
-        keys = sorted(await parts.reconciler.everything())
-        rest = seconds * (1 - READING) / (len(keys) // KEYS_AT_ONCE + 1)
-        for start in range(0, len(keys), KEYS_AT_ONCE):
-            parts.reconciler.mark(keys[start : start + KEYS_AT_ONCE], Cause.RESYNC)
-            await asyncio.sleep(rest)
-        parts.calls.look_again()
-        memory.give_back()
-        return len(keys)

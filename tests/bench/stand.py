@@ -132,7 +132,7 @@ class Stand:
         # not EXISTS, which PostgreSQL plans for one row: with 20,000 agents that took minutes and a core
         done = "SELECT bool_and(applied_at IS NOT NULL) FROM agentbridge.agent_status"
         async with asyncio.timeout(within):
-            while not (await self.db.fetchval(idle) and await self.db.fetchval(done, timeout=within)):
+            while not (await self.db.fetchval(idle) and await self.db.fetchval(done, timeout=within)):  # noqa: ASYNC110
                 await asyncio.sleep(look_s)
 
     @asynccontextmanager

@@ -213,6 +213,52 @@ async def test_a_connection_that_changed_one_row_changes_thousands_in_a_moment_a
             assert keys == expected or (expected == others and everything), statement
 
 
+async def test_whatever_is_written_gives_the_directory_another_fingerprint(sql: Connection) -> None:
+    """Also without a hint; but not the nodes' own heartbeats, which come all the time."""
+    await add_agent(sql, "anna", internal="1")
+    await add_telephone(sql, "desk1")
+    await add_queue(sql, "sales", "anna")
+    await sql.execute(
+        """
+        insert into agentbridge.teams (name) values ('first');
+        insert into agentbridge.team_members select t.id, a.id from agentbridge.teams t, agentbridge.agents a;
+        insert into agentbridge.team_queues (team_id, queue_id)
+            select t.id, q.id from agentbridge.teams t, agentbridge.queues q;
+        insert into agentbridge.prefixes (prefix) values ('9');
+        insert into agentbridge.nodes (node) values ('pbx1');
+        insert into agentbridge.device_locations (device, node, contact) values ('1', 'pbx1', 'sip:1@192.0.2.1');
+        select agentbridge.login('anna');
+        select agentbridge.pause('anna', 'tea', queue => 'sales')
+        """
+    )
+    hinted = await sql.fetch(
+        "select distinct c.relname as name from pg_trigger t join pg_class c on c.oid = t.tgrelid"
+        " where t.tgname like 'hint%' and c.relnamespace = 'agentbridge'::regnamespace and c.relname <> 'nodes'"
+    )
+    assert len(hinted) >= 10
+    found = {await sql.fetchval("select agentbridge.fingerprint()")}
+    for (table,) in hinted:
+        column = await sql.fetchval(
+            "select attname from pg_attribute where attrelid = $1::regclass and attnum > 0"
+            " and attidentity = '' and not attisdropped order by attnum desc limit 1",
+            f"agentbridge.{table}",
+        )
+        await sql.execute(f"alter table agentbridge.{table} disable trigger user")
+        written = await sql.execute(f"update agentbridge.{table} set {column} = {column}")
+        await sql.execute(f"alter table agentbridge.{table} enable trigger user")
+        assert written != "UPDATE 0", table
+        fingerprint = await sql.fetchval("select agentbridge.fingerprint()")
+        assert fingerprint not in found, table
+        found.add(fingerprint)
+    await sql.execute("update agentbridge.nodes set seen_at = now(), pending = 1")
+    assert await sql.fetchval("select agentbridge.fingerprint()") in found
+    for statement in ("delete from agentbridge.queue_pauses", "update agentbridge.nodes set retired_at = now()"):
+        await sql.execute(statement)
+        fingerprint = await sql.fetchval("select agentbridge.fingerprint()")
+        assert fingerprint not in found
+        found.add(fingerprint)
+
+
 async def test_what_a_hint_says_of_an_agent_is_all_that_is_read_of_one(sql: Connection) -> None:
     """A column that is read and not named by the trigger would reach Asterisk only with the next comparison."""
     columns = await sql.fetch(

@@ -157,11 +157,12 @@ class Endpoints:
 
         Raises Refused or Unavailable where Asterisk does not list them.
         """
-        objects = ObjectTable()
+        objects, known = ObjectTable(), self._seen.objects(kind)
+        digest = self._capabilities.digest
 
         def take(item: Message) -> None:
-            key = EndpointId(item.get("Key").rpartition("/")[2])
-            objects.put(key, decoded(kind, item.get("Val"), digest=self._capabilities.digest))
+            key, text = EndpointId(item.get("Key").rpartition("/")[2]), item.get("Val")
+            objects.put_read(key, hash((text, digest)), lambda: decoded(kind, text, digest=digest), known)
 
         await self._bulk.action_list("DBGetTree", {"Family": family}, timeout=BULK_SECONDS, on_item=take)
         return objects

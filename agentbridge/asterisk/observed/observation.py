@@ -200,6 +200,10 @@ class Observation:
             self._touched_objects.add((kind, key))
         self._objects[kind].drop(key)
 
+    def objects(self, kind: ObjectKind) -> ObjectTable:
+        """All objects of a kind."""
+        return self._objects[kind]
+
     def object_touched(self, kind: ObjectKind, key: EndpointId) -> bool:
         """Whether the object was written or deleted since the full read began that is under way."""
         return (kind, key) in self._touched_objects
@@ -231,8 +235,8 @@ class Observation:
         """Begins a full read: what is touched from now on, until `end_read`, is newer than what the read will say, and
         stays.
 
-        tells_drift: also objects and policy that are not as they were known are told as a change, since nobody will
-        compare everything at once after it.
+        tells_drift: all that is not as it was known is told as a change, since nobody will compare everything at once
+        after it.
         """
         self.end_read()
         self._reading, self._tells_drift = True, tells_drift
@@ -290,7 +294,10 @@ class Observation:
         """Stores all voicemail boxes from a full read; those that were touched since its beginning stay."""
         fresh = {key: fields for key, fields in boxes.items() if key not in self._touched_mailboxes}
         kept = {key: fields for key, fields in self._mailboxes.items() if key in self._touched_mailboxes}
-        self._mailboxes = fresh | kept
+        before, self._mailboxes = self._mailboxes, fresh | kept
+        if self._tells_drift:
+            now = self._mailboxes
+            self._tell(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
 
     def policy_read(self, fresh: PolicyTree) -> None:
         """Stores our whole AstDB family from a full read."""

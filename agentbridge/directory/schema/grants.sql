@@ -29,7 +29,7 @@ grant select on agentbridge.telephones, agentbridge.endpoint_ids, agentbridge.qu
 grant select on agentbridge.migrations, agentbridge.schema_files, agentbridge.changes, agentbridge.home,
     agentbridge.taken_away, agentbridge.applied, agentbridge.older_databases, agentbridge.agent_status,
     agentbridge.telephone_status to agentbridge_daemon;
-grant execute on function agentbridge.touched, agentbridge.known_nodes, agentbridge.moved_in,
+grant execute on function agentbridge.touched, agentbridge.known_nodes, agentbridge.fingerprint, agentbridge.moved_in,
     agentbridge.database_older, agentbridge.hold, agentbridge.hand_over, agentbridge.fates,
     agentbridge.record_applied, agentbridge.prune_changes, agentbridge.prune_taken_away, agentbridge.prune_old,
     agentbridge.recording_expired to agentbridge_daemon;

@@ -280,3 +280,26 @@ begin
             'for each statement execute function agentbridge.hint_everything()', name);
     end loop;
 end $$;
+
+-- For whoever has read all of the directory and asks whether that would be the same again: another text after whatever
+-- was written in the tables above, also where their triggers were disabled. Each row's xmin is the transaction that wrote
+-- it: a new one makes the sum greater, and without a row there are fewer. Of nodes only what concerns others counts,
+-- since each beats its heart there. 20 ms for 10,000 agents with 50,000 memberships.
+create or replace function agentbridge.fingerprint() returns text language plpgsql stable security definer
+set search_path = agentbridge, pg_temp
+as $$
+declare
+    name text;
+    found text;
+    everything text := (select string_agg(n::text, ' ' order by node) from (
+        select node, sip_host, sip_port, serves_queues, lost_at, retired_at from nodes) n);
+begin
+    foreach name in array '{agents,telephones,sessions,queue_members,queue_pauses,queues,retired_queues,teams,
+        team_members,team_queues,prefixes,settings,device_locations}'::text[]
+    loop
+        execute format('select count(*) || $f$/$f$ || coalesce(sum(xmin::text::bigint), 0) from agentbridge.%I', name)
+            into found;
+        everything := concat_ws(' ', everything, found);
+    end loop;
+    return md5(everything);
+end $$;
