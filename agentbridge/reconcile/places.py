@@ -22,8 +22,9 @@ class Places:
         self._observed = observed
         self._joined_by: dict[AgentPlace, EndpointId] = {}
         """by which endpoint each agent joined each queue last"""
-        self._joined_at: dict[tuple[EndpointId, QueueName], AgentId] = {}
-        """which agent joined each queue last by an endpoint; another one where two agents exchange their numbers"""
+        self._joined_at: dict[tuple[EndpointId, QueueName], tuple[AgentId, str]] = {}
+        """which agent joined each queue last by an endpoint, another one where two agents exchange their numbers, and
+        the member's name: somebody may have added another member there since by hand"""
         self._locked: set[AgentPlace] = set()
 
     def lock(self, planned: Plan, desired: Mapping[EndpointId, DesiredState]) -> tuple[Plan, set[AgentPlace]]:
@@ -42,13 +43,14 @@ class Places:
             if not isinstance(step.action, AddMember) or agent is None:
                 steps.append(step)
                 continue
-            place = (agent, step.action.member.queue)
+            joining = step.action.member
+            place = (agent, joining.queue)
             if not self._is_free(place, step.key):
                 waiting[step.key] = ""
                 continue
             steps.append(step)
             self._joined_by[place] = step.key
-            self._joined_at[step.key, place[1]] = agent
+            self._joined_at[step.key, joining.queue] = agent, joining.name
             locked.add(place)
         self._locked |= locked
         return replace(planned, steps=tuple(steps), waiting={**waiting, **planned.waiting}), locked
@@ -62,6 +64,8 @@ class Places:
         it."""
         agent, queue = place
         holder = self._joined_by.get(place, key)
-        if holder == key or self._joined_at.get((holder, queue)) != agent:
+        joined, name = self._joined_at.get((holder, queue), (None, ""))
+        if holder == key or joined != agent:
             return True
-        return place not in self._locked and queue not in self._observed.members_of(holder)
+        there = self._observed.members_of(holder).get(queue)
+        return place not in self._locked and (there is None or there.name != name)

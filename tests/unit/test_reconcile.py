@@ -355,6 +355,21 @@ def test_an_autopause_is_adopted_while_asterisk_is_away_and_undoes_no_later_unpa
     assert not _paused(loop)
 
 
+def test_an_agent_with_a_new_number_does_not_wait_for_a_stranger_at_the_old_one(loop: Loop) -> None:
+    log_in(loop)
+    loop.settle()
+    memberships = loop.directory.agents[ANN].memberships
+    loop.directory.change(ANN, memberships=())
+    loop.settle()
+    loop.directory.change(ANN, internal=EndpointId("2001"))
+    loop.settle()
+    loop.asterisk.add_by_hand(Member(queue=SALES, interface=ME, name="by hand", state_interface=ME))
+    loop.directory.change(ANN, memberships=memberships)
+    loop.settle()
+    assert loop.member(EndpointId("2001")) is not None
+    assert loop.member() is not None
+
+
 def test_an_autopause_while_the_directory_is_away_is_adopted_when_it_is_back(loop: Loop) -> None:
     log_in(loop)
     loop.settle()
