@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
-from types import MappingProxyType
 
 from agentbridge.desired.caller_id import caller_id, merged
 from agentbridge.desired.voicemail import mailbox_of
@@ -89,7 +88,7 @@ def _aor(line: Line, key: EndpointId, sip: SipDefaults) -> Fields:
 @lru_cache(maxsize=16)
 def _aor_fields(expires: int, qualify: int, contact: str) -> Fields:
     """Returns the fields of an AOR; one mapping for all that are equal, as most are."""
-    return MappingProxyType(
+    return Row(
         {
             "max_contacts": "1",
             "remove_existing": "yes",

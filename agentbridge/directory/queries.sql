@@ -1,7 +1,8 @@
 -- What the daemon asks of the directory. Each block is one statement and so one snapshot.
 
 -- name: all_keys
-select internal as key from agentbridge.agents union all select name from agentbridge.telephones
+-- One array, which is decoded in a tenth of the time of so many rows.
+select array(select internal from agentbridge.agents union all select name from agentbridge.telephones)
 
 -- name: number_range
 select internal_from, internal_to from agentbridge.settings

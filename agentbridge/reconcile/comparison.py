@@ -61,6 +61,7 @@ class Comparison:
             self,
             plan=Plan(steps=steps, problems=problems, waiting=waiting),
             keys=[key for key in self.keys if key in keys],
+            desired={key: state for key, state in self.desired.items() if key in keys},
             agents={key: agent for key, agent in self.agents.items() if key in keys},
         )
 
@@ -111,11 +112,11 @@ class Comparer:
         """Returns every key that should be or is in Asterisk, numbers of the range without an AOR included. Raises
         Unavailable."""
         keys = await self._directory.keys()
-        reserve = frozenset(await self._directory.reserve())
+        reserve = await self._directory.reserve()
         parts = in_parts(reserve, MARKED_AT_ONCE)
         taken = frozenset([number async for part in parts for number in part if self._asterisk.is_others(number)])
         self._tell_taken(taken)
-        self._reserve = reserve - taken
+        self._reserve = reserve - taken if taken else reserve
         keys |= set(self._asterisk.owned())
         keys |= {number for number in taken if self._has_left_over(number)}
         return keys | {

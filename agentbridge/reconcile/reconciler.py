@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
@@ -23,6 +23,7 @@ from agentbridge.plan.postponement import interrupted, postponed
 from agentbridge.reconcile.autopauses import Autopauses
 from agentbridge.reconcile.comparison import MARKED_AT_ONCE, Comparer, Comparison, in_parts, merged
 from agentbridge.reconcile.fence import Fence, FenceToken
+from agentbridge.reconcile.filling import Filling, added
 from agentbridge.reconcile.guard import RemovalGuard
 from agentbridge.reconcile.pace import Pace
 from agentbridge.reconcile.places import Places
@@ -305,13 +306,33 @@ class Reconciler:
             return
         batch.set_changed([key for key, cause in batch.items() if cause is Cause.PAUSE])
         keys = set(batch)
-        differing = await self._compare_in_parts(batch, adopted, check)
-        if differing:
-            # all together: the ranks hold for all that is written, such as AORs ahead of all endpoints
-            compared = merged(differing)
-            await self._write(compared.of(batch.begin(compared.keys)), batch, check)
+        if len(batch) > BIG:
+            await self._fill(batch, adopted, check)
+        else:
+            await self._write_together(await self._compare_in_parts(batch, adopted, check), batch, check)
         if self._guard.is_over(keys, self.failed):
             self.mark(await self._guard.look(), Cause.RESYNC)
+
+    async def _fill(self, batch: Batch, adopted: Mapping[EndpointId, str], check: Callable[[], None]) -> None:
+        """Compares a big batch and writes what differs; what is only added, slice by slice. Raises Unavailable."""
+        with_aors = not self._asterisk.takes_together(len(batch))
+        async with Filling(self._comparer, self._writer, self.work, batch, check, self._conclude) as filling:
+
+            async def take(differs: Comparison) -> Comparison | None:
+                new, other = added(differs, with_aors=with_aors)
+                if new:
+                    await filling.add(new)
+                return other
+
+            await self._write_together(await self._compare_in_parts(batch, adopted, check, take), batch, check)
+            if members := await filling.finish():
+                await self._write(members, batch, check)
+
+    async def _write_together(self, differing: Sequence[Comparison], batch: Batch, check: Callable[[], None]) -> None:
+        """Writes what differs, all together: the ranks hold for all of it, such as AORs ahead of all endpoints."""
+        if differing:
+            compared = merged(differing)
+            await self._write(compared.of(batch.begin(compared.keys)), batch, check)
 
     def _pauses_of(self, batch: Batch) -> dict[EndpointId, SessionPause]:
         """Returns the pauses that were marked, if they are all that the pass has to look at; else none."""
@@ -329,12 +350,17 @@ class Reconciler:
         self._conclude(compared, written.failures, batch, self._comparer.compare_pauses(pauses).plan)
 
     async def _compare_in_parts(
-        self, batch: Batch, adopted: Mapping[EndpointId, str], check: Callable[[], None]
+        self,
+        batch: Batch,
+        adopted: Mapping[EndpointId, str],
+        check: Callable[[], None],
+        take: Callable[[Comparison], Awaitable[Comparison | None]] | None = None,
     ) -> list[Comparison]:
         """Compares a batch part by part, and is done with the keys that are in order; returns the comparisons of the
         others. Raises Unavailable.
 
-        adopted: the keys with an autopause, each with the reason why the directory refused it, or ''.
+        adopted: the keys with an autopause, each with the reason why the directory refused it, or ''. take: takes what
+        it writes itself out of a comparison, and returns the rest.
         """
         reading = None if adopted else self._reading_of(batch)
         refused = {key: reason for key, reason in adopted.items() if reason}
@@ -345,13 +371,15 @@ class Reconciler:
                 compared = await self._compare(batch, part, reading, refused)
                 check()
                 same, different = compared.split()
-                if different:
-                    differing.append(different)
-                    self.work.set_aside(batch, different.keys)
                 if same:
                     self._conclude(same, {}, batch, Plan())
                 # with those that are not ours
                 self.work.release(batch, part.keys() - set(different.keys if different else ()))
+                if different and take:
+                    different = await take(different)
+                if different:
+                    differing.append(different)
+                    self.work.set_aside(batch, different.keys)
                 if Cause.EVERYTHING in part.values():
                     await self._give_way(self._clock() - began)
         return differing

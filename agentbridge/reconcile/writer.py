@@ -87,11 +87,11 @@ class Writer:
         written = Written()
         for _, group in itertools.groupby(steps, key=rank):
             todo = [step for step in group if written.goes_on(step.key)]
-            aors = [step for step in todo if _new_aor(step)]
+            aors = [step for step in todo if is_new_aor(step)]
             if self._asterisk.takes_together(len(aors)):
                 check()
                 await self._put_aors(aors, causes, written.failures)
-                todo = [step for step in todo if not _new_aor(step)]
+                todo = [step for step in todo if not is_new_aor(step)]
             await self._write_rank(todo, causes, written, check, anew)
         return written
 
@@ -211,7 +211,7 @@ class Writer:
                 return TASKS_A_WRITE
             case PutPolicy() | DeletePolicy() | PutObject(kind=ObjectKind.AUTH) | DeleteObject(kind=ObjectKind.AUTH):
                 return 0
-            case PutObject() if _new_aor(step):
+            case PutObject() if is_new_aor(step):
                 return self._asterisk.tasks_of_an_aor
             case _:
                 return 1
@@ -236,7 +236,8 @@ def _taken_out(step: Step) -> MemberId | None:
     return member_id(step.action) if isinstance(step.action, RemoveMember) else None
 
 
-def _new_aor(step: Step) -> bool:
+def is_new_aor(step: Step) -> bool:
+    """Whether a step makes an AOR that is not there yet."""
     return isinstance(step.action, PutObject) and step.action.kind is ObjectKind.AOR and step.was == ABSENT
 
 

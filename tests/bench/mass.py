@@ -17,6 +17,7 @@ from lab.asterisk import Asterisk
 from lab.bridge import Bridge
 from lab.manager import Manager, Message, members
 from lab.processes import run
+from lab.sipp import Customers
 from tests.acceptance.wire import Wire
 from tests.bench import idle
 from tests.bench.importing import Import, imported
@@ -96,11 +97,16 @@ async def measure(agents: int = AGENTS, idle_s: float = idle.SECONDS) -> Day:
 
 
 async def _pushed(stand: Stand, first: int = 0) -> float:
-    """Seconds until an Asterisk of its own has no task left from being told all that the directory says.
+    """Seconds until an Asterisk of its own, which customers call too, has no task left from being told all that the
+    directory says.
 
     first: of the agents beyond so many alone, beside the first ones.
     """
-    async with Asterisk(queues=QUEUES) as asterisk, Bridge(asterisk, stand.dsn, name="pusher") as bridge:
+    async with (
+        Asterisk(queues=QUEUES) as asterisk,
+        Bridge(asterisk, stand.dsn, name="pusher") as bridge,
+        Customers(asterisk),
+    ):
         started = time.perf_counter()
         command = (sys.executable, "-m", "tests.bench.peers.pusher", str(bridge.config), str(first))
         pushed_s = float((await run(*command, within=WITHIN_S)).split()[-1])

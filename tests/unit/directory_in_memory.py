@@ -96,9 +96,9 @@ class DirectoryInMemory:
         await self._reach()
         return {agent.internal for agent in self.agents.values()} | self.telephones.keys()
 
-    async def reserve(self) -> Collection[EndpointId]:
+    async def reserve(self) -> frozenset[EndpointId]:
         await self._reach()
-        return self.numbers
+        return frozenset(self.numbers)
 
     async def record(self, snapshot: str, outcomes: Mapping[EndpointId, Outcome]) -> None:
         await self._reach()

@@ -10,11 +10,13 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 
+import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from agentbridge import memory
 from agentbridge.asterisk.listener import NoListener
 from agentbridge.desired.pjsip import SipDefaults
 from agentbridge.desired.state import desired, interface_of
@@ -37,6 +39,7 @@ from agentbridge.model import (
 )
 from agentbridge.plan.difference import plan
 from agentbridge.plan.limit import Limit
+from agentbridge.reconcile import filling, reconciler
 from agentbridge.reconcile.pace import Pace
 from agentbridge.reconcile.reconciler import Reconciler
 from agentbridge.reconcile.work_queue import Cause
@@ -432,6 +435,23 @@ class World(RuleBasedStateMachine):
             structlog.reset_defaults()
 
 
+class WorldOfBigPasses(World):
+    """The same, and each pass works as one over very many keys does: slice by slice."""
+
+    def __init__(self) -> None:
+        self._patched = pytest.MonkeyPatch()
+        self._patched.setattr(reconciler, "BIG", 0)
+        self._patched.setattr(filling, "SLICE", 2)
+        self._patched.setattr(memory, "give_back", lambda: None)
+        super().__init__()
+
+    def teardown(self) -> None:
+        try:
+            super().teardown()
+        finally:
+            self._patched.undo()
+
+
 def _is_by_hand(step: Step) -> bool:
     return isinstance(step.action, RemoveMember) and step.action.member.name == BY_HAND
 
@@ -440,7 +460,8 @@ def _member(queue: QueueName, interface: Interface) -> Member:
     return Member(queue=queue, interface=interface, name=BY_HAND, state_interface=interface)
 
 
-World.TestCase.settings = settings(
+World.TestCase.settings = WorldOfBigPasses.TestCase.settings = settings(
     max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), database=None
 )
 TestConvergence = World.TestCase
+TestConvergenceOfBigPasses = WorldOfBigPasses.TestCase

@@ -1,0 +1,151 @@
+"""How a pass over very many keys adds what Asterisk has nothing of: at a cold start, or after an import.
+
+All that is to be written of 10,000 agents, each step an object, would be 40 MB that are left behind in pieces, and the
+first of them would wait until the last is compared. So keys that are only added to are written slice by slice:
+
+1. while others are still compared, call policy and AORs: Asterisk walks all its endpoints for each AOR that is made,
+   and there are none yet;
+2. when all are compared, auths, endpoints and mailboxes;
+3. at last, together, the queue members: app_queue looks at all of them at each change of an endpoint's state.
+
+In between what should be of a key is kept packed. A key that changes meanwhile leaves the pass, as always.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import TracebackType
+from typing import Protocol, Self
+
+from agentbridge.model import ABSENT, AddMember, EndpointId, PutMailbox, PutObject, PutPolicy, Step
+from agentbridge.plan.difference import Plan
+from agentbridge.reconcile.comparison import Comparer, Comparison, merged
+from agentbridge.reconcile.work_queue import Batch, WorkQueue
+from agentbridge.reconcile.writer import Writer, is_new_aor
+
+SLICE = 500
+"""keys that are written together"""
+
+
+class Conclude(Protocol):
+    """Notes what the keys of a comparison came to; see Reconciler."""
+
+    def __call__(
+        self, compared: Comparison, failures: Mapping[EndpointId, str], batch: Batch, proof: Plan, /
+    ) -> None: ...
+
+
+class Filling:
+    """Writes the keys of one pass that are only added to: `add` while the pass compares, then `finish`.
+
+    To be used as a context, at whose end nothing is being written any more. check: called before each write; what it
+    raises ends the pass. conclude: told of keys that are done.
+    """
+
+    def __init__(
+        self,
+        comparer: Comparer,
+        writer: Writer,
+        work: WorkQueue,
+        batch: Batch,
+        check: Callable[[], None],
+        conclude: Conclude,
+    ) -> None:
+        self._comparer, self._writer, self._work = comparer, writer, work
+        self._batch, self._check, self._conclude = batch, check, conclude
+        self._gathered: list[Comparison] = []
+        self._writing: asyncio.Task[None] | None = None
+        self._objects: list[bytes] = []
+        """what should be of keys with policy and AOR, a slice each"""
+        self._members: list[bytes] = []
+        """the same of those of which only the members are left"""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.wait([self._writing])
+
+    async def add(self, compared: Comparison) -> None:
+        """Takes a comparison of keys that are only added to; once there are enough, begins to write their policy and
+        AORs, while the caller goes on. Raises Unavailable when Asterisk is gone."""
+        self._gathered.append(compared)
+        if sum(len(part.keys) for part in self._gathered) >= SLICE:
+            await self._begin_writing()
+
+    async def finish(self) -> Comparison | None:
+        """Writes what is left but for queue members; returns the comparison of the keys that have any. Raises
+        Unavailable when Asterisk is gone."""
+        await self._begin_writing()
+        await self._written()
+        self._objects.reverse()
+        while self._objects:  # each is forgotten before it is written
+            compared = await self._unpacked(self._objects.pop())
+            await self._write(compared, lambda step: not isinstance(step.action, AddMember), self._members)
+        return merged([await self._unpacked(some) for some in self._members]) if self._members else None
+
+    async def _begin_writing(self) -> None:
+        """Begins to write policy and AORs of the keys that were gathered, when those before are written."""
+        await self._written()
+        if self._gathered:
+            compared, self._gathered = merged(self._gathered), []
+            self._writing = asyncio.create_task(self._write(compared, _is_first, self._objects), name="filling")
+
+    async def _written(self) -> None:
+        """Waits until nothing is being written; raises what that has raised."""
+        if (writing := self._writing) is not None:
+            await asyncio.wait([writing])
+            self._writing = None
+            writing.result()
+
+    async def _write(self, compared: Comparison, is_due: Callable[[Step], bool], rest: list[bytes]) -> None:
+        """Writes the steps that are due; is done with the keys of which nothing is left, and packs what should be of
+        the others."""
+        steps = compared.plan.steps
+        written = await self._writer.write([step for step in steps if is_due(step)], self._batch, self._check)
+        left = {step.key for step in steps if not is_due(step)} - written.failures.keys()
+        if left:
+            rest.append(_packed(compared.of(left)))
+            self._work.set_aside(self._batch, left)
+        if done := set(compared.keys) - left:
+            ended = compared.of(done)
+            proof = await self._comparer.compare_again(ended.desired, ended.queues)
+            self._conclude(ended, written.failures, self._batch, proof)
+            self._work.release(self._batch, done)
+
+    async def _unpacked(self, packed: bytes) -> Comparison:
+        """Compares the keys of a slice again, of which Asterisk has more by now; without those that left the pass."""
+        kept: Comparison = pickle.loads(packed)  # noqa: S301 - our own, from this process
+        compared = kept.of(self._batch.begin(kept.keys).keys())
+        return replace(compared, plan=await self._comparer.compare_again(compared.desired, compared.queues))
+
+
+def added(compared: Comparison, *, with_aors: bool) -> tuple[Comparison | None, Comparison | None]:
+    """Returns two parts of a comparison, the keys that are only added to and the others; None for a part without keys.
+
+    with_aors: whether AORs are among what may be added slice by slice.
+    """
+    others = {step.key for step in compared.plan.steps if not _adds(step) or (is_new_aor(step) and not with_aors)}
+    others |= compared.plan.waiting.keys() | compared.plan.problems.keys()
+    new = set(compared.keys) - others
+    return compared.of(new) if new else None, compared.of(others) if others else None
+
+
+def _adds(step: Step) -> bool:
+    return step.was == ABSENT and isinstance(step.action, PutPolicy | PutObject | PutMailbox | AddMember)
+
+
+def _is_first(step: Step) -> bool:
+    return isinstance(step.action, PutPolicy) or is_new_aor(step)
+
+
+def _packed(compared: Comparison) -> bytes:
+    """Returns the comparison without its plan as bytes, which leave no gaps in the memory when they are freed."""
+    return pickle.dumps(replace(compared, plan=Plan()))
