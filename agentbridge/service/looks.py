@@ -60,7 +60,7 @@ class Looks:
 
         Nothing is held up by it for longer than one of Asterisk's lists takes. What a list shows that was not known is
         compared at once. So where nothing was written in the directory since the last look at all keys, there is
-        nothing left to be found in them.
+        nothing left to be found in them, and they are spared.
         """
         parts = self.parts
         reads = parts.node.reads()
@@ -69,12 +69,13 @@ class Looks:
             await read()
         seconds *= 1 - READING
         fingerprint = await parts.directory.fingerprint()
-        if fingerprint == self._fingerprint and parts.reconciler.is_in_order and self._spared < SPARED:
+        is_spared = fingerprint == self._fingerprint and parts.reconciler.is_in_order and self._spared < SPARED
+        if is_spared:
             self._spared += 1
             await asyncio.sleep(seconds)
         else:
             self._looked(await self._mark_all(seconds), fingerprint)
-        parts.calls.look_again()
+        parts.calls.look_again(spare_agents=is_spared)
         memory.give_back()
         return self._keys
 

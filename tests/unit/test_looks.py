@@ -65,7 +65,8 @@ class Centre:
         assert cause is Cause.RESYNC
         self.marked.update(keys)
 
-    def look_again(self) -> None: ...
+    def look_again(self, *, spare_agents: bool = False) -> None:
+        assert not (spare_agents and self.marked)
 
 
 def test_keys_are_spared_while_nothing_is_written_in_the_directory() -> None:

@@ -114,14 +114,18 @@ class CallWatch:
         self.board.on_policy(path, value)
         self.message_lamps.on_policy(path, value)
 
-    def look_again(self) -> None:
-        """Makes each part compare its picture with Asterisk anew: after a start, a reconnect, and at intervals."""
+    def look_again(self, *, spare_agents: bool = False) -> None:
+        """Makes each part compare its picture with Asterisk anew: after a start, a reconnect, and at intervals.
+
+        spare_agents: not those whose look is one at every agent.
+        """
         self.recordings.look_again()
         self.resumer.look_again()
         self.spying.look_again()
-        self.lamps.look_again()
-        self.board.look_again()
         self.boot_mark.look_again()
+        if not spare_agents:
+            self.lamps.look_again()
+            self.board.look_again()
 
     async def run(self) -> None:
         """Runs all parts until it is cancelled."""
