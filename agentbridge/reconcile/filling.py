@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from agentbridge.model import ABSENT, AddMember, EndpointId, PutMailbox, PutObject, PutPolicy, Step
 from agentbridge.plan.difference import Plan
@@ -28,6 +28,8 @@ from agentbridge.reconcile.writer import Writer, is_new_aor
 
 SLICE = 500
 """keys that are written together"""
+AT_ONCE = 3
+"""slices that are written side by side"""
 
 
 class Conclude(Protocol):
@@ -57,7 +59,7 @@ class Filling:
         self._comparer, self._writer, self._work = comparer, writer, work
         self._batch, self._check, self._conclude = batch, check, conclude
         self._gathered: list[Comparison] = []
-        self._writing: asyncio.Task[None] | None = None
+        self._writing: set[asyncio.Task[None]] = set()
         self._objects: list[bytes] = []
         """what should be of keys with policy and AOR, a slice each"""
         self._members: list[bytes] = []
@@ -69,41 +71,56 @@ class Filling:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._writing is not None:
-            self._writing.cancel()
-            await asyncio.wait([self._writing])
+        for writing in self._writing:
+            writing.cancel()
+        if self._writing:
+            await asyncio.wait(self._writing)
 
     async def add(self, compared: Comparison) -> None:
         """Takes a comparison of keys that are only added to; once there are enough, begins to write their policy and
         AORs, while the caller goes on. Raises Unavailable when Asterisk is gone."""
         self._gathered.append(compared)
         if sum(len(part.keys) for part in self._gathered) >= SLICE:
-            await self._begin_writing()
+            await self._begin_first()
 
     async def finish(self) -> Comparison | None:
         """Writes what is left but for queue members; returns the comparison of the keys that have any. Raises
         Unavailable when Asterisk is gone."""
-        await self._begin_writing()
-        await self._written()
+        await self._begin_first()
+        await self._until_fewer(1)
         self._objects.reverse()
         while self._objects:  # each is forgotten before it is written
-            compared = await self._unpacked(self._objects.pop())
-            await self._write(compared, lambda step: not isinstance(step.action, AddMember), self._members)
+            await self._begin(self._write_objects(self._objects.pop()))
+        await self._until_fewer(1)
         return merged([await self._unpacked(some) for some in self._members]) if self._members else None
 
-    async def _begin_writing(self) -> None:
-        """Begins to write policy and AORs of the keys that were gathered, when those before are written."""
-        await self._written()
+    async def _begin_first(self) -> None:
+        """Begins to write policy and AORs of the keys that were gathered."""
         if self._gathered:
             compared, self._gathered = merged(self._gathered), []
-            self._writing = asyncio.create_task(self._write(compared, _is_first, self._objects), name="filling")
+            await self._begin(self._write(compared, _is_first, self._objects))
 
-    async def _written(self) -> None:
-        """Waits until nothing is being written; raises what that has raised."""
-        if (writing := self._writing) is not None:
-            await asyncio.wait([writing])
-            self._writing = None
-            writing.result()
+    async def _begin(self, writing: Coroutine[Any, Any, None]) -> None:
+        """Begins to write a slice when there is room for one more: while one is prepared, Asterisk has the others to
+        do. Raises what another has raised."""
+        try:
+            await self._until_fewer(AT_ONCE)
+        except BaseException:
+            writing.close()
+            raise
+        self._writing.add(asyncio.create_task(writing, name="filling"))
+
+    async def _until_fewer(self, slices: int) -> None:
+        """Waits until fewer slices are being written; raises what one of them has raised."""
+        while len(self._writing) >= slices:
+            done, self._writing = await asyncio.wait(self._writing, return_when=asyncio.FIRST_COMPLETED)
+            for writing in done:
+                writing.result()
+
+    async def _write_objects(self, packed: bytes) -> None:
+        """Writes all but the members of a slice's keys that are still in the pass."""
+        compared = await self._unpacked(packed)
+        await self._write(compared, lambda step: not isinstance(step.action, AddMember), self._members)
 
     async def _write(self, compared: Comparison, is_due: Callable[[Step], bool], rest: list[bytes]) -> None:
         """Writes the steps that are due; is done with the keys of which nothing is left, and packs what should be of

@@ -327,6 +327,7 @@ class Reconciler:
             await self._write_together(await self._compare_in_parts(batch, adopted, check, take), batch, check)
             if members := await filling.finish():
                 await self._write(members, batch, check)
+        self._results.record_now()
 
     async def _write_together(self, differing: Sequence[Comparison], batch: Batch, check: Callable[[], None]) -> None:
         """Writes what differs, all together: the ranks hold for all of it, such as AORs ahead of all endpoints."""

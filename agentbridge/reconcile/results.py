@@ -22,6 +22,8 @@ TOLD_ONE_BY_ONE = 5
 """keys that fail for one reason in one pass; above that they are one line in the log"""
 RECORD_SECONDS = 0.05
 """between two records of what can wait: at once after a silence, and together when many come"""
+PART_OF_RECORDS = 20
+"""of what can wait, records take one part of so many of the time: each of many keys looks through all changes"""
 TRUST_SECONDS = 3600.0
 """for so long a success that was recorded is taken to be there still"""
 
@@ -147,9 +149,11 @@ class Results:
             await self._may_record.wait()
             self._waiting.clear()
             self._now.clear()
+            began = self._clock()
             await self._record()
+            rest = max(RECORD_SECONDS, (PART_OF_RECORDS - 1) * (self._clock() - began))
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RECORD_SECONDS):
+                async with asyncio.timeout(rest):
                     await self._now.wait()
 
     async def _record(self) -> None:

@@ -1,5 +1,6 @@
 """A pass over very many keys of which Asterisk has nothing yet: the order of its writes, and what comes meanwhile."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -9,15 +10,15 @@ from agentbridge.reconcile import filling, reconciler
 from agentbridge.reconcile.ports import Outcome
 from tests.unit.test_reconcile import Loop, log_in
 
-NUMBERS = range(1001, 1031)
+NUMBERS = range(1001, 1201)
 KEYS = {EndpointId(str(number)) for number in NUMBERS}
 
 
 @pytest.fixture
 def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
-    """A directory of thirty agents, which is many here, and an Asterisk that knows nothing of them yet."""
+    """A directory of two hundred agents, which is many here, and an Asterisk that knows nothing of them yet."""
     monkeypatch.setattr(reconciler, "BIG", 20)
-    monkeypatch.setattr(filling, "SLICE", 8)
+    monkeypatch.setattr(filling, "SLICE", 20)
     loop = Loop()
     loop.directory.hint = lambda _: None
     for number in NUMBERS:
@@ -68,14 +69,15 @@ def test_what_changes_meanwhile_does_not_wait_and_is_not_overwritten(
     async def watched(step: Step) -> None:
         if not changed and _kind(step) == "endpoint":
             changed.append(step)
-            key = EndpointId("1030")
-            loop.directory.change(AgentId(1030), options=CallOptions(chanspy=True))
+            key = EndpointId("1200")
+            loop.directory.change(AgentId(1200), options=CallOptions(chanspy=True))
             loop.reconciler.mark([key], reconciler.Cause.CHANGE)
+        await asyncio.sleep(0.01)
         await apply(step)
 
     monkeypatch.setattr(loop.asterisk, "apply", watched)
     loop.look_again()
-    option = [step.action for step in loop.written].index(PutPolicy("agent/1030/chanspy", "1"))
+    option = [step.action for step in loop.written].index(PutPolicy("agent/1200/chanspy", "1"))
     kinds = [_kind(step) for step in loop.written]
     assert option < len(kinds) - 1 - kinds[::-1].index("endpoint")
     assert loop.directory.outcomes == dict.fromkeys(KEYS, Outcome())
@@ -93,7 +95,7 @@ def test_a_key_that_asterisk_refuses_is_told_and_tried_again(loop: Loop) -> None
     assert loop.directory.outcomes == dict.fromkeys(KEYS, Outcome())
 
 
-@pytest.mark.parametrize("writes", [5, 70, 150, 330])
+@pytest.mark.parametrize("writes", [5, 470, 950, 1500])
 def test_nothing_is_missing_after_asterisk_was_lost_in_the_midst_of_it(loop: Loop, writes: int) -> None:
     loop.asterisk.faults.lose_link_in = writes
     loop.clock.run(loop.look())
