@@ -36,8 +36,5 @@ class Row(Mapping[str, str]):
     def __len__(self) -> int:
         return len(self.packed)
 
-    def __reduce__(self) -> tuple[type[Row], tuple[dict[str, str]]]:
-        return Row, (dict(self),)
-
     def __repr__(self) -> str:
         return repr(dict(self))
