@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping
 
@@ -69,6 +70,7 @@ class DepthGauge:
         """how often a look was wanted"""
         self._taken = 0
         """how many of these the last look was for"""
+        self._turn = asyncio.Lock()
 
     def look_next(self) -> None:
         """Makes the next reading a look at all."""
@@ -85,6 +87,11 @@ class DepthGauge:
         processors: how their names begin. Raises Unavailable, also without the right to ask: blind, the writer could
         stop new calls.
         """
+        async with self._turn:  # whoever asks meanwhile does with pings
+            return await self._read(processors, endpoints)
+
+    async def _read(self, processors: Iterable[str], endpoints: int) -> int:
+        """Pings or looks, and returns what `depth` does."""
         is_fresh = self._wanted == self._taken and self._clock() - self._looked_at < LOOK_SECONDS
         wrote_pjsip, self._wrote_pjsip = self._wrote_pjsip, False
         if is_fresh and self._filling and await self._are_done(wrote_pjsip):

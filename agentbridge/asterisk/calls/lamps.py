@@ -83,6 +83,8 @@ class Lamps:
         """how many losses there were when all states were read the last time"""
         self._lights = 0
         """set since the last look at how much waits in Asterisk"""
+        self._asking = asyncio.Lock()
+        """one asks how much waits for all that are about to be set"""
         self._wake = asyncio.Event()
 
     def on_event(self, event: Message) -> None:
@@ -186,11 +188,12 @@ class Lamps:
     async def _room(self) -> None:
         """Waits until one more lamp may be set: a few at once always may; many wait for Asterisk's task processors."""
         self._lights += 1
-        while self._lights > AT_ONCE:
-            if await self._depth() <= DEEP:
-                self._lights = 0
-            else:
-                await asyncio.sleep(RETRY_SECONDS)
+        async with self._asking:
+            while self._lights > AT_ONCE:
+                if await self._depth() <= DEEP:
+                    self._lights = 0
+                else:
+                    await asyncio.sleep(RETRY_SECONDS)
 
     async def _wanted(self, agent: EndpointId) -> Lamp:
         """Returns what the agent's lamp should show."""

@@ -92,11 +92,14 @@ as $$
 #variable_conflict use_column
 begin
     return query
-    with browsers as materialized (
-        select s.agent_id, bool_or(l.contact) as back, bool_and(l.state = 'unreachable'
+    with at_work as materialized (  -- mostly few, or none: then nothing need be known of the others
+        select s.agent_id, a.internal from sessions s join agents a on a.id = s.agent_id where a.typology = 'webrtc'
+    ),
+    browsers as materialized (
+        select w.agent_id, bool_or(l.contact) as back, bool_and(l.state = 'unreachable'
             and l.since <= clock_timestamp() - lost_after) as lost
-        from sessions s join agents a on a.id = s.agent_id join live_agent_states l on l.internal = a.internal
-        where a.typology = 'webrtc' group by s.agent_id having not bool_or(l.stale)
+        from at_work w join live_agent_states l on l.internal = w.internal
+        group by w.agent_id having not bool_or(l.stale)
     )
     select a.username, a.internal, d.done
     from settle_agents((select array_agg(agent_id) from browsers where lost),
