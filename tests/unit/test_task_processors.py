@@ -1,5 +1,7 @@
 """How deep Asterisk's task processors are, without asking for all of them each time."""
 
+import asyncio
+
 import pytest
 
 from agentbridge.asterisk.task_processors import (
@@ -29,6 +31,7 @@ class Console:
     async def command(self, line: str, *, timeout: float) -> str:
         del timeout
         self.asked.append(line)
+        await asyncio.sleep(0)
         last = line.rpartition(" ")[2]
         if line.startswith("core ping"):
             if last not in self.waiting:
@@ -109,3 +112,8 @@ async def test_where_a_ping_tells_nothing_all_are_looked_at(console: Console, ga
     else:
         console.ping_seconds, console.waiting[MEMBERS] = 5, 30
     assert await gauge.depth(PROCESSORS, 0) == 30
+
+
+async def test_of_many_who_ask_at_once_one_looks(console: Console, gauge: DepthGauge) -> None:
+    await asyncio.gather(*(gauge.depth(PROCESSORS, endpoints=0) for _ in range(50)))
+    assert sum(line.startswith("core show") for line in console.asked) == len(PROCESSORS)
