@@ -79,7 +79,10 @@ def _line_of(subject: Subject) -> Line | None:
 
 
 def _aor(line: Line, key: EndpointId, sip: SipDefaults) -> Fields:
-    """Returns the fields of the AOR: it takes one registration, or has one fixed contact."""
+    """Returns the fields of the AOR: it takes one registration, or has one fixed contact. Raises ValueError for what
+    PJSIP could not read: an AOR that is there goes into the AstDB, which takes anything."""
+    if line.sip_expires < 1:
+        raise ValueError(f"sip_expires: must be seconds (got {line.sip_expires})")
     browser = bool(_WEBRTC_TRANSPORTS & set(line.transports))
     qualify = sip.browser_qualify_seconds if browser else sip.qualify_seconds
     return _aor_fields(line.sip_expires, qualify, "" if line.host == "dynamic" else _fixed_contact(key, line))

@@ -125,7 +125,9 @@ def test_a_fixed_host_is_called_at_its_address_and_takes_nobody_elses(host: str,
     assert objects.keys() == {ObjectKind.AOR, ObjectKind.AUTH, ObjectKind.ENDPOINT}, "no identify by the address"
 
 
-@pytest.mark.parametrize("line", [{"codecs": ()}, {"host": "no-address"}, {"call_group": "one"}, {"secret": ""}])
+@pytest.mark.parametrize(
+    "line", [{"codecs": ()}, {"host": "no-address"}, {"call_group": "one"}, {"secret": ""}, {"sip_expires": -1}]
+)
 def test_a_line_that_asterisk_can_not_have_is_a_problem_and_changes_nothing(line: dict[str, Any]) -> None:
     state = of(line=replace(LINE, **line))
     assert state.problem
