@@ -43,6 +43,9 @@ async def measure(agents: int = AGENTS, seconds: float = SECONDS) -> Idle:
         await stand.settled()
         await stand.processors.idle(within=WITHIN_S)
         rss_mb = stand.rss_mb()
+        # at the first start of all the node takes its queues, and the directory is looked through once more for that
+        await stand.bridge.stop()
+        await stand.bridge.start(within=WITHIN_S)
         resting = await with_daemon(stand, seconds)
         await stand.bridge.stop()
         return judged(agents, seconds, resting, await without_daemon(stand), rss_mb)
