@@ -41,10 +41,11 @@ class Conclude(Protocol):
 
 
 class Filling:
-    """Writes the keys of one pass that are only added to: `add` while the pass compares, then `finish`.
+    """Writes the keys of one pass that are only added to: `split` and `add` while the pass compares, then `finish`.
 
-    To be used as a context, at whose end nothing is being written any more. check: called before each write; what it
-    raises ends the pass. conclude: told of keys that are done.
+    To be used as a context, at whose end nothing is being written any more. with_aors: whether AORs are among what is
+    added, one by one. check: called before each write; what it raises ends the pass. conclude: told of keys that are
+    done.
     """
 
     def __init__(
@@ -55,15 +56,18 @@ class Filling:
         batch: Batch,
         check: Callable[[], None],
         conclude: Conclude,
+        *,
+        with_aors: bool,
     ) -> None:
         self._comparer, self._writer, self._work = comparer, writer, work
+        self._with_aors = with_aors
         self._batch, self._check, self._conclude = batch, check, conclude
         self._gathered: list[Comparison] = []
         self._writing: set[asyncio.Task[None]] = set()
         self._objects: list[bytes] = []
         """what should be of keys with policy and AOR, a slice each"""
-        self._members: list[bytes] = []
-        """the same of those of which only the members are left"""
+        self._last: list[bytes] = []
+        """the same of those of which their members are left, or what somebody else has made necessary"""
 
     async def __aenter__(self) -> Self:
         return self
@@ -73,8 +77,16 @@ class Filling:
     ) -> None:
         for writing in self._writing:
             writing.cancel()
-        if self._writing:
-            await asyncio.wait(self._writing)
+        await asyncio.gather(*self._writing, return_exceptions=True)
+
+    def split(self, compared: Comparison) -> tuple[Comparison | None, Comparison | None]:
+        """Returns two parts of a comparison, the keys that are only added to and the others; None for a part without
+        keys."""
+        steps, planned = compared.plan.steps, compared.plan
+        others = {step.key for step in steps if not _adds(step) or (is_new_aor(step) and not self._with_aors)}
+        others |= planned.waiting.keys() | planned.problems.keys()
+        new = set(compared.keys) - others
+        return compared.of(new) if new else None, compared.of(others) if others else None
 
     async def add(self, compared: Comparison) -> None:
         """Takes a comparison of keys that are only added to; once there are enough, begins to write their policy and
@@ -84,15 +96,15 @@ class Filling:
             await self._begin_first()
 
     async def finish(self) -> Comparison | None:
-        """Writes what is left but for queue members; returns the comparison of the keys that have any. Raises
-        Unavailable when Asterisk is gone."""
+        """Writes what is left but for queue members; returns the comparison of the keys that have any, or of which more
+        is to be done. Raises Unavailable when Asterisk is gone."""
         await self._begin_first()
         await self._until_fewer(1)
         self._objects.reverse()
         while self._objects:  # each is forgotten before it is written
             await self._begin(self._write_objects(self._objects.pop()))
         await self._until_fewer(1)
-        return merged([await self._unpacked(some) for some in self._members]) if self._members else None
+        return merged([await self._unpacked(some) for some in self._last]) if self._last else None
 
     async def _begin_first(self) -> None:
         """Begins to write policy and AORs of the keys that were gathered."""
@@ -113,14 +125,20 @@ class Filling:
     async def _until_fewer(self, slices: int) -> None:
         """Waits until fewer slices are being written; raises what one of them has raised."""
         while len(self._writing) >= slices:
-            done, self._writing = await asyncio.wait(self._writing, return_when=asyncio.FIRST_COMPLETED)
-            for writing in done:
-                writing.result()
+            await asyncio.wait(self._writing, return_when=asyncio.FIRST_COMPLETED)
+            done = {writing for writing in self._writing if writing.done()}
+            self._writing -= done
+            for failure in filter(None, await asyncio.gather(*done, return_exceptions=True)):
+                raise failure
 
     async def _write_objects(self, packed: bytes) -> None:
-        """Writes all but the members of a slice's keys that are still in the pass."""
+        """Writes what is to be added but members, of a slice's keys that are still in the pass.
+
+        Where somebody else has written meanwhile there is more to be done: it is left for the end, and so for the
+        filters that members go through.
+        """
         compared = await self._unpacked(packed)
-        await self._write(compared, lambda step: not isinstance(step.action, AddMember), self._members)
+        await self._write(compared, lambda step: _adds(step) and not isinstance(step.action, AddMember), self._last)
 
     async def _write(self, compared: Comparison, is_due: Callable[[Step], bool], rest: list[bytes]) -> None:
         """Writes the steps that are due; is done with the keys of which nothing is left, and packs what should be of
@@ -142,17 +160,6 @@ class Filling:
         kept: Comparison = pickle.loads(packed)  # noqa: S301 - our own, from this process
         compared = kept.of(self._batch.begin(kept.keys).keys())
         return replace(compared, plan=await self._comparer.compare_again(compared.desired, compared.queues))
-
-
-def added(compared: Comparison, *, with_aors: bool) -> tuple[Comparison | None, Comparison | None]:
-    """Returns two parts of a comparison, the keys that are only added to and the others; None for a part without keys.
-
-    with_aors: whether AORs are among what may be added slice by slice.
-    """
-    others = {step.key for step in compared.plan.steps if not _adds(step) or (is_new_aor(step) and not with_aors)}
-    others |= compared.plan.waiting.keys() | compared.plan.problems.keys()
-    new = set(compared.keys) - others
-    return compared.of(new) if new else None, compared.of(others) if others else None
 
 
 def _adds(step: Step) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
@@ -23,7 +23,7 @@ from agentbridge.plan.postponement import interrupted, postponed
 from agentbridge.reconcile.autopauses import Autopauses
 from agentbridge.reconcile.comparison import MARKED_AT_ONCE, Comparer, Comparison, in_parts, merged
 from agentbridge.reconcile.fence import Fence, FenceToken
-from agentbridge.reconcile.filling import Filling, added
+from agentbridge.reconcile.filling import Filling
 from agentbridge.reconcile.guard import RemovalGuard
 from agentbridge.reconcile.pace import Pace
 from agentbridge.reconcile.places import Places
@@ -316,17 +316,11 @@ class Reconciler:
     async def _fill(self, batch: Batch, adopted: Mapping[EndpointId, str], check: Callable[[], None]) -> None:
         """Compares a big batch and writes what differs; what is only added, slice by slice. Raises Unavailable."""
         with_aors = not self._asterisk.takes_together(len(batch))
-        async with Filling(self._comparer, self._writer, self.work, batch, check, self._conclude) as filling:
-
-            async def take(differs: Comparison) -> Comparison | None:
-                new, other = added(differs, with_aors=with_aors)
-                if new:
-                    await filling.add(new)
-                return other
-
-            await self._write_together(await self._compare_in_parts(batch, adopted, check, take), batch, check)
-            if members := await filling.finish():
-                await self._write(members, batch, check)
+        doing = (self._comparer, self._writer, self.work, batch, check, self._conclude)
+        async with Filling(*doing, with_aors=with_aors) as filling:
+            await self._write_together(await self._compare_in_parts(batch, adopted, check, filling), batch, check)
+            if rest := await filling.finish():
+                await self._write(rest, batch, check)
         self._results.record_now()
 
     async def _write_together(self, differing: Sequence[Comparison], batch: Batch, check: Callable[[], None]) -> None:
@@ -355,13 +349,13 @@ class Reconciler:
         batch: Batch,
         adopted: Mapping[EndpointId, str],
         check: Callable[[], None],
-        take: Callable[[Comparison], Awaitable[Comparison | None]] | None = None,
+        filling: Filling | None = None,
     ) -> list[Comparison]:
         """Compares a batch part by part, and is done with the keys that are in order; returns the comparisons of the
         others. Raises Unavailable.
 
-        adopted: the keys with an autopause, each with the reason why the directory refused it, or ''. take: takes what
-        it writes itself out of a comparison, and returns the rest.
+        adopted: the keys with an autopause, each with the reason why the directory refused it, or ''. filling: writes
+        those that are only added to.
         """
         reading = None if adopted else self._reading_of(batch)
         refused = {key: reason for key, reason in adopted.items() if reason}
@@ -376,11 +370,12 @@ class Reconciler:
                     self._conclude(same, {}, batch, Plan())
                 # with those that are not ours
                 self.work.release(batch, part.keys() - set(different.keys if different else ()))
-                if different and take:
-                    different = await take(different)
+                new, different = filling.split(different) if filling and different else (None, different)
                 if different:
                     differing.append(different)
                     self.work.set_aside(batch, different.keys)
+                if filling and new:
+                    await filling.add(new)
                 if Cause.EVERYTHING in part.values():
                     await self._give_way(self._clock() - began)
         return differing
