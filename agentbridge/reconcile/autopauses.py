@@ -65,15 +65,17 @@ class Autopauses:
         Only where the directory has not changed: else an unpause in the directory could never win.
         """
         keys = set()
-        for key, queue in _unpauses(planned):
-            if not causes[key].is_wish and self._asterisk.members_of(key)[queue].reason == AUTOPAUSE:
-                self.note(key, queue)
+        for key, unpause in _unpauses(planned):
+            # of an agent who moves it may be the one at the endpoint before
+            member = self._asterisk.member(unpause.queue, unpause.interface)
+            if not causes[key].is_wish and member is not None and member.reason == AUTOPAUSE:
+                self.note(key, unpause.queue)
                 keys.add(key)
         return keys
 
 
-def _unpauses(planned: Plan) -> Iterable[tuple[EndpointId, QueueName]]:
-    """Yields key and queue of each step that ends a member's pause."""
+def _unpauses(planned: Plan) -> Iterable[tuple[EndpointId, PauseMember]]:
+    """Yields the steps that end a member's pause, each with its key."""
     for step in planned.steps:
         if isinstance(step.action, PauseMember) and not step.action.paused:
-            yield step.key, step.action.queue
+            yield step.key, step.action

@@ -2,10 +2,15 @@
 
 import asyncio
 
+import pytest
 from structlog.testing import capture_logs
 
-from agentbridge.model import EndpointId, QueueName
+from agentbridge.asterisk.listener import NoListener
+from agentbridge.model import AUTOPAUSE, EndpointId, Interface, Member, PauseMember, QueueName, Step
+from agentbridge.plan.difference import Plan
 from agentbridge.reconcile.autopauses import Autopauses
+from agentbridge.reconcile.work_queue import Cause
+from tests.unit.asterisk_in_memory import AsteriskInMemory
 
 KEY = EndpointId("1001")
 SALES, SUPPORT = QueueName("sales"), QueueName("support")
@@ -43,3 +48,16 @@ async def test_two_passes_that_have_a_key_at_once_adopt_its_pauses_once() -> Non
     assert first.result() == {KEY: ""}
     assert [line["queue"] for line in lines] == ["sales,support"]
     assert await autopauses.adopt([KEY]) == {}
+
+
+@pytest.mark.parametrize("at", ["PJSIP/1001", "PJSIP/desk1"])
+async def test_a_missed_autopause_is_found_also_at_the_endpoint_that_the_agent_leaves(at: str) -> None:
+    asterisk = AsteriskInMemory([SALES], NoListener())
+    member = Member(queue=SALES, interface=Interface(at), name="Ann", paused=True, reason=AUTOPAUSE)
+    asterisk.add_by_hand(member)
+    await asterisk.read_all()
+    autopauses = Autopauses(SlowDirectory(), asterisk)  # type: ignore[arg-type] # it is not asked for more
+    planned = Plan(steps=(Step(KEY, PauseMember(SALES, Interface(at), paused=False, reason="")),))
+    assert autopauses.unheard(planned, {KEY: Cause.RESYNC}) == {KEY}
+    assert autopauses.waits(KEY)
+    assert autopauses.unheard(planned, {KEY: Cause.CHANGE}) == set()
