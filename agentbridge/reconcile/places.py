@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from agentbridge.model import AddMember, AgentId, DesiredState, EndpointId, QueueName, Step
+from agentbridge.model import AddMember, AgentId, DesiredState, EndpointId, Member, QueueName, Step
 from agentbridge.plan.difference import Observed, Plan
 
 AgentPlace = tuple[AgentId, QueueName]
@@ -22,9 +22,9 @@ class Places:
         self._observed = observed
         self._joined_by: dict[AgentPlace, EndpointId] = {}
         """by which endpoint each agent joined each queue last"""
-        self._joined_at: dict[tuple[EndpointId, QueueName], tuple[AgentId, str]] = {}
+        self._joined_at: dict[tuple[EndpointId, QueueName], tuple[AgentId, tuple[str, ...]]] = {}
         """which agent joined each queue last by an endpoint, another one where two agents exchange their numbers, and
-        the member's name: somebody may have added another member there since by hand"""
+        by which names: somebody may have added another member there since by hand"""
         self._locked: set[AgentPlace] = set()
 
     def lock(self, planned: Plan, desired: Mapping[EndpointId, DesiredState]) -> tuple[Plan, set[AgentPlace]]:
@@ -50,10 +50,17 @@ class Places:
                 continue
             steps.append(step)
             self._joined_by[place] = step.key
-            self._joined_at[step.key, joining.queue] = agent, joining.name
+            self._note(step.key, joining, agent)
             locked.add(place)
         self._locked |= locked
         return replace(planned, steps=tuple(steps), waiting={**waiting, **planned.waiting}), locked
+
+    def _note(self, key: EndpointId, joining: Member, agent: AgentId) -> None:
+        """Notes that an agent joins a queue by this key; whether the member then has the new name or still one of those
+        before is not known before it is seen."""
+        joined, names = self._joined_at.get((key, joining.queue), (None, ()))
+        known = names if joined == agent else ()
+        self._joined_at[key, joining.queue] = agent, known if joining.name in known else (*known, joining.name)
 
     def unlock(self, locked: set[AgentPlace]) -> None:
         """The pass is over: its members are observed from now on, or it has failed."""
@@ -64,8 +71,8 @@ class Places:
         it."""
         agent, queue = place
         holder = self._joined_by.get(place, key)
-        joined, name = self._joined_at.get((holder, queue), (None, ""))
+        joined, names = self._joined_at.get((holder, queue), (None, ()))
         if holder == key or joined != agent:
             return True
         there = self._observed.members_of(holder).get(queue)
-        return place not in self._locked and (there is None or there.name != name)
+        return place not in self._locked and (there is None or there.name not in names)
