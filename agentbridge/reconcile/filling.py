@@ -82,8 +82,8 @@ class Filling:
     def split(self, compared: Comparison) -> tuple[Comparison | None, Comparison | None]:
         """Returns two parts of a comparison, the keys that are only added to and the others; None for a part without
         keys."""
-        steps, planned = compared.plan.steps, compared.plan
-        others = {step.key for step in steps if not _adds(step) or (is_new_aor(step) and not self._with_aors)}
+        planned = compared.plan
+        others = {step.key for step in planned.steps if not _adds(step) or (is_new_aor(step) and not self._with_aors)}
         others |= planned.waiting.keys() | planned.problems.keys()
         new = set(compared.keys) - others
         return compared.of(new) if new else None, compared.of(others) if others else None

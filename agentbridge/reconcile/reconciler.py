@@ -315,9 +315,16 @@ class Reconciler:
 
     async def _fill(self, batch: Batch, adopted: Mapping[EndpointId, str], check: Callable[[], None]) -> None:
         """Compares a big batch and writes what differs; what is only added, slice by slice. Raises Unavailable."""
-        with_aors = not self._asterisk.takes_together(len(batch))
-        doing = (self._comparer, self._writer, self.work, batch, check, self._conclude)
-        async with Filling(*doing, with_aors=with_aors) as filling:
+        filling = Filling(
+            self._comparer,
+            self._writer,
+            self.work,
+            batch,
+            check,
+            self._conclude,
+            with_aors=not self._asterisk.takes_together(len(batch)),
+        )
+        async with filling:
             await self._write_together(await self._compare_in_parts(batch, adopted, check, filling), batch, check)
             if rest := await filling.finish():
                 await self._write(rest, batch, check)
