@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -28,16 +27,10 @@ from agentbridge.directory.lineage import Lineage
 from agentbridge.directory.queries import QUERIES
 from agentbridge.directory.subjects import SUBJECTS, reading
 from agentbridge.errors import Unavailable
-from agentbridge.model import Contact, EndpointId, Fate, Loss, QueueName, Reading
+from agentbridge.model import Contact, EndpointId, Fate, Loss, NumberRange, QueueName, Reading
 
 DEADLINE_SECONDS = 5.0
 """of one query; also how soon a hung server is noticed"""
-
-
-@lru_cache(maxsize=1)
-def _numbers(first: int, last: int) -> frozenset[EndpointId]:
-    """Returns the numbers of a range: it hardly ever changes, and to make 10,000 of them takes some milliseconds."""
-    return frozenset(EndpointId(str(number)) for number in range(first, last + 1))
 
 
 class Outcome(Protocol):
@@ -137,13 +130,13 @@ class Directory:
         async with self.statement() as connection:
             return set(await connection.fetchval(QUERIES["all_keys"]))
 
-    async def reserve(self) -> frozenset[EndpointId]:
+    async def reserve(self) -> NumberRange:
         """Returns the configured range of internal numbers."""
         async with self.statement() as connection:
             bounds = await connection.fetchrow(QUERIES["number_range"])
         if bounds is None:
             raise Unavailable("agentbridge.settings has no row: restore it with its defaults")
-        return _numbers(bounds["internal_from"], bounds["internal_to"])
+        return NumberRange(bounds["internal_from"], bounds["internal_to"])
 
     async def fingerprint(self) -> str:
         """Returns what is another one after whatever is written in the tables of which hints are sent, also without a

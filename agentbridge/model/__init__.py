@@ -50,6 +50,7 @@ from agentbridge.model.keys import (
     Fields,
     Interface,
     MemberId,
+    NumberRange,
     QueueName,
     queue_name,
 )
@@ -93,6 +94,7 @@ __all__ = [
     "MemberId",
     "Membership",
     "Node",
+    "NumberRange",
     "ObjectKind",
     "ObservedState",
     "PauseMember",

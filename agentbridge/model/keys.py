@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NewType
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NewType, overload
 
 EndpointId = NewType("EndpointId", str)
 """An agent's internal number (`1001`) or a telephone's name (`desk7`)."""
@@ -26,7 +28,36 @@ AUTOPAUSE = "Auto-Pause"
 
 def queue_name(text: str) -> QueueName:
     """Returns the queue's name in lower case: Asterisk compares queue names without regard to case."""
-    return QueueName(text.lower())
+    return QueueName(sys.intern(text.lower()))  # one object for all of its members
+
+
+@dataclass(frozen=True, slots=True)
+class NumberRange(Sequence[EndpointId]):
+    """The internal numbers from the first to the last, without their strings: 20,000 of them would be 3 MB."""
+
+    first: int
+    last: int
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and key.isdecimal() and self._has(int(key)) and key == str(int(key))
+
+    def _has(self, number: int) -> bool:
+        return self.first <= number <= self.last
+
+    def __len__(self) -> int:
+        return max(0, self.last - self.first + 1)
+
+    @overload
+    def __getitem__(self, place: int) -> EndpointId: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[EndpointId]: ...
+
+    def __getitem__(self, place: int | slice) -> EndpointId | list[EndpointId]:
+        numbers = range(self.first, self.last + 1)
+        if isinstance(place, slice):
+            return [EndpointId(str(number)) for number in numbers[place]]
+        return EndpointId(str(numbers[place]))
 
 
 ALL_KEYS = EndpointId("*")

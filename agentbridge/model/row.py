@@ -14,7 +14,7 @@ class Row(Mapping[str, str]):
     A cold start has the endpoints of all agents in its plan, and a dictionary each would be three times as much.
     """
 
-    __slots__ = ("_places", "packed")
+    __slots__ = ("_places", "_values")
     _known: ClassVar[dict[tuple[str, ...], Mapping[str, int]]] = {}
     """names → the place of each among the values"""
 
@@ -24,17 +24,16 @@ class Row(Mapping[str, str]):
         if places is None:
             places = self._known[names] = {name: place for place, name in enumerate(names)}
         self._places = places
-        self.packed = tuple(fields.values())
-        """the values, in the order of the names"""
+        self._values = tuple(fields.values())
 
     def __getitem__(self, name: str) -> str:
-        return self.packed[self._places[name]]
+        return self._values[self._places[name]]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
 
     def __len__(self) -> int:
-        return len(self.packed)
+        return len(self._values)
 
     def __repr__(self) -> str:
         return repr(dict(self))

@@ -96,7 +96,8 @@ class Comparer:
         self._directory = directory
         self._asterisk = asterisk
         self._sip = sip
-        self._reserve: frozenset[EndpointId] = frozenset()
+        self._reserve: Collection[EndpointId] = ()
+        """the numbers of the configured range"""
         self.taken: frozenset[EndpointId] = frozenset()
         """numbers of the range that Asterisk has by its own files, at the last look at everything"""
         self._queues: frozenset[QueueName] = frozenset()
@@ -112,19 +113,17 @@ class Comparer:
         """Returns every key that should be or is in Asterisk, numbers of the range without an AOR included. Raises
         Unavailable."""
         keys = await self._directory.keys()
-        reserve = await self._directory.reserve()
-        parts = in_parts(reserve, MARKED_AT_ONCE)
-        taken = frozenset([number async for part in parts for number in part if self._asterisk.is_others(number)])
-        self._tell_taken(taken)
-        self._reserve = reserve - taken if taken else reserve
+        self._reserve = await self._directory.reserve()
         keys |= set(self._asterisk.owned())
-        keys |= {number for number in taken if self._has_left_over(number)}
-        return keys | {
-            number
-            async for part in in_parts(self._reserve - keys, MARKED_AT_ONCE)
-            for number in part
-            if not self._asterisk.state(number).objects
-        }
+        taken: set[EndpointId] = set()
+        async for part in in_parts(self._reserve, MARKED_AT_ONCE):
+            others = {number for number in part if self._asterisk.is_others(number)}
+            taken |= others
+            keys |= {number for number in others if self._has_left_over(number)}
+            rest = [number for number in part if number not in keys and number not in others]
+            keys |= {number for number in rest if not self._asterisk.state(number).objects}
+        self._tell_taken(frozenset(taken))
+        return keys
 
     def _tell_taken(self, taken: frozenset[EndpointId]) -> None:
         """Notes which numbers of the range Asterisk has from its own files, and logs those that are new."""
@@ -214,9 +213,9 @@ class Comparer:
         return not self._was_ours(key, cause) and ObjectKind.ENDPOINT in self._asterisk.state(key).objects
 
 
-async def in_parts(keys: Collection[EndpointId], size: int = KEYS_AT_ONCE) -> AsyncIterator[list[EndpointId]]:
+async def in_parts(keys: Collection[EndpointId], size: int = KEYS_AT_ONCE) -> AsyncIterator[Sequence[EndpointId]]:
     """Yields the keys in lists of so many and lets other tasks run between them."""
-    left = list(keys)
+    left = keys if isinstance(keys, Sequence) else list(keys)
     for start in range(0, len(left), size):
         if start:
             await asyncio.sleep(0)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import zlib
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from types import TracebackType
@@ -157,7 +158,7 @@ class Filling:
 
     async def _unpacked(self, packed: bytes) -> Comparison:
         """Compares the keys of a slice again, of which Asterisk has more by now; without those that left the pass."""
-        kept: Comparison = pickle.loads(packed)  # noqa: S301 - our own, from this process
+        kept: Comparison = pickle.loads(zlib.decompress(packed))  # noqa: S301 - our own, from this process
         compared = kept.of(self._batch.begin(kept.keys).keys())
         return replace(compared, plan=await self._comparer.compare_again(compared.desired, compared.queues))
 
@@ -172,4 +173,4 @@ def _is_first(step: Step) -> bool:
 
 def _packed(compared: Comparison) -> bytes:
     """Returns the comparison without its plan as bytes, which leave no gaps in the memory when they are freed."""
-    return pickle.dumps(replace(compared, plan=Plan()))
+    return zlib.compress(pickle.dumps(replace(compared, plan=Plan())), level=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -9,6 +10,10 @@ from agentbridge.model import AddMember, AgentId, DesiredState, EndpointId, Memb
 from agentbridge.plan.difference import Observed, Plan
 
 AgentPlace = tuple[AgentId, QueueName]
+_Joined = tuple[AgentId | None, tuple[str, ...]]
+"""which agent joined a queue by an endpoint, another one where two agents exchange their numbers, and by which names:
+somebody may have added another member there since by hand"""
+_NOBODY: _Joined = None, ()
 
 
 class Places:
@@ -20,11 +25,12 @@ class Places:
 
     def __init__(self, observed: Observed) -> None:
         self._observed = observed
-        self._joined_by: dict[AgentPlace, EndpointId] = {}
+        self._joined_by: dict[QueueName, dict[AgentId, EndpointId]] = defaultdict(dict)
         """by which endpoint each agent joined each queue last"""
-        self._joined_at: dict[tuple[EndpointId, QueueName], tuple[AgentId, tuple[str, ...]]] = {}
-        """which agent joined each queue last by an endpoint, another one where two agents exchange their numbers, and
-        by which names: somebody may have added another member there since by hand"""
+        self._joined_at: dict[QueueName, dict[EndpointId, _Joined]] = defaultdict(dict)
+        """who joined each queue last by an endpoint"""
+        self._noted = _NOBODY
+        """what was noted last, of which an agent in many queues needs no copies"""
         self._locked: set[AgentPlace] = set()
 
     def lock(self, planned: Plan, desired: Mapping[EndpointId, DesiredState]) -> tuple[Plan, set[AgentPlace]]:
@@ -49,7 +55,7 @@ class Places:
                 waiting[step.key] = ""
                 continue
             steps.append(step)
-            self._joined_by[place] = step.key
+            self._joined_by[joining.queue][agent] = step.key
             self._note(step.key, joining, agent)
             locked.add(place)
         self._locked |= locked
@@ -58,9 +64,12 @@ class Places:
     def _note(self, key: EndpointId, joining: Member, agent: AgentId) -> None:
         """Notes that an agent joins a queue by this key; whether the member then has the new name or still one of those
         before is not known before it is seen."""
-        joined, names = self._joined_at.get((key, joining.queue), (None, ()))
+        joined, names = self._joined_at[joining.queue].get(key, _NOBODY)
         known = names if joined == agent else ()
-        self._joined_at[key, joining.queue] = agent, known if joining.name in known else (*known, joining.name)
+        noted = agent, known if joining.name in known else (*known, joining.name)
+        if noted != self._noted:
+            self._noted = noted
+        self._joined_at[joining.queue][key] = self._noted
 
     def unlock(self, locked: set[AgentPlace]) -> None:
         """The pass is over: its members are observed from now on, or it has failed."""
@@ -70,8 +79,8 @@ class Places:
         """Whether the key may join there: its agent is not in that queue by another key, and no other pass is adding
         it."""
         agent, queue = place
-        holder = self._joined_by.get(place, key)
-        joined, names = self._joined_at.get((holder, queue), (None, ()))
+        holder = self._joined_by[queue].get(agent, key)
+        joined, names = self._joined_at[queue].get(holder, _NOBODY)
         if holder == key or joined != agent:
             return True
         there = self._observed.members_of(holder).get(queue)

@@ -49,7 +49,7 @@ class Directory(Protocol):
         """Every endpoint id of the directory."""
         ...
 
-    async def reserve(self) -> frozenset[EndpointId]:
+    async def reserve(self) -> Collection[EndpointId]:
         """The numbers of the configured range, whose AORs are kept ahead of their agents."""
         ...
 

@@ -227,6 +227,8 @@ class WorkQueue:
                 for key in batch:
                     del self._due[key]
                     self._busy[key] = batch
+                if not self._due:
+                    self._due.clear()  # gives back what it took while all keys were in it
                 return batch
             await self._sleep()
 
@@ -237,6 +239,8 @@ class WorkQueue:
             del batch[key], self._busy[key]
             if cause := self._again.pop(key, None):
                 self.mark([key], cause)
+        if not self._busy:
+            self._busy.clear()  # gives back what it took while all keys were in it
         self._wake.set()
 
     def rest(self, keys: Collection[EndpointId]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from agentbridge.asterisk.observed.objects import ObjectTable
 from agentbridge.asterisk.observed.observation import Observation, endpoint_of
 from agentbridge.asterisk.observed.policy_tree import PolicyTree
-from agentbridge.model import EndpointId, Interface, Member, ObjectKind, ObservedState, QueueName, Row
+from agentbridge.model import EndpointId, Fields, Interface, Member, ObjectKind, ObservedState, QueueName, Row
 
 SALES, SUPPORT = QueueName("sales"), QueueName("support")
 KEY, OTHER = EndpointId("1001"), EndpointId("1002")
@@ -138,6 +138,47 @@ def test_objects_are_kept_by_their_values_and_equal_ones_once() -> None:
     table.drop(KEY)
     table.drop(KEY)
     assert list(table) == [OTHER]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"aors": KEY, "callerid": f'"Ann" <{KEY}>', "mailboxes": f"{KEY}@agentbridge", "context": "agents"},
+        {"aors": f"{KEY}{KEY}", "callerid": "", "rtp_timeout": KEY[0]},
+        {"aors": "\0", "callerid": "\0", "context": f"\0{KEY}"},
+        {},
+    ],
+)
+def test_a_table_has_each_objects_own_values(fields: Fields) -> None:
+    read = {"context": "agents"}
+    table = ObjectTable({OTHER: read, KEY: fields})
+    assert table == {OTHER: read, KEY: fields}
+    fresh = ObjectTable()
+    fresh.put_read(KEY, 1, lambda: fields, table)
+    again = ObjectTable()
+    again.put_read(KEY, 1, dict, fresh)
+    assert again == {KEY: fields}
+
+
+def test_what_is_said_of_an_agent_is_the_same_in_whatever_order_it_came() -> None:
+    said = {f"agent/{KEY}/id": "1", f"agent/{KEY}/device": KEY, f"agent/{KEY}/callerid": f'"Ann" <{KEY}>'}
+    tree, other = PolicyTree(said), PolicyTree(dict(reversed(said.items())))
+    assert tree.changed_in(other) == set()
+    assert dict(tree.of(KEY)) == said
+    other.put(f"agent/{KEY}/id", "2")
+    assert tree.changed_in(other) == {KEY}
+    assert (other.carriers("1"), set(other.carriers("2"))) == (set(), {KEY})
+    for path in said:
+        other.drop(path)
+    other.drop(f"agent/{KEY}/id")
+    assert not other.keys()
+    assert not other.carriers("2")
+
+
+def test_objects_that_differ_in_their_key_alone_are_kept_once() -> None:
+    table = ObjectTable({key: {"auth": key, "mailboxes": f"{key}@x"} for key in (KEY, OTHER)})
+    assert table._rows[KEY] is table._rows[OTHER]
+    assert table == {key: {"auth": key, "mailboxes": f"{key}@x"} for key in (KEY, OTHER)}
 
 
 def test_a_row_is_a_mapping_that_a_table_takes_as_it_is() -> None:

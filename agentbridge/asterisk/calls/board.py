@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from itertools import islice
@@ -133,7 +134,7 @@ class Board:
         """Marks the agent whom a policy entry concerns that was written to Asterisk's AstDB; value is '' when it was
         removed."""
         if match := _AGENT_KEY.match(path):
-            self._marks.agent(EndpointId(match[1]))
+            self._marks.agent(EndpointId(sys.intern(match[1])))
         elif _TELEPHONE_KEY.fullmatch(path) and value:
             self._marks.agent(EndpointId(value))
 

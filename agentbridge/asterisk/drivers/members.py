@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -48,16 +49,17 @@ def member_of(event: Message) -> Member:
 
     Never fails: a field that is missing or malformed has its default, and the next read tells.
     """
-    interface = Interface(event.get("Interface") or event.get("Location"))
+    # an agent's members in many queues have these alike
+    interface = Interface(sys.intern(event.get("Interface") or event.get("Location")))
     paused = event.get("Paused") == "1"
     return Member(
         queue=queue_name(event.get("Queue")),
         interface=interface,
-        name=event.get("MemberName") or event.get("Name"),
+        name=sys.intern(event.get("MemberName") or event.get("Name")),
         penalty=_number(event.get("Penalty")),
         paused=paused,
-        reason=event.get("PausedReason") if paused else "",
-        state_interface=event.get("StateInterface"),
+        reason=sys.intern(event.get("PausedReason")) if paused else "",
+        state_interface=sys.intern(event.get("StateInterface")),
         # QueueStatus does not say it, the events do
         ring_in_use={"1": True, "0": False}.get(event.get("Ringinuse")),
         dynamic=event.get("Membership") in ("dynamic", ""),
