@@ -63,6 +63,11 @@ class TaskProcessors:
             if depth.most >= WORTH_A_RESET:
                 await self._ask(f"Command\r\nCommand: core reset taskprocessor {depth.name}")
 
+    async def named(self, beginning: str) -> list[str]:
+        """The whole names of those whose names begin so, which are others after each start of Asterisk; in the order
+        in which they were made."""
+        return [depth.name for depth in await self._read() if depth.name.startswith(beginning)]
+
     async def idle(self, *, within: float, at_most: int = 5) -> None:
         """Waits until no task processor has more than `at_most` tasks waiting. Raises LabError after `within`
         seconds."""

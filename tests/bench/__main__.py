@@ -31,6 +31,10 @@ PEERS = (AGENTBRIDGE, ORDINARY, BARE, REALTIME)
 BAND = 0.15
 """by which two runs of the same code differ at least; where the turns of one run scatter more, that counts"""
 IDLE_SECONDS = 125.0
+TITLE = (
+    "less is better; the mass figures of scripts are of those that compare nothing, the bare one's of one that keeps the "
+    "limit"
+)
 Figures = dict[str, dict[str, float]]
 """row → column → figure; less is better in each"""
 Part = tuple[str, Callable[[], Awaitable[object]]]
@@ -105,9 +109,16 @@ def _masses(parts: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, float]]]:
         },
     )
     for when in ("start", "end"):
-        ours, blast = day[f"shift_{when}"], day[f"unpaced_{when}"]
+        ours, blast, paced = (day[f"{how}_{when}"] for how in ("shift", "unpaced", "paced"))
         for figure, name in (("settled_s", "s"), ("deepest", "deepest task processor"), ("lost", "calls lost")):
-            yield f"shift {when} of {shift} ({name})", {AGENTBRIDGE: ours[figure], ORDINARY: blast[figure]}
+            yield (
+                f"shift {when} of {shift} ({name})",
+                {
+                    AGENTBRIDGE: ours[figure],
+                    ORDINARY: blast[figure],
+                    BARE: paced[figure],
+                },
+            )
     yield "idle (% of a core more than without)", {AGENTBRIDGE: day["idle"]["more_percent"]}
     yield "memory after the cold start (MB)", {AGENTBRIDGE: day["rss_mb"]}
     yield "a full comparison without a difference (s)", {AGENTBRIDGE: day["resync"]["seconds"]}
@@ -129,7 +140,7 @@ def _wrongs(parts: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, float]]]:
 
 
 def table(parts: Mapping[str, Any]) -> Table:
-    shown = Table(title="less is better; the ordinary script's mass figures are of scripts that compare nothing")
+    shown = Table(title=TITLE)
     shown.add_column("")
     for peer in (*PEERS, "of ordinary", "of bare"):
         shown.add_column(peer, justify="right")

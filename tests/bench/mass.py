@@ -2,30 +2,30 @@
 
 `python -m tests.bench.mass [AGENTS]`. A fifth of the agents is logged in, in five queues each; all of them leave
 and come with one statement, on pause. Beside the cold start
-stands a script that pushes the same and compares nothing; beside the shift one that adds and takes out the same members
-as fast as the socket takes them. Customers call all the time.
+stands a script that pushes the same and compares nothing; beside the shift two that add and take out the same members,
+one as fast as the socket takes them, one within the limit. Customers call all the time.
 """
 
 import asyncio
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 
 from lab.asterisk import Asterisk
 from lab.bridge import Bridge
-from lab.manager import Manager, Message, members
+from lab.manager import members
 from lab.processes import run
 from lab.sipp import Customers
 from tests.acceptance.wire import Wire
 from tests.bench import idle
 from tests.bench.importing import Import, imported
+from tests.bench.peers import shift as shift_by
 from tests.bench.stand import QUEUES, WITHIN_S, Load, Stand
 
 AGENTS = 10_000
 RESYNCS = 3
-Member = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Resync:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Day:
     """`pushed_s`, `pushed_import_s`: what the script needed for the objects of the cold start and of the import.
-    `unpaced_…`: the shift without a pace."""
+    `unpaced_…`, `paced_…`: the shift by a script without a pace, and by one that keeps the limit."""
 
     agents: int
     logged_in: int
@@ -51,6 +51,8 @@ class Day:
     shift_start: Load
     unpaced_end: Load
     unpaced_start: Load
+    paced_end: Load
+    paced_start: Load
     imported: Import
     pushed_import_s: float
     rss_mb: float
@@ -77,8 +79,8 @@ async def measure(agents: int = AGENTS, idle_s: float = idle.SECONDS) -> Day:
             await coming.done()
         more = await imported(stand, agents)
         await stand.bridge.stop()
-        unpaced_end = await _unpaced(stand, there, "QueueRemove", {})
-        unpaced_start = await _unpaced(stand, there, "QueueAdd", {"Paused": "true", "Penalty": "1"})
+        unpaced_end, unpaced_start = await _shift(stand, there, shift_by.unpaced)
+        paced_end, paced_start = await _shift(stand, there, shift_by.paced)
         return Day(
             agents=agents,
             logged_in=shift,
@@ -88,6 +90,8 @@ async def measure(agents: int = AGENTS, idle_s: float = idle.SECONDS) -> Day:
             shift_start=coming.load(),
             unpaced_end=unpaced_end,
             unpaced_start=unpaced_start,
+            paced_end=paced_end,
+            paced_start=paced_start,
             imported=more,
             pushed_import_s=await _pushed(stand, agents),
             rss_mb=rss_mb,
@@ -113,15 +117,16 @@ async def _pushed(stand: Stand, first: int = 0) -> float:
         return pushed_s if first else round(time.perf_counter() - started, 2)
 
 
-async def _unpaced(stand: Stand, places: set[Member], action: str, fields: Mapping[str, str]) -> Load:
-    async with stand.measured() as measure, Manager(stand.asterisk) as manager:
-        for queue, interface in sorted(places):
-            told: Message = {"Queue": queue, "Interface": interface, **fields}
-            manager.send(action, told)
-        for _ in places:
-            await manager.read()
-        await measure.done(by_daemon=False)
-    return measure.load()
+async def _shift(stand: Stand, places: set[shift_by.Place], write: Callable[..., Awaitable[None]]) -> tuple[Load, Load]:
+    """Has a script take these members out and add them again; returns what each cost."""
+    loads = []
+    for action, fields in (("QueueRemove", {}), ("QueueAdd", {"Paused": "true", "Penalty": "1"})):
+        async with stand.measured() as measure:
+            await write(stand.asterisk, sorted(places), action, fields)
+            await measure.done(by_daemon=False)
+        loads.append(measure.load())
+    end, start = loads
+    return end, start
 
 
 async def _resync(stand: Stand) -> Resync:
