@@ -31,10 +31,7 @@ PEERS = (AGENTBRIDGE, ORDINARY, BARE, REALTIME)
 BAND = 0.15
 """by which two runs of the same code differ at least; where the turns of one run scatter more, that counts"""
 IDLE_SECONDS = 125.0
-TITLE = (
-    "less is better; the mass figures of scripts are of those that compare nothing, the bare one's of one that keeps the "
-    "limit"
-)
+TITLE = "less is better; the mass figures of scripts compare nothing, the bare one's keeps the limit"
 Figures = dict[str, dict[str, float]]
 """row → column → figure; less is better in each"""
 Part = tuple[str, Callable[[], Awaitable[object]]]
