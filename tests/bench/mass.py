@@ -79,8 +79,8 @@ async def measure(agents: int = AGENTS, idle_s: float = idle.SECONDS) -> Day:
             await coming.done()
         more = await imported(stand, agents)
         await stand.bridge.stop()
-        # first the one that keeps the limit: it takes out the members that the daemon has added, scattered in Asterisk's
-        # memory, which takes a third longer than those of a script, that lie side by side
+        # First the one that keeps the limit: it takes out the members that the daemon has added, which are scattered in
+        # Asterisk's memory and take a third longer to look at than those of a script, side by side.
         paced_end, paced_start = await _shift(stand, there, shift_by.paced)
         unpaced_end, unpaced_start = await _shift(stand, there, shift_by.unpaced)
         return Day(

@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 import structlog
 
+from agentbridge.asterisk.ami import connection
 from agentbridge.asterisk.ami.connection import IN_FLIGHT
 from agentbridge.asterisk.ami.link import AmiConnection
 from agentbridge.asterisk.ami.wire import Message
@@ -210,6 +211,30 @@ async def test_an_answer_of_megabytes_is_read_whole(server: ScriptedAmi) -> None
     server.raw["Command"] = f"Response: Success\r\nActionID: {{id}}\r\n{lines}\r\n"
     async with up(server) as watched:
         assert len((await watched.link.command("core show taskprocessors", timeout=10)).splitlines()) == 30_000
+
+
+async def test_a_list_that_comes_faster_than_it_is_handled_stops_the_reading_and_is_read_whole(
+    server: ScriptedAmi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "BACKLOG", 2**17)
+    items = [("AuthList", {"ObjectName": str(number), "Realm": "x" * 90}) for number in range(20_000)]
+    server.silent_on = {"PJSIPShowAuths"}
+    unread: list[int] = []
+    reading: set[bool] = set()
+    async with connected(server) as session:
+
+        def take(_: Message) -> None:
+            unread.append(session._wire.unread_bytes)
+            reading.add(session._transport.is_reading())
+
+        asked = asyncio.create_task(session.action_list("PJSIPShowAuths", timeout=LIMIT, on_item=take))
+        await server.until(lambda: server.count("PJSIPShowAuths") == 1)
+        server.send(listing(server.received[-1], "Following are Events", items, "AuthListComplete"))
+        await asked
+        assert (await session.action("Ping", timeout=5)).get("Ping") == "Pong"
+    assert len(unread) == len(items)
+    assert reading == {True, False}
+    assert max(unread) < 2**17 + 2 * connection.RECEIVED_AT_ONCE
 
 
 async def test_a_message_without_end_ends_the_session(server: ScriptedAmi) -> None:

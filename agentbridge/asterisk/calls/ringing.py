@@ -7,14 +7,23 @@ timeout, and who answers has the customer. A leg that is hung up makes app_queue
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NoReturn
 
 import structlog
 
 from agentbridge.asterisk.ami.wire import Message
-from agentbridge.asterisk.calls.live import TIMEOUT_SECONDS, UP, Asks, hang_up, is_gone, variable
+from agentbridge.asterisk.calls.live import (
+    TIMEOUT_SECONDS,
+    UP,
+    Asks,
+    endpoint_of_channel,
+    hang_up,
+    is_gone,
+    variable,
+)
 from agentbridge.errors import Refused, Unavailable
 from agentbridge.model import EndpointId, QueueName, queue_name
 
@@ -26,6 +35,10 @@ AFTERMATH_SECONDS = 3.0
 """how long after our hang-up a pause by app_queue counts as its consequence"""
 QUEUE = "AGENTBRIDGE_NOTED_QUEUE"
 """the variable of a ringing leg, set before it is dialled: the queue that offers the call, empty for a direct call"""
+ASKED_AT_ONCE = 20
+"""devices whose channels are asked for together: an AMI line has at most 1,024 bytes"""
+NAMED_WHOLE = 900
+"""characters of channel names: Asterisk cuts off what is longer than 1,024"""
 # what a leg that was dialled is said to run; the agent's own calls run the dialplan
 _DIALLED = frozenset({"AppQueue", "AppDial", "AppDial2"})
 
@@ -80,22 +93,33 @@ class Ringing:
             now = self._clock()
             self._silenced = {d: at for d, at in self._silenced.items() if now - at < AFTERMATH_SECONDS}
             while self._wishes:
-                device = next(iter(self._wishes))
-                wish = self._wishes.pop(device)
-                try:
-                    await self._end(device, wish)
-                except (Refused, Unavailable) as reason:
-                    # not tried again: a link that is back finds that it rang out
-                    log.warning("ring.not_ended", device=device, reason=str(reason), meanwhile=RINGS_ON)
+                some = dict(islice(self._wishes.items(), ASKED_AT_ONCE))
+                for device in some:
+                    del self._wishes[device]
+                await self._end_or_tell(some)
 
-    async def _end(self, device: EndpointId, wish: Wish) -> None:
-        """Hangs up the device's channels that ring as `wish` describes. Raises Refused or Unavailable."""
-        names = await variable(self._link, f"CHANNELS(^PJSIP/{device}-[0-9a-f]+$)")
-        for name in names.split():
-            if await self._rings(name, wish):
-                self._silenced[device] = self._clock()
-                await hang_up(self._link, name)
-                log.info("ring.ended", device=device, channel=name, reason="its agent is not to be rung any more")
+    async def _end_or_tell(self, wishes: Mapping[EndpointId, Wish]) -> None:
+        """Hangs up channels of these devices that ring as their wishes describe; logs where that can't be."""
+        try:
+            names = await variable(self._link, f"CHANNELS(^PJSIP/({'|'.join(wishes)})-[0-9a-f]+$)")
+            if len(names) > NAMED_WHOLE and len(wishes) > 1:
+                for device, wish in wishes.items():
+                    await self._end_or_tell({device: wish})
+                return
+            for name in names.split():
+                await self._end(name, wishes)
+        except (Refused, Unavailable) as reason:
+            for device in wishes:
+                # not tried again: a link that is back finds that it rang out
+                log.warning("ring.not_ended", device=device, reason=str(reason), meanwhile=RINGS_ON)
+
+    async def _end(self, name: str, wishes: Mapping[EndpointId, Wish]) -> None:
+        """Hangs up a channel that rings as the wish of its device describes. Raises Refused or Unavailable."""
+        device = endpoint_of_channel(name)
+        if await self._rings(name, wishes[device]):
+            self._silenced[device] = self._clock()
+            await hang_up(self._link, name)
+            log.info("ring.ended", device=device, channel=name, reason="its agent is not to be rung any more")
 
     async def _rings(self, name: str, wish: Wish) -> bool:
         """Whether the channel rings for a queue or a direct call that the wish covers; False for one that is gone."""
