@@ -28,6 +28,9 @@ AT_ONCE = 300
 SPARE = 40
 """writes of a member that may go on an old reading, so that a single change does not wait for one"""
 FRESH_SECONDS = 2.0
+AHEAD_SECONDS = 0.004
+"""how long a reading ahead gives way to the write that made it necessary: most single changes are in Asterisk then, and
+the next has not come"""
 DRAIN_SECONDS = 0.05
 """how long to wait before the depth is read again when there is no credit"""
 PATIENCE_SECONDS = 10.0
@@ -141,6 +144,7 @@ class Pace:
 
     async def _read_ahead(self) -> None:
         """Reads the depth while writes go on."""
+        await self._sleep(AHEAD_SECONDS)
         began, answered = self._read_at, self._answered
         try:
             depth = await self._depth()
