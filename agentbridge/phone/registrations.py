@@ -117,6 +117,18 @@ class Registrations:
         self._now[device] = registered
         self._wake.set()
 
+    def listed(self, device: EndpointId, *, registered: bool) -> None:
+        """Notes that our AstDB family lists a device as a telephone, or does not any more.
+
+        One that is deleted and created anew is another one for the directory, which knows nothing of it: neither what
+        was written of the other, nor a registration that has outlived it.
+        """
+        if not self._is_telephone(device):
+            self._written.pop(device, None)
+            self._now.pop(device, None)
+        elif registered and device not in self._written:
+            self.changed(device, True)
+
     def turned_away(self, device: EndpointId) -> None:
         """Notes that a telephone's registration was taken back, since it came over a transport that it may not use.
 

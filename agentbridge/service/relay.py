@@ -83,8 +83,15 @@ class Relay:
         self.parts.calls.on_event(event)
 
     def policy_written(self, path: str, value: str) -> None:
-        """Listening, lamps and the picture of running calls obey the policy from now on."""
+        """Listening, lamps and the picture of running calls obey the policy from now on; a telephone has come or gone
+        with it."""
         self.parts.calls.on_policy(path, value)
+        match path.split("/"):
+            case ["telephone", name, "agent"]:
+                device = EndpointId(name)
+                self.parts.registrations.listed(device, registered=self.parts.node.contact(device) is not None)
+            case _:
+                pass
 
     # ------------------------------------------------------------ what the parts ask of one another
 

@@ -92,6 +92,19 @@ async def test_a_telephone_is_available_while_it_is_registered_and_free(office: 
     assert await available(office) == ["row-1"]
 
 
+async def test_a_telephone_that_is_deleted_and_created_anew_is_available_when_it_registers(office: Centre) -> None:
+    await telephones(office, "again1")
+    await switched_on(office, "again1")
+    await office.db.execute("DELETE FROM agentbridge.telephones WHERE name = 'again1'")
+
+    async def deleted() -> bool:
+        return "again1" not in await office.asterisk.cli("database show")
+
+    await until(deleted, within=10, what="the telephone having left Asterisk")
+    await telephones(office, "again1")
+    await switched_on(office, "again1")
+
+
 async def test_a_telephone_is_pushed_with_its_codecs_and_calls_over_its_transport(office: Centre) -> None:
     await telephones(office, "tcp-1", transport=["tcp"], codecs=["alaw", "ulaw"], sip_secret="its-own-secret")
     shown = await office.asterisk.cli("pjsip show endpoint tcp-1")

@@ -62,11 +62,12 @@ class Desk:
         self.loop = loop
         self.rows = Rows(loop)
         self.active = True
+        self.deleted: set[EndpointId] = set()
         self.registrations = Registrations(
             self.rows,  # type: ignore[arg-type] - nobody is lost here
             HotDesk(settle_seconds=SETTLE),
             Browser(),
-            is_telephone=lambda key: key.startswith("desk"),
+            is_telephone=lambda key: key.startswith("desk") and key not in self.deleted,
             active=lambda: self.active,
             clock=loop.time,
         )
@@ -182,6 +183,29 @@ def test_agents_own_devices_and_a_standby_write_nothing(desk: Desk) -> None:
     assert desk.rows.writes == []
     desk.active = True
     desk.becomes(True)
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_one_that_is_deleted_and_created_anew_is_written_anew(desk: Desk, *, stays: bool) -> None:
+    desk.registrations.changed(DESK, True)
+    desk.becomes(True)
+    desk.deleted.add(DESK)
+    desk.registrations.listed(DESK, registered=True)
+    if not stays:
+        desk.registrations.changed(DESK, False)  # Asterisk's event comes when it is no telephone of ours any more
+    desk.passes(1)
+    assert desk.rows.registered[DESK] is True
+    desk.rows.registered[DESK] = None  # so a new row begins
+    desk.deleted.clear()
+    desk.registrations.listed(DESK, registered=stays)
+    if not stays:
+        desk.passes(1)
+        assert desk.rows.registered[DESK] is None
+        desk.registrations.changed(DESK, True)
+    assert desk.becomes(True) < 0.1
+    desk.registrations.listed(DESK, registered=True)  # an agent was bound to it
+    desk.passes(SETTLE)
+    assert len(desk.rows.writes) == 2
 
 
 def test_an_idle_desk_looks_for_lost_telephones_every_two_seconds_and_no_more(desk: Desk) -> None:

@@ -200,6 +200,7 @@ class Endpoints:
         await self._ari.delete_object(kind, key)
         if kind is ObjectKind.AOR:
             self._late.discard(key)
+            self._contacts.forget_all(key)
         self._unreadable.discard((kind, key))
         self._seen.object_deleted(kind, key)
 

@@ -168,6 +168,16 @@ class Contacts:
         if not self.registered(device):
             self._listener.turned_away(device)
 
+    def forget_all(self, device: EndpointId) -> None:
+        """Forgets the contacts of an AOR that was deleted, and tells the listener: Asterisk drops them with it, and
+        tells nobody of it, or late."""
+        uris = self._contacts.pop(device, set())
+        self._touched.update({(device, uri): False for uri in uris})
+        self._unreachable.discard(device)
+        self._located_at.pop(device, None)
+        if uris:
+            self._listener.changed(device, False)
+
     async def read_all(self) -> None:
         """Reads all contacts and tells the listener; what events told meanwhile is newer and stays. Raises Unavailable
         or Refused."""
