@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from agentbridge.asterisk.ami.wire import Message
 from agentbridge.asterisk.calls.ringing import ASKED_AT_ONCE, NAMED_WHOLE, QUEUE, Ringing
-from agentbridge.errors import Unavailable
+from agentbridge.errors import Refused, Unavailable
 from agentbridge.model import EndpointId, QueueName
 
 SALES = QueueName("sales")
@@ -24,11 +24,14 @@ class Link:
         self.channels = list(channels)
         self.asked: list[str] = []
         self.away = False
+        self.stubborn = ""
 
     async def action(self, action: str, fields: Any = (), *, timeout: float) -> Message:  # noqa: ARG002 - as the real one is called
         if self.away:
             raise Unavailable("away")
         if action == "Hangup":
+            if fields["Channel"] == self.stubborn:
+                raise Refused("Permission denied")
             self.channels.remove(fields["Channel"])
             return Message([("Response", "Success")])
         self.asked.append(fields["Variable"])
@@ -80,6 +83,13 @@ async def test_more_channels_than_asterisk_names_at_once_are_asked_for_one_devic
     logged = await silenced(link, devices)
     assert link.channels == []
     assert len(logged) == 3 * len(devices)
+
+
+async def test_one_call_that_can_not_be_ended_keeps_no_other_from_ending() -> None:
+    link = Link(["PJSIP/1001-0000000a", "PJSIP/1002-0000000b"])
+    link.stubborn = "PJSIP/1001-0000000a"
+    assert await silenced(link, ["1001", "1002", "1003"]) == ["ring.not_ended 1001", "ring.ended 1002"]
+    assert link.channels == ["PJSIP/1001-0000000a"]
 
 
 async def test_where_asterisk_is_away_each_device_is_told() -> None:

@@ -96,27 +96,30 @@ class Ringing:
                 some = dict(islice(self._wishes.items(), ASKED_AT_ONCE))
                 for device in some:
                     del self._wishes[device]
-                await self._end_or_tell(some)
+                await self._end_all(some)
 
-    async def _end_or_tell(self, wishes: Mapping[EndpointId, Wish]) -> None:
+    async def _end_all(self, wishes: Mapping[EndpointId, Wish]) -> None:
         """Hangs up channels of these devices that ring as their wishes describe; logs where that can't be."""
         try:
             names = await variable(self._link, f"CHANNELS(^PJSIP/({'|'.join(wishes)})-[0-9a-f]+$)")
             if len(names) > NAMED_WHOLE and len(wishes) > 1:
                 for device, wish in wishes.items():
-                    await self._end_or_tell({device: wish})
+                    await self._end_all({device: wish})
                 return
-            for name in names.split():
-                await self._end(name, wishes)
         except (Refused, Unavailable) as reason:
             for device in wishes:
-                # not tried again: a link that is back finds that it rang out
-                log.warning("ring.not_ended", device=device, reason=str(reason), meanwhile=RINGS_ON)
+                _tell_not_ended(device, reason)
+            return
+        for name in names.split():
+            device = endpoint_of_channel(name)
+            try:
+                await self._end(name, device, wishes[device])
+            except (Refused, Unavailable) as reason:  # of this one: the others are ended
+                _tell_not_ended(device, reason)
 
-    async def _end(self, name: str, wishes: Mapping[EndpointId, Wish]) -> None:
-        """Hangs up a channel that rings as the wish of its device describes. Raises Refused or Unavailable."""
-        device = endpoint_of_channel(name)
-        if await self._rings(name, wishes[device]):
+    async def _end(self, name: str, device: EndpointId, wish: Wish) -> None:
+        """Hangs up a device's channel where it rings as `wish` describes. Raises Refused or Unavailable."""
+        if await self._rings(name, wish):
             self._silenced[device] = self._clock()
             await hang_up(self._link, name)
             log.info("ring.ended", device=device, channel=name, reason="its agent is not to be rung any more")
@@ -135,6 +138,11 @@ class Ringing:
             for item in items
             if item.event == "Status" and item.get("Channel") == name
         )
+
+
+def _tell_not_ended(device: EndpointId, reason: Exception) -> None:
+    """Logs what was not hung up. It is not tried again: a link that is back finds that it rang out."""
+    log.warning("ring.not_ended", device=device, reason=str(reason), meanwhile=RINGS_ON)
 
 
 def _queue_of(item: Message) -> str:
